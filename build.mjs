@@ -1,0 +1,60 @@
+// Builds dist/qemu: one executable file, shell and JavaScript at once, with everything in it that it needs.
+// The same sources give the same bytes.
+import { chmod, mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const ROOT = dirname(fileURLToPath(import.meta.url))
+const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
+
+/** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
+const CHUNKS = { log: 'src/log.ts' }
+
+const separateChunks = {
+  name: 'separate-chunks',
+  setup({ onResolve }) {
+    onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
+      const found = Object.entries(CHUNKS).find(([, source]) => join(resolveDir, path) === join(ROOT, source))
+      return kind === 'dynamic-import' && found !== undefined ? { path: `chunk:${found[0]}`, external: true } : undefined
+    })
+  },
+}
+
+async function bundle(entry) {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [join(ROOT, entry)], bundle: true, write: false, metafile: true, minify: true, platform: 'node', format: 'cjs', target: 'node18',
+    absWorkingDir: ROOT, legalComments: 'none', define: { LVGUARD_VERSION: JSON.stringify(version) }, plugins: [separateChunks],
+    supported: { 'dynamic-import': false }, logLevel: 'warning',
+  })
+  return { code: outputFiles[0].text, inputs: Object.keys(metafile.inputs) }
+}
+
+/** The licence texts of the packages that went in; packages with the same text share it. */
+async function licencesOf(inputs) {
+  const folders = [...new Set(inputs.flatMap((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? []))].sort()
+  const byText = new Map()
+  for (const folder of folders) {
+    const { name, version: packageVersion, license } = JSON.parse(await readFile(join(ROOT, folder, 'package.json'), 'utf8'))
+    const file = (await readdir(join(ROOT, folder))).find((entry) => /^licen[cs]e/i.test(entry))
+    const text = file === undefined ? `Licence: ${license}` : (await readFile(join(ROOT, folder, file), 'utf8')).trim()
+    byText.set(text, [...(byText.get(text) ?? []), `${name} ${packageVersion}`])
+  }
+  return [...byText].map(([text, names]) => `${names.join(', ')}\n\n${text}\n`).join('\n')
+}
+
+const bundles = { main: await bundle('src/main.ts') }
+for (const [name, source] of Object.entries(CHUNKS)) bundles[name] = await bundle(source)
+
+const stub = await readFile(join(ROOT, 'src/stub.sh'), 'utf8')
+const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write: false, minify: true, target: 'es5' })).outputFiles[0].text
+const chunks = Object.entries(bundles).map(([name, { code }]) => `${name}:${JSON.stringify(code)}`).join(',\n')
+const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
+
+const text = `${stub};var chunks={\n${chunks}};\n${loader}load("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`
+const target = join(ROOT, 'dist/qemu')
+await mkdir(dirname(target), { recursive: true })
+// Beside it and renamed, so that nobody ever runs half a file.
+await writeFile(`${target}.new`, text)
+await chmod(`${target}.new`, 0o755)
+await rename(`${target}.new`, target)

@@ -1,0 +1,74 @@
+import type { Mode } from './volume.ts'
+
+/** The lock a host holds on a volume; `none` covers lvmlockd's `un` and a volume that it does not list. */
+export type Lock = Mode | 'none'
+
+/** What lvmlockd of this host holds, as `lvmlockctl --info` lists it without taking a lock (FACTS 29). */
+export interface LockTable {
+  readonly kind: 'known'
+  /** VGs whose lockspace is started, or still starting, with the lock manager's name (`sanlock`, `dlm`). */
+  readonly lockspaces: ReadonlyMap<string, string>
+  /** By the UUID of the LV that owns the lock, with its dashes. */
+  readonly locks: ReadonlyMap<string, Mode>
+}
+
+/** Why nothing is known of this host's locks. R9: counts as locked by someone else. */
+export interface LocksUnknown {
+  readonly kind: 'unknown'
+  /** `down`: lvmlockd does not answer; `absent`: there is no lvmlockctl here; `failed`: anything else. */
+  readonly why: 'down' | 'absent' | 'failed'
+  readonly detail: string
+}
+
+export type LockState = LockTable | LocksUnknown
+
+/** The lock on one LV; throws if nothing is known, so that unknown can never pass for free. */
+export function lockOf(state: LockTable, lockUuid: string): Lock {
+  return state.locks.get(lockUuid) ?? 'none'
+}
+
+/** Whether a lock held is enough for a mode: exclusive is enough for shared, not the other way round. */
+export const suffices = (held: Lock, mode: Mode): boolean => held === mode || (held === 'exclusive' && mode === 'shared')
+
+/** What LVM's metadata says of one LV (lvs, without a lock). */
+export interface LogicalVolume {
+  readonly vg: string
+  readonly lv: string
+  readonly uuid: string
+  readonly vgUuid: string
+  /** `sanlock`, `dlm`, or `none` for a local VG. */
+  readonly lockType: string
+  /**
+   * UUID of the LV whose lock covers this one: its thin pool, or the origin of a COW snapshot (FACTS 27, captures: neither has
+   * lock_args of its own), else its own.
+   */
+  readonly lockUuid: string
+  /** lv_layout, such as `linear` or `thin,sparse`; what a message calls the type. */
+  readonly layout: string
+  /** Whether LVM can share it (`Shared activation not compatible with LV type …`, FACTS 27). */
+  readonly shareable: boolean
+  /** Byte offset of its lease in /dev/mapper/VG-lvmlock (sanlock), or undefined where there is none (dlm, or no lock_args). */
+  readonly leaseOffset: number | undefined
+}
+
+/** Answers of one `lvs` for the volumes asked for. */
+export interface VolumeTable {
+  /** By `VG/LV`. */
+  readonly volumes: ReadonlyMap<string, LogicalVolume>
+  /** Names of VGs asked for that LVM does not know. */
+  readonly missingVgs: ReadonlySet<string>
+  /** VGs with a lock manager that LVM does not touch because use_lvmlockd is off in lvm.conf. */
+  readonly lockedOutVgs: ReadonlySet<string>
+}
+
+export const NO_VOLUMES: VolumeTable = { volumes: new Map(), missingVgs: new Set(), lockedOutVgs: new Set() }
+
+/** An LV that is active on this host: it has a device-mapper device. */
+export interface Device {
+  readonly vg: string
+  readonly lv: string
+  /** `dm-3`, its name under /sys/block. */
+  readonly node: string
+  /** Device-mapper's UUID, `LVM-…`. */
+  readonly dmUuid: string
+}

@@ -1,0 +1,44 @@
+import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
+import { lockOf } from './lock-state.ts'
+import type { Problem } from './problem.ts'
+import type { DomainRecord, RecordedVolume } from './record.ts'
+import type { ManagedVolume } from './scope.ts'
+import { type HostFacts, planStart } from './start.ts'
+import type { StartPlan } from './start.ts'
+import { fullName } from './volume.ts'
+
+/** What a `migrate` on the destination is decided from, beside the state of this host. */
+export interface IncomingFacts extends HostFacts {
+  readonly table: VolumeTable
+  /** This domain's own record on this host. */
+  readonly record: DomainRecord | undefined
+  /** libvirt's status files say that the domain is active here; `unknown` counts as yes. */
+  readonly activeHere: boolean | 'unknown'
+}
+
+/**
+ * Decides whether a domain may come in, before any lock is touched: an `lvchange -asy` on a volume that is exclusive here would
+ * quietly turn somebody's lock into a shared one (FACTS 20). An earlier `incoming` record of the same domain is taken over.
+ * @returns the volumes to take shared on trial
+ */
+export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingFacts, domainUuid: string): StartPlan {
+  const { record, activeHere, table, locks } = facts
+  const runs = activeHere !== false || record?.state === 'prepared' || record?.state === 'running'
+  if (runs) return { kind: 'refuse', problems: [{ kind: 'active-here' }] }
+  const earlier = record?.state === 'incoming' ? record.volumes : []
+  const plan = planStart(volumes, facts, domainUuid, true, earlier)
+  const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
+  for (const { vg, lv, role } of volumes) {
+    const volume = table.volumes.get(fullName({ vg, lv }))
+    if (volume === undefined || role === 'local') continue
+    if (!volume.shareable) problems.push({ kind: 'not-shareable', volume: fullName(volume), type: volume.layout })
+    else if (role === 'exclusive' && isLockedHere(volume, locks) && !isOfTrial(volume, earlier)) problems.push({ kind: 'locked-here', volume: fullName(volume) })
+  }
+  return problems.length > 0 ? { kind: 'refuse', problems } : plan
+}
+
+const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean => locks.kind === 'unknown' || lockOf(locks, volume.lockUuid) !== 'none'
+
+/** Locked by a trial of this very domain that died half-way. */
+const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>
+  earlier.some(({ vg, lv, before }) => vg === volume.vg && lv === volume.lv && before === 'inactive')

@@ -1,0 +1,124 @@
+/** A host that holds a lock, as far as sanlock on this host knows it (FACTS 31). */
+export interface Holder {
+  readonly name: string
+  readonly hostId: number
+  readonly mode: 'exclusive' | 'shared'
+  /** Seconds since its last renewal was seen here; undefined if that could not be read. */
+  readonly silentFor: number | undefined
+  /** Seconds from its last renewal until its locks can be taken: 8 × io_timeout + 60, 140 with sanlock's default (FACTS 32). */
+  readonly expiresAfter: number
+  /** The lease names this very host: an lvmlockd that was killed left it behind (FACTS 34). */
+  readonly isThisHost: boolean
+}
+
+/** Why a domain is refused. Each kind has its own two lines in `explain`. */
+export type Problem =
+  | { readonly kind: 'held'; readonly volume: string; readonly holders: readonly Holder[] }
+  | { readonly kind: 'not-started'; readonly vg: string }
+  | { readonly kind: 'starting'; readonly vg: string }
+  | { readonly kind: 'lvmlockd-down' }
+  | { readonly kind: 'lvmlockd-off'; readonly vg: string }
+  | { readonly kind: 'locks-unknown'; readonly detail: string }
+  | { readonly kind: 'missing-volume'; readonly volume: string; readonly disk: string }
+  | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
+  | { readonly kind: 'impossible-name'; readonly path: string; readonly disk: string }
+  | { readonly kind: 'open'; readonly volume: string; readonly users: readonly string[] }
+  | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string }
+  | { readonly kind: 'locked-here'; readonly volume: string }
+  | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
+  | { readonly kind: 'no-lock'; readonly volume: string }
+  | { readonly kind: 'active-here' }
+  | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number }
+  | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
+  | { readonly kind: 'record-unwritable'; readonly detail: string }
+  | { readonly kind: 'bad-xml'; readonly detail: string }
+  | { readonly kind: 'bad-configuration'; readonly errors: readonly string[] }
+  | { readonly kind: 'other'; readonly detail: string }
+
+/** What was being done when the problem arose: it decides the verb of the first line and the advice of the second. */
+export type Attempt = 'start' | 'migration'
+
+/** Two lines for the person who reads virsh's error: what happened to which volume, and what to do. */
+export interface Explanation {
+  readonly what: string
+  readonly advice: string
+}
+
+/** The two lines of one problem, for the domain of that name. Pure; every kind has its test. */
+export function explain(problem: Problem, domain: string, attempt: Attempt): Explanation {
+  const refused = attempt === 'start' ? `${domain} was not started` : `${domain} was not let in`
+  const again = attempt === 'start' ? `start ${domain} again` : `migrate ${domain} again`
+  const because = (reason: string, advice: string): Explanation => ({ what: `${refused}: ${reason}.`, advice: `${advice}.` })
+  switch (problem.kind) {
+    case 'held':
+      return explainHeld(problem.volume, problem.holders, because, { domain, attempt, again })
+    case 'not-started':
+      return because(`the locking of volume group ${problem.vg} is not started on this host`, `Start it with: vgchange --lock-start ${problem.vg}; then ${again}`)
+    case 'starting':
+      return because(`the locking of volume group ${problem.vg} is still starting on this host`, `It takes 20 s to 3 min; when 'vgs ${problem.vg}' no longer says 'in progress', ${again}`)
+    case 'lvmlockd-down':
+      return because('lvmlockd is not running on this host, so no volume can be locked', `Start it with: systemctl start lvmlockd lvmlocks; then ${again}`)
+    case 'lvmlockd-off':
+      return because(`LVM on this host does not use lvmlockd, which volume group ${problem.vg} needs`, `Set use_lvmlockd = 1 in /etc/lvm/lvm.conf; then: systemctl enable --now lvmlockd lvmlocks sanlock`)
+    case 'locks-unknown':
+      return because(`the state of this host's locks cannot be read (${problem.detail})`, `See 'lvmlockctl --info' and 'systemctl status lvmlockd'; then ${again}`)
+    case 'missing-volume':
+      return because(`there is no logical volume ${problem.volume} (${problem.disk})`, `Compare 'virsh domblklist ${domain}' with 'lvs ${problem.volume.split('/')[0]}'`)
+    case 'missing-vg':
+      return because(`there is no volume group ${problem.vg} on this host (${problem.disk})`, `Is its storage connected? See 'vgs' and 'pvs --all'; then ${again}`)
+    case 'impossible-name':
+      return because(`no logical volume can have the path '${problem.path}' (${problem.disk})`, `Use /dev/VG/LV, with the names that 'lvs' shows`)
+    case 'open':
+      return because(`${problem.volume} is in use on this host: ${problem.users.join(', ')}`, `End that use, then ${again}`)
+    case 'on-record':
+      return because(`${problem.volume} is used by the VM ${problem.domain} on this host`, `Stop ${problem.domain} first, or mark the disk <shareable/> in both if they are meant to share it`)
+    case 'locked-here':
+      return because(`${problem.volume} is already locked on this host, where ${domain} does not run`, `If nothing uses it: lvchange --activate n ${problem.volume}; then ${again}`)
+    case 'not-shareable':
+      return because(`${problem.volume} cannot be shared, as a live migration needs (LV type ${problem.type})`, `Shut ${domain} down and start it on the other host instead`)
+    case 'no-lock':
+      return because(`LVM activated ${problem.volume} but lvmlockd holds no lock for it`, `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`)
+    case 'active-here':
+      return because('it runs or starts on this host already', `Look at 'virsh list' here; a VM is not migrated to the host it is on`)
+    case 'vg-busy':
+      return because(`another start, stop or migration on this host has been at work on volume group ${problem.vg} for ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; then ${again}`)
+    case 'records-unreadable':
+      return because(`what runs here cannot be told, because ${problem.files.join(', ')} cannot be read`, 'It may come from a newer lvguard; move it away only if no VM here uses its volumes')
+    case 'record-unwritable':
+      return because(`its record in /run/lvguard cannot be written (${problem.detail})`, `Make room in /run (df /run), then ${again}`)
+    case 'bad-xml':
+      return because(problem.detail, 'Nothing was changed. libvirt gives the whole XML to its hooks; for a trial take it from: virsh dumpxml')
+    case 'bad-configuration':
+      return because(`${problem.errors.length === 1 ? 'the configuration is' : 'these parts of the configuration are'} wrong: ${problem.errors.join('; ')}`, `Correct /etc/libvirt/lvguard.conf, then ${again}`)
+    case 'other':
+      return because(problem.detail, `See the log, /var/log/libvirt/lvguard.log; then ${again}`)
+  }
+}
+
+interface Words {
+  readonly domain: string
+  readonly attempt: Attempt
+  readonly again: string
+}
+
+function explainHeld(volume: string, holders: readonly Holder[], because: (reason: string, advice: string) => Explanation, words: Words): Explanation {
+  const [holder] = holders
+  if (holder === undefined) return because(`${volume} is locked by another host`, `Which one could not be read; 'virsh list' on the other hosts shows where ${words.domain} runs`)
+  if (holder.isThisHost) {
+    return because(`${volume} is locked by a lease that this host itself left behind when lvmlockd ended`, `Stop every VM on ${volume.split('/')[0]} here, then restart its locking: vgchange --lock-stop, then --lock-start`)
+  }
+  const by = holders.map(({ name, mode, silentFor }) => `${mode === 'exclusive' ? 'exclusively' : 'shared'} by ${name}${seen(silentFor)}`).join(' and ')
+  const reason = `${volume} is held ${by}`
+  const silent = holders.find(({ silentFor, expiresAfter }) => silentFor !== undefined && silentFor > expiresAfter / 3)
+  if (silent?.silentFor !== undefined) {
+    const wait = silent.expiresAfter - silent.silentFor
+    const when = wait > 0 ? `in about ${Math.ceil(wait)} s` : 'any moment now'
+    return because(reason, `${silent.name} seems to be down. If it stays so its lock can be taken ${when}: ${words.again} then`)
+  }
+  if (words.attempt === 'migration') {
+    return because(reason, `Is the agent running there? On ${holder.name}: systemctl start lvguard; the VM runs on where it was`)
+  }
+  return because(reason, `Stop ${words.domain} there (virsh -c qemu+ssh://${holder.name}/system shutdown ${words.domain}), or use it there`)
+}
+
+const seen = (silentFor: number | undefined): string => (silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`)

@@ -1,0 +1,54 @@
+import type { Mode, VolumeName } from './volume.ts'
+
+/** What this host did to one volume for a domain. */
+export interface RecordedVolume extends VolumeName {
+  /** What the domain needs of it while it runs. A volume of a VG without a lock manager is `local`. */
+  readonly role: Mode | 'local'
+  /** What it was activated with; differs from the role while a migration is under way. */
+  readonly mode: Mode | 'local'
+  /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
+  readonly before: 'inactive' | 'active'
+  /** Absent until LVM has told it: then `release` needs no lvs. */
+  readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string }
+}
+
+/**
+ * - `incoming`: `migrate` let the domain in; nothing is locked;
+ * - `prepared`: written before the locks are taken, and left so while the domain runs;
+ * - `running`: the agent has seen it run;
+ * - `refused`: a `prepare` failed and took nothing, so that the `release` that follows touches nothing (R1);
+ * - `releasing`: the domain is gone, these volumes are still to be deactivated.
+ */
+export type RecordState = 'incoming' | 'prepared' | 'running' | 'refused' | 'releasing'
+
+/** One file per domain in /run/lvguard: what this host has activated for it. */
+export interface DomainRecord {
+  readonly format: 1
+  readonly domain: { readonly name: string; readonly uuid: string }
+  readonly state: RecordState
+  readonly volumes: readonly RecordedVolume[]
+  /** The libvirt daemon that called the hook: process id, and start time in clock ticks since boot (proc(5), field 22). */
+  readonly daemon?: { readonly pid: number; readonly start: string }
+  /** Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since boot. */
+  readonly incoming?: { readonly id: string; readonly at: number }
+}
+
+/** A record that uses up an incoming one must be younger than this, in seconds (DESIGN 4). */
+export const INCOMING_LIFETIME = 30
+
+/** What is known of all domains of this host. */
+export interface Records {
+  readonly known: readonly DomainRecord[]
+  /** Files that are not records of a format this program knows. R9: whoever wants to act on any volume must refuse. */
+  readonly unreadable: readonly string[]
+}
+
+/** The record of another domain of this host that lays claim to a volume. One that took nothing, or not yet, makes no claim. */
+export function claimOf(volume: VolumeName, records: Records, ownUuid: string): { readonly record: DomainRecord; readonly volume: RecordedVolume } | undefined {
+  for (const record of records.known) {
+    if (record.domain.uuid === ownUuid || record.state === 'refused' || record.state === 'incoming') continue
+    const claimed = record.volumes.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
+    if (claimed !== undefined) return { record, volume: claimed }
+  }
+  return undefined
+}

@@ -1,0 +1,51 @@
+import type { Device, LockState } from './lock-state.ts'
+import { type DomainRecord, type RecordedVolume, type Records, claimOf } from './record.ts'
+import type { ManagedVolume } from './scope.ts'
+
+/** What a `release` is to do. `keep`: nothing now, and the record stays. `forget`: nothing, and the record goes. */
+export type ReleasePlan =
+  | { readonly kind: 'forget'; readonly reason: string }
+  | { readonly kind: 'keep'; readonly reason: string }
+  | { readonly kind: 'deactivate'; readonly volumes: readonly RecordedVolume[] }
+
+/** What a `release` is decided from. */
+export interface ReleaseFacts {
+  readonly record: DomainRecord | undefined
+  readonly records: Records
+  /** Volumes that the XML names; used where there is no record. */
+  readonly inXml: readonly ManagedVolume[]
+  /** The XML shows that the domain got past its `prepare` (Domain.gotPastPrepare). */
+  readonly gotPastPrepare: boolean
+  /** A status file says that the domain runs here. */
+  readonly runsHere: boolean
+}
+
+/**
+ * Decides a `release`: what this host brought up for the domain, less what another domain of this host has on record.
+ * A domain without a record either ran before lvguard was installed, or was refused without room for a record: only the first
+ * has volumes to give back.
+ */
+export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }: ReleaseFacts): ReleasePlan {
+  if (records.unreadable.length > 0) return { kind: 'keep', reason: `other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read` }
+  if (runsHere) return { kind: 'keep', reason: 'its status file says that it runs' }
+  if (record === undefined && !gotPastPrepare) return { kind: 'forget', reason: 'it took nothing' }
+  if (record?.state === 'refused') return { kind: 'forget', reason: 'its start was refused and took nothing' }
+  const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role }) => ({ vg, lv, role, mode: role, before: 'inactive' }))
+  const uuid = record?.domain.uuid ?? ''
+  const volumes = own.filter((volume) => volume.before === 'inactive' && claimOf(volume, records, uuid) === undefined)
+  return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
+}
+
+/**
+ * The volumes that are still active or locked here: an lvchange can exit 0 and leave the lock (FACTS 24). Where the lock cannot be
+ * read the volume counts as taken (R9). A thin volume gives back its device only: its lock belongs to the pool (FACTS 27).
+ */
+export function stillHere(volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[]): RecordedVolume[] {
+  return volumes.filter((volume) => {
+    if (devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return true
+    if (volume.role === 'local') return false
+    if (locks.kind === 'unknown') return true
+    // A lockspace that is not started holds no lock here.
+    return volume.ids !== undefined && volume.ids.lock === volume.ids.lv && locks.locks.has(volume.ids.lock)
+  })
+}

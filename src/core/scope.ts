@@ -1,0 +1,72 @@
+import type { Configuration } from './configuration.ts'
+import type { Candidates } from './domain.ts'
+import type { LockState, VolumeTable } from './lock-state.ts'
+import type { Problem } from './problem.ts'
+import { type WantedVolume, fullName } from './volume.ts'
+
+/** A volume that this host has to activate for a domain; `local` without a lock, in a VG that has no lock manager. */
+export type ManagedVolume = Omit<WantedVolume, 'mode'> & { readonly role: WantedVolume['mode'] | 'local' }
+
+/** Which of a domain's paths are volumes that lvguard manages, and what is wrong with the others. */
+export interface Scope {
+  readonly volumes: readonly ManagedVolume[]
+  readonly problems: readonly Problem[]
+}
+
+/** Names of the VGs that a domain's paths speak of. */
+export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candidates.volumes, ...candidates.impossible].map(({ vg }) => vg))].sort()
+
+/** VGs that the configuration leaves alone, whatever they are. */
+const isExcluded = (vg: string, { volumeGroups }: Configuration): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
+
+/**
+ * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG is local,
+ * missing, or not started, and lvs has to say which.
+ */
+export function isSettledByLockspaces(candidates: Candidates, locks: LockState, configuration: Configuration): boolean {
+  return vgsOf(candidates).every((vg) => isExcluded(vg, configuration) || (locks.kind === 'known' && locks.lockspaces.has(vg)))
+}
+
+/**
+ * Sorts a domain's paths.
+ * @param table answers of lvs; may be left out only where isSettledByLockspaces
+ * @param exists whether a path is there, for paths that no VG accounts for
+ */
+export function scopeOf(
+  candidates: Candidates, locks: LockState, table: VolumeTable | undefined, configuration: Configuration, exists: (path: string) => boolean,
+): Scope {
+  const problems: Problem[] = []
+  const volumes: ManagedVolume[] = []
+  const known = (vg: string): boolean => locks.kind === 'known' && locks.lockspaces.has(vg)
+  const lockTypes = new Map([...(table?.volumes.values() ?? [])].map(({ vg, lockType }) => [vg, lockType]))
+
+  for (const { vg, path, disk } of candidates.impossible) {
+    if (!isExcluded(vg, configuration) && (known(vg) || configuration.volumeGroups.includes(vg))) problems.push({ kind: 'impossible-name', path, disk })
+  }
+  for (const { path, mode, ...volume } of candidates.volumes) {
+    const { vg } = volume
+    if (isExcluded(vg, configuration)) continue
+    if (known(vg)) {
+      volumes.push({ ...volume, role: mode })
+      if (table !== undefined && !table.volumes.has(fullName(volume))) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
+      continue
+    }
+    const lockType = lockTypes.get(vg)
+    if (lockType === 'none') {
+      if (configuration.localVolumeGroups === 'activate') volumes.push({ ...volume, role: 'local' })
+    } else if (lockType !== undefined) {
+      problems.push(locks.kind === 'unknown' ? problemOfUnknown(locks.why, locks.detail) : { kind: 'not-started', vg })
+    } else if (table?.lockedOutVgs.has(vg) === true) {
+      problems.push({ kind: 'lvmlockd-off', vg })
+    } else if (table?.missingVgs.has(vg) === true) {
+      // A path that is no LV is left alone. One that is not there at all may be an LV whose storage is not connected.
+      if (configuration.volumeGroups.includes(vg) || !exists(path)) problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
+    } else {
+      problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
+    }
+  }
+  return { volumes, problems }
+}
+
+const problemOfUnknown = (why: 'down' | 'absent' | 'failed', detail: string): Problem =>
+  why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail }

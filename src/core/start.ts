@@ -1,0 +1,121 @@
+import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from './lock-state.ts'
+import { lockOf, suffices } from './lock-state.ts'
+import type { Problem } from './problem.ts'
+import type { RecordedVolume, Records } from './record.ts'
+import { claimOf } from './record.ts'
+import type { ManagedVolume } from './scope.ts'
+import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
+
+/** What is true on this host at one moment, read while the VG's lock is held (R11). */
+export interface HostFacts {
+  readonly locks: LockState
+  readonly devices: readonly Device[]
+  readonly records: Records
+  /** Who has a volume's device open, by `VG/LV`: absent for one that nobody has open. */
+  readonly users: ReadonlyMap<string, readonly string[]>
+}
+
+/** A change of activation that is about to be made, and the sentence behind it. */
+export interface Change extends VolumeName {
+  readonly to: Mode | 'local' | 'inactive'
+  readonly reason: string
+}
+
+/** What a start comes to: refused, or these volumes to activate and this list to put on record first. */
+export type StartPlan =
+  | { readonly kind: 'refuse'; readonly problems: readonly Problem[] }
+  | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
+
+const deviceOf = (volume: VolumeName, devices: readonly Device[]): Device | undefined =>
+  devices.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
+
+/** The volumes of this domain's own earlier record, which this host brought up for it and nobody else. */
+const isOwnLeftover = (volume: VolumeName, earlier: readonly RecordedVolume[]): boolean =>
+  earlier.some((old) => old.vg === volume.vg && old.lv === volume.lv && old.before === 'inactive')
+
+/**
+ * Decides a `prepare`: which volumes to activate, and how.
+ * @param shared a `prepare` of a migration: shared is taken even where exclusive is needed (R2)
+ * @param earlier what this domain's record named before: left by a `release` that could not finish, or a `migrate` that died
+ */
+export function planStart(
+  volumes: readonly ManagedVolume[], facts: HostFacts, domainUuid: string, shared: boolean, earlier: readonly RecordedVolume[],
+): StartPlan {
+  const { locks, devices, records, users } = facts
+  const problems: Problem[] = []
+  const changes: Change[] = []
+  const recorded: RecordedVolume[] = []
+  if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
+  for (const { vg, lv, role, reason } of volumes) {
+    const mode = role === 'exclusive' && shared ? 'shared' : role
+    const claim = claimOf({ vg, lv }, records, domainUuid)
+    const device = deviceOf({ vg, lv }, devices)
+    const inUse = users.get(fullName({ vg, lv }))
+    const bothShare = role === 'shared' && (claim === undefined || claim.volume.role === 'shared')
+    if (claim !== undefined && !bothShare) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: claim.record.domain.name })
+    else if (inUse !== undefined && !(bothShare && claim !== undefined)) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
+    const held = device === undefined || locks.kind === 'unknown' ? 'none' : lockOfDevice(device, locks)
+    // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
+    const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
+    if (!settled) changes.push({ vg, lv, to: mode, reason: shared && mode !== role ? `${reason}; the source of the migration still shares it` : reason })
+    const before = device === undefined || isOwnLeftover({ vg, lv }, earlier) ? 'inactive' : 'active'
+    recorded.push({ vg, lv, role, mode, before })
+  }
+  return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
+}
+
+/** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
+function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {
+  for (const [uuid, mode] of locks.locks) if (device.dmUuid.endsWith(uuid.replaceAll('-', ''))) return mode
+  return 'none'
+}
+
+/**
+ * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
+ * @param recorded the volumes and the modes they were to get
+ */
+export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeTable, locks: LockState, devices: readonly Device[]): Problem[] {
+  if (locks.kind === 'unknown') return [locks.why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail: locks.detail }]
+  return recorded.flatMap(({ vg, lv, mode }): Problem[] => {
+    const name = fullName({ vg, lv })
+    const volume = table.volumes.get(name)
+    if (volume === undefined) return [{ kind: 'missing-volume', volume: name, disk: 'see the domain XML' }]
+    if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'other', detail: `${name} did not become active` }] : []
+    return suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
+  })
+}
+
+/** A moment's state of one volume on this host. */
+interface Moment {
+  readonly active: boolean
+  readonly lock: Mode | 'none' | 'unknown'
+}
+
+/**
+ * The way back after a failure: exactly what was changed, to exactly what it was (R1).
+ * @param attempted the changes that were, or may have been, carried out
+ * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is undone
+ */
+export function planUndo(
+  attempted: readonly Change[], volumeOf: (name: VolumeName) => LogicalVolume | undefined,
+  before: Pick<HostFacts, 'locks' | 'devices'>, after: Pick<HostFacts, 'locks' | 'devices'>,
+): Change[] {
+  return attempted.flatMap((change): Change[] => {
+    const then = momentOf(change, volumeOf(change), before)
+    const now = momentOf(change, volumeOf(change), after)
+    const back = (to: Change['to']): Change[] => [{ vg: change.vg, lv: change.lv, to, reason: 'as it was before' }]
+    // An unknown lock counts as taken: an lvchange -an of an inactive LV changes nothing.
+    if (!then.active && (now.active || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))) return back('inactive')
+    if (then.lock === 'shared' && now.lock === 'exclusive') return back('shared')
+    return []
+  })
+}
+
+function momentOf(name: VolumeName, volume: LogicalVolume | undefined, { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>): Moment {
+  const device = volume === undefined
+    ? deviceOf(name, devices)
+    : devices.find(({ dmUuid }) => dmUuid === mapperUuid(volume.vgUuid, volume.uuid))
+  if (locks.kind === 'unknown') return { active: device !== undefined, lock: 'unknown' }
+  if (volume === undefined) return { active: device !== undefined, lock: device === undefined ? 'none' : lockOfDevice(device, locks) }
+  return { active: device !== undefined, lock: lockOf(locks, volume.lockUuid) }
+}

@@ -1,0 +1,57 @@
+/** One call by libvirt: `qemu NAME OPERATION SUB-OPERATION EXTRA`, the domain XML on standard input. */
+export interface HookEvent {
+  readonly name: string
+  readonly operation: string
+  readonly subOperation: string
+  readonly extra: string
+}
+
+/** What the words on the command line ask for. */
+export type Call =
+  | { readonly kind: 'hook'; readonly event: HookEvent }
+  | { readonly kind: 'dry-run'; readonly event: HookEvent; readonly json: boolean; readonly xmlFile: string | undefined }
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'usage'; readonly error: string }
+
+/** Operations with something to do; the shell stub knows them too (src/stub.sh). */
+export const HANDLED = ['prepare', 'release', 'migrate'] as const
+export type Handled = (typeof HANDLED)[number]
+export const isHandled = (operation: string): operation is Handled => (HANDLED as readonly string[]).includes(operation)
+
+const SUB_OPERATIONS = ['begin', 'end', '-']
+
+/**
+ * Tells libvirt's calls from an administrator's. libvirt gives four words, whatever the domain is called (a domain may be called
+ * `--help`); more in a future version are accepted as long as the third is a sub-operation.
+ */
+export function parseCall(words: readonly string[]): Call {
+  const [name, operation, subOperation, extra] = words
+  if (name !== undefined && operation !== undefined && subOperation !== undefined && extra !== undefined && SUB_OPERATIONS.includes(subOperation)) {
+    if (words.length === 4 || !name.startsWith('-')) return { kind: 'hook', event: { name, operation, subOperation, extra } }
+  }
+  return parseOptions(words)
+}
+
+function parseOptions(words: readonly string[]): Call {
+  let dryRun = false
+  let json = false
+  let xmlFile: string | undefined
+  const rest = [...words]
+  while (rest[0]?.startsWith('-') === true) {
+    const option = rest.shift()
+    if (option === '--help' || option === '-h') return { kind: 'help' }
+    if (option === '--version') return { kind: 'version' }
+    if (option === '--dry-run') dryRun = true
+    else if (option === '--json') json = true
+    else if (option === '--xml') {
+      xmlFile = rest.shift()
+      if (xmlFile === undefined) return { kind: 'usage', error: '--xml needs a file' }
+    } else if (option === '--') break
+    else return { kind: 'usage', error: `unknown option ${option}` }
+  }
+  const [name, operation, subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin', extra = '-', ...more] = rest
+  if (!dryRun) return { kind: 'usage', error: words.length === 0 ? 'nothing to do' : 'libvirt calls this with NAME OPERATION SUB-OPERATION EXTRA' }
+  if (name === undefined || operation === undefined || more.length > 0) return { kind: 'usage', error: '--dry-run needs NAME OPERATION [SUB-OPERATION [EXTRA]]' }
+  return { kind: 'dry-run', event: { name, operation, subOperation, extra }, json, xmlFile }
+}

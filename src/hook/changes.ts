@@ -1,0 +1,48 @@
+import type { Change } from '../core/start.ts'
+import type { Target } from '../lvm/lvchange.ts'
+import { bringTo } from '../lvm/lvm.ts'
+import type { Outcome } from '../lvm/run.ts'
+import type { VgLocks } from '../vg-lock.ts'
+
+/** Volumes that one lvchange takes to one state: those of one VG, so that the VG's own lock covers the command (R11). */
+export interface Batch {
+  readonly vg: string
+  readonly to: Target
+  readonly changes: readonly Change[]
+}
+
+const ORDER: readonly Target[] = ['exclusive', 'shared', 'local', 'inactive']
+
+/** Groups changes into as few commands as can be: one per VG and state, exclusive first, since that is what fails. */
+export function batchesOf(changes: readonly Change[]): Batch[] {
+  const vgs = [...new Set(changes.map(({ vg }) => vg))].sort()
+  return ORDER.flatMap((to) => vgs.flatMap((vg) => {
+    const own = changes.filter((change) => change.to === to && change.vg === vg)
+    return own.length === 0 ? [] : [{ vg, to, changes: own }]
+  }))
+}
+
+/** What came of carrying out changes: which were tried, and the first command that failed. */
+export interface CarriedOut {
+  readonly attempted: readonly Change[]
+  readonly failed: Outcome | undefined
+}
+
+/**
+ * Carries changes out, one lvchange a batch. Stops at the first that fails, unless told to go on.
+ * @param locks must hold the lock of every VG among them
+ */
+export async function carryOut(changes: readonly Change[], locks: VgLocks, onFailure: 'stop' | 'go-on' = 'stop'): Promise<CarriedOut> {
+  const attempted: Change[] = []
+  let failed: Outcome | undefined
+  for (const { vg, to, changes: batch } of batchesOf(changes)) {
+    const descriptor = locks.descriptors.get(vg)
+    if (descriptor === undefined) throw new Error(`the lock of ${vg} is not held`)
+    attempted.push(...batch)
+    const outcome = await bringTo(to, batch, descriptor)
+    if (outcome.exitCode === 0) continue
+    failed ??= outcome
+    if (onFailure === 'stop') break
+  }
+  return { attempted, failed }
+}

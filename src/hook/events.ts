@@ -1,0 +1,94 @@
+import { BadConfiguration, readConfiguration } from '../config.ts'
+import { type Configuration, DEFAULTS } from '../core/configuration.ts'
+import type { Domain } from '../core/domain.ts'
+import type { Attempt, Problem } from '../core/problem.ts'
+import { fullName } from '../core/volume.ts'
+import { BadXml, parseDomain } from '../libvirt/domain-xml.ts'
+import type { LogEntry } from '../log.ts'
+import { lockState } from '../lvm/lvm.ts'
+import { type Handled, type HookEvent, isHandled } from './call.ts'
+import { messageOf } from './failures.ts'
+import { subjectOf } from './host.ts'
+import { migrate } from './migrate.ts'
+import type { Outcome } from './outcome.ts'
+import { prepare } from './prepare.ts'
+import { release } from './release.ts'
+
+/** One event, handled: what came of it and what the log needs. */
+export interface Handling {
+  readonly outcome: Outcome
+  readonly domain: Domain | undefined
+  readonly configuration: Configuration
+  /** Of a `release` that went on with the defaults because the configuration is wrong. */
+  readonly warning: string | undefined
+}
+
+/** Which attempt a refusal of this operation ends. */
+export const attemptOf = (operation: string): Attempt => (operation === 'migrate' ? 'migration' : 'start')
+
+/** The configuration for an operation: wrong means refused, but a `release` goes on with the defaults. */
+function configurationFor(operation: Handled): { configuration: Configuration; warning: string | undefined; problem: Problem | undefined } {
+  try {
+    return { configuration: readConfiguration(), warning: undefined, problem: undefined }
+  } catch (error) {
+    const errors = error instanceof BadConfiguration ? error.errors : [messageOf(error)]
+    const problem: Problem = { kind: 'bad-configuration', errors }
+    return { configuration: DEFAULTS, warning: errors.join('; '), problem: operation === 'release' ? undefined : problem }
+  }
+}
+
+/**
+ * Handles one call by libvirt. Never throws: whatever goes wrong is an outcome, and refuses.
+ * @param readXml gives the domain XML
+ */
+export async function handle(event: HookEvent, readXml: () => string): Promise<Handling> {
+  const { operation } = event
+  if (!isHandled(operation)) {
+    return { outcome: { kind: 'nothing', reason: `unknown operation ${operation}` }, domain: undefined, configuration: readOrDefaults(), warning: `unknown operation ${operation}` }
+  }
+  const { configuration, warning, problem } = configurationFor(operation)
+  const refuse = (problems: readonly Problem[], domain?: Domain): Handling => ({
+    outcome: { kind: 'refused', problems, attempt: attemptOf(operation), volumes: [] }, domain, configuration, warning,
+  })
+  let domain: Domain | undefined
+  try {
+    const xml = readXml()
+    domain = parseDomain(xml)
+    if (problem !== undefined) return refuse([problem], domain)
+    return { outcome: await HANDLERS[operation](domain, configuration, xml), domain, configuration, warning }
+  } catch (error) {
+    if (error instanceof BadXml) return refuse(problem === undefined ? [{ kind: 'bad-xml', detail: error.message }] : [problem])
+    return refuse([{ kind: 'other', detail: `lvguard failed: ${messageOf(error)}` }], domain)
+  }
+}
+
+const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string) => Promise<Outcome>>> = {
+  prepare: async (domain, configuration) => prepare(await subjectOf(domain, configuration, lockState()), configuration),
+  release: (domain, configuration) => release(domain, configuration),
+  migrate: async (domain, configuration, xml) => migrate(await subjectOf(domain, configuration, lockState()), configuration, xml),
+}
+
+const readOrDefaults = (): Configuration => {
+  try {
+    return readConfiguration()
+  } catch {
+    return DEFAULTS
+  }
+}
+
+/** What the log keeps of an event. */
+export function logEntryOf({ name, operation }: HookEvent, { outcome, domain, warning }: Handling, lines: readonly string[]): Omit<LogEntry, 'milliseconds'> {
+  const about = { domain: name, ...(domain && { uuid: domain.uuid }), operation }
+  const volumes = 'volumes' in outcome ? outcome.volumes.map(fullName) : []
+  const also = warning === undefined ? '' : `; ${warning}`
+  switch (outcome.kind) {
+    case 'nothing':
+      return { ...about, volumes, outcome: 'nothing', level: warning === undefined ? 'debug' : 'warn', message: warning ?? outcome.reason }
+    case 'done':
+      return { ...about, volumes, outcome: outcome.did, level: warning === undefined ? 'info' : 'warn', message: outcome.did + also }
+    case 'left':
+      return { ...about, volumes, outcome: 'left', level: 'error', message: lines.join(' ') + also }
+    case 'refused':
+      return { ...about, volumes, outcome: 'refused', level: 'warn', message: lines.join(' ') }
+  }
+}

@@ -1,0 +1,59 @@
+import type { VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import { type Failure, classify } from '../lvm/failures.ts'
+import { holdersOf, volumeTable } from '../lvm/lvm.ts'
+import type { Outcome } from '../lvm/run.ts'
+
+/** Seconds of the clock that sanlock stamps its hosts with (CLOCK_MONOTONIC). */
+const monotonic = (): number => Number(process.hrtime.bigint()) / 1e9
+
+/**
+ * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be slow.
+ * An lvchange that failed without a word that is known is a problem all the same (R9).
+ */
+export async function problemsOf(outcome: Outcome, table: VolumeTable | undefined): Promise<Problem[]> {
+  if (outcome.isAbsent) return [{ kind: 'other', detail: 'lvchange is not installed' }]
+  if (outcome.timedOut) return [{ kind: 'other', detail: 'lvchange did not end within its time' }]
+  const failures = classify(outcome.stderr)
+  const precise = failures.filter(({ kind }) => kind !== 'other')
+  const worth = precise.length > 0 ? precise : failures
+  if (worth.length === 0) return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
+  return Promise.all(worth.map((failure) => problemOf(failure, table)))
+}
+
+async function problemOf(failure: Failure, table: VolumeTable | undefined): Promise<Problem> {
+  switch (failure.kind) {
+    case 'held':
+      return heldProblem(failure.volume, table)
+    case 'missing-volume':
+      return { ...failure, disk: 'see the domain XML' }
+    case 'missing-vg':
+      return { ...failure, disk: 'see the domain XML' }
+    case 'in-use':
+      return { kind: 'open', volume: failure.volume, users: ['LVM says that it is in use'] }
+    case 'lock-left':
+      return { kind: 'other', detail: `LVM could not change the lock of ${failure.volume}` }
+    case 'other':
+      return { kind: 'other', detail: `LVM says '${failure.text}'` }
+    default:
+      return failure
+  }
+}
+
+/** A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up. */
+export async function heldProblem(name: string, table: VolumeTable | undefined): Promise<Problem> {
+  const [vg = '', lv = ''] = name.split('/')
+  const volume = table?.volumes.get(name) ?? (await volumeTable([{ vg, lv }]))?.volumes.get(name)
+  return { kind: 'held', volume: name, holders: volume === undefined ? [] : await holdersOf(volume, monotonic) }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Carries out a write to /run that an event can do without: what is on record already says the same, less precisely. */
+export function unlessFull(write: () => void): void {
+  try {
+    write()
+  } catch {
+    // A full /run changes nothing about the outcome of the event.
+  }
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto'
+import { uptime } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Configuration } from '../core/configuration.ts'
+import { type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
+import type { Problem } from '../core/problem.ts'
+import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type StartPlan, missingLocks, planUndo } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
+import { withIncomingId } from '../libvirt/incoming-xml.ts'
+import { isActiveHere } from '../libvirt/status.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { leaseOf, lockState } from '../lvm/lvm.ts'
+import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
+import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { awaitDemotion } from './await-demotion.ts'
+import { carryOut } from './changes.ts'
+import { heldProblem, messageOf, problemsOf, unlessFull } from './failures.ts'
+import { type Subject, lookAround } from './host.ts'
+import type { Outcome } from './outcome.ts'
+
+/** Milliseconds between two trials with lvchange, where a lease cannot be read or somebody was quicker. */
+const TRIAL_PAUSE = 1000
+
+export interface IncomingPlan {
+  readonly plan: StartPlan
+  readonly facts: IncomingFacts
+}
+
+/** Reads this host's state and decides a `migrate`. Changes nothing and waits for nobody: `--dry-run` ends here. */
+export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
+  const { domain, scope } = subject
+  const table = await subject.table
+  const records = readRecords()
+  const around = await lookAround(scope.volumes, records)
+  const facts: IncomingFacts = {
+    ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain.uuid),
+  }
+  if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts }
+  if (table === undefined) return { plan: { kind: 'refuse', problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, facts }
+  return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts }
+}
+
+/**
+ * `migrate begin -`, on the destination: waits until the source has demoted, takes the volumes shared on trial and gives them back,
+ * and prints the XML with the id that lets the `prepare` of this migration, and no other, take them shared (DESIGN 4).
+ * @param xml the domain XML as it came
+ */
+export async function migrate(subject: Subject, configuration: Configuration, xml: string): Promise<Outcome> {
+  const { scope } = subject
+  if (scope.volumes.length === 0 && scope.problems.length === 0) return { kind: 'nothing', reason: 'no managed volumes' }
+  const end = performance.now() + configuration.migrateWait * 1000
+  const first = await decideMigrate(subject)
+  if (first.plan.kind === 'refuse') return refused(subject, first.plan.problems)
+  const volumes = volumesOf(first)
+  for (;;) {
+    const waited = await awaitDemotion(volumes, Math.max(0, end - performance.now()), { leaseOf, pause, now: () => performance.now() })
+    if (waited.kind === 'held') return refused(subject, [await heldProblem(fullName(waited.volume), first.facts.table)])
+    const trial = await tryShared(subject, configuration)
+    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: scope.volumes, stdout: withIncomingId(xml, trial.id) }
+    const isOver = performance.now() + TRIAL_PAUSE > end
+    if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
+    await pause(TRIAL_PAUSE)
+  }
+}
+
+const volumesOf = ({ plan, facts }: IncomingPlan): LogicalVolume[] =>
+  (plan.kind === 'activate' ? plan.recorded : []).flatMap((volume) => facts.table.volumes.get(fullName(volume)) ?? [])
+
+type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind: 'failed'; readonly problems: readonly Problem[] }
+
+async function tryShared(subject: Subject, configuration: Configuration): Promise<Trial> {
+  let locks: VgLocks | undefined
+  try {
+    locks = await lockVgs(subject.scope.volumes.map(({ vg }) => vg), configuration.lockWait)
+    return await trySharedUnderLock(subject, locks)
+  } catch (error) {
+    if (error instanceof VgBusy) return { kind: 'failed', problems: [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }] }
+    return { kind: 'failed', problems: [{ kind: 'record-unwritable', detail: messageOf(error) }] }
+  } finally {
+    locks?.release()
+  }
+}
+
+async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Trial> {
+  const { domain } = subject
+  const { plan, facts } = await decideMigrate(subject)
+  if (plan.kind === 'refuse') return { kind: 'failed', problems: plan.problems }
+  // What an earlier life of this domain brought up and could not give back stays on record.
+  const leftovers = (facts.record?.volumes ?? []).filter((old) => old.before === 'inactive' && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
+  const put = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void => {
+    const domainOf = { name: domain.name, uuid: domain.uuid }
+    writeRecord({ format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })
+  }
+  // On record before it is locked: whoever finds it after a crash may deactivate it.
+  put(plan.recorded)
+  const { attempted, failed } = await carryOut(plan.changes, locks)
+  const after = await lockState()
+  const problems = failed === undefined
+    ? missingLocks(plan.recorded, facts.table, after, activeVolumes())
+    : await problemsOf(failed, facts.table)
+  const back = async (): Promise<boolean> => {
+    const undo = planUndo(attempted, (name) => facts.table.volumes.get(fullName(name)), facts, { locks: after, devices: activeVolumes() })
+    return (await carryOut(undo, locks, 'go-on')).failed === undefined && isAsBefore(facts.table, facts, await lockState())
+  }
+  const isBack = await back()
+  if (problems.length === 0 && isBack) {
+    const id = randomBytes(16).toString('hex')
+    put([], { id, at: uptime() })
+    return { kind: 'passed', id }
+  }
+  // Left on record where something could not be given back; nothing follows a refused `migrate` (FACTS 5).
+  if (isBack && leftovers.length === 0) unlessFull(() => removeRecord(domain.uuid))
+  return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }
+}
+
+/** Whether lvmlockd holds, for each of the volumes, no more than it did before the trial. */
+function isAsBefore(table: VolumeTable, { locks }: IncomingFacts, now: IncomingFacts['locks']): boolean {
+  if (locks.kind === 'unknown' || now.kind === 'unknown') return false
+  return [...table.volumes.values()].every(({ lockUuid }) => now.locks.get(lockUuid) === undefined || locks.locks.get(lockUuid) !== undefined)
+}
+
+const refused = ({ scope }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'migration', volumes: scope.volumes })

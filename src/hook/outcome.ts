@@ -1,0 +1,33 @@
+import type { Attempt, Problem } from '../core/problem.ts'
+import { explain } from '../core/problem.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+
+/** What came of an event: what is logged, shown and told to libvirt. */
+export type Outcome =
+  | { readonly kind: 'nothing'; readonly reason: string }
+  | { readonly kind: 'done'; readonly did: 'locked' | 'released' | 'let-in'; readonly volumes: readonly VolumeName[]; readonly stdout?: string }
+  | { readonly kind: 'refused'; readonly problems: readonly Problem[]; readonly attempt: Attempt; readonly volumes: readonly VolumeName[] }
+  /** A release that could not finish: the record keeps these volumes. */
+  | { readonly kind: 'left'; readonly volumes: readonly VolumeName[]; readonly why: string }
+
+/** 0 lets libvirt go on. */
+export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refused' || outcome.kind === 'left' ? 1 : 0)
+
+/** The two lines for whoever reads virsh's error; none where nothing went wrong. */
+export function linesOf(outcome: Outcome, domain: string): string[] {
+  if (outcome.kind === 'left') {
+    const names = outcome.volumes.map(fullName)
+    return [
+      `${domain} has ended, but ${names.join(', ')} stays active and locked on this host: ${outcome.why}.`,
+      `It stays on record. When nothing uses it any more: lvchange --activate n ${names.join(' ')}`,
+    ].map(printable)
+  }
+  const [first, ...more] = outcome.kind === 'refused' ? outcome.problems : []
+  if (first === undefined || outcome.kind !== 'refused') return []
+  const { what, advice } = explain(first, domain, outcome.attempt)
+  const others = more.length === 0 ? '' : ` (and ${more.length} more: ${more.map((problem) => ('volume' in problem ? problem.volume : problem.kind)).join(', ')})`
+  return [what + others, advice].map(printable)
+}
+
+/** A text without control characters: a name from the XML must not move the cursor of whoever reads it. */
+export const printable = (line: string): string => line.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')

@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { uptime } from 'node:os'
+import { join } from 'node:path'
+import type { Configuration } from '../core/configuration.ts'
+import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
+import { isIncoming } from '../core/takeover.ts'
+import { fullName } from '../core/volume.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState } from '../lvm/lvm.ts'
+import { DEFINITION_FOLDER } from '../paths.ts'
+import { recordOf, writeRecord } from '../record-store.ts'
+import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { callingDaemon } from './daemon.ts'
+import { carryOut } from './changes.ts'
+import { messageOf, problemsOf, unlessFull } from './failures.ts'
+import { type Subject, lookAround } from './host.ts'
+import type { Outcome } from './outcome.ts'
+
+/** What `prepare` has found and decided, before anything is changed. */
+export interface PreparePlan {
+  readonly facts: HostFacts
+  readonly plan: StartPlan
+  readonly incoming: boolean
+}
+
+/** Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here. */
+export async function decidePrepare({ domain, scope }: Subject): Promise<PreparePlan> {
+  const facts = await lookAround(scope.volumes)
+  const record = recordOf(domain.uuid, facts.records)
+  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), now: uptime() })
+  const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
+  return { facts, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
+}
+
+/**
+ * Whether a migration's id stands in the domain's persistent definition, where an offline migration may leave it (DESIGN 4).
+ */
+function idInDefinition(name: string, id: string | undefined): boolean | 'unknown' {
+  if (id === undefined) return false
+  try {
+    return readFileSync(join(DEFINITION_FOLDER, `${name}.xml`), 'utf8').includes(id)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? false : 'unknown'
+  }
+}
+
+/** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
+export async function prepare(subject: Subject, configuration: Configuration): Promise<Outcome> {
+  const { scope } = subject
+  if (scope.volumes.length === 0 && scope.problems.length === 0) return { kind: 'nothing', reason: 'no managed volumes' }
+  let locks: VgLocks | undefined
+  try {
+    locks = await lockVgs(scope.volumes.map(({ vg }) => vg), configuration.lockWait)
+    return await prepareUnderLock(subject, locks)
+  } catch (error) {
+    if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
+    return refused(subject, [{ kind: 'record-unwritable', detail: messageOf(error) }])
+  } finally {
+    locks?.release()
+  }
+}
+
+async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outcome> {
+  const { domain } = subject
+  const { facts, plan } = await decidePrepare(subject)
+  // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
+  const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(({ before }) => before === 'inactive')
+  const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
+    const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
+    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon() })
+  }
+  /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
+  const putRefused = (volumes: readonly RecordedVolume[]): void => {
+    unlessFull(() => put(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes))
+  }
+  if (plan.kind === 'refuse') {
+    putRefused([])
+    return refused(subject, plan.problems)
+  }
+  put('prepared', plan.recorded)
+  const { attempted, failed } = await carryOut(plan.changes, locks)
+  const [table, after] = await Promise.all([subject.table, lockState()])
+  const devices = activeVolumes()
+  const problems = failed === undefined
+    ? missingLocks(plan.recorded, table ?? NO_VOLUMES, after, devices)
+    : await problemsOf(failed, table)
+  if (problems.length === 0) {
+    unlessFull(() => put('prepared', plan.recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES))))
+    return { kind: 'done', did: 'locked', volumes: plan.recorded }
+  }
+  const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
+  const { failed: undoFailed } = await carryOut(undo, locks, 'go-on')
+  putRefused(undoFailed === undefined ? [] : await stillTaken(plan.recorded, undo, table))
+  return refused(subject, problems)
+}
+
+const withIds = (volume: RecordedVolume, { volumes }: VolumeTable): RecordedVolume => {
+  const row = volumes.get(fullName(volume))
+  return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
+}
+
+/** The volumes that could not be given back: kept on record, so that the `release` that follows tries again. */
+async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { vg: string; lv: string }[], table: VolumeTable | undefined): Promise<RecordedVolume[]> {
+  const locks = await lockState()
+  const devices = activeVolumes()
+  return recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES)).filter((volume) => {
+    if (!undo.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return false
+    const isActive = devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
+    const isLocked = locks.kind === 'unknown' || volume.ids === undefined || locks.locks.has(volume.ids.lock)
+    return isActive || isLocked
+  })
+}
+
+const refused = ({ scope }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'start', volumes: scope.volumes })

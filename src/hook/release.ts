@@ -1,0 +1,117 @@
+import type { Configuration } from '../core/configuration.ts'
+import type { Domain } from '../core/domain.ts'
+import type { RecordedVolume } from '../core/record.ts'
+import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { isActiveHere } from '../libvirt/status.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { classify } from '../lvm/failures.ts'
+import { lockState, volumeTable } from '../lvm/lvm.ts'
+import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
+import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { carryOut } from './changes.ts'
+import { messageOf, unlessFull } from './failures.ts'
+import { subjectOf } from './host.ts'
+import type { Outcome } from './outcome.ts'
+
+/** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
+export const RELEASE_LIMIT = 5000
+/** Milliseconds during which a volume in use is tried again, and between two tries. */
+const IN_USE_LIMIT = 2000
+const IN_USE_PAUSE = 200
+
+/**
+ * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's volumes only where
+ * there is no record.
+ */
+export async function decideRelease(domain: Domain, configuration: Configuration): Promise<ReleasePlan> {
+  const records = readRecords()
+  const record = recordOf(domain.uuid, records)
+  const runsHere = isActiveHere(domain.uuid) !== false
+  const inXml = record === undefined && domain.gotPastPrepare ? (await subjectOf(domain, configuration, lockState())).scope.volumes : []
+  return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
+}
+
+/**
+ * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange that takes
+ * longer goes on by itself under the VG's lock, and the record stays for later.
+ */
+export async function release(domain: Domain, configuration: Configuration): Promise<Outcome> {
+  const start = performance.now()
+  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (performance.now() - start))
+  const plan = await decideRelease(domain, configuration)
+  if (plan.kind !== 'deactivate') return settle(domain, plan)
+  const work = async (): Promise<Outcome> => {
+    const locks = await lockVgs(plan.volumes.map(({ vg }) => vg), Math.min(configuration.lockWait, timeLeft() / 1000))
+    try {
+      return await releaseUnderLock(domain, configuration, locks, timeLeft)
+    } finally {
+      locks.release()
+    }
+  }
+  try {
+    return await Promise.race([work(), afterTime(timeLeft(), plan.volumes)])
+  } catch (error) {
+    const why = error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error)
+    return { kind: 'left', volumes: plan.volumes, why }
+  }
+}
+
+/** A plan with nothing to deactivate. */
+function settle(domain: Domain, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
+  if (plan.kind === 'forget') removeRecord(domain.uuid)
+  return { kind: 'nothing', reason: plan.reason }
+}
+
+async function releaseUnderLock(domain: Domain, configuration: Configuration, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
+  // R11: what was true before the lock was ours may not be any more.
+  const plan = await decideRelease(domain, configuration)
+  if (plan.kind !== 'deactivate') return settle(domain, plan)
+  const put = (volumes: readonly RecordedVolume[]): void => {
+    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes })
+  }
+  const wanted = await withIds(plan.volumes)
+  unlessFull(() => put(wanted))
+  const end = performance.now() + Math.min(IN_USE_LIMIT, timeLeft())
+  let left: readonly RecordedVolume[] = wanted
+  let why = ''
+  for (;;) {
+    const { failed } = await carryOut(left.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), locks, 'go-on')
+    left = stillHere(left, await lockState(), activeVolumes())
+    if (left.length === 0) break
+    const failures = classify(failed?.stderr ?? '')
+    why = reasonOf(failures, left)
+    const inUse = failures.some(({ kind }) => kind === 'in-use')
+    if (!inUse || performance.now() + IN_USE_PAUSE > end) break
+    await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
+  }
+  if (left.length > 0) {
+    unlessFull(() => put(left))
+    return { kind: 'left', volumes: left, why }
+  }
+  removeRecord(domain.uuid)
+  return { kind: 'done', did: 'released', volumes: wanted }
+}
+
+function reasonOf(failures: ReturnType<typeof classify>, left: readonly VolumeName[]): string {
+  if (failures.some(({ kind }) => kind === 'in-use')) return 'something on this host still has it open'
+  if (failures.some(({ kind }) => kind === 'lvmlockd-down')) return 'lvmlockd is not running'
+  const text = failures.map((failure) => (failure.kind === 'other' ? failure.text : failure.kind)).join('; ')
+  return text === '' ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked` : `LVM says '${text}'`
+}
+
+/** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to. */
+async function withIds(volumes: readonly RecordedVolume[]): Promise<RecordedVolume[]> {
+  const unknown = volumes.filter(({ ids }) => ids === undefined)
+  if (unknown.length === 0) return [...volumes]
+  const table = await volumeTable(unknown)
+  return volumes.map((volume) => {
+    const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
+    return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
+  })
+}
+
+const afterTime = (milliseconds: number, volumes: readonly RecordedVolume[]): Promise<Outcome> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve({ kind: 'left', volumes, why: 'LVM is still at work on it' }), milliseconds).unref()
+  })

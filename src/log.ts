@@ -1,0 +1,39 @@
+import { createLogger, format, transports } from 'winston'
+import type { Configuration } from './core/configuration.ts'
+
+/** What one event leaves in the log: one JSON object a line. */
+export interface LogEntry {
+  readonly level: Configuration['logLevel']
+  readonly message: string
+  readonly domain: string
+  readonly uuid?: string
+  readonly operation: string
+  readonly volumes: readonly string[]
+  readonly outcome: string
+  /** From the start of the program to this entry. */
+  readonly milliseconds: number
+}
+
+/** Milliseconds after which a log that does not answer is given up. */
+const LOG_LIMIT = 1000
+
+/**
+ * Writes one entry. Resolves when it is in the file, or is lost: R10. winston's file transport throws if its folder cannot be made, and
+ * loses lines at process.exit unless it has finished (FACTS 41).
+ */
+export async function writeLog(entry: LogEntry, { logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Promise<void> {
+  if (logFile === '') return
+  await new Promise<void>((resolve) => {
+    setTimeout(resolve, LOG_LIMIT).unref()
+    try {
+      const file = new transports.File({ filename: logFile, options: { flags: 'a', mode: 0o600 } })
+      const logger = createLogger({ level: logLevel, format: format.json(), transports: [file] })
+      for (const stream of [file, logger]) stream.on('error', () => resolve())
+      file.on('finish', () => resolve())
+      logger.log({ time: new Date().toISOString(), ...entry })
+      logger.end()
+    } catch {
+      resolve()
+    }
+  })
+}

@@ -1,0 +1,70 @@
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Device } from '../core/lock-state.ts'
+import { meaningOfMapperName } from '../core/volume.ts'
+import { BLOCK_FOLDER, PROC_FOLDER } from '../paths.ts'
+
+const namesIn = (folder: string): string[] => {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+const textOf = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** The LVs that are active on this host, from /sys (FACTS 30): no command, no lock. Layers that LVM keeps for itself are left out. */
+export function activeVolumes(): Device[] {
+  return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node) => {
+    const dmUuid = textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.trim() ?? ''
+    const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '')
+    return dmUuid.startsWith('LVM-') && meaning.kind === 'volume' ? [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid }] : []
+  })
+}
+
+export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const
+
+/** How many openers each device has, by its UUID, from `dmsetup info`. */
+export const parseOpenCounts = (stdout: string): Map<string, number> =>
+  new Map([...stdout.matchAll(/^\s*(\S+?):(\d+)\s*$/gm)].map(([, uuid = '', open]) => [uuid, Number(open)]))
+
+/**
+ * Who has a device open, in words for a message: mounts, devices stacked on it (kpartx), swap, processes. As much as can be
+ * found out without a command; at least the bare fact.
+ * @param openCount how many openers device-mapper counts
+ */
+export function usersOf({ node }: Device, openCount: number): string[] {
+  const number = textOf(join(BLOCK_FOLDER, node, 'dev'))?.trim()
+  const mounts = (textOf(join(PROC_FOLDER, '1/mountinfo')) ?? '').split('\n').map((line) => line.split(' '))
+    .filter(([, , device]) => device !== undefined && device === number)
+    .map(([, , , , mountPoint = '?']) => `mounted on ${mountPoint}`)
+  const stacked = namesIn(join(BLOCK_FOLDER, node, 'holders'))
+    .map((holder) => `used by the device ${textOf(join(BLOCK_FOLDER, holder, 'dm/name'))?.trim() ?? holder}`)
+  const found = [...mounts, ...stacked]
+  if (found.length === 0) found.push(...processesWith(`/dev/${node}`))
+  return found.length > 0 ? found : [`opened ${openCount === 1 ? 'once' : `${openCount} times`}`]
+}
+
+function processesWith(device: string): string[] {
+  return namesIn(PROC_FOLDER).filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    const folder = join(PROC_FOLDER, pid, 'fd')
+    if (!namesIn(folder).some((descriptor) => linkOf(join(folder, descriptor)) === device)) return []
+    const words = (textOf(join(PROC_FOLDER, pid, 'cmdline')) ?? '').split('\0')
+    const guest = /(?:^|,)guest=([^,]+)/.exec(words[words.indexOf('-name') + 1] ?? '')?.[1]
+    return [guest === undefined ? `opened by ${textOf(join(PROC_FOLDER, pid, 'comm'))?.trim() ?? '?'} (process ${pid})` : `used by the VM ${guest} (process ${pid})`]
+  })
+}
+
+const linkOf = (path: string): string | undefined => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
+}

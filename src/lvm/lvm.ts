@@ -1,0 +1,93 @@
+import { type Device, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import type { Holder } from '../core/problem.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
+import { type Target, lvchangeArguments } from './lvchange.ts'
+import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
+import { lvsArguments, parseLvs } from './lvs.ts'
+import { type Outcome, change, query } from './run.ts'
+import {
+  type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
+  parseHostName, parseHostStatus, parseLeader, parseOwnHostId, parseSharers,
+} from './sanlock.ts'
+
+/** What this host's lvmlockd holds. Takes no lock; never throws. */
+export async function lockState(): Promise<LockState> {
+  const { exitCode, stdout, stderr, isAbsent } = await query('lvmlockctl', INFO_ARGUMENTS)
+  if (exitCode === 0) return parseInfo(stdout)
+  if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl is not installed' }
+  if (/connect failed|Cannot connect/.test(stdout + stderr)) return { kind: 'unknown', why: 'down', detail: 'lvmlockd does not answer' }
+  return { kind: 'unknown', why: 'failed', detail: `lvmlockctl: ${(stderr || stdout).trim().split('\n')[0] ?? ''}` }
+}
+
+/** What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in its own form. */
+export async function volumeTable(volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> {
+  if (volumes.length === 0) return NO_VOLUMES
+  const { stdout, stderr } = await query('lvs', lvsArguments(volumes))
+  try {
+    return parseLvs(stdout, stderr)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. Where the open counts cannot
+ * be read, each counts as open (R9).
+ */
+export async function openVolumes(volumes: readonly VolumeName[], devices: readonly Device[]): Promise<Map<string, string[]>> {
+  const active = devices.filter(({ vg, lv }) => volumes.some((volume) => volume.vg === vg && volume.lv === lv))
+  if (active.length === 0) return new Map()
+  const { exitCode, stdout } = await query('dmsetup', openCountArguments)
+  const counts = exitCode === 0 ? parseOpenCounts(stdout) : undefined
+  return new Map(active.flatMap((device): [string, string[]][] => {
+    const count = counts?.get(device.dmUuid)
+    if (count === 0) return []
+    return [[fullName(device), count === undefined ? ['whether it is open cannot be read'] : usersOf(device, count)]]
+  }))
+}
+
+/** One lvchange for volumes of one VG, under that VG's lock. Never throws for what lvchange did. */
+export const bringTo = (target: Target, volumes: readonly VolumeName[], lockDescriptor: number): Promise<Outcome> =>
+  change('lvchange', lvchangeArguments(target, volumes), lockDescriptor)
+
+/** The lease of a volume, read from the shared disk; undefined where that cannot be (dlm, or no answer). */
+export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined> {
+  const { lockType, leaseOffset } = volume
+  if (lockType !== 'sanlock' || leaseOffset === undefined) return undefined
+  const [leader, dump] = await Promise.all([
+    query('sanlock', leaderArguments(volume, leaseOffset)),
+    query('sanlock', dumpArguments(volume.vg, leaseOffset)),
+  ])
+  const parsed = leader.exitCode === 0 ? parseLeader(leader.stdout) : undefined
+  if (parsed === undefined || dump.exitCode !== 0) return undefined
+  return { exclusive: parsed.owner, shared: parseSharers(dump.stdout) }
+}
+
+/**
+ * The hosts that hold a volume, in words for a message. Empty if that cannot be read.
+ * @param now this host's monotonic clock, seconds, as sanlock uses it
+ */
+export async function holdersOf(volume: LogicalVolume, now: () => number): Promise<Holder[]> {
+  const { vg } = volume
+  const [lease, status, spaces] = await Promise.all([
+    leaseOf(volume), query('sanlock', hostStatusArguments(vg)), query('sanlock', lockspacesArguments()),
+  ])
+  if (lease === undefined) return []
+  const hosts = parseHostStatus(status.stdout)
+  const own = parseOwnHostId(spaces.stdout, vg)
+  const holding = lease.exclusive === undefined
+    ? lease.shared.filter((id) => id !== own).map((hostId) => ({ hostId, mode: 'shared' as const }))
+    : [{ hostId: lease.exclusive, mode: 'exclusive' as const }]
+  return Promise.all(holding.map(async ({ hostId, mode }) => {
+    const host = hosts.get(hostId)
+    const name = host?.name !== undefined && host.name !== '' ? host.name : parseHostName((await query('sanlock', hostNameArguments(vg, hostId))).stdout)
+    return { hostId, mode, name: name === '' ? `host_id ${hostId}` : name, isThisHost: hostId === own, ...ageOf(host, now()) }
+  }))
+}
+
+// FACTS 32: a dead host's locks can be taken 8 × io_timeout + 60 s after its last renewal.
+const ageOf = (host: HostStatus | undefined, now: number): Pick<Holder, 'silentFor' | 'expiresAfter'> => ({
+  silentFor: host === undefined || host.lastLive === 0 ? undefined : now - host.lastLive,
+  expiresAfter: 8 * (host?.ioTimeout ?? 10) + 60,
+})

@@ -1,0 +1,56 @@
+import type { LogicalVolume, VolumeTable } from '../core/lock-state.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+
+const FIELDS = ['vg_name', 'lv_name', 'lv_uuid', 'vg_uuid', 'vg_lock_type', 'lv_layout', 'lv_role', 'lv_lockargs', 'pool_lv_uuid', 'origin_uuid'] as const
+type Row = Readonly<Record<(typeof FIELDS)[number], string>>
+
+/** `--nolocking`: never waits for a lock, not even the VG's (`lvs` blocked 20 s behind a contended one: FACTS 35). */
+export const lvsArguments = (volumes: readonly VolumeName[]): string[] =>
+  ['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...volumes.map(fullName)]
+
+/**
+ * Reads what lvs answered. It exits 5 when one of several names is missing and reports the others all the same.
+ * @throws SyntaxError if stdout is not lvs's JSON
+ */
+export function parseLvs(stdout: string, stderr: string): VolumeTable {
+  const rows = rowsOf(JSON.parse(stdout)).map(volumeOf)
+  return {
+    volumes: new Map(rows.map((row) => [fullName(row), row])),
+    missingVgs: namesIn(stderr, /Volume group "([^"]+)" not found/g),
+    lockedOutVgs: namesIn(stderr, /Cannot access VG (\S+) with lock type \S+ that requires lvmlockd/g),
+  }
+}
+
+const namesIn = (stderr: string, pattern: RegExp): Set<string> => new Set([...stderr.matchAll(pattern)].map(([, vg]) => vg ?? ''))
+
+function rowsOf(report: unknown): readonly Row[] {
+  const parts = property(report, 'report')
+  return (Array.isArray(parts) ? parts : []).flatMap((part: unknown) => {
+    const rows = property(part, 'lv')
+    return Array.isArray(rows) ? rows.filter(isRow) : []
+  })
+}
+
+const property = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+const isRow = (value: unknown): value is Row => FIELDS.every((field) => typeof property(value, field) === 'string')
+
+// lvmlockd.c of lvm2 2.03: thin, cache, RAID, mirror, VDO, writecache and COW snapshots are refused sh (FACTS 27, DESIGN 5).
+const SHAREABLE_LAYOUTS = new Set(['linear', 'striped'])
+
+function volumeOf(row: Row): LogicalVolume {
+  const roles = row.lv_role.split(',')
+  const isCowSnapshot = roles.includes('thicksnapshot')
+  const offset = /^[\d.]+:(\d+)$/.exec(row.lv_lockargs)?.[1]
+  return {
+    vg: row.vg_name,
+    lv: row.lv_name,
+    uuid: row.lv_uuid,
+    vgUuid: row.vg_uuid,
+    lockType: row.vg_lock_type === '' ? 'none' : row.vg_lock_type,
+    lockUuid: row.pool_lv_uuid !== '' ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
+    layout: isCowSnapshot ? 'snapshot' : row.lv_layout,
+    shareable: row.lv_layout.split(',').every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot,
+    leaseOffset: offset === undefined ? undefined : Number(offset),
+  }
+}

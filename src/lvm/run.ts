@@ -1,0 +1,85 @@
+import { closeSync, openSync, readSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { RUN_FOLDER } from '../paths.ts'
+
+/** What came of a command. */
+export interface Outcome {
+  /** Undefined if it could not be started or did not end by itself. */
+  readonly exitCode: number | undefined
+  readonly stdout: string
+  readonly stderr: string
+  /** There is no such program. */
+  readonly isAbsent: boolean
+  readonly timedOut: boolean
+}
+
+/** Milliseconds. Contention for the VG's lock alone can hold a command for 23 s (FACTS 35). */
+export const QUERY_LIMIT = 40_000
+/** Milliseconds. An lvchange that is ended half-way is the last resort. */
+export const CHANGE_LIMIT = 90_000
+
+// R8. PATH and LVM's own settings pass through; LVM warns of each inherited descriptor unless told not to.
+const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
+
+// execa passes any descriptor on to spawn; its types know only the first ones.
+const inherit = (descriptor: number): 3 => descriptor as 3
+
+/** Runs a command that only reads. Never throws for what the command did. */
+export async function query(command: string, words: readonly string[], inherited: readonly number[] = []): Promise<Outcome> {
+  const result = await execa(command, words, {
+    stdio: ['ignore', 'pipe', 'pipe', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024,
+  })
+  return outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
+}
+
+let meanwhile: (() => void) | undefined
+
+/** Registers work for the time in which the first command that changes something is waited for: then it costs nobody's time. */
+export const meanwhileDo = (work: () => void): void => {
+  meanwhile = work
+}
+
+/**
+ * Runs an lvm command that changes something, so that it survives this program (R11):
+ * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD (measured on lvm2
+ *   2.03.16; `_close_stray_fds` in lvmcmdline.c), into which lvchange writes nothing;
+ * - its stderr goes to a file, because a pipe without a reader would end it with SIGPIPE half-way;
+ * - it is in a session of its own and is not ended when this program ends.
+ */
+export async function change(command: string, words: readonly string[], lockDescriptor: number): Promise<Outcome> {
+  const stderr = anonymousFile()
+  try {
+    const running = execa(command, words, {
+      stdio: ['ignore', 'ignore', stderr === undefined ? 'ignore' : inherit(stderr), inherit(lockDescriptor)],
+      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, reject: false, timeout: CHANGE_LIMIT, cleanup: false, detached: true, buffer: false,
+    })
+    meanwhile?.()
+    meanwhile = undefined
+    const result = await running
+    return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))
+  } finally {
+    if (stderr !== undefined) closeSync(stderr)
+  }
+}
+
+function outcomeOf(result: { exitCode?: number | undefined; code?: string | undefined; timedOut: boolean }, stdout: string, stderr: string): Outcome {
+  return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: result.timedOut }
+}
+
+/** A file without a name; undefined where /run is full: the messages are lost then, the command is not. */
+function anonymousFile(): number | undefined {
+  const path = join(RUN_FOLDER, `.stderr-${process.pid}`)
+  try {
+    const descriptor = openSync(path, 'wx+', 0o600)
+    unlinkSync(path)
+    return descriptor
+  } catch {
+    return undefined
+  }
+}
+
+function contentOf(descriptor: number): string {
+  const buffer = Buffer.alloc(256 * 1024)
+  return buffer.toString('utf8', 0, readSync(descriptor, buffer, 0, buffer.length, 0))
+}

@@ -1,0 +1,71 @@
+import type { LogicalVolume } from '../core/lock-state.ts'
+
+/** What a lease on the shared disk says, read without a lock (FACTS 31). */
+export interface Lease {
+  /** host_id of the exclusive holder; undefined if nobody holds it exclusively. */
+  readonly exclusive: number | undefined
+  /** host_ids of those that share it. */
+  readonly shared: readonly number[]
+}
+
+/** What this host's sanlock knows of a host of the lockspace. */
+export interface HostStatus {
+  /** The name it joined with; sanlock's own default is `UUID.hostname`, of which the hostname is kept. */
+  readonly name: string
+  /** This host's monotonic clock, seconds, when that host's last renewal was seen. */
+  readonly lastLive: number
+  /** Seconds; sanlock's default is 10. */
+  readonly ioTimeout: number
+}
+
+const leaseDisk = (vg: string): string => `/dev/mapper/${vg.replaceAll('-', '--')}-lvmlock`
+
+export const leaderArguments = (volume: LogicalVolume, offset: number): string[] =>
+  ['direct', 'read_leader', '-r', `lvm_${volume.vg}:${volume.lockUuid}:${leaseDisk(volume.vg)}:${offset}`]
+export const dumpArguments = (vg: string, offset: number): string[] => ['direct', 'dump', `${leaseDisk(vg)}:${offset}:1048576`]
+export const hostStatusArguments = (vg: string): string[] => ['client', 'host_status', '-D', '-s', `lvm_${vg}`]
+export const hostNameArguments = (vg: string, hostId: number): string[] => ['direct', 'read_leader', '-s', `lvm_${vg}:${hostId}:${leaseDisk(vg)}:0`]
+export const lockspacesArguments = (): string[] => ['client', 'gets']
+
+const fieldsOf = (text: string, pattern: RegExp): Map<string, string> =>
+  new Map([...text.matchAll(pattern)].map(([, key = '', value = '']) => [key, value.trim()]))
+
+/**
+ * The exclusive holder in `sanlock direct read_leader -r` (sanlock 3.8.5): time stamp 0 is free, or shared.
+ * @returns undefined if the answer is not a leader record
+ */
+export function parseLeader(stdout: string): { readonly owner: number | undefined } | undefined {
+  const fields = fieldsOf(stdout, /^(\w+) +(\S+)$/gm)
+  const owner = Number(fields.get('owner_id'))
+  const timestamp = Number(fields.get('timestamp'))
+  if (!Number.isSafeInteger(owner) || !Number.isSafeInteger(timestamp) || fields.get('resource_name') === undefined) return undefined
+  return { owner: timestamp === 0 ? undefined : owner }
+}
+
+/** The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31). */
+export const parseSharers = (stdout: string): number[] => [...stdout.matchAll(/^\s*(\d{4}) \d{4} SH\s*$/gm)].map(([, id]) => Number(id))
+
+/** `sanlock client host_status -D`, by host_id. */
+export function parseHostStatus(stdout: string): Map<number, HostStatus> {
+  const hosts = new Map<number, HostStatus>()
+  for (const part of stdout.split(/^(?=\d+ timestamp )/m)) {
+    const fields = fieldsOf(part, /^\s+(\w+)=(.*)$/gm)
+    const id = Number.parseInt(part, 10)
+    const lastLive = Number(fields.get('last_live'))
+    const ioTimeout = Number(fields.get('io_timeout'))
+    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(lastLive)) continue
+    hosts.set(id, { name: hostNameOf(fields.get('owner_name') ?? ''), lastLive, ioTimeout: ioTimeout > 0 ? ioTimeout : 10 })
+  }
+  return hosts
+}
+
+/** The host's name in `sanlock direct read_leader -s`. Empty if nobody has that host_id. */
+export const parseHostName = (stdout: string): string => hostNameOf(/^resource_name +(\S+)$/m.exec(stdout)?.[1] ?? '')
+
+/** This host's own host_id in a lockspace: `s lvm_VG:ID:/dev/…` of `sanlock client gets`. */
+export function parseOwnHostId(stdout: string, vg: string): number | undefined {
+  for (const [, space, id] of stdout.matchAll(/^s ([^:\s]+):(\d+):/gm)) if (space === `lvm_${vg}`) return Number(id)
+  return undefined
+}
+
+const hostNameOf = (name: string): string => name.replace(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\./, '')

@@ -1,0 +1,14 @@
+/**
+ * Where lvguard's and other programs' files are on a host. LVGUARD_ROOT, for tests, puts a folder before every path; libvirtd
+ * passes no such variable on (FACTS 10).
+ */
+const root = process.env['LVGUARD_ROOT'] ?? ''
+
+export const onHost = (path: string): string => root + path
+
+export const RUN_FOLDER = onHost('/run/lvguard')
+export const STATUS_FOLDER = onHost('/run/libvirt/qemu')
+export const DEFINITION_FOLDER = onHost('/etc/libvirt/qemu')
+export const CONFIGURATION_FILE = onHost('/etc/libvirt/lvguard.conf')
+export const BLOCK_FOLDER = onHost('/sys/block')
+export const PROC_FOLDER = onHost('/proc')

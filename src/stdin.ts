@@ -1,0 +1,29 @@
+import { readSync } from 'node:fs'
+
+/** Reads standard input to its end, or to one byte more than a limit: nobody has to hold a gigabyte to refuse it. */
+export function readStdin(limit: number): string {
+  const chunks: Buffer[] = []
+  let length = 0
+  while (length <= limit) {
+    const chunk = Buffer.alloc(64 * 1024)
+    const count = readSome(chunk)
+    if (count === 0) break
+    chunks.push(chunk.subarray(0, count))
+    length += count
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function readSome(chunk: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(0, chunk)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : ''
+      if (code === 'EOF') return 0
+      if (code !== 'EAGAIN') throw error
+      // A caller's non-blocking pipe: nothing there yet.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+    }
+  }
+}

@@ -1,5 +1,6 @@
 // Builds dist/qemu: one executable file, shell and JavaScript at once, with everything in it that it needs.
 // The same sources give the same bytes.
+import { createHash } from 'node:crypto'
 import { chmod, mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +10,7 @@ const ROOT = dirname(fileURLToPath(import.meta.url))
 const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
-const CHUNKS = { log: 'src/log.ts' }
+const CHUNKS = { log: 'src/log.ts', config: 'src/config.ts' }
 
 const separateChunks = {
   name: 'separate-chunks',
@@ -48,10 +49,16 @@ for (const [name, source] of Object.entries(CHUNKS)) bundles[name] = await bundl
 
 const stub = await readFile(join(ROOT, 'src/stub.sh'), 'utf8')
 const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write: false, minify: true, target: 'es5' })).outputFiles[0].text
-const chunks = Object.entries(bundles).map(([name, { code }]) => `${name}:${JSON.stringify(code)}`).join(',\n')
+/** A string literal of JavaScript. In single quotes, because minified code is full of double ones. */
+const literal = (code) => `'${JSON.stringify(code).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+const chunks = Object.entries(bundles).map(([name, { code }]) => `${name}:${literal(code)}`).join(',\n')
+const hash = createHash('sha256').update(chunks).digest('hex').slice(0, 16)
 const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
 
-const text = `${stub};var chunks={\n${chunks}};\n${loader}load("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`
+// A single character beyond ASCII would make V8 keep the whole file in two bytes a character.
+const ascii = (text) => text.replaceAll('\u00a9', '(c)').normalize('NFD').replace(/[^\0-\x7f]/g, '')
+
+const text = ascii(`${stub};var chunks={\n${chunks}},build='${hash}';\n${loader}load("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
 const target = join(ROOT, 'dist/qemu')
 await mkdir(dirname(target), { recursive: true })
 // Beside it and renamed, so that nobody ever runs half a file.

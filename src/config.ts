@@ -1,16 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { TomlError, parse } from 'smol-toml'
 import { type Configuration, DEFAULTS } from './core/configuration.ts'
 import { isValidName } from './core/volume.ts'
-import { CONFIGURATION_FILE } from './paths.ts'
 
-/** What is wrong with lvguard.conf: all of it at once, each with its line. */
-export class BadConfiguration extends Error {
-  override readonly name = 'BadConfiguration'
-  constructor(readonly errors: readonly string[]) {
-    super(errors.join('; '))
-  }
-}
+/** A configuration, or all that is wrong with it, each with its line. */
+export type Parsed = { readonly configuration: Configuration } | { readonly errors: readonly string[] }
 
 interface Key {
   readonly field: keyof Configuration
@@ -37,11 +30,8 @@ export const KEYS: Readonly<Record<string, Key>> = {
   },
 }
 
-/**
- * Reads the text of an lvguard.conf: libvirt's `key = value` form, which is TOML.
- * @throws BadConfiguration
- */
-export function parseConfiguration(text: string): Configuration {
+/** Reads the text of an lvguard.conf: libvirt's `key = value` form, which is TOML. */
+export function parseConfiguration(text: string): Parsed {
   const lines = text.split('\n')
   const lineOf = (key: string): number => lines.findIndex((line) => line.split(/[=.\]]/)[0]?.replace(/["'[\s]/g, '') === key) + 1
   let values: Record<string, unknown>
@@ -49,29 +39,14 @@ export function parseConfiguration(text: string): Configuration {
     values = parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
-    throw new BadConfiguration([`line ${error.line}: ${error.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? 'not valid'}`])
+    return { errors: [`line ${error.line}: ${error.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? 'not valid'}`] }
   }
   const errors = Object.entries(values).flatMap(([name, value]) => {
     const key = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined
     if (key === undefined) return [`line ${lineOf(name)}: unknown key ${name}`]
     return key.accepts(value) ? [] : [`line ${lineOf(name)}: ${name} must be ${key.expected}`]
   })
-  if (errors.length > 0) throw new BadConfiguration(errors)
+  if (errors.length > 0) return { errors }
   const set = Object.entries(values).flatMap(([name, value]) => (KEYS[name] === undefined ? [] : [[KEYS[name].field, value]]))
-  return { ...DEFAULTS, ...(Object.fromEntries(set) as Partial<Configuration>) }
-}
-
-/**
- * The configuration of this host; the defaults where there is no file.
- * @throws BadConfiguration also for a file that cannot be read
- */
-export function readConfiguration(): Configuration {
-  let text: string
-  try {
-    text = readFileSync(CONFIGURATION_FILE, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return DEFAULTS
-    throw new BadConfiguration([`it cannot be read (${error instanceof Error ? error.message : String(error)})`])
-  }
-  return parseConfiguration(text)
+  return { configuration: { ...DEFAULTS, ...(Object.fromEntries(set) as Partial<Configuration>) } }
 }

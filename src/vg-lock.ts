@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { milliseconds } from './clock.ts'
 import { query } from './lvm/run.ts'
 import { RUN_FOLDER } from './paths.ts'
 import { makeRunFolder } from './record-store.ts'
@@ -31,12 +32,12 @@ export async function lockVgs(vgs: readonly string[], seconds: number): Promise<
     for (const descriptor of descriptors.values()) closeSync(descriptor)
     descriptors.clear()
   }
-  const end = performance.now() + seconds * 1000
+  const end = milliseconds() + seconds * 1000
   try {
     for (const vg of [...new Set(vgs)].sort()) {
       const descriptor = openSync(join(RUN_FOLDER, `${vg}.lock`), 'a+', 0o600)
       descriptors.set(vg, descriptor)
-      const left = Math.max(0, (end - performance.now()) / 1000)
+      const left = Math.max(0, (end - milliseconds()) / 1000)
       const { exitCode, stderr } = await query('flock', ['-w', left.toFixed(3), '3'], [descriptor])
       if (exitCode === 1) throw new VgBusy(vg, Math.round(seconds))
       if (exitCode !== 0) throw new Error(`flock: ${stderr.trim() || 'cannot be run'}`)

@@ -1,24 +1,24 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { BadConfiguration, readConfiguration } from '../config.ts'
-import type { Configuration } from '../core/configuration.ts'
+import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
-import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import { type Problem, explain } from '../core/problem.ts'
 import { type Change, planUndo } from '../core/start.ts'
-import { fullName } from '../core/volume.ts'
+import { isEmpty } from '../core/scope.ts'
+import { type Mode, fullName } from '../core/volume.ts'
 import { batchesOf } from '../hook/changes.ts'
-import { type HookEvent, isHandled } from '../hook/call.ts'
+import { type Handled, type HookEvent, isHandled } from '../hook/call.ts'
 import { attemptOf } from '../hook/events.ts'
 import { heldProblem, messageOf } from '../hook/failures.ts'
-import { type Subject, subjectOf } from '../hook/host.ts'
+import { subjectOf } from '../hook/host.ts'
 import { decideMigrate } from '../hook/migrate.ts'
 import { printable } from '../hook/outcome.ts'
 import { decidePrepare } from '../hook/prepare.ts'
 import { decideRelease } from '../hook/release.ts'
-import { BadXml, LONGEST_XML, parseDomain } from '../libvirt/domain-xml.ts'
+import { LONGEST_XML, parseDomain } from '../libvirt/domain-xml.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
+import { readConfiguration } from '../read-configuration.ts'
 import { readStdin } from '../stdin.ts'
 
 /** One command of a plan, with the reason behind it. */
@@ -42,33 +42,36 @@ interface Preview {
 
 /** Shows what a hook call would do, on standard output. Writes nothing anywhere, and takes no lock. */
 export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolean; xmlFile: string | undefined }): Promise<number> {
-  let preview: Preview
-  try {
-    preview = await previewOf(event, () => readXml(xmlFile))
-  } catch (error) {
-    if (!(error instanceof BadXml) && !(error instanceof BadConfiguration) && !(error instanceof Error && 'syscall' in error)) throw error
-    const problem: Problem = error instanceof BadConfiguration ? { kind: 'bad-configuration', errors: error.errors } : { kind: 'bad-xml', detail: messageOf(error) }
-    const explained = { ...problem, ...explain(problem, event.name, attemptOf(event.operation)) }
-    preview = { domain: event.name, uuid: undefined, operation: event.operation, outcome: 'refuse', lockState: 'unknown', steps: [], notes: [], problems: [explained] }
-  }
+  const preview = await previewOf(event, () => readXml(xmlFile))
   write(1, json ? `${JSON.stringify(preview, undefined, 2)}\n` : textOf(preview))
   return preview.outcome === 'refuse' ? 1 : 0
 }
 
-async function previewOf(event: HookEvent, xml: () => string): Promise<Preview> {
+async function previewOf(event: HookEvent, readXml: () => string): Promise<Preview> {
   const { name, operation } = event
-  const about = { domain: name, operation, steps: [], problems: [] }
-  if (!isHandled(operation)) return { ...about, uuid: undefined, outcome: 'nothing', lockState: 'unknown', notes: [`lvguard does nothing at ${operation}`] }
-  const configuration = readConfiguration()
-  const domain = parseDomain(xml())
+  const preview = (rest: Partial<Preview>, problems: readonly Problem[] = []): Preview => ({
+    domain: name, uuid: undefined, operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [],
+    problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(operation)) })), ...rest,
+  })
+  if (!isHandled(operation)) return preview({ notes: [`lvguard does nothing at ${operation}`] })
+  const parsed = await readConfiguration()
+  if ('errors' in parsed && operation !== 'release') return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
+  const domain = domainOf(readXml)
+  if ('kind' in domain) return preview({}, [domain])
   const locks = await lockState()
-  if (locks.kind === 'unknown' && locks.why === 'absent') return withoutLvm(event, domain)
-  const { changes, notes, problems } = await PREVIEWS[operation](domain, configuration, locks)
-  const conflicts = problems.length > 0 ? [] : await conflictsOf(changes, domain)
-  const all = [...problems, ...conflicts].map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(operation)) }))
-  return {
-    ...about, uuid: domain.uuid, outcome: all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : 'proceed',
-    lockState: locks.kind, steps: stepsOf(changes), notes, problems: all,
+  if (locks.kind === 'unknown' && locks.why === 'absent') return preview(withoutLvm(operation, domain))
+  const { changes, notes, problems } = await PREVIEWS[operation](domain, 'configuration' in parsed ? parsed.configuration : DEFAULTS)
+  const conflicts = problems.length > 0 ? [] : await conflictsOf(changes)
+  const all = [...problems, ...conflicts]
+  const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : 'proceed'
+  return preview({ uuid: domain.uuid, outcome, lockState: locks.kind, steps: stepsOf(changes), notes }, all)
+}
+
+function domainOf(readXml: () => string): Domain | Problem {
+  try {
+    return parseDomain(readXml())
+  } catch (error) {
+    return { kind: 'bad-xml', detail: messageOf(error) }
   }
 }
 
@@ -78,14 +81,12 @@ interface Findings {
   readonly problems: readonly Problem[]
 }
 
-const NO_VOLUMES: Findings = { changes: [], notes: ['the domain uses no volume that lvguard manages'], problems: [] }
-const isEmpty = ({ scope }: Subject): boolean => scope.volumes.length === 0 && scope.problems.length === 0
+const NOTHING_MANAGED: Findings = { changes: [], notes: ['the domain uses no volume that lvguard manages'], problems: [] }
 
-const PREVIEWS: Readonly<Record<'prepare' | 'release' | 'migrate', (domain: Domain, configuration: Configuration, locks: LockState) => Promise<Findings>>> = {
-  prepare: async (domain, configuration, locks) => {
-    const subject = await subjectOf(domain, configuration, Promise.resolve(locks))
-    if (isEmpty(subject)) return NO_VOLUMES
-    const { plan, incoming } = await decidePrepare(subject)
+const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
+  prepare: async (domain, configuration) => {
+    const { scope, plan, incoming } = await decidePrepare(subjectOf(domain, configuration))
+    if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const settled = plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
     return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...settled], problems: [] }
@@ -95,10 +96,9 @@ const PREVIEWS: Readonly<Record<'prepare' | 'release' | 'migrate', (domain: Doma
     if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
     return { changes: plan.volumes.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), notes: [], problems: [] }
   },
-  migrate: async (domain, configuration, locks) => {
-    const subject = await subjectOf(domain, configuration, Promise.resolve(locks))
-    if (isEmpty(subject)) return NO_VOLUMES
-    const { plan, facts } = await decideMigrate(subject)
+  migrate: async (domain, configuration) => {
+    const { scope, plan, facts } = await decideMigrate(subjectOf(domain, configuration))
+    if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })
     const trial = plan.changes.map((change) => ({ ...change, reason: `${change.reason}: on trial` }))
@@ -110,9 +110,9 @@ const PREVIEWS: Readonly<Record<'prepare' | 'release' | 'migrate', (domain: Doma
 }
 
 /** Volumes that another host holds in a way that is in the way of the changes: read from the leases, without a lock. */
-async function conflictsOf(changes: readonly Change[], domain: Domain): Promise<Problem[]> {
+async function conflictsOf(changes: readonly Change[]): Promise<Problem[]> {
   const wanted = changes.filter(({ to }) => to === 'exclusive' || to === 'shared')
-  const table: VolumeTable | undefined = await volumeTable(wanted.length === 0 ? [] : candidatesOf(domain).volumes)
+  const table = await volumeTable(wanted)
   const found = await Promise.all(wanted.map(async (change): Promise<Problem[]> => {
     const volume = table?.volumes.get(fullName(change))
     if (volume === undefined) return [{ kind: 'missing-volume', volume: fullName(change), disk: change.reason }]
@@ -125,11 +125,11 @@ async function conflictsOf(changes: readonly Change[], domain: Domain): Promise<
   return found.flat()
 }
 
-function withoutLvm({ name, operation }: HookEvent, domain: Domain): Preview {
-  const to = operation === 'release' ? 'inactive' : undefined
-  const changes = candidatesOf(domain).volumes.map(({ vg, lv, mode, reason }): Change => ({ vg, lv, to: to ?? (operation === 'migrate' ? 'shared' : mode), reason }))
+function withoutLvm(operation: Handled, domain: Domain): Partial<Preview> {
+  const to = ({ mode }: { mode: Mode }): Change['to'] => (operation === 'release' ? 'inactive' : operation === 'migrate' ? 'shared' : mode)
+  const changes = candidatesOf(domain, DEFAULTS).volumes.map((volume): Change => ({ ...volume, to: to(volume) }))
   return {
-    domain: name, uuid: domain.uuid, operation, outcome: changes.length === 0 ? 'nothing' : 'proceed', lockState: 'unknown', steps: stepsOf(changes), problems: [],
+    uuid: domain.uuid, outcome: changes.length === 0 ? 'nothing' : 'proceed', steps: stepsOf(changes),
     notes: ['no lvmlockctl on this machine: the lock state is unknown, and every path of the form of a volume is taken for one'],
   }
 }

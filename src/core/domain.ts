@@ -1,3 +1,4 @@
+import type { Configuration } from './configuration.ts'
 import type { WantedVolume } from './volume.ts'
 import { fullName, meaningOfPath } from './volume.ts'
 
@@ -34,14 +35,16 @@ export interface Candidates {
 }
 
 /**
- * The volumes that a domain's disks may be. A volume that two disks name is wanted once, exclusively if either wants it so.
+ * The volumes that a domain's disks may be, in the VGs that are managed (all, unless the configuration lists them). A volume that two disks name is wanted once, exclusively if either wants it so.
  */
-export function candidatesOf(domain: Domain): Candidates {
+export function candidatesOf(domain: Domain, { volumeGroups }: Pick<Configuration, 'volumeGroups'>): Candidates {
+  const isExcluded = (vg: string): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
   const volumes = new Map<string, WantedVolume & { readonly path: string }>()
   const impossible: { vg: string; path: string; disk: string }[] = []
   for (const { target, path, readonly, shareable } of domain.disks) {
     if (path === undefined) continue
     const meaning = meaningOfPath(path)
+    if (meaning.kind !== 'other' && isExcluded(meaning.vg)) continue
     if (meaning.kind === 'impossible') impossible.push({ vg: meaning.vg, path, disk: `disk ${target}` })
     if (meaning.kind !== 'volume') continue
     const { vg, lv } = meaning

@@ -16,15 +16,12 @@ export interface Scope {
 /** Names of the VGs that a domain's paths speak of. */
 export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candidates.volumes, ...candidates.impossible].map(({ vg }) => vg))].sort()
 
-/** VGs that the configuration leaves alone, whatever they are. */
-const isExcluded = (vg: string, { volumeGroups }: Configuration): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
-
 /**
  * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG is local,
  * missing, or not started, and lvs has to say which.
  */
-export function isSettledByLockspaces(candidates: Candidates, locks: LockState, configuration: Configuration): boolean {
-  return vgsOf(candidates).every((vg) => isExcluded(vg, configuration) || (locks.kind === 'known' && locks.lockspaces.has(vg)))
+export function isSettledByLockspaces(candidates: Candidates, locks: LockState): boolean {
+  return vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
 }
 
 /**
@@ -41,11 +38,10 @@ export function scopeOf(
   const lockTypes = new Map([...(table?.volumes.values() ?? [])].map(({ vg, lockType }) => [vg, lockType]))
 
   for (const { vg, path, disk } of candidates.impossible) {
-    if (!isExcluded(vg, configuration) && (known(vg) || configuration.volumeGroups.includes(vg))) problems.push({ kind: 'impossible-name', path, disk })
+    if (known(vg) || configuration.volumeGroups.includes(vg)) problems.push({ kind: 'impossible-name', path, disk })
   }
   for (const { path, mode, ...volume } of candidates.volumes) {
     const { vg } = volume
-    if (isExcluded(vg, configuration)) continue
     if (known(vg)) {
       volumes.push({ ...volume, role: mode })
       if (table !== undefined && !table.volumes.has(fullName(volume))) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
@@ -70,3 +66,6 @@ export function scopeOf(
 
 const problemOfUnknown = (why: 'down' | 'absent' | 'failed', detail: string): Problem =>
   why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail }
+
+/** Nothing that lvguard manages, and nothing wrong. */
+export const isEmpty = ({ volumes, problems }: Scope): boolean => volumes.length === 0 && problems.length === 0

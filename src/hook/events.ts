@@ -1,11 +1,10 @@
-import { BadConfiguration, readConfiguration } from '../config.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { Attempt, Problem } from '../core/problem.ts'
 import { fullName } from '../core/volume.ts'
 import { BadXml, parseDomain } from '../libvirt/domain-xml.ts'
 import type { LogEntry } from '../log.ts'
-import { lockState } from '../lvm/lvm.ts'
+import { readConfiguration } from '../read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from './call.ts'
 import { messageOf } from './failures.ts'
 import { subjectOf } from './host.ts'
@@ -27,13 +26,13 @@ export interface Handling {
 export const attemptOf = (operation: string): Attempt => (operation === 'migrate' ? 'migration' : 'start')
 
 /** The configuration for an operation: wrong means refused, but a `release` goes on with the defaults. */
-function configurationFor(operation: Handled): { configuration: Configuration; warning: string | undefined; problem: Problem | undefined } {
-  try {
-    return { configuration: readConfiguration(), warning: undefined, problem: undefined }
-  } catch (error) {
-    const errors = error instanceof BadConfiguration ? error.errors : [messageOf(error)]
-    const problem: Problem = { kind: 'bad-configuration', errors }
-    return { configuration: DEFAULTS, warning: errors.join('; '), problem: operation === 'release' ? undefined : problem }
+async function configurationFor(operation: string): Promise<{ configuration: Configuration; warning: string | undefined; problem: Problem | undefined }> {
+  const parsed = await readConfiguration()
+  if ('configuration' in parsed) return { configuration: parsed.configuration, warning: undefined, problem: undefined }
+  const isFatal = operation === 'prepare' || operation === 'migrate'
+  return {
+    configuration: DEFAULTS, warning: `configuration: ${parsed.errors.join('; ')}`,
+    problem: isFatal ? { kind: 'bad-configuration', errors: parsed.errors } : undefined,
   }
 }
 
@@ -43,10 +42,8 @@ function configurationFor(operation: Handled): { configuration: Configuration; w
  */
 export async function handle(event: HookEvent, readXml: () => string): Promise<Handling> {
   const { operation } = event
-  if (!isHandled(operation)) {
-    return { outcome: { kind: 'nothing', reason: `unknown operation ${operation}` }, domain: undefined, configuration: readOrDefaults(), warning: `unknown operation ${operation}` }
-  }
-  const { configuration, warning, problem } = configurationFor(operation)
+  const { configuration, warning, problem } = await configurationFor(operation)
+  if (!isHandled(operation)) return { outcome: { kind: 'nothing', reason: '' }, domain: undefined, configuration, warning: `unknown operation ${operation}` }
   const refuse = (problems: readonly Problem[], domain?: Domain): Handling => ({
     outcome: { kind: 'refused', problems, attempt: attemptOf(operation), volumes: [] }, domain, configuration, warning,
   })
@@ -63,17 +60,9 @@ export async function handle(event: HookEvent, readXml: () => string): Promise<H
 }
 
 const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string) => Promise<Outcome>>> = {
-  prepare: async (domain, configuration) => prepare(await subjectOf(domain, configuration, lockState()), configuration),
+  prepare: (domain, configuration) => prepare(subjectOf(domain, configuration)),
   release: (domain, configuration) => release(domain, configuration),
-  migrate: async (domain, configuration, xml) => migrate(await subjectOf(domain, configuration, lockState()), configuration, xml),
-}
-
-const readOrDefaults = (): Configuration => {
-  try {
-    return readConfiguration()
-  } catch {
-    return DEFAULTS
-  }
+  migrate: (domain, configuration, xml) => migrate(subjectOf(domain, configuration), xml),
 }
 
 /** What the log keeps of an event. */

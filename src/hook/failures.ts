@@ -1,11 +1,9 @@
+import { monotonic } from '../clock.ts'
 import type { VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { holdersOf, volumeTable } from '../lvm/lvm.ts'
 import type { Outcome } from '../lvm/run.ts'
-
-/** Seconds of the clock that sanlock stamps its hosts with (CLOCK_MONOTONIC). */
-const monotonic = (): number => Number(process.hrtime.bigint()) / 1e9
 
 /**
  * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be slow.

@@ -1,45 +1,44 @@
+import { existsSync } from 'node:fs'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Records } from '../core/record.ts'
-import { type ManagedVolume, type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
+import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
 import type { HostFacts } from '../core/start.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
-import { existsSync } from 'node:fs'
 import { onHost } from '../paths.ts'
 import { readRecords } from '../record-store.ts'
 
-/** What a domain's event is about: its volumes, with the questions to LVM that were asked on the way. */
+/** What a domain's event is about. */
 export interface Subject {
   readonly domain: Domain
+  readonly configuration: Configuration
   readonly candidates: Candidates
-  readonly scope: Scope
-  /** Answers of lvs: running since the names were known, so that it costs no time beside lvchange. */
+  /** The VGs that its paths speak of; none: the domain does not concern lvguard. */
+  readonly vgs: readonly string[]
+  /** Answers of lvs, asked for since the names are known, so that they cost no time beside lvchange. */
   readonly table: Promise<VolumeTable | undefined>
 }
 
-/**
- * Finds a domain's volumes. Asks lvmlockctl first, and waits for lvs only where a VG has no lockspace here.
- * @param locks a question to lvmlockctl that may have been asked before the XML was read
- */
-export async function subjectOf(domain: Domain, configuration: Configuration, locks: Promise<LockState>): Promise<Subject> {
-  const candidates = candidatesOf(domain)
-  if (vgsOf(candidates).length === 0) return { domain, candidates, scope: { volumes: [], problems: [] }, table: volumeTable([]) }
-  const table = volumeTable(candidates.volumes)
-  const known = await locks
-  const answers = isSettledByLockspaces(candidates, known, configuration) ? undefined : await table
-  const scope = scopeOf(candidates, known, answers, configuration, (path) => existsSync(onHost(path)))
-  // Nothing can be told apart without lvs: R9.
-  if (answers === undefined && !isSettledByLockspaces(candidates, known, configuration)) {
-    return { domain, candidates, scope: { ...scope, problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, table }
-  }
-  return { domain, candidates, scope, table }
+/** Finds the paths of a domain that may be volumes, and asks lvs for them. */
+export function subjectOf(domain: Domain, configuration: Configuration): Subject {
+  const candidates = candidatesOf(domain, configuration)
+  return { domain, configuration, candidates, vgs: vgsOf(candidates), table: volumeTable(candidates.volumes) }
 }
 
-/** The second look (R11): what is true on this host, read while the locks of its VGs are held. */
-export async function lookAround(volumes: readonly ManagedVolume[], records: Records = readRecords()): Promise<HostFacts> {
+/** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */
+export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
+  const isSettled = isSettledByLockspaces(candidates, locks)
+  const answers = isSettled ? undefined : await table
+  // Nothing can be told apart without lvs: R9.
+  if (!isSettled && answers === undefined) return { volumes: [], problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }
+  return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)))
+}
+
+/** What is true on this host: the second look, when the locks of its VGs are held (R11). */
+export async function lookAround({ candidates }: Subject, records: Records = readRecords()): Promise<HostFacts> {
   const devices = activeVolumes()
-  const [locks, users] = await Promise.all([lockState(), openVolumes(volumes, devices)])
+  const [locks, users] = await Promise.all([lockState(), openVolumes(candidates.volumes, devices)])
   return { locks, devices, records, users }
 }

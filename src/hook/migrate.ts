@@ -1,11 +1,12 @@
-import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Configuration } from '../core/configuration.ts'
+import { milliseconds } from '../clock.ts'
 import { type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type Scope, isEmpty } from '../core/scope.ts'
 import { type StartPlan, missingLocks, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
@@ -17,8 +18,8 @@ import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
 import { heldProblem, messageOf, problemsOf, unlessFull } from './failures.ts'
-import { type Subject, lookAround } from './host.ts'
-import type { Outcome } from './outcome.ts'
+import { type Subject, lookAround, scopeFor } from './host.ts'
+import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
 /** Milliseconds between two trials with lvchange, where a lease cannot be read or somebody was quicker. */
 const TRIAL_PAUSE = 1000
@@ -26,20 +27,21 @@ const TRIAL_PAUSE = 1000
 export interface IncomingPlan {
   readonly plan: StartPlan
   readonly facts: IncomingFacts
+  readonly scope: Scope
 }
 
 /** Reads this host's state and decides a `migrate`. Changes nothing and waits for nobody: `--dry-run` ends here. */
 export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
-  const { domain, scope } = subject
-  const table = await subject.table
+  const { domain } = subject
   const records = readRecords()
-  const around = await lookAround(scope.volumes, records)
+  const [table, around] = await Promise.all([subject.table, lookAround(subject, records)])
+  const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
     ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain.uuid),
   }
-  if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts }
-  if (table === undefined) return { plan: { kind: 'refuse', problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, facts }
-  return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts }
+  if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts, scope }
+  if (table === undefined) return { plan: { kind: 'refuse', problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, facts, scope }
+  return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts, scope }
 }
 
 /**
@@ -47,19 +49,19 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
  * and prints the XML with the id that lets the `prepare` of this migration, and no other, take them shared (DESIGN 4).
  * @param xml the domain XML as it came
  */
-export async function migrate(subject: Subject, configuration: Configuration, xml: string): Promise<Outcome> {
-  const { scope } = subject
-  if (scope.volumes.length === 0 && scope.problems.length === 0) return { kind: 'nothing', reason: 'no managed volumes' }
-  const end = performance.now() + configuration.migrateWait * 1000
+export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
+  if (subject.vgs.length === 0) return NOT_CONCERNED
+  const end = milliseconds() + subject.configuration.migrateWait * 1000
   const first = await decideMigrate(subject)
+  if (isEmpty(first.scope)) return NOT_CONCERNED
   if (first.plan.kind === 'refuse') return refused(subject, first.plan.problems)
   const volumes = volumesOf(first)
   for (;;) {
-    const waited = await awaitDemotion(volumes, Math.max(0, end - performance.now()), { leaseOf, pause, now: () => performance.now() })
+    const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), { leaseOf, pause, now: milliseconds })
     if (waited.kind === 'held') return refused(subject, [await heldProblem(fullName(waited.volume), first.facts.table)])
-    const trial = await tryShared(subject, configuration)
-    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: scope.volumes, stdout: withIncomingId(xml, trial.id) }
-    const isOver = performance.now() + TRIAL_PAUSE > end
+    const trial = await tryShared(subject)
+    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: first.scope.volumes, stdout: withIncomingId(xml, trial.id) }
+    const isOver = milliseconds() + TRIAL_PAUSE > end
     if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
     await pause(TRIAL_PAUSE)
   }
@@ -70,10 +72,10 @@ const volumesOf = ({ plan, facts }: IncomingPlan): LogicalVolume[] =>
 
 type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind: 'failed'; readonly problems: readonly Problem[] }
 
-async function tryShared(subject: Subject, configuration: Configuration): Promise<Trial> {
+async function tryShared(subject: Subject): Promise<Trial> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(subject.scope.volumes.map(({ vg }) => vg), configuration.lockWait)
+    locks = await lockVgs(subject.vgs, subject.configuration.lockWait)
     return await trySharedUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }] }
@@ -106,7 +108,8 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   }
   const isBack = await back()
   if (problems.length === 0 && isBack) {
-    const id = randomBytes(16).toString('hex')
+    // The kernel's own random UUID: loading Node's crypto takes 5 ms.
+    const id = readFileSync('/proc/sys/kernel/random/uuid', 'utf8').trim()
     put([], { id, at: uptime() })
     return { kind: 'passed', id }
   }
@@ -121,4 +124,4 @@ function isAsBefore(table: VolumeTable, { locks }: IncomingFacts, now: IncomingF
   return [...table.volumes.values()].every(({ lockUuid }) => now.locks.get(lockUuid) === undefined || locks.locks.get(lockUuid) !== undefined)
 }
 
-const refused = ({ scope }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'migration', volumes: scope.volumes })
+const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'migration', volumes: candidates.volumes })

@@ -10,6 +10,8 @@ export type Outcome =
   /** A release that could not finish: the record keeps these volumes. */
   | { readonly kind: 'left'; readonly volumes: readonly VolumeName[]; readonly why: string }
 
+export const NOT_CONCERNED: Outcome = { kind: 'nothing', reason: 'no volumes that lvguard manages' }
+
 /** 0 lets libvirt go on. */
 export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refused' || outcome.kind === 'left' ? 1 : 0)
 

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { join } from 'node:path'
-import type { Configuration } from '../core/configuration.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type Scope, isEmpty } from '../core/scope.ts'
 import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
@@ -16,23 +16,26 @@ import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { messageOf, problemsOf, unlessFull } from './failures.ts'
-import { type Subject, lookAround } from './host.ts'
-import type { Outcome } from './outcome.ts'
+import { type Subject, lookAround, scopeFor } from './host.ts'
+import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
 /** What `prepare` has found and decided, before anything is changed. */
 export interface PreparePlan {
   readonly facts: HostFacts
+  readonly scope: Scope
   readonly plan: StartPlan
   readonly incoming: boolean
 }
 
 /** Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here. */
-export async function decidePrepare({ domain, scope }: Subject): Promise<PreparePlan> {
-  const facts = await lookAround(scope.volumes)
+export async function decidePrepare(subject: Subject): Promise<PreparePlan> {
+  const { domain } = subject
+  const facts = await lookAround(subject)
+  const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
   const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), now: uptime() })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
-  return { facts, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
+  return { facts, scope, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
 }
 
 /**
@@ -48,12 +51,11 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 }
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
-export async function prepare(subject: Subject, configuration: Configuration): Promise<Outcome> {
-  const { scope } = subject
-  if (scope.volumes.length === 0 && scope.problems.length === 0) return { kind: 'nothing', reason: 'no managed volumes' }
+export async function prepare(subject: Subject): Promise<Outcome> {
+  if (subject.vgs.length === 0) return NOT_CONCERNED
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(scope.volumes.map(({ vg }) => vg), configuration.lockWait)
+    locks = await lockVgs(subject.vgs, subject.configuration.lockWait)
     return await prepareUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
@@ -65,7 +67,8 @@ export async function prepare(subject: Subject, configuration: Configuration): P
 
 async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outcome> {
   const { domain } = subject
-  const { facts, plan } = await decidePrepare(subject)
+  const { facts, scope, plan } = await decidePrepare(subject)
+  if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(({ before }) => before === 'inactive')
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
@@ -114,4 +117,4 @@ async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { 
   })
 }
 
-const refused = ({ scope }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'start', volumes: scope.volumes })
+const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'start', volumes: candidates.volumes })

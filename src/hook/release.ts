@@ -1,3 +1,4 @@
+import { milliseconds } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { RecordedVolume } from '../core/record.ts'
@@ -11,7 +12,7 @@ import { readRecords, recordOf, removeRecord, writeRecord } from '../record-stor
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { messageOf, unlessFull } from './failures.ts'
-import { subjectOf } from './host.ts'
+import { scopeFor, subjectOf } from './host.ts'
 import type { Outcome } from './outcome.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
@@ -28,7 +29,7 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain.uuid) !== false
-  const inXml = record === undefined && domain.gotPastPrepare ? (await subjectOf(domain, configuration, lockState())).scope.volumes : []
+  const inXml = record === undefined && domain.gotPastPrepare ? (await scopeFor(subjectOf(domain, configuration), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
 }
 
@@ -37,8 +38,8 @@ export async function decideRelease(domain: Domain, configuration: Configuration
  * longer goes on by itself under the VG's lock, and the record stays for later.
  */
 export async function release(domain: Domain, configuration: Configuration): Promise<Outcome> {
-  const start = performance.now()
-  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (performance.now() - start))
+  const start = milliseconds()
+  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (milliseconds() - start))
   const plan = await decideRelease(domain, configuration)
   if (plan.kind !== 'deactivate') return settle(domain, plan)
   const work = async (): Promise<Outcome> => {
@@ -72,7 +73,7 @@ async function releaseUnderLock(domain: Domain, configuration: Configuration, lo
   }
   const wanted = await withIds(plan.volumes)
   unlessFull(() => put(wanted))
-  const end = performance.now() + Math.min(IN_USE_LIMIT, timeLeft())
+  const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
   let left: readonly RecordedVolume[] = wanted
   let why = ''
   for (;;) {
@@ -82,7 +83,7 @@ async function releaseUnderLock(domain: Domain, configuration: Configuration, lo
     const failures = classify(failed?.stderr ?? '')
     why = reasonOf(failures, left)
     const inUse = failures.some(({ kind }) => kind === 'in-use')
-    if (!inUse || performance.now() + IN_USE_PAUSE > end) break
+    if (!inUse || milliseconds() + IN_USE_PAUSE > end) break
     await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
   }
   if (left.length > 0) {

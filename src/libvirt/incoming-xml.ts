@@ -32,7 +32,7 @@ const isOurs = ({ name, source }: Tag): boolean => /(?:^|:)incoming$/.test(name)
  * Puts `<lvguard:incoming id="…">` into `<metadata>` of a domain's XML, in the place of an older one of ours, and leaves
  * every other byte as it is (FACTS 13a). The prefix is needed: libvirt refuses metadata elements without a namespace prefix.
  * @param xml a domain's XML that parseDomain has accepted
- * @param id hexadecimal digits
+ * @param id a UUID
  */
 export function withIncomingId(xml: string, id: string): string {
   const tags = [...tagsOf(xml)]

@@ -1,5 +1,8 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { createLogger, format, transports } from 'winston'
 import type { Configuration } from './core/configuration.ts'
+import { onHost } from './paths.ts'
 
 /** What one event leaves in the log: one JSON object a line. */
 export interface LogEntry {
@@ -26,7 +29,10 @@ export async function writeLog(entry: LogEntry, { logFile, logLevel }: Pick<Conf
   await new Promise<void>((resolve) => {
     setTimeout(resolve, LOG_LIMIT).unref()
     try {
-      const file = new transports.File({ filename: logFile, options: { flags: 'a', mode: 0o600 } })
+      const filename = onHost(logFile)
+      // winston would make the folder with `recursive`, which never returns below /proc (Node 20).
+      if (!existsSync(dirname(filename))) mkdirSync(dirname(filename), { mode: 0o755 })
+      const file = new transports.File({ filename, options: { flags: 'a', mode: 0o600 } })
       const logger = createLogger({ level: logLevel, format: format.json(), transports: [file] })
       for (const stream of [file, logger]) stream.on('error', () => resolve())
       file.on('finish', () => resolve())

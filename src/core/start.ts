@@ -29,9 +29,9 @@ export type StartPlan =
 const deviceOf = (volume: VolumeName, devices: readonly Device[]): Device | undefined =>
   devices.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
 
-/** The volumes of this domain's own earlier record, which this host brought up for it and nobody else. */
-const isOwnLeftover = (volume: VolumeName, earlier: readonly RecordedVolume[]): boolean =>
-  earlier.some((old) => old.vg === volume.vg && old.lv === volume.lv && old.before === 'inactive')
+/** Whether lvguard itself brought a volume up: for a domain that shares it, or for an earlier life of this one. */
+const isOurs = (volume: VolumeName, recorded: readonly RecordedVolume[]): boolean =>
+  recorded.some((old) => old.vg === volume.vg && old.lv === volume.lv && old.before === 'inactive')
 
 /**
  * Decides a `prepare`: which volumes to activate, and how.
@@ -45,6 +45,7 @@ export function planStart(
   const problems: Problem[] = []
   const changes: Change[] = []
   const recorded: RecordedVolume[] = []
+  const everybodys = records.known.flatMap((record) => record.volumes)
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
   for (const { vg, lv, role, reason } of volumes) {
     const mode = role === 'exclusive' && shared ? 'shared' : role
@@ -58,7 +59,7 @@ export function planStart(
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
     if (!settled) changes.push({ vg, lv, to: mode, reason: shared && mode !== role ? `${reason}; the source of the migration still shares it` : reason })
-    const before = device === undefined || isOwnLeftover({ vg, lv }, earlier) ? 'inactive' : 'active'
+    const before = device === undefined || isOurs({ vg, lv }, [...earlier, ...everybodys]) ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }

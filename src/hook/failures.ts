@@ -1,5 +1,5 @@
 import { monotonic } from '../clock.ts'
-import type { VolumeTable } from '../core/lock-state.ts'
+import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { holdersOf, volumeTable } from '../lvm/lvm.ts'
@@ -9,14 +9,16 @@ import type { Outcome } from '../lvm/run.ts'
  * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be slow.
  * An lvchange that failed without a word that is known is a problem all the same (R9).
  */
-export async function problemsOf(outcome: Outcome, table: VolumeTable | undefined): Promise<Problem[]> {
+export async function problemsOf(outcome: Outcome, table: VolumeTable | undefined, locks: LockState): Promise<Problem[]> {
   if (outcome.isAbsent) return [{ kind: 'other', detail: 'lvchange is not installed' }]
   if (outcome.timedOut) return [{ kind: 'other', detail: 'lvchange did not end within its time' }]
   const failures = classify(outcome.stderr)
   const precise = failures.filter(({ kind }) => kind !== 'other')
   const worth = precise.length > 0 ? precise : failures
   if (worth.length === 0) return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
-  return Promise.all(worth.map((failure) => problemOf(failure, table)))
+  // Of an lvmlockd that was killed LVM says the same as of a VG whose locking is not started.
+  const isDown = locks.kind === 'unknown' && locks.why === 'down' && worth.some(({ kind }) => kind === 'not-started')
+  return isDown ? [{ kind: 'lvmlockd-down' }] : Promise.all(worth.map((failure) => problemOf(failure, table)))
 }
 
 async function problemOf(failure: Failure, table: VolumeTable | undefined): Promise<Problem> {

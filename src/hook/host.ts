@@ -17,6 +17,8 @@ export interface Subject {
   readonly candidates: Candidates
   /** The VGs that its paths speak of; none: the domain does not concern lvguard. */
   readonly vgs: readonly string[]
+  /** Those among them that may have a volume of the domain. */
+  readonly vgsToLock: readonly string[]
   /** Answers of lvs, asked for since the names are known, so that they cost no time beside lvchange. */
   readonly table: Promise<VolumeTable | undefined>
 }
@@ -24,7 +26,7 @@ export interface Subject {
 /** Finds the paths of a domain that may be volumes, and asks lvs for them. */
 export function subjectOf(domain: Domain, configuration: Configuration): Subject {
   const candidates = candidatesOf(domain, configuration)
-  return { domain, configuration, candidates, vgs: vgsOf(candidates), table: volumeTable(candidates.volumes) }
+  return { domain, configuration, candidates, vgs: vgsOf(candidates), vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: volumeTable(candidates.volumes) }
 }
 
 /** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */

@@ -75,7 +75,7 @@ type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind:
 async function tryShared(subject: Subject): Promise<Trial> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(subject.vgs, subject.configuration.lockWait)
+    locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
     return await trySharedUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }] }
@@ -101,7 +101,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const after = await lockState()
   const problems = failed === undefined
     ? missingLocks(plan.recorded, facts.table, after, activeVolumes())
-    : await problemsOf(failed, facts.table)
+    : await problemsOf(failed, facts.table, after)
   const back = async (): Promise<boolean> => {
     const undo = planUndo(attempted, (name) => facts.table.volumes.get(fullName(name)), facts, { locks: after, devices: activeVolumes() })
     return (await carryOut(undo, locks, 'go-on')).failed === undefined && isAsBefore(facts.table, facts, await lockState())

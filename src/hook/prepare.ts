@@ -55,7 +55,7 @@ export async function prepare(subject: Subject): Promise<Outcome> {
   if (subject.vgs.length === 0) return NOT_CONCERNED
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(subject.vgs, subject.configuration.lockWait)
+    locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
     return await prepareUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
@@ -89,14 +89,15 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outco
   const devices = activeVolumes()
   const problems = failed === undefined
     ? missingLocks(plan.recorded, table ?? NO_VOLUMES, after, devices)
-    : await problemsOf(failed, table)
+    : await problemsOf(failed, table, after)
   if (problems.length === 0) {
     unlessFull(() => put('prepared', plan.recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES))))
     return { kind: 'done', did: 'locked', volumes: plan.recorded }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
-  const { failed: undoFailed } = await carryOut(undo, locks, 'go-on')
-  putRefused(undoFailed === undefined ? [] : await stillTaken(plan.recorded, undo, table))
+  await carryOut(undo, locks, 'go-on')
+  // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
+  putRefused(undo.length === 0 ? [] : await stillTaken(plan.recorded, undo, table))
   return refused(subject, problems)
 }
 

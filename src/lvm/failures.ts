@@ -22,6 +22,9 @@ const MESSAGES: readonly Row[] = [
   [/^Logical volume (\S+) contains a filesystem in use\.?$/, (volume) => ({ kind: 'in-use', volume })],
   [/^Shared activation not compatible with LV type (\S+) of (\S+)$/, (type, volume) => ({ kind: 'not-shareable', volume, type })],
   [/^WARNING: lvmlockd process is not running\.$/, () => ({ kind: 'lvmlockd-down' })],
+  // Of an lvmlockd that was killed, so that its socket is still there (measured, lvm2 2.03.16).
+  [/^WARNING: lvmlockd connect failed\.$/, () => ({ kind: 'lvmlockd-down' })],
+  [/lvmlockd\.socket: connect failed: /, () => undefined],
   [/^Cannot access VG (\S+) with lock type \S+ that requires lvmlockd\.$/, (vg) => ({ kind: 'lvmlockd-off', vg })],
   [/^VG (\S+) lock (?:skipped|failed): lock start in progress$/, (vg) => ({ kind: 'starting', vg })],
   [/^Cannot access VG (\S+) due to failed lock\.$/, (vg) => ({ kind: 'not-started', vg })],

@@ -1,0 +1,97 @@
+/** `npm run cluster -- up | down | ssh N [COMMAND…] | cut N | boot N | status`: the nodes of the tests, for a person. */
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { found, image, Nodes, volumeGroup, type Node, type Storage, type Suite } from './nodes.ts'
+
+const usage = `usage: npm run cluster -- COMMAND
+  up [--suite=bookworm|trixie] [--storage=shared|drbd]   boots two nodes with the shared volume group ${volumeGroup}
+  ssh N [COMMAND…]   a shell, or one command, on node N
+  cut N              pulls the plug of node N
+  boot N             starts it again, with its lockspace
+  status             which nodes run
+  down               ends both and removes their disks`
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const run = join(tmpdir(), `lvguard-cluster-${userInfo().username}`)
+  const [command = '', number = '', ...words] = argv.filter((word, at) => !(at > 0 && argv[0] === 'up' && word.startsWith('--')))
+  const option = (name: string): string | undefined => argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3)
+  const nodes = await found(run)
+
+  switch (command) {
+    case 'up':
+      return await up(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']), storageOf(option('storage') ?? process.env['STORAGE']))
+    case 'down':
+      await nodes?.down()
+      return 0
+    case 'status':
+      return await status(nodes)
+    case 'ssh':
+    case 'cut':
+    case 'boot': {
+      if (nodes === undefined) return say('no nodes: npm run cluster -- up', 1)
+      const node = nodes.all.find((one) => String(one.number) === number)
+      if (node === undefined) return say(usage, 2)
+      return await act(nodes, node, command, words)
+    }
+    default:
+      return say(usage, 2)
+  }
+}
+
+async function up(run: string, old: Nodes | undefined, suite: Suite, storage: Storage): Promise<number> {
+  if (old !== undefined) {
+    const pids = await old.each((node) => node.pid())
+    if (pids.some((pid) => pid !== undefined)) return say('nodes run already: npm run cluster -- status', 1)
+    await old.down()
+  }
+  const nodes = new Nodes({ suite, storage, image: await image(suite), run, bound: false })
+  try {
+    await nodes.ready()
+  } catch (error) {
+    await nodes.down()
+    throw error
+  }
+  return await status(nodes)
+}
+
+async function act(nodes: Nodes, node: Node, command: 'ssh' | 'cut' | 'boot', words: readonly string[]): Promise<number> {
+  switch (command) {
+    case 'ssh':
+      return await node.terminal(words)
+    case 'cut':
+      await node.cut()
+      return 0
+    case 'boot':
+      if ((await node.pid()) !== undefined) return say(`${node.name} runs`, 1)
+      await node.boot()
+      await node.awaitSsh()
+      await node.awaitServices()
+      await nodes.startLockspace(node)
+      return 0
+  }
+}
+
+async function status(nodes: Nodes | undefined): Promise<number> {
+  if (nodes === undefined) return say('no nodes', 0)
+  say(`${nodes.settings.suite}, ${nodes.settings.storage} storage, in ${nodes.settings.run}`, 0)
+  for (const node of nodes.all) {
+    const pid = await node.pid()
+    say(pid === undefined ? `${node.name}: off` : `${node.name}: runs, pid ${pid}`, 0)
+  }
+  return 0
+}
+
+export function suiteOf(text: string | undefined): Suite {
+  if (text === undefined || text === 'bookworm' || text === 'trixie') return text ?? 'bookworm'
+  throw new Error(`SUITE is bookworm or trixie, not ${text}`)
+}
+
+export function storageOf(text: string | undefined): Storage {
+  if (text === undefined || text === 'shared' || text === 'drbd') return text ?? 'shared'
+  throw new Error(`STORAGE is shared or drbd, not ${text}`)
+}
+
+function say(text: string, code: number): number {
+  process.stdout.write(`${text}\n`)
+  return code
+}

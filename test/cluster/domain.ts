@@ -1,0 +1,147 @@
+/** A VM of the scenarios: defined on both nodes under one UUID, with a guest that writes its journal to its first volume. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import type { Result } from '../ring.ts'
+import { acknowledged, type Journal, judge } from './guest/checker.ts'
+import { volumeGroup } from './nodes.ts'
+import type { ClusterHost, ClusterRing, Truth } from './ring.ts'
+import { untilTrue } from './wait.ts'
+
+export interface DomainOptions {
+  /** Its volumes, one disk each; by default one of the domain's name. */
+  readonly volumes?: readonly string[]
+  /** What QEMU is told to boot; by default the guest that writes. */
+  readonly kernel?: string
+  /** Further elements of `<devices>`. */
+  readonly devices?: string
+}
+
+const guest = '/var/lib/libvirt/boot/guest'
+
+export class Domain {
+  readonly uuid: string
+  readonly volumes: readonly string[]
+
+  constructor(
+    readonly name: string,
+    private readonly ring: ClusterRing,
+    private readonly options: DomainOptions,
+  ) {
+    const hash = createHash('sha256').update(name).digest('hex')
+    this.uuid = `${hash.slice(0, 8)}-${hash.slice(8, 12)}-4${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`
+    this.volumes = options.volumes ?? [name]
+  }
+
+  private get consolePath(): string {
+    return `/var/log/libvirt/qemu/${this.name}.console`
+  }
+
+  xml(): string {
+    const disk = (volume: string, index: number): string =>
+      `<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='/dev/${volumeGroup}/${volume}'/>` +
+      `<target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/></disk>`
+    return [
+      "<domain type='qemu'>",
+      `  <name>${this.name}</name><uuid>${this.uuid}</uuid>`,
+      "  <memory unit='MiB'>8</memory><vcpu>1</vcpu>",
+      `  <os><type arch='x86_64' machine='pc'>hvm</type><kernel>${this.options.kernel ?? guest}</kernel></os>`,
+      '  <features><acpi/></features>',
+      '  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>',
+      '  <devices>',
+      ...this.volumes.map((volume, index) => `    ${disk(volume, index)}`),
+      `    <serial type='pty'><log file='${this.consolePath}' append='on'/></serial>`,
+      "    <memballoon model='none'/><controller type='usb' model='none'/>",
+      ...(this.options.devices === undefined ? [] : [this.options.devices]),
+      '  </devices>',
+      '</domain>',
+      '',
+    ].join('\n')
+  }
+
+  async define({ node }: ClusterHost): Promise<void> {
+    await node.must('cat > /root/define.xml && virsh -q define /root/define.xml', { input: this.xml() })
+  }
+
+  start(on: ClusterHost): Promise<Result> {
+    return on.virsh('start', this.name)
+  }
+
+  /** Asks the guest to power off: it does so at once. */
+  shutdown(on: ClusterHost): Promise<Result> {
+    return on.virsh('shutdown', this.name)
+  }
+
+  destroy(on: ClusterHost): Promise<Result> {
+    return on.virsh('destroy', this.name)
+  }
+
+  /** The guest resets its machine. */
+  rebootFromInside(on: ClusterHost): Promise<Result> {
+    return on.virsh('send-key', this.name, 'KEY_R')
+  }
+
+  /** `kill -9` of its QEMU. */
+  async killQemu({ node }: ClusterHost): Promise<void> {
+    await node.must(`kill -9 $(cat /run/libvirt/qemu/${this.name}.pid)`)
+  }
+
+  migrate(from: ClusterHost, to: ClusterHost, ...flags: string[]): Promise<Result> {
+    const kind = flags.includes('--offline') ? [] : ['--live']
+    return from.virsh('migrate', ...kind, ...flags, this.name, `qemu+ssh://${to.name}/system`)
+  }
+
+  /** Waits until the guest reports a record beyond those that it has reported before. */
+  async writes(on: ClusterHost): Promise<void> {
+    const before = acknowledged(await this.console(on))
+    await untilTrue(`${this.name} writes on ${on.name}`, async () => acknowledged(await this.console(on)) > before)
+  }
+
+  async console(on: ClusterHost): Promise<string> {
+    return (await on.read(this.consolePath)) ?? ''
+  }
+
+  /**
+   * Waits until it is so: the domain runs on this host (on none), its volumes are exclusive and open there, and nothing of
+   * them is active or locked anywhere else.
+   */
+  async runs(on: ClusterHost | 'nowhere', { lock = 'ex', seconds = 30 }: { lock?: 'ex' | 'sh'; seconds?: number } = {}): Promise<void> {
+    let wrong: readonly string[] = []
+    await untilTrue('', async () => {
+      wrong = (await this.ring.truth()).flatMap((truth) => this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none'))
+      return wrong.length === 0
+    }, { seconds }).catch((error: unknown) => {
+      if (wrong.length === 0) throw error
+      throw new assert.AssertionError({ message: `${this.name} should run on ${on === 'nowhere' ? 'no host' : on.name}:\n  ${wrong.join('\n  ')}` })
+    })
+  }
+
+  private differences({ host, locks, devices, domains }: Truth, wanted: 'ex' | 'sh' | 'none'): string[] {
+    const state = domains.get(this.name) ?? 'undefined'
+    const wrong = (state === 'running') === (wanted !== 'none') ? [] : [`the domain is ${state} on ${host}`]
+    for (const volume of this.volumes) {
+      const lock = locks.get(volume) ?? 'none'
+      const open = devices.get(volume)
+      if (lock !== wanted) wrong.push(`${volume}: lock ${lock} on ${host}, not ${wanted}`)
+      if (wanted === 'none' && open !== undefined) wrong.push(`${volume} is active on ${host}, open count ${open}`)
+      if (wanted !== 'none' && !(open !== undefined && open > 0)) wrong.push(`${volume} is ${open === undefined ? 'not active' : 'not open'} on ${host}`)
+    }
+    return wrong
+  }
+
+  /** Reads the guest's journal off its first volume, which must be free: what was written, and by whom. */
+  async journal(): Promise<Journal> {
+    const [host] = this.ring.hosts
+    const path = `${volumeGroup}/${this.volumes[0]}`
+    const listing = await host.node.must(`lvchange -q -aey ${path} && guest-journal list /dev/${path}; code=$?; lvchange -q -an ${path}; exit $code`)
+    const reported = await Promise.all(this.ring.hosts.map(async (one) => acknowledged(await this.console(one))))
+    return judge(listing, Math.max(...reported))
+  }
+
+  /** Nothing the guest has written was lost, repeated, or written by anyone else. */
+  async dataIsWhole(): Promise<Journal> {
+    const journal = await this.journal()
+    assert.deepEqual(journal.faults, [], `the data of ${this.name}`)
+    assert.ok(journal.last > 0, `${this.name} has written nothing`)
+    return journal
+  }
+}

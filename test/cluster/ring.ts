@@ -1,0 +1,224 @@
+/** The ring of tests on two real nodes: the Ring of all scenarios, and what those with libvirt need besides. */
+import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { HookCall, Host, Lock, Result, Ring } from '../ring.ts'
+import { Domain, type DomainOptions } from './domain.ts'
+import { type Node, type Nodes, quote, volumeGroup } from './nodes.ts'
+import { untilTrue } from './wait.ts'
+
+/** What a host really holds: lvmlockd's locks, device-mapper's devices, libvirt's domains. Never the hook's own word. */
+export interface Truth {
+  readonly host: string
+  /** By the name of the volume. */
+  readonly locks: ReadonlyMap<string, Lock>
+  /** Devices of the volume group by the name of the volume, with their open count. */
+  readonly devices: ReadonlyMap<string, number>
+  /** States of the defined domains, in libvirt's words. */
+  readonly domains: ReadonlyMap<string, string>
+}
+
+export class ClusterHost implements Host {
+  readonly name: string
+
+  constructor(
+    readonly node: Node,
+    private readonly uuids: ReadonlyMap<string, string>,
+  ) {
+    this.name = node.name
+  }
+
+  hook({ name, operation, subOperation = 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
+    const words = ['/etc/libvirt/hooks/qemu', ...options, name, operation, subOperation, extra].map(quote).join(' ')
+    return this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, { input: xml })
+  }
+
+  program(words: readonly string[], stdin = ''): Promise<Result> {
+    return this.node.shell(['lvguard', ...words].map(quote).join(' '), { input: stdin })
+  }
+
+  run(command: string, ...words: string[]): Promise<Result> {
+    return this.node.run(command, ...words)
+  }
+
+  /** `virsh` with these words. */
+  virsh(...words: string[]): Promise<Result> {
+    return this.node.run('virsh', '-q', ...words)
+  }
+
+  async lock(volume: string): Promise<Lock> {
+    return (await this.truth()).locks.get(nameOf(volume)) ?? 'none'
+  }
+
+  async read(path: string): Promise<string | undefined> {
+    const { code, stdout } = await this.node.run('cat', path)
+    return code === 0 ? stdout : undefined
+  }
+
+  async write(path: string, text: string | undefined): Promise<void> {
+    const file = quote(path)
+    if (text === undefined) await this.node.must(`rm -f ${file}`)
+    else await this.node.must(`mkdir -p "$(dirname ${file})" && cat > ${file}`, { input: text })
+  }
+
+  async list(directory: string): Promise<string[]> {
+    const { stdout } = await this.node.run('ls', '-A', directory)
+    return stdout.split('\n').filter((name) => name !== '')
+  }
+
+  async pauseLocking(): Promise<void> {
+    await this.node.must('kill -STOP $(pidof lvmlockd)')
+  }
+
+  async resumeLocking(): Promise<void> {
+    await this.node.must('kill -CONT $(pidof lvmlockd)')
+  }
+
+  async killLocking(): Promise<void> {
+    await this.node.must('systemctl kill -s KILL lvmlockd')
+    await untilTrue(`the end of lvmlockd on ${this.name}`, async () => (await this.node.shell('pidof lvmlockd')).code !== 0)
+  }
+
+  async restartLocking(): Promise<void> {
+    await this.write(
+      '/run/systemd/system/lvmlockd.service.d/adopt.conf',
+      '[Service]\nExecStart=\nExecStart=/sbin/lvmlockd --foreground --adopt 1\n',
+    )
+    await this.node.must('systemctl daemon-reload; systemctl reset-failed lvmlockd; systemctl start lvmlockd')
+    await untilTrue(`lvmlockd on ${this.name}`, async () => (await this.node.shell(`vgs ${volumeGroup}`)).code === 0)
+  }
+
+  /** Restarts libvirt's daemon and waits until it answers. */
+  async restartLibvirt(): Promise<void> {
+    await this.node.must('unit=$(systemctl is-active -q virtqemud && echo virtqemud || echo libvirtd); systemctl reset-failed $unit; systemctl restart $unit')
+    await untilTrue(`libvirt on ${this.name}`, async () => (await this.virsh('list')).code === 0)
+  }
+
+  /** One look at all that counts, in one command. */
+  async truth(): Promise<Truth> {
+    const text = await this.node.must(
+      [
+        'lvmlockctl -i || true',
+        'echo =',
+        'dmsetup info -c --noheadings --separator " " -o name,open || true',
+        'echo =',
+        'virsh -q list --all',
+      ].join('; '),
+    )
+    const [locks = '', devices = '', domains = ''] = text.split(/^=$/m)
+    const names = new Map([...this.uuids].map(([name, uuid]) => [uuid, name]))
+    return {
+      host: this.name,
+      locks: new Map(
+        [...locks.matchAll(/^LK LV (ex|sh) (\S+)/gm)].map(([, mode, uuid = '']) => [names.get(uuid) ?? uuid, mode === 'ex' ? 'ex' : 'sh']),
+      ),
+      devices: new Map(
+        [...devices.matchAll(/^(\S+) (\d+)$/gm)].flatMap(([, name = '', open]) => {
+          const volume = name.startsWith(`${volumeGroup}-`) ? name.slice(volumeGroup.length + 1).replaceAll('--', '-') : ''
+          return volume === '' || volume === 'lvmlock' ? [] : [[volume, Number(open)] as const]
+        }),
+      ),
+      domains: new Map([...domains.matchAll(/^ *\S+ +(\S+) +(.+?) *$/gm)].map(([, name = '', state = '']) => [name, state])),
+    }
+  }
+}
+
+export class ClusterRing implements Ring {
+  readonly kind = 'cluster'
+  readonly devices = true
+  readonly volumeGroup = volumeGroup
+  readonly hosts: readonly [ClusterHost, ClusterHost]
+  private readonly uuids = new Map<string, string>()
+
+  constructor(readonly nodes: Nodes) {
+    const [one, two] = nodes.all
+    this.hosts = [new ClusterHost(one, this.uuids), new ClusterHost(two, this.uuids)]
+  }
+
+  async volume(name: string): Promise<string> {
+    const [one, two] = this.hosts
+    const path = `${volumeGroup}/${name}`
+    const device = `/dev/${path}`
+    await two.run('lvchange', '-an', '-y', path)
+    // Zeroed: an old journal must not show through. `-an` at once: lvcreate would leave it exclusive here (FACTS 36).
+    const uuid = await one.node.must(
+      `lvchange -q -an -y ${path} 2> /dev/null; lvremove -q -y ${path} 2> /dev/null; ` +
+        `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ` +
+        `dd if=/dev/zero of=${device} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} && ` +
+        `lvs --noheadings -o lv_uuid ${path}`,
+    )
+    this.uuids.set(name, uuid.trim())
+    return path
+  }
+
+  /** A VM, shut off, of the same UUID on both nodes, with new volumes: by default one of its own name. */
+  async domain(name: string, options: DomainOptions = {}): Promise<Domain> {
+    const domain = new Domain(name, this, options)
+    for (const volume of domain.volumes) if (!this.uuids.has(volume)) await this.volume(volume)
+    for (const host of this.hosts) await domain.define(host)
+    return domain
+  }
+
+  /** What both hosts hold, now. */
+  async truth(): Promise<readonly [Truth, Truth]> {
+    const [one, two] = this.hosts
+    return await Promise.all([one.truth(), two.truth()])
+  }
+
+  /** Installs the built tree on both nodes as an administrator does. */
+  async install(): Promise<void> {
+    await Promise.all(
+      this.hosts.map(async ({ node }) => {
+        await node.copy(['dist', 'install'], '/root/lvguard')
+        await node.must('/root/lvguard/install/install.sh')
+      }),
+    )
+  }
+
+  async reset(): Promise<void> {
+    for (const host of this.hosts) {
+      await host.node.shell(
+        'kill -CONT $(pidof lvmlockd); for d in $(virsh -q list --name); do virsh -q destroy $d; done; ' +
+          'for d in $(virsh -q list --all --name); do virsh -q managedsave-remove $d; virsh -q undefine $d; done; ' +
+          `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /etc/libvirt/lvguard.conf`,
+      )
+    }
+    for (const { host, locks, devices } of await this.truth()) {
+      assert.deepEqual([[...locks], [...devices]], [[], []], `${host} is not clean`)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.nodes.down()
+  }
+
+  /** All that a person needs to find out what went wrong, in a folder: logs of both nodes, and what they hold now. */
+  async collect(into: string): Promise<void> {
+    for (const { node } of this.hosts) {
+      const folder = join(into, node.name)
+      await mkdir(folder, { recursive: true })
+      await writeFile(join(folder, 'console.log'), await node.console())
+      const looks: Record<string, string> = {
+        'lvguard.log': 'cat /var/log/libvirt/lvguard.log',
+        'libvirt.log': 'journalctl --no-pager -o short-monotonic -u libvirtd -u virtqemud',
+        'lvmlockd.log': 'lvmlockctl --dump; journalctl --no-pager -o short-monotonic -u lvmlockd -u lvmlocks',
+        'sanlock.log': 'cat /var/log/sanlock.log; sanlock client status -D',
+        'kernel.log': 'dmesg',
+        'journal.log': 'journalctl --no-pager -o short-monotonic -b | tail -n 3000',
+        'qemu.log': 'tail -n +1 /var/log/libvirt/qemu/*',
+        'records.txt': 'tail -n +1 /run/lvguard/*',
+        'status.txt': 'tail -n +1 /run/libvirt/qemu/*.xml',
+        'truth.txt': 'lvmlockctl -i; dmsetup info -c; virsh list --all; ps -eo pid,ppid,etime,args',
+      }
+      for (const [file, command] of Object.entries(looks)) {
+        const { stdout, stderr } = await node.shell(`( ${command} ) 2>&1`, { seconds: 20 })
+        await writeFile(join(folder, file), stdout + stderr)
+      }
+    }
+  }
+}
+
+/** `virtVG/tintin` or `tintin`. */
+function nameOf(volume: string): string {
+  return volume.slice(volume.lastIndexOf('/') + 1)
+}

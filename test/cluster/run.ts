@@ -1,0 +1,123 @@
+/**
+ * `npm run test:cluster [-- WORD…]`: plays the scenarios whose names have all the words on one pair of nodes, each from
+ * the same kept state. SUITE=bookworm|trixie, STORAGE=shared|drbd. The last line is `N passed, N failed, N skipped`.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SCENARIOS as everywhere } from '../scenarios/all.ts'
+import { storageOf, suiteOf } from './cli.ts'
+import { image, Nodes, type Suite } from './nodes.ts'
+import { ClusterRing } from './ring.ts'
+import type { ClusterScenario } from './scenario.ts'
+import { clusterScenarios } from './scenarios/all.ts'
+
+interface Told {
+  readonly name: string
+  readonly outcome: 'passed' | 'failed' | 'skipped'
+  readonly seconds: number
+}
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const suite = suiteOf(process.env['SUITE'])
+  const storage = storageOf(process.env['STORAGE'])
+  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere)].filter(({ name }) => argv.every((word) => name.includes(word)))
+
+  const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
+  const nodes = new Nodes({ suite, storage, image: await image(suite), run: join(home, 'run'), bound: true })
+  const end = async (): Promise<void> => {
+    await nodes.down()
+    await rm(home, { recursive: true, force: true })
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => void end().finally(() => process.exit(130)))
+  }
+  try {
+    return await tell(scenarios, nodes, suite, join(home, 'installed'))
+  } finally {
+    await end()
+  }
+}
+
+async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: Suite, installed: string): Promise<number> {
+  const times: [string, number][] = []
+  const timed = async <T>(what: string, act: () => Promise<T>): Promise<T> => {
+    const from = Date.now()
+    const result = await act()
+    times.push([what, (Date.now() - from) / 1000])
+    return result
+  }
+  await timed('(nodes ready)', () => nodes.ready())
+  await timed('(install.sh on both)', () => new ClusterRing(nodes).install())
+  await timed('(state kept)', () => nodes.save(installed))
+
+  const told: Told[] = []
+  let logs: string | undefined
+  for (const scenario of scenarios) {
+    const reason = scenario.not?.[suite]
+    if (reason !== undefined) {
+      told.push({ name: scenario.name, outcome: 'skipped', seconds: 0 })
+      print(`skipped  ${scenario.name}: ${reason}`)
+      continue
+    }
+    const from = Date.now()
+    let failure: unknown
+    const own = new Nodes(nodes.settings)
+    const cluster = new ClusterRing(own)
+    try {
+      await own.restore(installed)
+      await within(scenario.seconds ?? 240, scenario.play(cluster))
+    } catch (error) {
+      failure = error ?? new Error('it threw nothing')
+    }
+    const seconds = (Date.now() - from) / 1000
+    told.push({ name: scenario.name, outcome: failure === undefined ? 'passed' : 'failed', seconds })
+    print(`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`)
+    if (failure !== undefined) {
+      logs ??= await mkdtemp(join(tmpdir(), 'lvguard-cluster-logs-'))
+      const into = join(logs, scenario.name.replaceAll(/\W+/g, '-').slice(0, 60))
+      await cluster.collect(into).catch((error: unknown) => print(`         the logs are not complete: ${String(error)}`))
+      print(indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)))
+      print(`         logs: ${into}`)
+    }
+    for (const node of own.all) node.retire()
+  }
+  for (const { name, outcome, seconds } of told) if (outcome !== 'skipped') times.push([name, seconds])
+  const total = times.reduce((sum, [, seconds]) => sum + seconds, 0)
+  print('')
+  for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
+  print(`${total.toFixed(1).padStart(7)} s  in all, ${suite}, ${nodes.settings.storage} storage`)
+  const count = (outcome: Told['outcome']): number => told.filter((one) => one.outcome === outcome).length
+  print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
+  return count('failed') === 0 && told.length > 0 ? 0 : 1
+}
+
+/** A scenario of all rings (test/scenarios) for this one. */
+function fromEverywhere(scenario: (typeof everywhere)[number]): ClusterScenario {
+  const reason = scenario.not?.cluster
+  return {
+    name: `everywhere: ${scenario.name}`,
+    play: (cluster) => scenario.play(cluster),
+    ...(reason === undefined ? {} : { not: { bookworm: reason, trixie: reason } }),
+  }
+}
+
+async function within(seconds: number, play: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not over after ${seconds} s`)), seconds * 1000)
+  })
+  try {
+    await Promise.race([play, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^/gm, '         ')
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,7 @@
+import type { ClusterScenario } from '../scenario.ts'
+import { faults } from './faults.ts'
+import { life } from './life.ts'
+import { migration } from './migration.ts'
+
+/** The stories that need libvirt, in the order in which they are told. */
+export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...faults]

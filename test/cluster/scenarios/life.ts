@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { isRefused, succeeds } from '../expect.ts'
+import type { ClusterScenario } from '../scenario.ts'
+import { untilTrue } from '../wait.ts'
+
+/** A VM starts, and stops in every way it can, and starts on the other node. */
+export const life: readonly ClusterScenario[] = [
+  {
+    name: 'a start; a second one on the other node is refused by name; shutdown; start there',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/)
+      await tintin.runs(one)
+      await tintin.writes(one)
+      await succeeds(tintin.shutdown(one))
+      await tintin.runs('nowhere')
+      await succeeds(tintin.start(two))
+      await tintin.runs(two)
+      await tintin.writes(two)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      const { boots } = await tintin.dataIsWhole()
+      assert.equal(boots.length, 2)
+    },
+  },
+  {
+    name: 'QEMU is killed: the volume is free for the other node',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await tintin.killQemu(one)
+      await tintin.runs('nowhere')
+      await succeeds(tintin.start(two))
+      await tintin.writes(two)
+      await succeeds(tintin.destroy(two))
+      await tintin.dataIsWhole()
+    },
+  },
+  {
+    name: 'a reboot from inside keeps the lock all the time',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await succeeds(tintin.rebootFromInside(one))
+      await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/)
+      await untilTrue('a second boot of the guest', async () => (await tintin.console(one)).split('continues after').length === 3)
+      await tintin.writes(one)
+      await tintin.runs(one)
+      await succeeds(tintin.shutdown(one))
+      await tintin.runs('nowhere')
+      await tintin.dataIsWhole()
+    },
+  },
+  {
+    name: 'managed save frees the volume, and the restore takes it again',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await succeeds(one.virsh('managedsave', tintin.name))
+      await tintin.runs('nowhere')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await tintin.writes(one)
+      await isRefused(tintin.start(two), /held exclusively by node1/)
+      await succeeds(tintin.destroy(one))
+      await tintin.runs('nowhere')
+      const { boots } = await tintin.dataIsWhole()
+      assert.equal(boots.length, 1)
+    },
+  },
+  {
+    name: 'a start that fails after prepare leaves nothing active',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const broken = await cluster.domain('broken', { kernel: '/etc/hostname', volumes: ['tintin'] })
+      await isRefused(broken.start(one), /invalid kernel header|unable to execute|could not load kernel/i)
+      await broken.runs('nowhere')
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(two))
+      await tintin.runs(two)
+    },
+  },
+  {
+    name: 'one of eight volumes is held elsewhere: refused, and the other seven stay free',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const volumes = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((letter) => `disk-${letter}`)
+      const big = await cluster.domain('big', { volumes })
+      const small = await cluster.domain('small', { volumes: ['disk-f'] })
+      await succeeds(small.start(two))
+      await isRefused(big.start(one), /virtVG\/disk-f is held exclusively by node2/)
+      await small.runs(two)
+      const [here] = await cluster.truth()
+      assert.deepEqual([[...here.locks], [...here.devices]], [[], []])
+      await succeeds(small.destroy(two))
+      await succeeds(big.start(one))
+      await big.runs(one)
+      await succeeds(big.destroy(one))
+      await big.runs('nowhere')
+    },
+  },
+  {
+    name: 'ten VMs are started on both nodes at the same moment: each runs exactly once',
+    seconds: 420,
+    async play(cluster) {
+      const names = Array.from({ length: 10 }, (_, index) => `vm${index}`)
+      const vms = []
+      for (const name of names) vms.push(await cluster.domain(name))
+      const started = await Promise.all(
+        vms.flatMap((vm) => cluster.hosts.map(async (host) => ({ vm, host, ...(await vm.start(host)) }))),
+      )
+      for (const vm of vms) {
+        const winners = started.filter((one) => one.vm === vm && one.code === 0)
+        assert.equal(winners.length, 1, started.filter((one) => one.vm === vm).map(({ stderr }) => stderr).join(''))
+        await vm.runs(winners[0]?.host ?? 'nowhere')
+      }
+    },
+  },
+]

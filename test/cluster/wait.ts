@@ -1,0 +1,28 @@
+/** Looks again and again until `probe` answers with something other than undefined; throws when that takes too long. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | undefined>,
+  { seconds = 60, every = 0.25 }: { seconds?: number; every?: number } = {},
+): Promise<T> {
+  const end = Date.now() + seconds * 1000
+  for (;;) {
+    const answer = await probe()
+    if (answer !== undefined) return answer
+    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+    await pause(every)
+  }
+}
+
+/** The same for a yes-or-no question. */
+export async function untilTrue(
+  what: string,
+  probe: () => Promise<boolean>,
+  options?: { seconds?: number; every?: number },
+): Promise<void> {
+  await until(what, async () => ((await probe()) ? true : undefined), options)
+}
+
+/** Between two looks at a state; never instead of one. */
+function pause(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+}

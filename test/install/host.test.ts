@@ -1,0 +1,144 @@
+/** The installer without --destdir, in a root of its own that looks like a host with systemd, libvirt, Node and LVM. */
+import { existsSync, lstatSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
+
+const onHost = testWith('namespaces')
+const etc = (host: { root: string }) => snapshot(join(host.root, 'etc'))
+
+onHost('installs, tells libvirtd and says what comes next; the second run says unchanged', () => {
+  const host = privateHost()
+  const first = host.install()
+  expect(first).toMatchObject({ code: 0, stderr: '' })
+  expect(first.stdout.split('\n')).toEqual([
+    'installed  /etc/libvirt/lvguard.conf',
+    'installed  /etc/logrotate.d/lvguard',
+    'installed  /etc/libvirt/hooks/qemu',
+    'installed  /usr/sbin/lvguard',
+    'reloaded   libvirtd, which looks for its hooks now; domains run on',
+    expect.stringMatching(/^next {7}on each host: .*--lockstart/),
+    expect.stringContaining('every other host'),
+    expect.stringContaining('lvguard --dry-run DOMAIN prepare begin -'),
+    expect.stringContaining('virsh start'),
+    '',
+  ])
+  expect(readlinkSync(host.command)).toBe('/etc/libvirt/hooks/qemu')
+  expect(lstatSync(host.hook)).toMatchObject({ uid: 0, gid: 0 })
+  const before = etc(host)
+  const second = host.install()
+  expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(4)
+  expect(etc(host)).toEqual(before)
+  expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
+})
+
+onHost('tells virtqemud where that one runs, and nobody where none does', () => {
+  const host = privateHost()
+  host.tool('systemctl', 'case "$*" in *libvirtd) exit 3;; "reload "*) echo "$2" >> /reloads;; esac')
+  expect(host.install().stdout).toContain('reloaded   virtqemud,')
+  expect(host.reloads()).toEqual(['virtqemud'])
+  host.tool('systemctl', 'exit 3')
+  expect(host.install()).toMatchObject({ code: 0, stdout: expect.stringContaining('no libvirt daemon runs') })
+  rmSync(join(host.root, 'run/systemd'), { recursive: true })
+  expect(host.install()).toMatchObject({ code: 0, stdout: expect.stringContaining('no systemd here') })
+})
+
+onHost('a daemon that cannot be told is a failure, with the command to type', () => {
+  const host = privateHost()
+  host.tool('systemctl', 'case "$*" in reload*) exit 1;; *virtqemud) exit 3;; esac')
+  const { code, stderr } = host.install()
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^install\.sh: .*systemctl reload libvirtd failed\.\nDomains start without locks until.*\n$/)
+})
+
+for (const [what, script, message] of [
+  ['missing', undefined, /^install\.sh: Node is missing, .*; nothing was changed\.\nInstall Node 18\.19 or newer.*\n$/],
+  [
+    '18.18',
+    'echo v18.18.2',
+    /^install\.sh: \/usr\/local\/bin\/node is v18\.18\.2, too old .*\nInstall Node 18\.19 or newer.*\n$/,
+  ],
+  ['9.99', 'echo v9.99.0', /too old/],
+  ['broken', 'echo oops >&2; exit 127', /too old/],
+] as const) {
+  onHost(`Node ${what}: refused, nothing changed`, () => {
+    const host = privateHost()
+    rmSync(`${host.root}.local/bin/node`)
+    if (script !== undefined) write(`${host.root}.local/bin/node`, `#!/bin/sh\n${script}\n`, 0o755)
+    const { code, stderr } = host.install()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(message)
+    expect(etc(host)).toEqual({})
+  })
+}
+
+onHost('Node only where the person who installs has it: refused, with the way out', () => {
+  const host = privateHost()
+  rmSync(`${host.root}.local/bin/node`)
+  host.tool('node', 'echo v22.1.0')
+  const { code, stderr } = host.install()
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/Node is only at \/commands\/node, .*\n.*ln -s \/commands\/node \/usr\/local\/bin\/node\n$/)
+})
+
+onHost('a new hook that does not run on this host never replaces one that does', () => {
+  const host = privateHost()
+  host.install()
+  const before = etc(host)
+  write(join(host.project, 'dist/qemu'), program('2').replace('exit 0', 'exit 1'), 0o755)
+  const { code, stderr } = host.install()
+  expect(code).toBe(1)
+  expect(stderr).toContain('does not run on this host')
+  expect(etc(host)).toEqual(before)
+})
+
+for (const [version, accepted] of [
+  ['libvirtd (libvirt) 6.5.0', true],
+  ['virtqemud (libvirt) 11.3.0', true],
+  ['libvirtd (libvirt) 6.4.0', false],
+  ['libvirtd (libvirt) 5.10.0', false],
+  ['who knows', false],
+  [undefined, false],
+] as const) {
+  onHost(`--keep-existing with ${version ?? 'no libvirt'}: ${accepted ? 'moved' : 'refused, nothing changed'}`, () => {
+    const host = privateHost()
+    write(host.hook, foreign, 0o755)
+    rmSync(join(host.root, 'commands/libvirtd'))
+    if (version !== undefined)
+      host.tool(version.startsWith('virtqemud') ? 'virtqemud' : 'libvirtd', `echo '${version}'`)
+    const before = etc(host)
+    const { code, stderr } = host.install(['--keep-existing'])
+    expect(code).toBe(accepted ? 0 : 1)
+    if (accepted) expect([read(host.hook), read(host.kept)]).toEqual([program(), foreign])
+    else {
+      expect(stderr).toMatch(/^install\.sh: --keep-existing needs libvirt 6\.5 .*; nothing was changed\.\n.*\n$/)
+      expect(etc(host)).toEqual(before)
+    }
+  })
+}
+
+for (const [what, name, script, message] of [
+  ['use_lvmlockd is off', 'lvmconfig', 'echo use_lvmlockd=0', /^warning: .*use_lvmlockd = 1/],
+  ['lvmlockd does not run', 'lvmlockctl', 'exit 255', /^warning: lvmlockd does not run/],
+  ['LVM is missing', 'lvmconfig', undefined, /^warning: .*apt install lvm2 lvm2-lockd sanlock/],
+] as const) {
+  onHost(`${what}: a warning, and the installation is done`, () => {
+    const host = privateHost()
+    if (script === undefined) rmSync(join(host.root, 'commands', name))
+    else host.tool(name, script)
+    const { code, stderr } = host.install()
+    expect(code).toBe(0)
+    expect(stderr).toMatch(message)
+    expect(read(host.hook)).toBe(program())
+  })
+}
+
+onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', () => {
+  const host = privateHost()
+  host.install()
+  rmSync(`${host.root}.local/bin/node`)
+  expect(host.install(['--uninstall'])).toMatchObject({ code: 0, stderr: '' })
+  expect([host.hook, host.command].map((path) => existsSync(path))).toEqual([false, false])
+  expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
+})

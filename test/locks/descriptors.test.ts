@@ -1,0 +1,85 @@
+/** Rule R11 rests on what lvchange does with the descriptors that it inherits. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { LocksHost } from './host.ts'
+import { LocksRing, available } from './ring.ts'
+import type { Running } from './running.ts'
+
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 60_000 })
+const obstacle = await available()
+
+describe.skipIf(obstacle !== undefined)(`descriptors that lvchange inherits${obstacle === undefined ? '' : ` (skipped: ${obstacle})`}`, () => {
+  let ring: LocksRing
+  let host: LocksHost
+
+  beforeAll(async () => {
+    ring = await LocksRing.create()
+    host = ring.hosts[0]
+    await ring.volume('tintin')
+    await ring.volume('milou')
+  })
+  afterAll(() => ring?.close())
+  beforeEach(async () => {
+    await ring.reset()
+    await host.write('/run/vg.lock', '')
+  })
+
+  // As the program does it: flock(1) locks the open file that this shell keeps, lvchange inherits it, its output goes to a file.
+  const lockAndChange = (variables: string, ...words: string[]): Running =>
+    host.start(['bash', '-c', `exec 3>> /run/vg.lock; flock -w 5 3 || exit 9; ${variables} LVM_SUPPRESS_FD_WARNINGS=1 lvchange "$@" > /run/said 2>&1 & wait $!`, 'sh', ...words])
+  const isFree = async () => (await host.run('flock', '-n', '/run/vg.lock', 'true')).code === 0
+  const isAtWork = async () => (await host.run('pgrep', '-f', '^lvchange .*virtVG/(tintin|milou)')).code === 0
+  const soon = { timeout: 5000, interval: 20 }
+
+  test('with LVM_REPORT_FD the lock on a file lasts until lvchange has ended, though the program that took it was killed', async () => {
+    await host.pauseLocking()
+    const program = lockAndChange('LVM_REPORT_FD=3', '-aey', 'virtVG/tintin')
+    await expect.poll(isAtWork, soon).toBe(true)
+    program.kill('SIGKILL')
+    await program.exited
+    expect([await isAtWork(), await isFree()]).toEqual([true, false])
+    await host.resumeLocking()
+    await expect.poll(isFree, soon).toBe(true)
+    expect(await host.lock('tintin')).toBe('ex')
+  })
+
+  test('without it lvchange closes the descriptor at its start', async () => {
+    await host.pauseLocking()
+    const program = lockAndChange('', '-aey', 'virtVG/tintin')
+    await expect.poll(isAtWork, soon).toBe(true)
+    expect(await isFree()).toBe(false)
+    program.kill('SIGKILL')
+    await program.exited
+    await expect.poll(isFree, soon).toBe(true)
+    expect(await isAtWork()).toBe(true)
+    await host.resumeLocking()
+    await expect.poll(isAtWork, soon).toBe(false)
+    expect(await host.lock('tintin')).toBe('ex')
+  })
+
+  test('another descriptor than the one named is closed', async () => {
+    await host.pauseLocking()
+    const program = lockAndChange('LVM_REPORT_FD=4', '-aey', 'virtVG/tintin')
+    await expect.poll(isAtWork, soon).toBe(true)
+    program.kill('SIGKILL')
+    await program.exited
+    await expect.poll(isFree, soon).toBe(true)
+    expect(await isAtWork()).toBe(true)
+  })
+
+  test('nothing is written to it, whether lvchange succeeds or fails', async () => {
+    await ring.hosts[1].must('lvchange', '-aey', 'virtVG/milou')
+    for (const [code, ...words] of [[0, '-aey', 'virtVG/tintin'], [0, '-asy', 'virtVG/tintin'], [0, '-an', 'virtVG/tintin'], [5, '-aey', 'virtVG/milou'], [5, '-aey', 'virtVG/nope']] as const) {
+      expect(await lockAndChange('LVM_REPORT_FD=3', ...words).exited).toBe(code)
+      expect(await host.read('/run/vg.lock')).toBe('')
+    }
+    expect(await host.read('/run/said')).toContain('Failed to find logical volume "virtVG/nope"')
+  })
+
+  test('a pipe without a reader as stderr ends lvchange before it has done anything; a file does not', async () => {
+    const change = async (stderr: string) => (await host.run('bash', '-c', `{ LVM_SUPPRESS_FD_WARNINGS=1 lvchange -aey virtVG/tintin; echo $? > /run/status; } ${stderr}`)).code
+    await change('2> >(exec 0<&-)')
+    expect([await host.read('/run/status'), await host.lock('tintin')]).toEqual(['141\n', 'none'])
+    await change('2> /run/said')
+    expect([await host.read('/run/status'), await host.lock('tintin')]).toEqual(['0\n', 'ex'])
+  })
+})

@@ -1,0 +1,7 @@
+import type { Scenario } from '../ring.ts'
+import { life } from './life.ts'
+import { migrations } from './migration.ts'
+import { races } from './races.ts'
+
+/** Every scenario that needs no libvirt, in the order in which a reader would tell them. */
+export const SCENARIOS: readonly Scenario[] = [...life, ...migrations, ...races]

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import type { Scenario } from '../ring.ts'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
+
+const SHORT_WAIT = 'migrate_wait = 1\n'
+const CONFIGURATION = '/etc/libvirt/lvguard.conf'
+
+/** Live migrations, with the source demoted by hand: what the agent does, in the hook's own words. */
+export const migrations: readonly Scenario[] = [
+  {
+    name: 'a migration: demoted by hand, let in on trial, prepared shared, promoted by hand',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      assert.equal((await a.run('lvchange', '-asy', 'virtVG/tintin')).code, 0)
+      const letIn = await tintin.migrate(b)
+      assertPassed(letIn)
+      await assertLocks(ring.hosts, 'tintin', ['sh', 'none'])
+      assert.match(letIn.stdout, /<lvguard:incoming xmlns:lvguard="urn:lvguard:incoming:1" id="[0-9a-f-]{36}"\/>/)
+      assert.equal(letIn.stdout.replace(/<metadata>.*<\/metadata>/, ''), tintin.xml())
+      assertPassed(await tintin.prepare(b, letIn.stdout))
+      await assertLocks(ring.hosts, 'tintin', ['sh', 'sh'])
+      assertPassed(await tintin.release(a))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'sh'])
+      assert.equal((await b.run('lvchange', '-aey', 'virtVG/tintin')).code, 0)
+      assertPassed(await tintin.release(b))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+    },
+  },
+  {
+    name: 'a migration whose source does not demote is refused after its wait, by name',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      await b.write(CONFIGURATION, SHORT_WAIT)
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      const refused = await tintin.migrate(b)
+      await b.write(CONFIGURATION, undefined)
+      assertRefused(refused, new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`), new RegExp(`On ${a.name}: systemctl start lvguard`))
+      assert.equal(refused.stdout, '')
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      assert.deepEqual((await b.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
+      assertPassed(await tintin.release(a))
+    },
+  },
+  {
+    name: 'the peer’s lock is dropped while migrate waits',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      const migrating = tintin.migrate(b)
+      assertPassed(await tintin.release(a))
+      assertPassed(await migrating)
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+    },
+  },
+  {
+    name: 'a fresh start is not taken for an incoming one: wrong id, no id, id used up, record too old, id in the definition',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const record = `/run/lvguard/${tintin.uuid}.json`
+      assertPassed(await tintin.prepare(a))
+      await a.run('lvchange', '-asy', 'virtVG/tintin')
+      const letIn = async (): Promise<string> => {
+        const result = await tintin.migrate(b)
+        assertPassed(result)
+        return result.stdout
+      }
+      const refusedAsFresh = async (xml: string): Promise<void> => {
+        assertRefused(await tintin.prepare(b, xml), /virtVG\/tintin is held shared by/)
+        assertPassed(await tintin.releaseRefused(b))
+        await assertLocks(ring.hosts, 'tintin', ['sh', 'none'])
+      }
+      const xml = await letIn()
+      await refusedAsFresh(tintin.xml())
+      await refusedAsFresh(xml)
+      await refusedAsFresh((await letIn()).replace(/id="[^"]{8}/, 'id="00000000'))
+      const late = await letIn()
+      const old = JSON.parse((await b.read(record)) ?? '') as { incoming: { at: number } }
+      await b.write(record, JSON.stringify({ ...old, incoming: { ...old.incoming, at: old.incoming.at - 31 } }))
+      await refusedAsFresh(late)
+      const defined = await letIn()
+      await b.write('/etc/libvirt/qemu/tintin.xml', defined)
+      await refusedAsFresh(defined)
+      await b.write('/etc/libvirt/qemu/tintin.xml', undefined)
+      const good = await letIn()
+      assertPassed(await tintin.prepare(b, good))
+      assertPassed(await tintin.release(b))
+      await refusedAsFresh(good)
+      assertPassed(await tintin.release(a))
+    },
+  },
+  {
+    name: 'a domain is not let in where it runs, or where its volume is another VM’s',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      assertRefused(await tintin.migrate(a), /it runs or starts on this host already/)
+      const twin = new Vm('milou', tintin.disks)
+      assertRefused(await twin.migrate(a), /virtVG\/tintin is used by the VM tintin/)
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      assertPassed(await tintin.release(a))
+    },
+  },
+  {
+    name: 'an offline migration leaves nothing locked',
+    play: async (ring) => {
+      const [, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.migrate(b))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      assertPassed(await tintin.prepare(b))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'ex'])
+      assertPassed(await tintin.release(b))
+    },
+  },
+]

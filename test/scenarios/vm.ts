@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import type { Host, Lock, Result } from '../ring.ts'
+
+/** A disk of a VM in a scenario: a path, or a volume of the ring's VG by its name, with what stands inside `<disk>` beside it. */
+export interface ScenarioDisk {
+  readonly path: string
+  readonly inside?: string
+}
+
+/** A VM whose life a scenario plays, as libvirt would call the hook for it. */
+export class Vm {
+  readonly uuid: string
+
+  constructor(readonly name: string, readonly disks: readonly ScenarioDisk[]) {
+    const hash = createHash('sha256').update(name).digest('hex')
+    this.uuid = `${hash.slice(0, 8)}-${hash.slice(8, 12)}-4${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`
+  }
+
+  /** The XML of `prepare` and `migrate`; with `aliases` that of `release`, as of a domain that got past its `prepare`. */
+  xml({ aliases = false, metadata = '' }: { aliases?: boolean; metadata?: string } = {}): string {
+    const disk = ({ path, inside = '' }: ScenarioDisk, index: number): string =>
+      `    <disk type='block' device='disk'>\n      <source dev='${path}'/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${inside}${
+        aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`
+    return `<domain type='qemu'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${metadata}  <devices>\n${this.disks.map(disk).join('')}  </devices>\n</domain>\n`
+  }
+
+  prepare(host: Host, xml = this.xml()): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'prepare', xml })
+  }
+
+  release(host: Host): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'release', xml: this.xml({ aliases: true }) })
+  }
+
+  /** What libvirt calls after a `prepare` that failed: the XML has no aliases yet. */
+  releaseRefused(host: Host): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'release', xml: this.xml() })
+  }
+
+  migrate(host: Host, xml = this.xml()): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'migrate', xml })
+  }
+}
+
+/** A VM with one disk on the volume of the same name. */
+export const vmOn = (volumeGroup: string, name: string): Vm => new Vm(name, [{ path: `/dev/${volumeGroup}/${name}` }])
+
+/** The hook let libvirt go on, and said nothing that would land in virsh's error. */
+export function assertPassed({ code, stdout, stderr }: Result): void {
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, stdout)
+}
+
+/** The hook refused, in two lines that match these. */
+export function assertRefused({ code, stderr }: Result, what: RegExp, advice: RegExp = /./): void {
+  assert.equal(code, 1, stderr)
+  const lines = stderr.trimEnd().split('\n')
+  assert.equal(lines.length, 2, stderr)
+  assert.match(lines[0] ?? '', what)
+  assert.match(lines[1] ?? '', advice)
+}
+
+/** What lvmlockd of both hosts holds on a volume. */
+export async function assertLocks(hosts: readonly [Host, Host], volume: string, expected: readonly [Lock, Lock]): Promise<void> {
+  assert.deepEqual([await hosts[0].lock(volume), await hosts[1].lock(volume)], expected, `locks of ${volume}`)
+}

@@ -1,0 +1,108 @@
+import { layersOf } from './device-table.ts'
+import type { ForeignDevice, HostState } from './host-state.ts'
+import { type Volume, fullName } from './volume.ts'
+import type { Volumes } from './volumes.ts'
+
+export interface Device {
+  readonly name: string
+  readonly uuid: string
+  readonly minor: number
+  readonly open: number
+  /** Minors of the devices that stand on it: what /sys/block/dm-N/holders shows. */
+  readonly holders: readonly number[]
+  /** The volume whose device it is; undefined for what LVM keeps to itself, such as a pool. */
+  readonly volume: Volume | undefined
+}
+
+/** What is active on each host, and who has it open. */
+export class Devices {
+  readonly #volumes: Volumes
+  readonly #hosts: readonly HostState[]
+  readonly #changed: () => void
+
+  constructor(volumes: Volumes, hosts: readonly HostState[], changed: () => void) {
+    this.#volumes = volumes
+    this.#hosts = hosts
+    this.#changed = changed
+  }
+
+  /** The devices of a host in the order of `dmsetup`, by name. */
+  list(host: HostState): Device[] {
+    const layers = layersOf(this.#volumes, host).sort((a, b) => (a.name < b.name ? -1 : 1))
+    const names = new Set(layers.map(({ name }) => name))
+    for (const name of host.minors.keys()) if (!names.has(name)) host.minors.delete(name)
+    for (const name of names) if (!host.minors.has(name)) host.minors.set(name, freeMinor(host))
+    const minor = (name: string): number => host.minors.get(name) ?? -1
+    return layers.map(({ name, uuid, openers, volume }) => {
+      const holders = layers.filter(({ below }) => below.includes(name)).map((above) => minor(above.name))
+      return { name, uuid, minor: minor(name), open: openers + holders.length, holders, volume }
+    })
+  }
+
+  activate(host: HostState, volume: Volume): void {
+    host.active.add(volume.uuid)
+    this.#changed()
+  }
+
+  deactivate(host: HostState, volume: Volume): void {
+    host.active.delete(volume.uuid)
+    this.#changed()
+  }
+
+  /** Whether it has a device: a snapshot has one with its origin, a pool with any of its thin volumes. */
+  isActive(host: HostState, volume: Volume): boolean {
+    if (host.active.has(this.#volumes.originOf(volume).uuid)) return true
+    return volume.kind.kind === 'thin-pool' && this.#volumes.thinVolumesOf(volume).some(({ uuid }) => host.active.has(uuid))
+  }
+
+  /** Whether something outside LVM has it open or stands on it. */
+  isOpen(host: HostState, { uuid }: Volume): boolean {
+    return (host.opens.get(uuid) ?? 0) > 0 || host.foreign.some(({ over }) => over === uuid)
+  }
+
+  /** @throws Error if the volume has no device on the host */
+  open(host: HostState, name: string): void {
+    const volume = this.#volumes.get(name)
+    if (!this.isActive(host, volume)) throw new Error(`${fullName(volume)} is not active on ${host.name}`)
+    host.opens.set(volume.uuid, (host.opens.get(volume.uuid) ?? 0) + 1)
+    this.#changed()
+  }
+
+  close(host: HostState, name: string): void {
+    const { uuid } = this.#volumes.get(name)
+    host.opens.set(uuid, Math.max(0, (host.opens.get(uuid) ?? 0) - 1))
+    this.#changed()
+  }
+
+  /** Stacks a device over a volume, as kpartx does. */
+  stack(host: HostState, name: string, device: Omit<ForeignDevice, 'over'>): void {
+    host.foreign.push({ ...device, over: this.#volumes.get(name).uuid })
+    this.#changed()
+  }
+
+  unstack(host: HostState, deviceName: string): void {
+    host.foreign.splice(0, host.foreign.length, ...host.foreign.filter(({ name }) => name !== deviceName))
+    this.#changed()
+  }
+
+  forget({ uuid }: Volume): void {
+    for (const host of this.#hosts) {
+      host.active.delete(uuid)
+      host.opens.delete(uuid)
+    }
+  }
+
+  clear(host: HostState): void {
+    host.active.clear()
+    host.opens.clear()
+    host.foreign.length = 0
+    this.#changed()
+  }
+}
+
+function freeMinor({ minors }: HostState): number {
+  const used = new Set(minors.values())
+  let minor = 0
+  while (used.has(minor)) minor += 1
+  return minor
+}

@@ -1,0 +1,17 @@
+import type { Result } from '../ring.ts'
+import type { Scene, Tool } from './tools/answer.ts'
+import { dmsetup } from './tools/dmsetup.ts'
+import { lvchange } from './tools/lvchange.ts'
+import { lvmlockctl } from './tools/lvmlockctl.ts'
+import { lvs } from './tools/lvs.ts'
+import { sanlock } from './tools/sanlock.ts'
+import { vgchange, vgs } from './tools/vg-commands.ts'
+
+/** No libvirt runs on a simulated host; tests give virsh its answers. */
+const virsh: Tool = () => ({ code: 1, stdout: '', stderr: 'error: failed to connect to the hypervisor\n' })
+
+export const TOOLS: Readonly<Record<string, Tool>> = { lvchange, lvs, vgs, vgchange, lvmlockctl, dmsetup, sanlock, virsh }
+
+/** What a command answers on a host, and does to the cluster. */
+export const runTool = (scene: Scene, tool: string, words: readonly string[]): Result =>
+  TOOLS[tool]?.(scene, words) ?? { code: 127, stdout: '', stderr: `${tool}: command not found\n` }

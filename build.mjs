@@ -59,7 +59,7 @@ const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) =>
 const ascii = (text) => text.replaceAll('\u00a9', '(c)').normalize('NFD').replace(/[^\0-\x7f]/g, '')
 
 const text = ascii(`${stub};var chunks={\n${chunks}},build='${hash}';\n${loader}load("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
-const target = join(ROOT, 'dist/qemu')
+const target = process.env.LVGUARD_TARGET ?? join(ROOT, 'dist/qemu')
 await mkdir(dirname(target), { recursive: true })
 // Beside it and renamed, so that nobody ever runs half a file.
 await writeFile(`${target}.new`, text)

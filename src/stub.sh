@@ -1,11 +1,11 @@
 #!/bin/sh
-":" /* lvguard, a libvirt qemu hook: shell down to exec, then JavaScript, to which all of this is a comment.
+":" /* lvguard, a libvirt qemu hook: shell down to exec; JavaScript takes it for a comment.
 # libvirt gives four words. More, from a future version, are taken for its own unless the first is an option.
 case $#:$1 in
-0:*|1:*|2:*|3:*) call=admin ;;
-4:*) case $3 in begin|end|-) call=hook ;; *) call=admin ;; esac ;;
-*:-*) call=admin ;;
-*) call=hook ;;
+0:*|1:*|2:*|3:*) call="admin" ;;
+4:*) case $3 in begin|end|-) call="hook" ;; *) call="admin" ;; esac ;;
+*:-*) call="admin" ;;
+*) call="hook" ;;
 esac
 handled=no
 if [ $call = hook ]; then

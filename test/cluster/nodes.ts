@@ -160,12 +160,14 @@ export class Node {
   async shell(script: string, { input = '', seconds = 180 }: { input?: string; seconds?: number } = {}): Promise<Result> {
     if (this.retired) throw new Error(`the scenario is over; not run on ${this.name}: ${script}`)
     const options = await this.sshOptions()
+    const from = Date.now()
     const { exitCode, stdout, stderr, timedOut } = await execa('ssh', [...options, 'node', script], {
       input,
       reject: false,
       stripFinalNewline: false,
       timeout: seconds * 1000,
     })
+    if (process.env['TRACE']) process.stderr.write(`${((Date.now() - from) / 1000).toFixed(1).padStart(6)} s  ${this.name}: exit ${exitCode}: ${script}\n`)
     if (timedOut) return { code: 124, stdout, stderr: `${stderr}no answer from ${this.name} in ${seconds} s: ${script}\n` }
     return { code: exitCode ?? 255, stdout, stderr }
   }

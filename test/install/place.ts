@@ -62,7 +62,6 @@ export function testWith(condition: keyof typeof conditions) {
   const [met, reason] = conditions[condition]
   return (name: string, body: () => void | Promise<void>, timeout?: number) => {
     if (met) return test(name, body, timeout)
-    console.warn(`SKIPPED, ${reason}: ${name}`)
     return test.skip(`${name} (${reason})`, body)
   }
 }

@@ -80,6 +80,7 @@ daemon() {
 send() {
   local pid
   for pid in $("${@:2}"); do kill "-$1" "$pid" 2> /dev/null || true; done
+  return 0
 }
 
 none_of() { [ -z "$("$@")" ]; }
@@ -101,7 +102,8 @@ start_daemons() {
   local n=$1 run socket
   run=/proc/$(keeper "$n")/root/run
   socket=$run/sanlock/sanlock.sock
-  rm -f "$socket" "$run/lvm/lvmlockd.socket"
+  # Of daemons that were killed. The last thread of an old sanlock may still be dying, with the lock on its pid file.
+  rm -f "$socket" "$run/sanlock/sanlock.pid" "$run/lvm/lvmlockd.socket" "$run/lvmlockd.pid"
   # As root sanlock wants limits that a container may not give it, and a watchdog that would reset this machine.
   (in_host "$n" SANLOCK_PRIVILEGED=0 setsid sanlock daemon -D -w 0 -h 0 -l 0 -U root -G root -e "host$n") < /dev/null >> "$DIR/h$n/sanlock.log" 2>&1 &
   wait_for "sanlock of host$n" 10 test -S "$socket"
@@ -239,6 +241,8 @@ crash() {
 
 down() {
   local n loop
+  # What an `up` that was interrupted has only just started; `jobs`, so that bash does not tell their end later.
+  { send KILL jobs -p && wait && jobs; } > /dev/null 2>&1 || true
   for n in 1 2; do
     until none_of members "$n"; do
       send KILL members "$n"
@@ -246,7 +250,6 @@ down() {
     done
     send KILL keeper "$n"
   done
-  send KILL jobs -p # what an `up` that was interrupted has only just started
   # The kernel knows best which loop devices are ours: a signal may have come before this program could write one down.
   for loop in $(losetup -j "$DIR/disk" -n -O NAME); do losetup -d "$loop" || true; done
   wait_for "the end of its loop devices" 10 none_of losetup -j "$DIR/disk"

@@ -109,7 +109,7 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   test('without lvmlockd every change fails, and its locks keep the other host out (FACTS 28)', async () => {
     await exclusive(host1, 'virtVG/tintin')
     await host1.killLocking()
-    expect(await exclusive(host1, 'virtVG/milou')).toMatchObject({ code: 5, stderr: expect.stringMatching(/lvmlockd (process is not running|connect failed)[^]*Cannot access VG virtVG due to failed lock/) })
+    expect(await exclusive(host1, 'virtVG/milou')).toMatchObject({ code: 5, stderr: expect.stringMatching(/lvmlockd (process is not running|connect failed)[\s\S]*Cannot access VG virtVG due to failed lock/) })
     expect(await host1.run('lvmlockctl', '-i')).toMatchObject({ stdout: 'Cannot connect to lvmlockd.\n' })
     expect(await exclusive(host2, 'virtVG/tintin')).toMatchObject(conflict)
     await host1.restartLocking()

@@ -7,11 +7,11 @@ import { withRing } from './with-ring.ts'
 const ring = withRing()
 const tintin = vmOn('virtVG', 'tintin')
 
-/** Every file with its time and size. */
-const filesBelow = (folder: string): string[] => readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort().map((name) => {
-  const { mtimeMs, size } = statSync(join(folder, name), { throwIfNoEntry: false }) ?? {}
-  return `${name} ${mtimeMs} ${size}`
-})
+/** Every file that a host's programs may write, with its time and size. */
+const filesOf = (root: string): string[] => ['etc', 'run', 'var'].flatMap((top) => readdirSync(join(root, top), { recursive: true, encoding: 'utf8' }).sort().map((name) => {
+  const { mtimeMs, size } = statSync(join(root, top, name))
+  return `${top}/${name} ${mtimeMs} ${size}`
+}))
 
 describe('bad input gets two lines, exit 1, and changes nothing', () => {
   test.each([
@@ -119,9 +119,9 @@ describe('a dry run', () => {
   test('shows the commands, each with its reason, and writes nothing', async () => {
     const [a, b] = ring().hosts
     await ring().volume('tintin')
-    const before = filesBelow(a.root.path)
+    const before = filesOf(a.root.path)
     const { code, stdout } = await dryRun(['tintin', 'prepare', 'begin', '-'], tintin.xml())
-    expect(filesBelow(a.root.path)).toEqual(before)
+    expect(filesOf(a.root.path)).toEqual(before)
     expect(stdout).toMatch(/^lvchange --yes --activate ey --ignoreactivationskip -- virtVG\/tintin {4}# disk vda$/m)
     expect(stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toHaveLength(1)
     expect(code).toBe(0)

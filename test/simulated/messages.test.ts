@@ -83,17 +83,6 @@ describe('what the user of virsh start reads', () => {
     expect(a.act('dmsetup info -c --noheadings -o name').stdout).not.toContain('tintin')
   })
 
-  test('a lease that this host left behind itself', async () => {
-    const [a] = ring().hosts
-    await ring().volume('tintin')
-    a.act('lvchange -aey virtVG/tintin')
-    await a.killLocking()
-    await a.restartLocking({ adopt: false })
-    a.act('vgchange --lock-start virtVG')
-    ring().cluster.devices.clear(a.state)
-    assertRefused(await tintin.prepare(a), /virtVG\/tintin is locked by a lease that this host itself left behind/, /--lock-stop/)
-  })
-
   test('a message of LVM that nobody knows is shown as it is', async () => {
     const [a] = ring().hosts
     await ring().volume('tintin')

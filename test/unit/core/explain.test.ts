@@ -1,0 +1,75 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Attempt, type Holder, type Problem, explain } from '../../../src/core/problem.ts'
+
+const node1: Holder = { name: 'node1', hostId: 1, mode: 'exclusive', silentFor: 3.4, expiresAfter: 140, isThisHost: false }
+const held = (...holders: Partial<Holder>[]): Problem => ({ kind: 'held', volume: 'virtVG/root', holders: holders.map((holder) => ({ ...node1, ...holder })) })
+
+type Row = readonly [problem: Problem, what: readonly (string | RegExp)[], advice: readonly (string | RegExp)[], attempt?: Attempt]
+/** One row a kind: what the first line must say, what the second. */
+const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
+  'held': [
+    [held({}), ['virtVG/root', 'exclusively by node1', 'last alive 3 s ago'], ['node1', 'shutdown tintin']],
+    [held({ mode: 'shared' }), ['virtVG/root', 'shared by node1'], ['node1']],
+    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 0 }), ['shared by node1, last alive 3 s ago and shared by node3, last alive 0 s ago'], ['node1']],
+    [held({ silentFor: undefined }), [/exclusively by node1\.$/], ['node1']],
+    [held({ silentFor: -0.2 }), ['last alive 0 s ago'], ['node1']],
+    [held({ silentFor: 60 }), ['last alive 60 s ago'], ['node1 seems to be down', 'in about 80 s', 'start tintin again']],
+    [held({ silentFor: 200 }), ['last alive 200 s ago'], ['any moment now', 'start tintin again']],
+    [held({ silentFor: 60, expiresAfter: 68 }), [], ['in about 8 s']],
+    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 100 }), ['node1', 'node3'], ['node3 seems to be down', 'in about 40 s']],
+    [held({ isThisHost: true }), ['virtVG/root', 'this host itself left behind'], ['virtVG', '--lock-stop', '--lock-start']],
+    [held(), ['virtVG/root is locked by another host'], ['virsh list', 'tintin']],
+    [held({}), ['tintin was not let in', 'exclusively by node1'], ['agent', 'node1', 'systemctl start lvguard', 'the VM runs on'], 'migration'],
+    [held({ silentFor: 60 }), ['last alive 60 s ago'], ['migrate tintin again'], 'migration'],
+  ],
+  'not-started': [[{ kind: 'not-started', vg: 'virtVG' }, ['virtVG', 'not started'], ['vgchange --lock-start virtVG', 'start tintin again']]],
+  'starting': [[{ kind: 'starting', vg: 'virtVG' }, ['virtVG', 'still starting'], ['20 s to 3 min', 'vgs virtVG', 'start tintin again']]],
+  'lvmlockd-down': [[{ kind: 'lvmlockd-down' }, ['lvmlockd is not running'], ['systemctl start lvmlockd']]],
+  'lvmlockd-off': [[{ kind: 'lvmlockd-off', vg: 'virtVG' }, ['virtVG', 'does not use lvmlockd'], ['use_lvmlockd = 1', '/etc/lvm/lvm.conf']]],
+  'locks-unknown': [[{ kind: 'locks-unknown', detail: 'lvs does not answer' }, ['cannot be read', 'lvs does not answer'], ['lvmlockctl --info']]],
+  'missing-volume': [[{ kind: 'missing-volume', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root', 'disk vda'], ['virsh domblklist tintin', 'lvs virtVG']]],
+  'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
+  'impossible-name': [[{ kind: 'impossible-name', path: '/dev/virtVG/-f', disk: 'disk vda' }, ['/dev/virtVG/-f', 'disk vda'], ['/dev/VG/LV']]],
+  'open': [[{ kind: 'open', volume: 'virtVG/root', users: ['mounted on /mnt', 'used by the device x'] }, ['virtVG/root', 'in use', 'mounted on /mnt, used by the device x'], ['End that use', 'start tintin again']]],
+  'on-record': [[{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }, ['virtVG/root', 'the VM milou on this host'], ['Stop milou', '<shareable/>']]],
+  'locked-here': [[{ kind: 'locked-here', volume: 'virtVG/root' }, ['virtVG/root', 'locked on this host'], ['lvchange --activate n virtVG/root', 'migrate tintin again'], 'migration']],
+  'not-shareable': [
+    [{ kind: 'not-shareable', volume: 'virtVG/thin1', type: 'thin,sparse' }, ['virtVG/thin1', 'cannot be shared', 'live migration', 'thin,sparse'], ['Shut tintin down', 'the other host'], 'migration'],
+    // A <readonly/> disk on a thin volume: nobody migrates anything.
+    [{ kind: 'not-shareable', volume: 'virtVG/thin1', type: 'thin-pool' }, ['virtVG/thin1', 'cannot be shared', 'thin-pool', /^(?!.*migration)/], [/^(?!.*other host)/]],
+  ],
+  'no-lock': [[{ kind: 'no-lock', volume: 'virtVG/root' }, ['virtVG/root', 'no lock'], ['lv_lockargs', 'virtVG/root']]],
+  'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
+  'vg-busy': [[{ kind: 'vg-busy', vg: 'virtVG', seconds: 30 }, ['virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']]],
+  'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],
+  'record-unwritable': [[{ kind: 'record-unwritable', detail: 'ENOSPC: no space left on device' }, ['/run/lvguard', 'ENOSPC'], ['df /run']]],
+  'bad-xml': [[{ kind: 'bad-xml', detail: 'the domain XML is cut off' }, ['the domain XML is cut off'], ['Nothing was changed']]],
+  'bad-configuration': [
+    [{ kind: 'bad-configuration', errors: ['line 3: unknown key x'] }, ['the configuration is wrong', 'line 3: unknown key x'], ['/etc/libvirt/lvguard.conf']],
+    [{ kind: 'bad-configuration', errors: ['line 1: a', 'line 2: b'] }, ['line 1: a; line 2: b'], ['/etc/libvirt/lvguard.conf']],
+  ],
+  'other': [[{ kind: 'other', detail: "LVM says 'what?'" }, ["LVM says 'what?'"], ['/var/log/libvirt/lvguard.log', 'start tintin again']]],
+}
+
+const rows = Object.entries(ROWS).flatMap(([kind, list]) => list.map((row) => [kind, row] as const))
+
+describe('the two lines for whoever reads virsh\'s error', () => {
+  test.each(rows)('%s %#', (_, [problem, whats, advices, attempt = 'start']) => {
+    const { what, advice } = explain(problem, 'tintin', attempt)
+    expect(what).toMatch(attempt === 'start' ? /^tintin was not started: .+\.$/ : /^tintin was not let in: .+\.$/)
+    expect(advice).toMatch(/^\S.+\.$/)
+    for (const part of whats) expect(what).toMatch(part)
+    for (const part of advices) expect(advice).toMatch(part)
+    expect(what + advice).not.toMatch(/undefined|NaN|\[object|\n/)
+  })
+
+  test('every problem has them, for a start and for a migration, each in one line', () => {
+    const problem = fc.constantFrom(...rows.map(([, [each]]) => each))
+    fc.assert(fc.property(problem, fc.constantFrom('start', 'migration'), (each, attempt) => {
+      const { what, advice } = explain(each, 'tintin', attempt)
+      expect([what, advice].every((line) => line.length > 20 && !line.includes('\n'))).toBe(true)
+      expect(advice).not.toMatch(attempt === 'start' ? /migrate tintin again/ : /[^r]start tintin again/)
+    }))
+  })
+})

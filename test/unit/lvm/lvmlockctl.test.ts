@@ -1,0 +1,48 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseInfo } from '../../../src/lvm/lvmlockctl.ts'
+import { LVM_FILES, answersOf } from '../support/captures.ts'
+
+/** The locks of every `lvmlockctl -i` of a capture, by their first letters. */
+const locksIn = (file: string): string[] => answersOf(file).filter(({ command, code }) => /(^|')lvmlockctl -i/.test(command) && code === 0).map(({ stdout }) => {
+  const { lockspaces, locks } = parseInfo(stdout)
+  return [...[...lockspaces].map(([vg, manager]) => `${vg} ${manager}`), ...[...locks].map(([uuid, mode]) => `${uuid.slice(0, 6)} ${mode}`)].join(', ')
+})
+
+describe('lvmlockctl --info', () => {
+  test('Debian 12: the pool exclusive, then a shared too, then on the other host, then nothing', () => {
+    expect(locksIn('debian-12/lvm.txt')).toEqual([
+      'virtVG sanlock, 4SzsMn exclusive', 'virtVG sanlock, 1x2VbN shared, 4SzsMn exclusive', 'virtVG sanlock, 4SzsMn exclusive', 'virtVG sanlock', '',
+    ])
+  })
+
+  test('a lockspace that is starting is listed, one that is being removed is not', () => {
+    expect(locksIn('debian-12/lvm-lock-starting.txt')).toEqual(['virtVG sanlock', 'virtVG sanlock', 'virtVG sanlock', ''])
+  })
+
+  test('every lock of every capture has a whole UUID', () => {
+    const tables = LVM_FILES.flatMap((file) => answersOf(file).filter(({ command }) => command.includes('lvmlockctl')).map(({ stdout }) => parseInfo(stdout)))
+    const uuids = tables.flatMap(({ locks }) => [...locks.keys()])
+    expect(uuids.length).toBeGreaterThan(5)
+    expect(uuids.filter((uuid) => !/^\w{6}(-\w{4}){5}-\w{6}$/.test(uuid))).toEqual([])
+  })
+
+  test.each<[string, string, [string, string][], [string, string][]]>([
+    ['a dlm lockspace', 'LS dlm lvm_vg-1\n', [['vg-1', 'dlm']], []],
+    ['a lockspace of somebody else', 'LS sanlock libvirt\n', [], []],
+    ['the locks of VG and GL are none of an LV', 'LK VG ex ver 1\nLK GL sh ver 2\n', [], []],
+    ['an unlocked LV', 'LK LV un 1x2VbN-V0cj-dDGr-9Hzo-H8tq-jFTA-VGGKvx\n', [], []],
+    ['a word that is no mode', 'LK LV constructor 1x2VbN-V0cj-dDGr-9Hzo-H8tq-jFTA-VGGKvx\nLK LV __proto__ x\n', [], []],
+    ['a lock without a UUID is none: it would be that of every device', 'LK LV ex\n', [], []],
+    ['nothing', '', [], []],
+  ])('%s', (_, stdout, lockspaces, locks) => {
+    const table = parseInfo(stdout)
+    expect([[...table.lockspaces], [...table.locks]]).toEqual([lockspaces, locks])
+  })
+
+  test('nothing makes it throw', () => {
+    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => {
+      parseInfo(text)
+    }))
+  })
+})

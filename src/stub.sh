@@ -1,5 +1,5 @@
 #!/bin/sh
-":" /* lvguard, a libvirt qemu hook: shell down to exec; JavaScript takes it for a comment.
+":" /* lvguard, a libvirt qemu hook: shell down to exec, and to JavaScript a comment.
 # libvirt gives four words. More, from a future version, are taken for its own unless the first is an option.
 case $#:$1 in
 0:*|1:*|2:*|3:*) call="admin" ;;

@@ -18,6 +18,7 @@ import { LONGEST_XML, parseDomain } from '../libvirt/domain-xml.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
+import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { readStdin } from '../stdin.ts'
 
@@ -26,6 +27,9 @@ interface Step {
   readonly command: readonly string[]
   readonly reason: string
 }
+
+/** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
+const MAY_LOOK = process.getuid?.() === 0 || onHost('') !== ''
 
 /** What a hook call would do; `--json` prints just this. */
 interface Preview {
@@ -58,8 +62,9 @@ async function previewOf(event: HookEvent, readXml: () => string): Promise<Previ
   if ('errors' in parsed && operation !== 'release') return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
   const domain = domainOf(readXml)
   if ('kind' in domain) return preview({}, [domain])
+  if (!MAY_LOOK) return preview(fromXml(operation, domain, 'only root can read the lock state of this host'))
   const locks = await lockState()
-  if (locks.kind === 'unknown' && locks.why === 'absent') return preview(withoutLvm(operation, domain))
+  if (locks.kind === 'unknown' && locks.why === 'absent') return preview(fromXml(operation, domain, 'no lvmlockctl on this machine'))
   const { changes, notes, problems } = await PREVIEWS[operation](domain, 'configuration' in parsed ? parsed.configuration : DEFAULTS)
   const conflicts = problems.length > 0 ? [] : await conflictsOf(changes)
   const all = [...problems, ...conflicts]
@@ -125,12 +130,13 @@ async function conflictsOf(changes: readonly Change[]): Promise<Problem[]> {
   return found.flat()
 }
 
-function withoutLvm(operation: Handled, domain: Domain): Partial<Preview> {
+/** The plan of a machine whose state is not known. */
+function fromXml(operation: Handled, domain: Domain, why: string): Partial<Preview> {
   const to = ({ mode }: { mode: Mode }): Change['to'] => (operation === 'release' ? 'inactive' : operation === 'migrate' ? 'shared' : mode)
   const changes = candidatesOf(domain, DEFAULTS).volumes.map((volume): Change => ({ ...volume, to: to(volume) }))
   return {
     uuid: domain.uuid, outcome: changes.length === 0 ? 'nothing' : 'proceed', steps: stepsOf(changes),
-    notes: ['no lvmlockctl on this machine: the lock state is unknown, and every path of the form of a volume is taken for one'],
+    notes: [`${why}: the lock state is unknown, and every path of the form of a volume is taken for one`],
   }
 }
 

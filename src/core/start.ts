@@ -75,7 +75,8 @@ function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {
  * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
  * @param recorded the volumes and the modes they were to get
  */
-export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeTable, locks: LockState, devices: readonly Device[]): Problem[] {
+export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Problem[] {
+  if (table === undefined) return [{ kind: 'locks-unknown', detail: 'lvs does not answer' }]
   if (locks.kind === 'unknown') return [locks.why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail: locks.detail }]
   return recorded.flatMap(({ vg, lv, mode }): Problem[] => {
     const name = fullName({ vg, lv })

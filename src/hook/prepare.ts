@@ -88,7 +88,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outco
   const [table, after] = await Promise.all([subject.table, lockState()])
   const devices = activeVolumes()
   const problems = failed === undefined
-    ? missingLocks(plan.recorded, table ?? NO_VOLUMES, after, devices)
+    ? missingLocks(plan.recorded, table, after, devices)
     : await problemsOf(failed, table, after)
   if (problems.length === 0) {
     unlessFull(() => put('prepared', plan.recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES))))

@@ -150,6 +150,30 @@ describe('what happens between the lines of a release', () => {
   })
 })
 
+describe('a volume group without a lock manager', () => {
+  const local = new Vm('tintin', [{ path: '/dev/localVG/data' }, { path: '/dev/virtVG/tintin' }])
+
+  test('is left alone', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    await ring().volume('data', { vg: 'localVG' })
+    assertPassed(await local.prepare(a))
+    expect(ring().log.lines('host1', 'lvchange')).toEqual(['lvchange --yes --activate ey --ignoreactivationskip -- virtVG/tintin'])
+    assertPassed(await local.release(a))
+  })
+
+  test('or activated and deactivated with its domain', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    await ring().volume('data', { vg: 'localVG' })
+    await a.write('/etc/libvirt/lvguard.conf', 'local_volume_groups = "activate"\n')
+    assertPassed(await local.prepare(a))
+    expect(a.act('dmsetup info -c --noheadings -o name').stdout).toContain('localVG-data')
+    assertPassed(await local.release(a))
+    expect(a.act('dmsetup info -c --noheadings -o name').stdout).not.toContain('localVG-data')
+  })
+})
+
 describe('many at once', () => {
   test('lvmlockctl answers one at a time: ten starts on one host all pass', async () => {
     const [a] = ring().hosts

@@ -60,7 +60,8 @@ export const removeRecord = (uuid: string): void => {
 }
 
 const STATES: readonly RecordState[] = ['incoming', 'prepared', 'running', 'refused', 'releasing']
-const ROLES = ['exclusive', 'shared', 'local']
+const ROLES = ['exclusive', 'shared']
+const MODES = [...ROLES, 'local']
 
 function parseRecord(text: string, name: string): DomainRecord {
   const record = JSON.parse(text) as DomainRecord
@@ -71,4 +72,4 @@ function parseRecord(text: string, name: string): DomainRecord {
 }
 
 const isVolume = ({ vg, lv, role, mode, before }: RecordedVolume): boolean =>
-  typeof vg === 'string' && typeof lv === 'string' && ROLES.includes(role) && ROLES.includes(mode) && (before === 'inactive' || before === 'active')
+  typeof vg === 'string' && typeof lv === 'string' && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')

@@ -1,9 +1,10 @@
 #!/bin/sh
 ":" /* lvguard, a libvirt qemu hook: shell down to exec, and to JavaScript a comment.
-# libvirt gives four words. More, from a future version, are taken for its own unless the first is an option.
-case $#:$1 in
-0:*|1:*|2:*|3:*) call="admin" ;;
-4:*) case $3 in begin|end|-) call="hook" ;; *) call="admin" ;; esac ;;
+# libvirt gives four words; more, or others, in a future version are its own too, unless the first is an option. A domain may be
+# called like one: then the third word tells.
+case $#:$1:$3 in
+[0-3]:*) call="admin" ;;
+4:-*:begin|4:-*:end|4:-*:-) call="hook" ;;
 *:-*) call="admin" ;;
 *) call="hook" ;;
 esac

@@ -39,7 +39,7 @@ export interface LogicalVolume {
   /** `sanlock`, `dlm`, or `none` for a local VG. */
   readonly lockType: string
   /**
-   * UUID of the LV whose lock covers this one: its thin pool, or the origin of a COW snapshot (FACTS 27, captures: neither has
+   * UUID of the LV whose lock covers this one: its thin or VDO pool, or the origin of a COW snapshot (FACTS 27, captures: neither has
    * lock_args of its own), else its own.
    */
   readonly lockUuid: string

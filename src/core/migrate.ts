@@ -28,9 +28,9 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const earlier = record?.state === 'incoming' ? record.volumes : []
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
-  for (const { vg, lv, role } of volumes) {
+  for (const { vg, lv, role, isLocal } of volumes) {
     const volume = table.volumes.get(fullName({ vg, lv }))
-    if (volume === undefined || role === 'local') continue
+    if (volume === undefined || isLocal) continue
     if (!volume.shareable) problems.push({ kind: 'not-shareable', volume: fullName(volume), type: volume.layout })
     else if (role === 'exclusive' && isLockedHere(volume, locks) && !isOfTrial(volume, earlier)) problems.push({ kind: 'locked-here', volume: fullName(volume) })
   }

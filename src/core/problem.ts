@@ -75,6 +75,9 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'locked-here':
       return because(`${problem.volume} is already locked on this host, where ${domain} does not run`, `If nothing uses it: lvchange --activate n ${problem.volume}; then ${again}`)
     case 'not-shareable':
+      if (attempt === 'start') {
+        return because(`${problem.volume} cannot be shared (LV type ${problem.type}), but its disk is <shareable/> or <readonly/>`, `Take that element out: virsh edit ${domain}`)
+      }
       return because(`${problem.volume} cannot be shared, as a live migration needs (LV type ${problem.type})`, `Shut ${domain} down and start it on the other host instead`)
     case 'no-lock':
       return because(`LVM activated ${problem.volume} but lvmlockd holds no lock for it`, `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`)

@@ -2,9 +2,9 @@ import type { Mode, VolumeName } from './volume.ts'
 
 /** What this host did to one volume for a domain. */
 export interface RecordedVolume extends VolumeName {
-  /** What the domain needs of it while it runs. A volume of a VG without a lock manager is `local`. */
-  readonly role: Mode | 'local'
-  /** What it was activated with; differs from the role while a migration is under way. */
+  /** What the domain needs of it while it runs. */
+  readonly role: Mode
+  /** What it was activated with; differs from the role while a migration is under way. `local`: without a lock. */
   readonly mode: Mode | 'local'
   /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
   readonly before: 'inactive' | 'active'

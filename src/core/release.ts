@@ -30,7 +30,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
   if (runsHere) return { kind: 'keep', reason: 'its status file says that it runs' }
   if (record === undefined && !gotPastPrepare) return { kind: 'forget', reason: 'it took nothing' }
   if (record?.state === 'refused') return { kind: 'forget', reason: 'its start was refused and took nothing' }
-  const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role }) => ({ vg, lv, role, mode: role, before: 'inactive' }))
+  const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
   const volumes = own.filter((volume) => volume.before === 'inactive' && claimOf(volume, records, uuid) === undefined)
   return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
@@ -43,9 +43,10 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
 export function stillHere(volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[]): RecordedVolume[] {
   return volumes.filter((volume) => {
     if (devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return true
-    if (volume.role === 'local') return false
+    if (volume.mode === 'local') return false
     if (locks.kind === 'unknown') return true
-    // A lockspace that is not started holds no lock here.
-    return volume.ids !== undefined && volume.ids.lock === volume.ids.lv && locks.locks.has(volume.ids.lock)
+    // Whose the locks are that are held cannot be told without its UUID.
+    if (volume.ids === undefined) return locks.locks.size > 0
+    return volume.ids.lock === volume.ids.lv && locks.locks.has(volume.ids.lock)
   })
 }

@@ -4,8 +4,12 @@ import type { LockState, VolumeTable } from './lock-state.ts'
 import type { Problem } from './problem.ts'
 import { type WantedVolume, fullName } from './volume.ts'
 
-/** A volume that this host has to activate for a domain; `local` without a lock, in a VG that has no lock manager. */
-export type ManagedVolume = Omit<WantedVolume, 'mode'> & { readonly role: WantedVolume['mode'] | 'local' }
+/** A volume that this host has to activate for a domain. */
+export type ManagedVolume = Omit<WantedVolume, 'mode'> & {
+  readonly role: WantedVolume['mode']
+  /** In a VG without a lock manager: activated without a lock. */
+  readonly isLocal: boolean
+}
 
 /** Which of a domain's paths are volumes that lvguard manages, and what is wrong with the others. */
 export interface Scope {
@@ -43,13 +47,13 @@ export function scopeOf(
   for (const { path, mode, ...volume } of candidates.volumes) {
     const { vg } = volume
     if (known(vg)) {
-      volumes.push({ ...volume, role: mode })
+      volumes.push({ ...volume, role: mode, isLocal: false })
       if (table !== undefined && !table.volumes.has(fullName(volume))) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
       continue
     }
     const lockType = lockTypes.get(vg)
     if (lockType === 'none') {
-      if (configuration.localVolumeGroups === 'activate') volumes.push({ ...volume, role: 'local' })
+      if (configuration.localVolumeGroups === 'activate') volumes.push({ ...volume, role: mode, isLocal: true })
     } else if (lockType !== undefined) {
       problems.push(locks.kind === 'unknown' ? problemOfUnknown(locks.why, locks.detail) : { kind: 'not-started', vg })
     } else if (table?.lockedOutVgs.has(vg) === true) {

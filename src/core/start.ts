@@ -47,10 +47,10 @@ export function planStart(
   const recorded: RecordedVolume[] = []
   const everybodys = records.known.flatMap((record) => record.volumes)
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
-  for (const { vg, lv, role, reason } of volumes) {
-    const mode = role === 'exclusive' && shared ? 'shared' : role
-    const claim = claimOf({ vg, lv }, records, domainUuid)
+  for (const { vg, lv, role, isLocal, reason } of volumes) {
+    const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
     const device = deviceOf({ vg, lv }, devices)
+    const claim = liveClaimOn({ vg, lv }, records, domainUuid, device)
     const inUse = users.get(fullName({ vg, lv }))
     const bothShare = role === 'shared' && (claim === undefined || claim.volume.role === 'shared')
     if (claim !== undefined && !bothShare) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: claim.record.domain.name })
@@ -58,11 +58,17 @@ export function planStart(
     const held = device === undefined || locks.kind === 'unknown' ? 'none' : lockOfDevice(device, locks)
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
-    if (!settled) changes.push({ vg, lv, to: mode, reason: shared && mode !== role ? `${reason}; the source of the migration still shares it` : reason })
+    if (!settled) changes.push({ vg, lv, to: mode, reason: mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason })
     const before = device === undefined || isOurs({ vg, lv }, [...earlier, ...everybodys]) ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
+}
+
+/** Another domain's claim. One that is only to be released, on a volume that is inactive by now, has come to nothing. */
+function liveClaimOn(volume: VolumeName, records: Records, domainUuid: string, device: Device | undefined): ReturnType<typeof claimOf> {
+  const claim = claimOf(volume, records, domainUuid)
+  return claim?.record.state === 'releasing' && device === undefined ? undefined : claim
 }
 
 /** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
@@ -77,13 +83,15 @@ function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {
  */
 export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Problem[] {
   if (table === undefined) return [{ kind: 'locks-unknown', detail: 'lvs does not answer' }]
-  if (locks.kind === 'unknown') return [locks.why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail: locks.detail }]
+  if (locks.kind === 'unknown' && recorded.some(({ mode }) => mode !== 'local')) {
+    return [locks.why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail: locks.detail }]
+  }
   return recorded.flatMap(({ vg, lv, mode }): Problem[] => {
     const name = fullName({ vg, lv })
     const volume = table.volumes.get(name)
     if (volume === undefined) return [{ kind: 'missing-volume', volume: name, disk: 'see the domain XML' }]
     if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'other', detail: `${name} did not become active` }] : []
-    return suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
+    return locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
   })
 }
 

@@ -22,13 +22,14 @@ export const isHandled = (operation: string): operation is Handled => (HANDLED a
 const SUB_OPERATIONS = ['begin', 'end', '-']
 
 /**
- * Tells libvirt's calls from an administrator's. libvirt gives four words, whatever the domain is called (a domain may be called
- * `--help`); more in a future version are accepted as long as the third is a sub-operation.
+ * Tells libvirt's calls from an administrator's, as src/stub.sh does. libvirt gives four words; more, or others, in a future version are
+ * its own too, unless the first is an option. A domain may be called like one (`--help`): then the third word tells.
  */
 export function parseCall(words: readonly string[]): Call {
   const [name, operation, subOperation, extra] = words
-  if (name !== undefined && operation !== undefined && subOperation !== undefined && extra !== undefined && SUB_OPERATIONS.includes(subOperation)) {
-    if (words.length === 4 || !name.startsWith('-')) return { kind: 'hook', event: { name, operation, subOperation, extra } }
+  if (name !== undefined && operation !== undefined && subOperation !== undefined && extra !== undefined) {
+    const isNamedLikeAnOption = words.length === 4 && SUB_OPERATIONS.includes(subOperation)
+    if (!name.startsWith('-') || isNamedLikeAnOption) return { kind: 'hook', event: { name, operation, subOperation, extra } }
   }
   return parseOptions(words)
 }

@@ -31,6 +31,8 @@ async function problemOf(failure: Failure, table: VolumeTable | undefined): Prom
       return { ...failure, disk: 'see the domain XML' }
     case 'in-use':
       return { kind: 'open', volume: failure.volume, users: ['LVM says that it is in use'] }
+    case 'vg-lock':
+      return { kind: 'other', detail: `the lock of volume group ${failure.vg} could not be had (${failure.text})` }
     case 'lock-left':
       return { kind: 'other', detail: `LVM could not change the lock of ${failure.volume}` }
     case 'other':

@@ -106,9 +106,11 @@ async function withIds(volumes: readonly RecordedVolume[]): Promise<RecordedVolu
   const unknown = volumes.filter(({ ids }) => ids === undefined)
   if (unknown.length === 0) return [...volumes]
   const table = await volumeTable(unknown)
-  return volumes.map((volume) => {
+  return volumes.flatMap((volume) => {
     const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
-    return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
+    if (row !== undefined) return [{ ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }]
+    // lvs has answered, and there is no such LV any more.
+    return volume.ids === undefined && table !== undefined ? [] : [volume]
   })
 }
 

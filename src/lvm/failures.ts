@@ -7,6 +7,7 @@ export type Failure =
   | { readonly kind: 'lvmlockd-off'; readonly vg: string }
   | { readonly kind: 'starting'; readonly vg: string }
   | { readonly kind: 'not-started'; readonly vg: string }
+  | { readonly kind: 'vg-lock'; readonly vg: string; readonly text: string }
   | { readonly kind: 'missing-volume'; readonly volume: string }
   | { readonly kind: 'missing-vg'; readonly vg: string }
   | { readonly kind: 'lock-left'; readonly volume: string }
@@ -27,6 +28,7 @@ const MESSAGES: readonly Row[] = [
   [/lvmlockd\.socket: connect failed: /, () => undefined],
   [/^Cannot access VG (\S+) with lock type \S+ that requires lvmlockd\.$/, (vg) => ({ kind: 'lvmlockd-off', vg })],
   [/^VG (\S+) lock (?:skipped|failed): lock start in progress$/, (vg) => ({ kind: 'starting', vg })],
+  [/^VG (\S+) lock (?:skipped|failed): (.+)$/, (vg, text) => ({ kind: 'vg-lock', vg, text })],
   [/^Cannot access VG (\S+) due to failed lock\.$/, (vg) => ({ kind: 'not-started', vg })],
   [/^Failed to find logical volume "(.+)"$/, (volume) => ({ kind: 'missing-volume', volume })],
   [/^Volume group "(.+)" not found$/, (vg) => ({ kind: 'missing-vg', vg })],
@@ -38,7 +40,7 @@ const MESSAGES: readonly Row[] = [
 ]
 
 // `Cannot access VG` follows each of these and says less.
-const MORE_PRECISE_THAN_NOT_STARTED = new Set(['lvmlockd-down', 'starting'])
+const MORE_PRECISE_THAN_NOT_STARTED = new Set(['lvmlockd-down', 'starting', 'vg-lock'])
 
 /**
  * What the stderr of an lvm command means, in the order of its lines. A line that is not in the table is kept as `other`:

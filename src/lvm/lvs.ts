@@ -40,6 +40,9 @@ const SHAREABLE_LAYOUTS = new Set(['linear', 'striped'])
 
 function volumeOf(row: Row): LogicalVolume {
   const roles = row.lv_role.split(',')
+  const layouts = row.lv_layout.split(',')
+  // A cached LV names its cache pool there, but has a lock of its own.
+  const isInPool = layouts.includes('thin') || layouts.includes('vdo')
   const isCowSnapshot = roles.includes('thicksnapshot')
   const offset = /^[\d.]+:(\d+)$/.exec(row.lv_lockargs)?.[1]
   return {
@@ -48,9 +51,9 @@ function volumeOf(row: Row): LogicalVolume {
     uuid: row.lv_uuid,
     vgUuid: row.vg_uuid,
     lockType: row.vg_lock_type === '' ? 'none' : row.vg_lock_type,
-    lockUuid: row.pool_lv_uuid !== '' ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
+    lockUuid: isInPool && row.pool_lv_uuid !== '' ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
     layout: isCowSnapshot ? 'snapshot' : row.lv_layout,
-    shareable: row.lv_layout.split(',').every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot,
+    shareable: layouts.every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot,
     leaseOffset: offset === undefined ? undefined : Number(offset),
   }
 }

@@ -43,7 +43,7 @@ export function parseLeader(stdout: string): { readonly owner: number | undefine
 }
 
 /** The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31). */
-export const parseSharers = (stdout: string): number[] => [...stdout.matchAll(/^\s*(\d{4}) \d{4} SH\s*$/gm)].map(([, id]) => Number(id))
+export const parseSharers = (stdout: string): number[] => [...stdout.matchAll(/^\s*(\d{4,}) \d{4,} SH\s*$/gm)].map(([, id]) => Number(id))
 
 /** `sanlock client host_status -D`, by host_id. */
 export function parseHostStatus(stdout: string): Map<number, HostStatus> {

@@ -154,7 +154,7 @@ __attribute__((used)) static void machine(void) {
   writer_start(&writer, random(), capacity_slots);
   for (uint32_t told = 0;;) {
     uint32_t now = ticks;
-    for (int i = 0; i < 4; i++) writer_step(&writer);
+    writer_step(&writer);
     if (ticks - told >= 18) {
       writer_report(&writer, " wrote ");
       told = ticks;

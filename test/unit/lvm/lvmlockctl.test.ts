@@ -17,7 +17,7 @@ describe('lvmlockctl --info', () => {
   })
 
   test('a lockspace that is starting is listed, one that is being removed is not', () => {
-    expect(locksIn('debian-12/lvm-lock-starting.txt')).toEqual(['virtVG sanlock', 'virtVG sanlock', 'virtVG sanlock', ''])
+    expect(locksIn('debian-12/lvm-lock-starting.txt')).toEqual(['virtVG sanlock', 'virtVG sanlock', 'virtVG sanlock', 'virtVG sanlock', ''])
   })
 
   test('every lock of every capture has a whole UUID', () => {

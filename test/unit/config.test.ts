@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { KEYS, parseConfiguration } from '../../src/config.ts'
+import { type Configuration, DEFAULTS } from '../../src/core/configuration.ts'
+
+const SHIPPED = readFileSync(new URL('../../install/lvguard.conf', import.meta.url), 'utf8')
+const errorsIn = (text: string): readonly string[] => {
+  const parsed = parseConfiguration(text)
+  return 'errors' in parsed ? parsed.errors : []
+}
+const parse = (text: string): Configuration => {
+  const parsed = parseConfiguration(text)
+  if ('errors' in parsed) throw new Error(parsed.errors.join())
+  return parsed.configuration
+}
+
+describe('what a configuration may say', () => {
+  test.each<[string, Partial<Configuration>]>([
+    ['', {}],
+    ['# volume_groups = 1\n\n', {}],
+    ['volume_groups = []', { volumeGroups: [] }],
+    ['volume_groups = [ "virtVG", "vg-2" ]', { volumeGroups: ['virtVG', 'vg-2'] }],
+    ['volume_groups = [\n  "virtVG", # the first\n  "vg.2",\n]', { volumeGroups: ['virtVG', 'vg.2'] }],
+    ["volume_groups = ['a']", { volumeGroups: ['a'] }],
+    ['local_volume_groups = "ignore"', { localVolumeGroups: 'ignore' }],
+    ['local_volume_groups = "activate"', { localVolumeGroups: 'activate' }],
+    ['migrate_wait = 0', { migrateWait: 0 }],
+    ['migrate_wait = 600', { migrateWait: 600 }],
+    ['lock_wait = 1', { lockWait: 1 }],
+    ['lock_wait = 600', { lockWait: 600 }],
+    ['log_level = "error"', { logLevel: 'error' }],
+    ['log_level = "warn"', { logLevel: 'warn' }],
+    ['log_level = "debug"', { logLevel: 'debug' }],
+    ['log_file = ""', { logFile: '' }],
+    ['log_file = "/tmp/a b.log"', { logFile: '/tmp/a b.log' }],
+    ['"log_level" = "warn"', { logLevel: 'warn' }],
+    ['log_level = "warn"\r\nlock_wait = 5\r\n', { logLevel: 'warn', lockWait: 5 }],
+  ])('%j', (text, expected) => expect(parse(text)).toEqual({ ...DEFAULTS, ...expected }))
+})
+
+describe('what is wrong, with its line', () => {
+  test.each<[string, string]>([
+    ['volume_groups = "virtVG"', 'line 1: volume_groups must be a list of names of volume groups, such as [ "virtVG" ]'],
+    ['volume_groups = [ "-f" ]', 'line 1: volume_groups must be'],
+    ['volume_groups = [ "a b" ]', 'line 1: volume_groups must be'],
+    ['volume_groups = [ 1 ]', 'line 1: volume_groups must be'],
+    ['local_volume_groups = "yes"', 'line 1: local_volume_groups must be "ignore" or "activate"'],
+    ['local_volume_groups = true', 'line 1: local_volume_groups must be'],
+    ['migrate_wait = -1', 'line 1: migrate_wait must be a whole number of seconds from 0 to 600'],
+    ['migrate_wait = 601', 'line 1: migrate_wait must be'],
+    ['migrate_wait = 1.5', 'line 1: migrate_wait must be'],
+    ['migrate_wait = "30"', 'line 1: migrate_wait must be'],
+    ['migrate_wait = inf', 'line 1: migrate_wait must be'],
+    ['migrate_wait = nan', 'line 1: migrate_wait must be'],
+    ['lock_wait = 0', 'line 1: lock_wait must be a whole number of seconds from 1 to 600'],
+    ['log_level = "info "', 'line 1: log_level must be "error", "warn", "info" or "debug"'],
+    ['log_level = "toString"', 'line 1: log_level must be'],
+    ['log_file = "lvguard.log"', 'line 1: log_file must be an absolute path, or "" for no log'],
+    ['log_file = 1', 'line 1: log_file must be'],
+    ['\n\nlog_levels = "info"', 'line 3: unknown key log_levels'],
+    ['Log_Level = "info"', 'line 1: unknown key Log_Level'],
+    ['[section]\nlog_level = "info"', 'line 1: unknown key section'],
+    ['# log\nlog.level = "info"', 'line 2: unknown key log'],
+    ['__proto__ = 1', 'line 1: unknown key __proto__'],
+    ['constructor = 1', 'line 1: unknown key constructor'],
+    ['"toString" = 1', 'line 1: unknown key toString'],
+    ['log_level = info', 'line 1: '],
+    ['\nlog_level', 'line 2: '],
+    ['log_level = "info"\nlog_level = "warn"', 'line 2: '],
+    ['lock_wait = 99999999999999999999', 'line 1: '],
+  ])('%j', (text, message) => {
+    const errors = errorsIn(text)
+    expect(errors).toHaveLength(1)
+    expect(errors[0]?.startsWith(message)).toBe(true)
+    expect(errors[0]).not.toMatch(/\n|undefined|line 0/)
+  })
+
+  test('all of it at once', () => {
+    expect(errorsIn('colour = "blue"\nlock_wait = 0\n\nlog_level = "all"\nlog_file = ""\n').map((error) => error.slice(0, 17)))
+      .toEqual(['line 1: unknown k', 'line 2: lock_wait', 'line 4: log_level'])
+  })
+
+  test('nothing makes it throw, and it gives a configuration or says what is wrong', () => {
+    const line = fc.tuple(fc.constantFrom(...Object.keys(KEYS), 'x', '[a]', ''), fc.constantFrom(' = ', '=', ''), fc.oneof(fc.string(), fc.constantFrom('1', '[]', '""', '"/x"', '"debug"', '1e3', '[', '{}', '{a = 1}')))
+    fc.assert(fc.property(fc.array(line.map((words) => words.join('')), { maxLength: 5 }), (lines) => {
+      const parsed = parseConfiguration(lines.join('\n'))
+      if ('errors' in parsed) expect(parsed.errors.length).toBeGreaterThan(0)
+      else expect(Object.keys(parsed.configuration).sort()).toEqual(Object.keys(DEFAULTS).sort())
+    }), { numRuns: 500 })
+  })
+
+  test('lists inside lists inside lists are wrong, not the end of the program', () => {
+    expect(() => parseConfiguration(`volume_groups = ${'['.repeat(100_000)}${']'.repeat(100_000)}`)).not.toThrow()
+  })
+})
+
+describe('the file that is installed', () => {
+  const uncommented = SHIPPED.replace(/^#(?=\w+ = )/gm, '')
+
+  test('as it is, it changes nothing', () => expect(parse(SHIPPED)).toEqual(DEFAULTS))
+  test('with every line uncommented it says what holds anyway', () => expect(parse(uncommented)).toEqual(DEFAULTS))
+  test('it has every key, once, and every key has a field of its own', () => {
+    const keys = [...uncommented.matchAll(/^(\w+) = /gm)].map(([, key]) => key)
+    expect(keys.sort()).toEqual(Object.keys(KEYS).sort())
+    expect(Object.values(KEYS).map(({ field }) => field).sort()).toEqual(Object.keys(DEFAULTS).sort())
+  })
+})

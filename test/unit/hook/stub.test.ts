@@ -1,0 +1,49 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test } from 'vitest'
+
+const STUB = fileURLToPath(new URL('../../../src/stub.sh', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'lvguard-stub-'))
+const bin = join(folder, 'bin')
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** A stand-in for Node that names itself and shows the words that it got. */
+mkdirSync(bin)
+writeFileSync(join(bin, 'node'), '#!/bin/sh\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n')
+chmodSync(join(bin, 'node'), 0o755)
+
+/** `0`, or the words that Node got. */
+function call(...words: string[]): string {
+  const { status, stdout } = spawnSync('/bin/sh', [STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin` }, encoding: 'utf8' })
+  return status === 7 ? stdout : String(status)
+}
+
+// By anyone but root, every call of the hook ends with 0.
+describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', () => {
+  test.each<[string[], string]>([
+    [['tintin', 'start', 'begin', '-'], '0'],
+    [['tintin', 'started', 'begin', '-'], '0'],
+    [['tintin', 'stopped', 'end', '-'], '0'],
+    [['tintin', 'restore', 'begin', '-'], '0'],
+    [['tintin', 'reconnect', 'begin', '-'], '0'],
+    [['tintin', 'attach', 'begin', '-'], '0'],
+    [['--help', 'reconnect', 'begin', '-'], '0'],
+    [['-f', 'reconnect', 'begin', '-'], '0'],
+    [['tintin', 'reconnect', 'begin', '-', 'more'], '0'],
+    [['tintin', 'prepare', 'begin', '-'], 'node: [tintin] [prepare] [begin] [-]'],
+    [['tintin', 'release', 'end', 'from snapshot'], 'node: [tintin] [release] [end] [from snapshot]'],
+    [['tintin', 'migrate', 'begin', '-'], 'node: [tintin] [migrate] [begin] [-]'],
+    [['$(id)', 'prepare', 'begin', '-'], 'node: [$(id)] [prepare] [begin] [-]'],
+    [['', 'prepare', 'begin', '-'], 'node: [] [prepare] [begin] [-]'],
+    [['a\nb', 'prepare', 'begin', '*'], 'node: [a\nb] [prepare] [begin] [*]'],
+    [['reconnect', 'prepare', 'begin', '-'], 'node: [reconnect] [prepare] [begin] [-]'],
+    [['tintin', 'newop', 'begin', '-'], 'node: [tintin] [newop] [begin] [-]'],
+    [['--help'], 'node: [--help]'],
+    [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],
+    // R5, whatever libvirt's sub-operations may be one day.
+    [['tintin', 'reconnect', 'middle', '-'], '0'],
+  ])('%j', (words, expected) => expect(call(...words)).toBe(expected))
+})

@@ -2,11 +2,10 @@
 ":" /* lvguard, a libvirt qemu hook: shell down to exec, and to JavaScript a comment.
 # libvirt gives four words; more, or others, in a future version are its own too, unless the first is an option. A domain may be
 # called like one: then the third word tells.
-case $#:$1:$3 in
-[0-3]:*) call="admin" ;;
-4:-*:begin|4:-*:end|4:-*:-) call="hook" ;;
-*:-*) call="admin" ;;
-*) call="hook" ;;
+call="hook"
+[ $# -ge 4 ] || call="admin"
+case $1 in
+-*) case $#:$3 in 4:begin|4:end|4:-) ;; *) call="admin" ;; esac ;;
 esac
 handled=no
 if [ $call = hook ]; then

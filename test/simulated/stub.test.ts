@@ -34,6 +34,11 @@ describe('the shell part', () => {
     expect(await run(['tintin', operation, 'begin', '-'])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
   })
 
+  test.each(['--help', 'a:-b', '-', '*', 'a b'])('reconnect of a domain called %s ends there with 0, whatever the sub-operation', async (name) => {
+    for (const sub of ['begin', 'end', '-']) expect(await run([name, 'reconnect', sub, '-'])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
+    expect(await run(['tintin', 'reconnect', 'halfway', name])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
+  })
+
   test('stopped ends there too, and so does reconnect with words of a future libvirt', async () => {
     expect(await run(['tintin', 'stopped', 'end', '-'])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })
     expect(await run(['tintin', 'reconnect', 'begin', '-', 'more'])).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })

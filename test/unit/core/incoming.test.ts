@@ -5,19 +5,20 @@ import { type IncomingFacts, planIncoming } from '../../../src/core/migrate.ts'
 import { INCOMING_LIFETIME } from '../../../src/core/record.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
 import { type IncomingEvidence, isIncoming } from '../../../src/core/takeover.ts'
+import type { Mode } from '../../../src/core/volume.ts'
 import { situation } from '../support/any-host.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
 const thin = logicalVolume({ vg: 'virtVG', lv: 'root' }, { layout: 'thin,sparse', shareable: false })
-const wanted = (role: ManagedVolume['role']): ManagedVolume => ({ vg: 'virtVG', lv: 'root', role, reason: 'disk vda' })
+const wanted = (role: Mode | 'local'): ManagedVolume => ({ vg: 'virtVG', lv: 'root', role: role === 'local' ? 'exclusive' : role, isLocal: role === 'local', reason: 'disk vda' })
 const ON = [deviceOf(root)]
 const EX = lockTable([[root, 'exclusive']])
 const SH = lockTable([[root, 'shared']])
 const UNKNOWN: LockState = { kind: 'unknown', why: 'down', detail: '' }
 
 interface Case extends Partial<IncomingFacts> {
-  readonly role?: ManagedVolume['role']
+  readonly role?: Mode | 'local'
   readonly volume?: LogicalVolume
 }
 /** The plan in short words: `shared`, `stays`, or the problems. */

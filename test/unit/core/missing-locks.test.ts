@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Device, LockState, VolumeTable } from '../../../src/core/lock-state.ts'
+import type { Device, LockState } from '../../../src/core/lock-state.ts'
 import { lockOf, suffices } from '../../../src/core/lock-state.ts'
 import type { RecordedVolume } from '../../../src/core/record.ts'
 import { missingLocks } from '../../../src/core/start.ts'
@@ -11,10 +11,10 @@ const home = logicalVolume({ vg: 'localVG', lv: 'home' }, { lockType: 'none' })
 const TABLE = volumeTable([root, thin, home])
 const DOWN: LockState = { kind: 'unknown', why: 'down', detail: '' }
 const ABSENT: LockState = { kind: 'unknown', why: 'absent', detail: 'lvmlockctl is not installed' }
-const local = recorded(home, { role: 'local', mode: 'local' })
+const local = recorded(home, { mode: 'local' })
 
-const missing = (volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[] = [], table: VolumeTable = TABLE): string =>
-  missingLocks(volumes, table, locks, devices).map((problem) => ('volume' in problem ? `${problem.kind} ${problem.volume}` : problem.kind)).join()
+const missing = (volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[] = []): string =>
+  missingLocks(volumes, TABLE, locks, devices).map((problem) => ('volume' in problem ? `${problem.kind} ${problem.volume}` : problem.kind)).join()
 
 describe('the locks read back after lvchange has succeeded (R1)', () => {
   test.each<[string, RecordedVolume[], LockState, string, Device[]?]>([
@@ -34,7 +34,12 @@ describe('the locks read back after lvchange has succeeded (R1)', () => {
     ['a local volume needs no lvmlockd', [local], ABSENT, '', [deviceOf(home)]],
     ['a local volume beside one that needs lvmlockd', [local, recorded(root)], DOWN, 'lvmlockd-down', [deviceOf(home)]],
     ['nothing', [], lockTable(), ''],
+    ['local volumes alone', [local], DOWN, '', [deviceOf(home)]],
   ])('%s', (_, volumes, locks, expected, devices) => expect(missing(volumes, locks, devices)).toBe(expected))
+})
+
+test('where lvs does not answer, nothing is known of any lock', () => {
+  expect(missingLocks([recorded(root)], undefined, lockTable([[root, 'exclusive']]), []).map(({ kind }) => kind)).toEqual(['locks-unknown'])
 })
 
 describe('a lock and a mode', () => {

@@ -8,7 +8,7 @@ import { planStart } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, lvmUuid, recordOf, recorded, records, uuidOf } from '../support/lvm.ts'
 
 const root = { vg: 'virtVG', lv: 'root' }
-const inXml: readonly ManagedVolume[] = [{ ...root, role: 'exclusive', reason: 'disk vda' }]
+const inXml: readonly ManagedVolume[] = [{ ...root, role: 'exclusive', isLocal: false, reason: 'disk vda' }]
 
 /** The plan in short words: `forget`, `keep`, or the volumes to deactivate. */
 function plan({ record, ...facts }: Partial<ReleaseFacts>): string {
@@ -63,7 +63,7 @@ describe('what a release gives back', () => {
   test('however many VMs of a host share a volume, the last one to go gives it back, in whatever order they go', () => {
     fc.assert(fc.property(fc.shuffledSubarray([1, 2, 3, 4], { minLength: 2 }), fc.shuffledSubarray([1, 2, 3, 4], { minLength: 4 }), (starts, order) => {
       const iso = logicalVolume({ vg: 'virtVG', lv: 'iso' })
-      const wanted: ManagedVolume = { vg: 'virtVG', lv: 'iso', role: 'shared', reason: 'disk hda, <readonly/>' }
+      const wanted: ManagedVolume = { vg: 'virtVG', lv: 'iso', role: 'shared', isLocal: false, reason: 'disk hda, <readonly/>' }
       let known: DomainRecord[] = []
       for (const number of starts) {
         const isUp = known.length > 0
@@ -93,7 +93,7 @@ describe('what is still here after lvchange', () => {
     ['still active', { ids }, lockTable(), ON, true],
     ['lvchange exited 0 and left the lock', { ids }, lockTable([[volume, 'exclusive']]), [], true],
     ['the locks cannot be read', { ids }, DOWN, [], true],
-    ['a local volume has none', { role: 'local', mode: 'local' }, DOWN, [], false],
+    ['a local volume has none', { mode: 'local' }, DOWN, [], false],
     ['a thin volume leaves its lock to the pool', { ids: { ...ids, lock: pool } }, lockTable([[{ ...volume, lockUuid: pool }, 'exclusive']]), [], false],
     ['which lock is its own is not known, and one is held', {}, lockTable([[volume, 'exclusive']]), [], true],
     ['which lock is its own is not known, and none is held', {}, lockTable(), [], false],

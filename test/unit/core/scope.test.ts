@@ -28,7 +28,7 @@ interface Case {
 /** The scope in short words: `virtVG/root exclusive`, `!missing-vg`. */
 function scope({ paths, locks = STARTED, table, configuration = DEFAULTS, exists = true }: Case): string[] {
   const { volumes, problems } = scopeOf(candidates(paths, configuration), locks, table, configuration, () => exists)
-  return [...volumes.map(({ vg, lv, role }) => `${vg}/${lv} ${role}`), ...problems.map(({ kind }) => `!${kind}`)]
+  return [...volumes.map(({ vg, lv, role, isLocal }) => `${vg}/${lv} ${role}${isLocal ? ' local' : ''}`), ...problems.map(({ kind }) => `!${kind}`)]
 }
 
 const ROOT = '/dev/virtVG/root'
@@ -44,8 +44,8 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['no lvmlockctl, but a shared VG', { paths: [ROOT], locks: ABSENT, table: SHARED_ROOT }, ['!locks-unknown']],
     ['LVM without lvmlockd', { paths: [ROOT], locks: ABSENT, table: volumeTable([], { lockedOutVgs: new Set(['virtVG']) }) }, ['!lvmlockd-off']],
     ['a local VG is left alone', { paths: [LOCAL], table: LOCAL_ROOT }, []],
-    ['a local VG is activated where that is asked for', { paths: [LOCAL], table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root local']],
-    ['a local VG needs no lvmlockd', { paths: [LOCAL], locks: ABSENT, table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root local']],
+    ['a local VG is activated where that is asked for', { paths: [LOCAL], table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],
+    ['a local VG needs no lvmlockd', { paths: [LOCAL], locks: ABSENT, table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],
     ['a path that exists and is no LV', { paths: ['/dev/shm/x'], table: volumeTable([], { missingVgs: new Set(['shm']) }) }, []],
     ['a path that is not there may be an LV', { paths: ['/dev/gone/x'], table: volumeTable([], { missingVgs: new Set(['gone']) }), exists: false }, ['!missing-vg']],
     ['a configured VG that is missing', { paths: [ROOT], locks: STOPPED, table: volumeTable([], { missingVgs: new Set(['virtVG']) }), configuration: ONLY_VIRT }, ['!missing-vg']],

@@ -11,9 +11,9 @@ import { situation } from '../support/any-host.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
-const exclusive: ManagedVolume = { vg: 'virtVG', lv: 'root', role: 'exclusive', reason: 'disk vda' }
-const shared: ManagedVolume = { vg: 'virtVG', lv: 'root', role: 'shared', reason: 'disk hda, <readonly/>' }
-const local: ManagedVolume = { vg: 'virtVG', lv: 'root', role: 'local', reason: 'disk vda' }
+const exclusive: ManagedVolume = { vg: 'virtVG', lv: 'root', role: 'exclusive', isLocal: false, reason: 'disk vda' }
+const shared: ManagedVolume = { vg: 'virtVG', lv: 'root', role: 'shared', isLocal: false, reason: 'disk hda, <readonly/>' }
+const local: ManagedVolume = { ...exclusive, isLocal: true }
 const UNKNOWN: LockState = { kind: 'unknown', why: 'down', detail: '' }
 const EX = lockTable([[root, 'exclusive']])
 const SH = lockTable([[root, 'shared']])
@@ -62,6 +62,7 @@ describe('what a prepare does about one volume', () => {
     ['on record of a refused start', { records: other('refused', 'exclusive') }, 'exclusive, before inactive'],
     ['on record of an announced migration', { records: other('incoming', 'exclusive') }, 'exclusive, before inactive'],
     ['on its own record', { records: records(recordOf(1, 'prepared', [own])) }, 'exclusive, before inactive'],
+    ['one VM is still to release it, another has it', { records: records(...other('releasing', 'exclusive').known, recordOf(3, 'prepared', [own])) }, '!on-record'],
     ['any record cannot be read', { records: { known: [], unreadable: ['x.json'] } }, '!records-unreadable'],
   ])('%s', (_, given, expected) => expect(plan(given)).toBe(expected))
 

@@ -45,5 +45,9 @@ describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', ()
     [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],
     // R5, whatever libvirt's sub-operations may be one day.
     [['tintin', 'reconnect', 'middle', '-'], '0'],
+    [['tintin', 'reconnect', '-', '-'], '0'],
+    [['a:-b', 'reconnect', 'begin', '-'], '0'],
+    [['-a:-b', 'reconnect', 'begin', '-'], '0'],
+    [['4:begin', 'reconnect', 'end', '-'], '0'],
   ])('%j', (words, expected) => expect(call(...words)).toBe(expected))
 })

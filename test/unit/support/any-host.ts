@@ -29,7 +29,7 @@ export const situation: fc.Arbitrary<Situation> = fc.array(anyVolume, { minLengt
     const volume = logicalVolume({ vg, lv: `lv${index}` }, { shareable, layout: type, ...(lockUuid === undefined ? {} : { lockUuid }) })
     const other = decided === 'elsewhere' ? 'exclusive' : shareable && !(isHere && mode === 'exclusive') && elsewhere === 'shared' ? 'shared' : 'none'
     const state: State = { volume, active: isHere, elsewhere: other }
-    const wanted: ManagedVolume = { vg, lv: volume.lv, role: role === 'shared' ? 'shared' : 'exclusive', reason: `disk vd${index}` }
+    const wanted: ManagedVolume = { vg, lv: volume.lv, role, isLocal: false, reason: `disk vd${index}` }
     return { state, wanted, lock: [volume.lockUuid, isHere ? mode : 'none'] as const }
   })
   const locks = volumes.filter(({ state }) => state.active).map(({ lock: held }) => held)

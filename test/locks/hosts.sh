@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
   cat <<'E'
 hosts.sh check                  says why this machine cannot have the two hosts (exit 1), or nothing
-hosts.sh up DIR                 makes both, in a folder that is new or empty (5 s); logs are in DIR/hN
+hosts.sh up DIR                 makes both, in a folder that is new or empty (6 s); logs are in DIR/hN
 hosts.sh hold DIR               up, prints "up", down as soon as its standard input ends
 hosts.sh run DIR N CMD...       a command on host N (1 or 2), with the little environment that libvirtd gives to a hook
 hosts.sh pid DIR N              a process that lives as long as the host: nsenter -t PID -m -n, /proc/PID/root

@@ -27,7 +27,6 @@ const log = (path: string): Promise<number | null> => new Promise((resolve) => {
 
 describe('a log changes nothing about how the program ends (R10)', () => {
   test.concurrent.each([
-    ['a file that is made', () => join(folder, 'new.log')],
     ['a folder that is made', () => join(folder, 'new/new.log')],
     ['no log', () => ''],
     ['a full disk', () => '/dev/full'],

@@ -63,10 +63,10 @@ describe('XML that is no domain', () => {
   ])('%s', (_, xml, expected) => expect(refusal(xml)).toMatch(expected))
 
   test('whatever it is, BadXml says so in one sentence, and nothing else is thrown', () => {
-    fc.assert(fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: fc.constantFrom('<', '>', '/', '"', "'", '=', ' ', 'domain', 'a', '!', '--', '[CDATA[', ']]>', '?', '&', ';') })), (xml) => {
+    fc.assert(fc.property(fc.oneof(fc.string({ maxLength: 40 }), fc.string({ unit: fc.constantFrom('<', '>', '/', '"', "'", '=', ' ', 'domain', 'a', '!', '--', '[CDATA[', ']]>', '?', '&', ';') })), (xml) => {
       expect(refusal(xml)).toMatch(REFUSED)
       expect(refusal(`<domain>${xml}`)).toMatch(REFUSED)
-    }), { numRuns: 500 })
+    }), { numRuns: 200 })
   })
 })
 

@@ -1,0 +1,138 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import { UUID } from '../support/xml.ts'
+
+const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+let host = new HostDouble()
+vi.mock('../../../src/lvm/lvm.ts', () => ({
+  lockState: () => host.lockState(), openVolumes: () => host.openVolumes(), volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
+  leaseOf: () => host.leaseOf(), holdersOf: () => host.holdersOf(), bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
+}))
+vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
+vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+const { prepare } = await import('../../../src/hook/prepare.ts')
+const { release } = await import('../../../src/hook/release.ts')
+const { parseDomain } = await import('../../../src/libvirt/domain-xml.ts')
+const { migrate } = await import('../../../src/hook/migrate.ts')
+const { subjectOf } = await import('../../../src/hook/host.ts')
+const { exitStatusOf, linesOf } = await import('../../../src/hook/outcome.ts')
+const { readRecords } = await import('../../../src/record-store.ts')
+
+beforeEach(() => {
+  host = new HostDouble()
+  root.clear()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+afterAll(() => root.remove())
+
+const onRecord = (): string[] => readRecords().known.flatMap(({ state, volumes }) => [state, ...volumes.map(({ lv }) => lv)])
+const BOTH = [ROOT_VOLUME, HOME_VOLUME]
+const ONE = [ROOT_VOLUME]
+
+describe('a prepare that is refused', () => {
+  test('undoes what it did, and the release that follows does nothing', async () => {
+    host.elsewhere.add('virtVG/home')
+    expect((await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+    expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], ['refused']])
+    const before = host.commands.length
+    expect(exitStatusOf(await release(domainOf(BOTH), CONFIGURATION))).toBe(0)
+    expect([host.commands.length - before, onRecord()]).toEqual([0, []])
+  })
+
+  test('keeps on record what lvchange said it gave back and did not (FACTS 24)', async () => {
+    host.elsewhere.add('virtVG/home')
+    host.leavesLocks = true
+    await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))
+    expect([host.locks.size, onRecord()]).toEqual([1, ['releasing', 'root']])
+  })
+
+  test('leaves what was active before as it was', async () => {
+    await host.bringTo('exclusive', ONE)
+    host.elsewhere.add('virtVG/home')
+    await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))
+    expect([[...host.locks.values()], [...host.active.keys()], onRecord()]).toEqual([['exclusive'], ['virtVG/root'], ['refused']])
+  })
+})
+
+describe('a migrate whose trial could not be given back', () => {
+  test('is refused, and what it holds stays on record', async () => {
+    host.inUse.add('virtVG/root')
+    expect((await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('refused')
+    expect([[...host.locks.values()], onRecord()]).toEqual([['shared'], ['incoming', 'root']])
+  })
+
+  test('once more: lets in, and what this host holds is still nobody else\'s to remember', async () => {
+    host.inUse.add('virtVG/root')
+    await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    host.inUse.clear()
+    expect((await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('done')
+    if (host.locks.size > 0) expect(onRecord()).toContain('root')
+    else expect(onRecord()).toEqual(['incoming'])
+  })
+
+  test('and then a whole life: after the release nothing is left here', async () => {
+    host.inUse.add('virtVG/root')
+    await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    host.inUse.clear()
+    const outcome = await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    const xml = outcome.kind === 'done' ? (outcome.stdout ?? '') : ''
+    expect((await prepare(subjectOf(parseDomain(xml), CONFIGURATION))).kind).toBe('done')
+    expect([...host.locks.values()]).toEqual(['shared'])
+    await release(domainOf(ONE, true), CONFIGURATION)
+    expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], []])
+  })
+})
+
+test('the prepare of a migration whose source took its volume back is not told to shut the VM down', async () => {
+  const outcome = await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+  host.elsewhere.add('virtVG/root')
+  const refused = await prepare(subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
+  expect([refused.kind, host.locks.size]).toEqual(['refused', 0])
+  expect(linesOf(refused, 'tintin').join()).not.toMatch(/was not started|shutdown/)
+})
+
+describe('a release', () => {
+  test('reads back what lvchange said', async () => {
+    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    host.leavesLocks = true
+    const outcome = await release(domainOf(ONE, true), CONFIGURATION)
+    expect([outcome.kind, onRecord()]).toEqual(['left', ['releasing', 'root']])
+  })
+
+  test('does not forget what is active because lvs does not know its VG at the moment', async () => {
+    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    host.vgIsMissing = true
+    // The hook was killed before it had put the UUIDs on record, and now lvs knows nothing of the VG.
+    const record = { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'prepared', volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] }
+    root.write(`run/lvguard/${UUID}.json`, JSON.stringify(record))
+    await release(domainOf(ONE, true), CONFIGURATION)
+    expect(host.active.size === 0 || onRecord().includes('root')).toBe(true)
+  })
+
+  test('of a VM from before lvguard ends within 5 s even if lvs does not', async () => {
+    vi.useFakeTimers()
+    host.lvsHangs = true
+    // No lockspace is listed for otherVG, so that lvs has to say what it is.
+    const other = { ...ROOT_VOLUME, vg: 'otherVG' }
+    let kind = 'still waiting'
+    void release(domainOf([other], true), CONFIGURATION).then((outcome) => {
+      kind = outcome.kind
+    })
+    await vi.advanceTimersByTimeAsync(5000)
+    expect(kind).not.toBe('still waiting')
+  })
+
+  // R4: keep the lock, say so, try again later.
+  test.each<[string, () => void]>([
+    ['another record cannot be read', () => root.write('run/lvguard/00000000-0000-4000-8000-000000000002.json', 'x')],
+    ['its status file says that it runs', () => root.write('run/libvirt/qemu/tintin.xml', `<domstatus state='running'>${xmlOf(ONE)}</domstatus>`)],
+  ])('that keeps everything because %s says so', async (_, spoil) => {
+    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    spoil()
+    const outcome = await release(domainOf(ONE, true), CONFIGURATION)
+    expect([...host.locks.values()]).toEqual(['exclusive'])
+    expect(linesOf(outcome, 'tintin').join()).toMatch('virtVG/root')
+  })
+})

@@ -1,0 +1,85 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DEFAULTS } from '../../../src/core/configuration.ts'
+import type { Device, LockState, LogicalVolume, VolumeTable } from '../../../src/core/lock-state.ts'
+import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
+import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
+import type { Target } from '../../../src/lvm/lvchange.ts'
+import type { Outcome } from '../../../src/lvm/run.ts'
+import { deviceOf, lockTable, logicalVolume, volumeTable } from './lvm.ts'
+import { domainXml } from './xml.ts'
+
+export const ROOT_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'root' })
+export const HOME_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'home' })
+export const CONFIGURATION = { ...DEFAULTS, migrateWait: 0, logFile: '' }
+
+const ENDED: Outcome = { exitCode: 0, stdout: '', stderr: '', isAbsent: false, timedOut: false }
+const failed = (stderr: string): Outcome => ({ ...ENDED, exitCode: 5, stderr })
+
+/**
+ * Stands for src/lvm of one host, below prepare, release and migrate (a test puts it there with vi.mock). Its lvchange can be
+ * told to misbehave as the real one was seen to: FACTS 23 to 25.
+ */
+export class HostDouble {
+  readonly locks = new Map<string, Mode>()
+  readonly active = new Map<string, LogicalVolume>()
+  /** Volumes that another host holds exclusively. */
+  readonly elsewhere = new Set<string>()
+  /** Volumes that cannot be deactivated: something has them open. */
+  readonly inUse = new Set<string>()
+  /** lvchange -an exits 0, removes the device and leaves the lock (FACTS 24). */
+  leavesLocks = false
+  /** lvs never answers. */
+  lvsHangs = false
+  /** lvs does not know the VG at the moment: its storage is away. */
+  vgIsMissing = false
+  readonly commands: string[] = []
+
+  lockState = (): Promise<LockState> => Promise.resolve(lockTable([...this.locks].map(([uuid, mode]) => [{ ...ROOT_VOLUME, lockUuid: uuid }, mode])))
+  activeVolumes = (): Device[] => [...this.active.values()].map((volume) => deviceOf(volume))
+  openVolumes = (): Promise<Map<string, string[]>> => Promise.resolve(new Map())
+  volumeTable = (names: readonly VolumeName[]): Promise<VolumeTable | undefined> => {
+    if (this.lvsHangs) return new Promise(() => undefined)
+    if (this.vgIsMissing) return Promise.resolve(volumeTable([], { missingVgs: new Set(['virtVG']) }))
+    return Promise.resolve(volumeTable(names.map((name) => logicalVolume(name))))
+  }
+  leaseOf = (): Promise<undefined> => Promise.resolve(undefined)
+  holdersOf = (): Promise<[]> => Promise.resolve([])
+
+  bringTo = (target: Target, names: readonly VolumeName[]): Promise<Outcome> => {
+    this.commands.push(`${target} ${names.map(fullName).join(' ')}`)
+    const outcomes = names.map((name) => this.#change(target, logicalVolume(name)))
+    return Promise.resolve(outcomes.find(({ exitCode }) => exitCode !== 0) ?? ENDED)
+  }
+
+  #change(target: Target, volume: LogicalVolume): Outcome {
+    const name = fullName(volume)
+    if (target === 'inactive') {
+      if (this.inUse.has(name)) return failed(`  Logical volume ${name} in use.\n`)
+      this.active.delete(name)
+      if (!this.leavesLocks) this.locks.delete(volume.lockUuid)
+      return ENDED
+    }
+    if (this.elsewhere.has(name)) return failed(`  LV locked by other host: ${name}\n  Failed to lock logical volume ${name}.\n`)
+    this.active.set(name, volume)
+    if (target !== 'local') this.locks.set(volume.lockUuid, target)
+    return ENDED
+  }
+
+  /** What stands for src/vg-lock.ts: nobody else is on this host. */
+  lockVgs = (vgs: readonly string[]): Promise<{ descriptors: Map<string, number>; release: () => void }> =>
+    Promise.resolve({ descriptors: new Map(vgs.map((vg) => [vg, 0])), release: () => undefined })
+}
+
+/** The XML of a domain with these volumes; with an alias, as it is once a prepare is over. */
+export const xmlOf = (volumes: readonly LogicalVolume[], started = false): string => domainXml({
+  disks: volumes.map(({ vg, lv }, index) => ({ type: 'block', target: `vd${index}`, path: `/dev/${vg}/${lv}`, ...(started ? { alias: `virtio-disk${index}` } : {}) })),
+})
+export const domainOf = (volumes: readonly LogicalVolume[], started = false) => parseDomain(xmlOf(volumes, started))
+
+/** /run/lvguard of the double's host. */
+export const runFolder = (root: string): string => {
+  const folder = join(root, 'run/lvguard')
+  mkdirSync(folder, { recursive: true })
+  return folder
+}

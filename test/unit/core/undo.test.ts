@@ -17,7 +17,7 @@ describe('undoing what was carried out of a plan', () => {
       const undo = planUndo(attempted, host.volumeOf, before, host.facts())
       expect(host.carryOut(undo).ok).toBe(true)
       expect(host.snapshot()).toEqual(was)
-    }), { numRuns: 500 })
+    }), { numRuns: 200 })
   })
 
   test('what was not attempted is not touched', () => {

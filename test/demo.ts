@@ -45,7 +45,7 @@ class Story {
     const at = `${((begin - this.#start) / 1000).toFixed(1)} s`.padStart(7)
     const verdict = answer.code === 0 ? green('ok     ') : red('refused')
     say(`${dim(at)}  ${what.padEnd(58)} ${verdict} ${dim(`${took} ms`.padStart(7))}   ${LOCK[held[0]]}  ${LOCK[held[1]]}${isRight ? '' : red('  <- NOT AS IT SHOULD BE')}`)
-    for (const line of answer.stderr.trimEnd().split('\n').filter((line) => line !== '')) say(`         ${yellow(line)}`)
+    for (const line of answer.stderr.split('\n').filter((text) => text.startsWith('lvguard: '))) say(`         ${yellow(line)}`)
     return answer
   }
 

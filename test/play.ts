@@ -19,7 +19,7 @@ export function playAll<R extends Ring>(title: string, unavailable: string | und
     })
     for (const { name, not, play } of scenarios) {
       const reason = not?.[kind]
-      test.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (not here: ${reason})`, { timeout: 120_000 }, async () => play(ring))
+      test.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (not here: ${reason})`, { timeout: 300_000 }, async () => play(ring))
     }
   })
 }

@@ -145,6 +145,8 @@ rm -f "$root/etc/machine-id"
 echo '/dev/vda / ext4 defaults 0 1' > "$root/etc/fstab"
 sed -i 's/^\s*#\?\s*use_lvmlockd = .*/\tuse_lvmlockd = 1/' "$root/etc/lvm/lvm.conf"
 in_node systemctl enable -q cluster-identity systemd-networkd ssh lvmlockd lvmlocks sanlock
+# libvirt's daemon stays when it is idle: each of its starts looks at QEMU anew.
+sed -i '/--timeout/d' "$root/etc/default/libvirtd" && echo 'LIBVIRTD_ARGS=""' >> "$root/etc/default/libvirtd"
 # No watchdog device in a node; nothing else may disturb the measurements.
 in_node systemctl mask -q wdmd apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
   man-db.timer dpkg-db-backup.timer logrotate.timer systemd-networkd-wait-online.service getty@tty1.service

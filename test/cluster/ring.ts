@@ -176,15 +176,18 @@ export class ClusterRing implements Ring {
   }
 
   async reset(): Promise<void> {
-    for (const host of this.hosts) {
-      await host.node.shell(
-        'kill -CONT $(pidof lvmlockd); for d in $(virsh -q list --name); do virsh -q destroy $d; done; ' +
-          'for d in $(virsh -q list --all --name); do virsh -q managedsave-remove $d; virsh -q undefine $d; done; ' +
-          `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /etc/libvirt/lvguard.conf`,
-      )
-    }
-    for (const { host, locks, devices } of await this.truth()) {
-      assert.deepEqual([[...locks], [...devices]], [[], []], `${host} is not clean`)
+    await Promise.all(
+      this.hosts.map(({ node }) =>
+        node.must(
+          'kill -CONT $(pidof lvmlockd); names=$(virsh -q list --all --name); commands=; ' +
+            'for name in $names; do commands="$commands destroy $name; undefine --managed-save $name;"; done; ' +
+            '[ -z "$names" ] || virsh -q "$commands" 2> /dev/null; ' +
+            `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /var/log/libvirt/qemu/*.console /etc/libvirt/lvguard.conf`,
+        ),
+      ),
+    )
+    for (const { host, locks, devices, domains } of await this.truth()) {
+      assert.deepEqual([[...locks], [...devices], [...domains]], [[], [], []], `${host} is not clean`)
     }
   }
 

@@ -1,10 +1,12 @@
 import type { Suite } from './nodes.ts'
 import type { ClusterRing } from './ring.ts'
 
-/** A story on two nodes, each told on nodes fresh from the same kept state, with lvguard installed. */
+/** A story on two nodes, clean, with lvguard installed. */
 export interface ClusterScenario {
   readonly name: string
   readonly play: (cluster: ClusterRing) => Promise<void>
+  /** It leaves more behind than `reset` takes away: the next one begins on nodes fresh from the kept state. */
+  readonly spoils?: boolean
   /** After this time it has failed. Default 240 s. */
   readonly seconds?: number
   /** Suites on which it makes no sense, with the reason. */

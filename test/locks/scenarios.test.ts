@@ -1,5 +1,6 @@
 import { playAll } from '../play.ts'
-import { SCENARIOS } from '../scenarios/all.ts'
+import { life } from '../scenarios/life.ts'
+import { migrations } from '../scenarios/migration.ts'
 import { LocksRing, available } from './ring.ts'
 
-playAll('real lvm2, lvmlockd and sanlock', await available(), () => LocksRing.create(), SCENARIOS, 'locks')
+playAll('real lvm2, lvmlockd and sanlock', await available(), () => LocksRing.create(), [...life, ...migrations], 'locks')

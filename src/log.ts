@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createLogger, format, transports } from 'winston'
 import type { Configuration } from './core/configuration.ts'
@@ -27,19 +27,26 @@ const LOG_LIMIT = 1000
 export async function writeLog(entry: LogEntry, { logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Promise<void> {
   if (logFile === '') return
   await new Promise<void>((resolve) => {
-    setTimeout(resolve, LOG_LIMIT).unref()
+    // Not unref'd: with nothing else left to wait for, Node would end here, with exit status 0.
+    const limit = setTimeout(resolve, LOG_LIMIT)
+    const done = (): void => {
+      clearTimeout(limit)
+      resolve()
+    }
     try {
       const filename = onHost(logFile)
       // winston would make the folder with `recursive`, which never returns below /proc (Node 20).
       if (!existsSync(dirname(filename))) mkdirSync(dirname(filename), { mode: 0o755 })
+      // Opening a FIFO would never return, and process.exit would wait for it.
+      if (existsSync(filename) && !statSync(filename).isFile()) throw new Error('not a file')
       const file = new transports.File({ filename, options: { flags: 'a', mode: 0o600 } })
       const logger = createLogger({ level: logLevel, format: format.json(), transports: [file] })
-      for (const stream of [file, logger]) stream.on('error', () => resolve())
-      file.on('finish', () => resolve())
+      for (const stream of [file, logger]) stream.on('error', done)
+      file.on('finish', done)
       logger.log({ time: new Date().toISOString(), ...entry })
       logger.end()
     } catch {
-      resolve()
+      done()
     }
   })
 }

@@ -1,11 +1,13 @@
 import { writeSync } from 'node:fs'
-import { parseCall } from './hook/call.ts'
+import { isHandled, parseCall } from './hook/call.ts'
 
 /** Which mode is this call? */
 async function main(words: readonly string[]): Promise<number> {
   const call = parseCall(words)
   switch (call.kind) {
     case 'hook': {
+      // Whatever ends this program early must not look like a lock.
+      process.exitCode = isHandled(call.event) ? 1 : 0
       const { runHook } = await import('./hook/run-hook.ts')
       return runHook(call.event)
     }

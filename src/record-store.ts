@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DomainRecord, RecordState, RecordedVolume, Records } from './core/record.ts'
+import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
@@ -72,4 +73,4 @@ function parseRecord(text: string, name: string): DomainRecord {
 }
 
 const isVolume = ({ vg, lv, role, mode, before }: RecordedVolume): boolean =>
-  typeof vg === 'string' && typeof lv === 'string' && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')
+  typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')

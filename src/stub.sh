@@ -18,8 +18,11 @@ if [ $call = hook ]; then
   [ -O / ] 2>/dev/null || [ "$(id -u)" = 0 ] || exit 0
 fi
 for node in "$(command -v node)" /usr/bin/node /usr/local/bin/node; do
+  [ -x "$node" ] || continue
+  # Nothing to do but to log it: a Node that is broken must not matter.
+  if [ $call$handled = hookno ]; then "$node" "$0" "$@"; exit 0; fi
   # exec, so that libvirt waits for one process and its AppArmor profile is left behind (FACTS 10).
-  [ -x "$node" ] && exec "$node" "$0" "$@"
+  exec "$node" "$0" "$@"
 done
 [ $call = hook ] && [ $handled = no ] && exit 0
 echo "lvguard: Node.js 18.19 or newer is needed and none was found in $PATH (apt install nodejs)." >&2

@@ -52,12 +52,13 @@ export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolea
 }
 
 async function previewOf(event: HookEvent, readXml: () => string): Promise<Preview> {
-  const { name, operation } = event
+  const { name } = event
   const preview = (rest: Partial<Preview>, problems: readonly Problem[] = []): Preview => ({
-    domain: name, uuid: undefined, operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [],
-    problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(operation)) })), ...rest,
+    domain: name, uuid: undefined, operation: event.operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [],
+    problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(event.operation)) })), ...rest,
   })
-  if (!isHandled(operation)) return preview({ notes: [`lvguard does nothing at ${operation}`] })
+  if (!isHandled(event)) return preview({ notes: [`lvguard does nothing at ${event.operation} ${event.subOperation}`] })
+  const { operation } = event
   const parsed = await readConfiguration()
   if ('errors' in parsed && operation !== 'release') return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
   const domain = domainOf(readXml)

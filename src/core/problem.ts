@@ -23,7 +23,7 @@ export type Problem =
   | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
   | { readonly kind: 'impossible-name'; readonly path: string; readonly disk: string }
   | { readonly kind: 'open'; readonly volume: string; readonly users: readonly string[] }
-  | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string }
+  | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string; readonly hasEnded: boolean }
   | { readonly kind: 'locked-here'; readonly volume: string }
   | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
   | { readonly kind: 'no-lock'; readonly volume: string }
@@ -36,7 +36,7 @@ export type Problem =
   | { readonly kind: 'other'; readonly detail: string }
 
 /** What was being done when the problem arose: it decides the verb of the first line and the advice of the second. */
-export type Attempt = 'start' | 'migration'
+export type Attempt = 'start' | 'migration' | 'end'
 
 /** Two lines for the person who reads virsh's error: what happened to which volume, and what to do. */
 export interface Explanation {
@@ -46,8 +46,8 @@ export interface Explanation {
 
 /** The two lines of one problem, for the domain of that name. Pure; every kind has its test. */
 export function explain(problem: Problem, domain: string, attempt: Attempt): Explanation {
-  const refused = attempt === 'start' ? `${domain} was not started` : `${domain} was not let in`
-  const again = attempt === 'start' ? `start ${domain} again` : `migrate ${domain} again`
+  const refused = { start: `${domain} was not started`, migration: `${domain} was not let in`, end: `the volumes of ${domain} were not released` }[attempt]
+  const again = { start: `start ${domain} again`, migration: `migrate ${domain} again`, end: 'deactivate them: lvchange --activate n VG/LV' }[attempt]
   const because = (reason: string, advice: string): Explanation => ({ what: `${refused}: ${reason}.`, advice: `${advice}.` })
   switch (problem.kind) {
     case 'held':
@@ -71,6 +71,9 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'open':
       return because(`${problem.volume} is in use on this host: ${problem.users.join(', ')}`, `End that use, then ${again}`)
     case 'on-record':
+      if (problem.hasEnded) {
+        return because(`${problem.volume} was used by the VM ${problem.domain}, which has ended, and is still active on this host`, `When nothing uses it any more: lvchange --activate n ${problem.volume}; then ${again}`)
+      }
       return because(`${problem.volume} is used by the VM ${problem.domain} on this host`, `Stop ${problem.domain} first, or mark the disk <shareable/> in both if they are meant to share it`)
     case 'locked-here':
       return because(`${problem.volume} is already locked on this host, where ${domain} does not run`, `If nothing uses it: lvchange --activate n ${problem.volume}; then ${again}`)

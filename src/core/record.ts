@@ -43,12 +43,16 @@ export interface Records {
   readonly unreadable: readonly string[]
 }
 
-/** The record of another domain of this host that lays claim to a volume. One that took nothing, or not yet, makes no claim. */
-export function claimOf(volume: VolumeName, records: Records, ownUuid: string): { readonly record: DomainRecord; readonly volume: RecordedVolume } | undefined {
-  for (const record of records.known) {
-    if (record.domain.uuid === ownUuid || record.state === 'refused' || record.state === 'incoming') continue
-    const claimed = record.volumes.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
-    if (claimed !== undefined) return { record, volume: claimed }
-  }
-  return undefined
+/** Another domain's record that names a volume, with what it says of it. */
+export interface Claim {
+  readonly record: DomainRecord
+  readonly volume: RecordedVolume
 }
+
+/** The records of other domains of this host that lay claim to a volume: in one of these states, and naming it. */
+export const claimsOn = (volume: VolumeName, records: Records, ownUuid: string, states: readonly RecordState[]): Claim[] =>
+  records.known.filter(({ domain, state }) => domain.uuid !== ownUuid && states.includes(state)).flatMap((record) =>
+    record.volumes.filter(({ vg, lv }) => vg === volume.vg && lv === volume.lv).map((claimed) => ({ record, volume: claimed })))
+
+/** States of a domain that uses its volumes. One that took nothing, or not yet, makes no claim. */
+export const IN_USE: readonly RecordState[] = ['prepared', 'running']

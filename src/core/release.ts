@@ -1,11 +1,11 @@
 import type { Device, LockState } from './lock-state.ts'
-import { type DomainRecord, type RecordedVolume, type Records, claimOf } from './record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 
 /** What a `release` is to do. `keep`: nothing now, and the record stays. `forget`: nothing, and the record goes. */
 export type ReleasePlan =
   | { readonly kind: 'forget'; readonly reason: string }
-  | { readonly kind: 'keep'; readonly reason: string }
+  | { readonly kind: 'keep'; readonly reason: string; readonly volumes: readonly RecordedVolume[] }
   | { readonly kind: 'deactivate'; readonly volumes: readonly RecordedVolume[] }
 
 /** What a `release` is decided from. */
@@ -26,13 +26,14 @@ export interface ReleaseFacts {
  * has volumes to give back.
  */
 export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }: ReleaseFacts): ReleasePlan {
-  if (records.unreadable.length > 0) return { kind: 'keep', reason: `other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read` }
-  if (runsHere) return { kind: 'keep', reason: 'its status file says that it runs' }
+  const keep = (reason: string): ReleasePlan => ({ kind: 'keep', reason, volumes: record?.volumes ?? [] })
+  if (records.unreadable.length > 0) return keep(`other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read`)
+  if (runsHere) return keep('its status file says that it runs')
   if (record === undefined && !gotPastPrepare) return { kind: 'forget', reason: 'it took nothing' }
   if (record?.state === 'refused') return { kind: 'forget', reason: 'its start was refused and took nothing' }
   const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter((volume) => volume.before === 'inactive' && claimOf(volume, records, uuid) === undefined)
+  const volumes = own.filter((volume) => volume.before === 'inactive' && claimsOn(volume, records, uuid, IN_USE).length === 0)
   return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
 }
 

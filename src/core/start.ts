@@ -2,7 +2,7 @@ import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from '.
 import { lockOf, suffices } from './lock-state.ts'
 import type { Problem } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
-import { claimOf } from './record.ts'
+import { IN_USE, claimsOn } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
 
@@ -50,11 +50,12 @@ export function planStart(
   for (const { vg, lv, role, isLocal, reason } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
     const device = deviceOf({ vg, lv }, devices)
-    const claim = liveClaimOn({ vg, lv }, records, domainUuid, device)
+    // One that is only to be released, on a volume that is inactive by now, has come to nothing.
+    const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
+    const conflict = claims.find((claim) => role === 'exclusive' || claim.volume.role === 'exclusive')
     const inUse = users.get(fullName({ vg, lv }))
-    const bothShare = role === 'shared' && (claim === undefined || claim.volume.role === 'shared')
-    if (claim !== undefined && !bothShare) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: claim.record.domain.name })
-    else if (inUse !== undefined && !(bothShare && claim !== undefined)) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
+    if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
+    else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = device === undefined || locks.kind === 'unknown' ? 'none' : lockOfDevice(device, locks)
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
@@ -63,12 +64,6 @@ export function planStart(
     recorded.push({ vg, lv, role, mode, before })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
-}
-
-/** Another domain's claim. One that is only to be released, on a volume that is inactive by now, has come to nothing. */
-function liveClaimOn(volume: VolumeName, records: Records, domainUuid: string, device: Device | undefined): ReturnType<typeof claimOf> {
-  const claim = claimOf(volume, records, domainUuid)
-  return claim?.record.state === 'releasing' && device === undefined ? undefined : claim
 }
 
 /** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
@@ -128,4 +123,10 @@ function momentOf(name: VolumeName, volume: LogicalVolume | undefined, { locks, 
   if (locks.kind === 'unknown') return { active: device !== undefined, lock: 'unknown' }
   if (volume === undefined) return { active: device !== undefined, lock: device === undefined ? 'none' : lockOfDevice(device, locks) }
   return { active: device !== undefined, lock: lockOf(locks, volume.lockUuid) }
+}
+
+/** A recorded volume with its UUIDs, where lvs has told them: then its release needs no lvs. */
+export function withIds(volume: RecordedVolume, { volumes }: VolumeTable): RecordedVolume {
+  const row = volumes.get(fullName(volume))
+  return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
 }

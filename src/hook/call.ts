@@ -14,10 +14,12 @@ export type Call =
   | { readonly kind: 'version' }
   | { readonly kind: 'usage'; readonly error: string }
 
-/** Operations with something to do; the shell stub knows them too (src/stub.sh). */
-export const HANDLED = ['prepare', 'release', 'migrate'] as const
-export type Handled = (typeof HANDLED)[number]
-export const isHandled = (operation: string): operation is Handled => (HANDLED as readonly string[]).includes(operation)
+/** Operations with something to do, each with its sub-operation (DESIGN 3); the shell stub knows them too (src/stub.sh). */
+export type Handled = 'prepare' | 'release' | 'migrate'
+const HANDLED: ReadonlyMap<string, string> = new Map<Handled, string>([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin']])
+
+export const isHandled = <E extends Pick<HookEvent, 'operation' | 'subOperation'>>(event: E): event is E & { readonly operation: Handled } =>
+  HANDLED.get(event.operation) === event.subOperation
 
 const SUB_OPERATIONS = ['begin', 'end', '-']
 

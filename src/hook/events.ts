@@ -23,7 +23,7 @@ export interface Handling {
 }
 
 /** Which attempt a refusal of this operation ends. */
-export const attemptOf = (operation: string): Attempt => (operation === 'migrate' ? 'migration' : 'start')
+export const attemptOf = (operation: string): Attempt => ({ prepare: 'start', migrate: 'migration', release: 'end' } as const)[operation as Handled] ?? 'start'
 
 /** The configuration for an operation: wrong means refused, but a `release` goes on with the defaults. */
 async function configurationFor(operation: string): Promise<{ configuration: Configuration; warning: string | undefined; problem: Problem | undefined }> {
@@ -41,9 +41,9 @@ async function configurationFor(operation: string): Promise<{ configuration: Con
  * @param readXml gives the domain XML
  */
 export async function handle(event: HookEvent, readXml: () => string): Promise<Handling> {
+  const { configuration, warning, problem } = await configurationFor(event.operation)
+  if (!isHandled(event)) return { outcome: { kind: 'nothing', reason: '' }, domain: undefined, configuration, warning: `unknown operation ${event.operation} ${event.subOperation}` }
   const { operation } = event
-  const { configuration, warning, problem } = await configurationFor(operation)
-  if (!isHandled(operation)) return { outcome: { kind: 'nothing', reason: '' }, domain: undefined, configuration, warning: `unknown operation ${operation}` }
   const refuse = (problems: readonly Problem[], domain?: Domain): Handling => ({
     outcome: { kind: 'refused', problems, attempt: attemptOf(operation), volumes: [] }, domain, configuration, warning,
   })
@@ -52,16 +52,20 @@ export async function handle(event: HookEvent, readXml: () => string): Promise<H
     const xml = readXml()
     domain = parseDomain(xml)
     if (problem !== undefined) return refuse([problem], domain)
-    return { outcome: await HANDLERS[operation](domain, configuration, xml), domain, configuration, warning }
+    // A dry run whose NAME was forgotten has four words too.
+    if (event.name.startsWith('-') && event.name !== domain.name) {
+      return refuse([{ kind: 'bad-xml', detail: `the XML is that of ${domain.name}, not of a domain called ${event.name}` }], domain)
+    }
+    return { outcome: await HANDLERS[operation](domain, configuration, xml, warning === undefined), domain, configuration, warning }
   } catch (error) {
     if (error instanceof BadXml) return refuse(problem === undefined ? [{ kind: 'bad-xml', detail: error.message }] : [problem])
     return refuse([{ kind: 'other', detail: `lvguard failed: ${messageOf(error)}` }], domain)
   }
 }
 
-const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string) => Promise<Outcome>>> = {
+const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean) => Promise<Outcome>>> = {
   prepare: (domain, configuration) => prepare(subjectOf(domain, configuration)),
-  release: (domain, configuration) => release(domain, configuration),
+  release: (domain, configuration, _xml, isKnown) => release(domain, isKnown ? configuration : undefined),
   migrate: (domain, configuration, xml) => migrate(subjectOf(domain, configuration), xml),
 }
 

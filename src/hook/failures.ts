@@ -51,6 +51,10 @@ export async function heldProblem(name: string, table: VolumeTable | undefined):
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** What went wrong on the way: a file of /run/lvguard, or anything else. */
+export const problemOfError = (error: unknown): Problem =>
+  error instanceof Error && 'syscall' in error ? { kind: 'record-unwritable', detail: messageOf(error) } : { kind: 'other', detail: messageOf(error) }
+
 /** Carries out a write to /run that an event can do without: what is on record already says the same, less precisely. */
 export function unlessFull(write: () => void): void {
   try {

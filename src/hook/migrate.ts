@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { milliseconds } from '../clock.ts'
-import { type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import { type LockState, type LogicalVolume, NO_VOLUMES } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
-import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { type StartPlan, missingLocks, planUndo } from '../core/start.ts'
+import { type Change, type StartPlan, missingLocks, withIds } from '../core/start.ts'
+import { stillHere } from '../core/release.ts'
 import { fullName } from '../core/volume.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
@@ -17,7 +18,7 @@ import { readRecords, recordOf, removeRecord, writeRecord } from '../record-stor
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
-import { heldProblem, messageOf, problemsOf, unlessFull } from './failures.ts'
+import { heldProblem, problemOfError, problemsOf, unlessFull } from './failures.ts'
 import { type Subject, lookAround, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
@@ -79,7 +80,7 @@ async function tryShared(subject: Subject): Promise<Trial> {
     return await trySharedUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }] }
-    return { kind: 'failed', problems: [{ kind: 'record-unwritable', detail: messageOf(error) }] }
+    return { kind: 'failed', problems: [problemOfError(error)] }
   } finally {
     locks?.release()
   }
@@ -95,33 +96,29 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
     const domainOf = { name: domain.name, uuid: domain.uuid }
     writeRecord({ format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })
   }
+  const ours = plan.recorded.filter((volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0)
+    .map((volume) => withIds(volume, facts.table))
   // On record before it is locked: whoever finds it after a crash may deactivate it.
   put(plan.recorded)
-  const { attempted, failed } = await carryOut(plan.changes, locks)
+  const { failed } = await carryOut(plan.changes, locks)
   const after = await lockState()
   const problems = failed === undefined
     ? missingLocks(plan.recorded, facts.table, after, activeVolumes())
     : await problemsOf(failed, facts.table, after)
-  const back = async (): Promise<boolean> => {
-    const undo = planUndo(attempted, (name) => facts.table.volumes.get(fullName(name)), facts, { locks: after, devices: activeVolumes() })
-    return (await carryOut(undo, locks, 'go-on')).failed === undefined && isAsBefore(facts.table, facts, await lockState())
-  }
-  const isBack = await back()
-  if (problems.length === 0 && isBack) {
+  // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
+  const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
+  const undo = here(after).map(({ vg, lv }): Change => ({ vg, lv, to: 'inactive', reason: 'the trial is over' }))
+  await carryOut(undo, locks, 'go-on')
+  const left = undo.length === 0 ? [] : here(await lockState())
+  if (problems.length === 0 && left.length === 0) {
     // The kernel's own random UUID: loading Node's crypto takes 5 ms.
     const id = readFileSync('/proc/sys/kernel/random/uuid', 'utf8').trim()
     put([], { id, at: uptime() })
     return { kind: 'passed', id }
   }
   // Left on record where something could not be given back; nothing follows a refused `migrate` (FACTS 5).
-  if (isBack && leftovers.length === 0) unlessFull(() => removeRecord(domain.uuid))
+  unlessFull(() => (left.length === 0 && leftovers.length === 0 ? removeRecord(domain.uuid) : put(left)))
   return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }
-}
-
-/** Whether lvmlockd holds, for each of the volumes, no more than it did before the trial. */
-function isAsBefore(table: VolumeTable, { locks }: IncomingFacts, now: IncomingFacts['locks']): boolean {
-  if (locks.kind === 'unknown' || now.kind === 'unknown') return false
-  return [...table.volumes.values()].every(({ lockUuid }) => now.locks.get(lockUuid) === undefined || locks.locks.get(lockUuid) !== undefined)
 }
 
 const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'migration', volumes: candidates.volumes })

@@ -18,11 +18,9 @@ export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refu
 /** The two lines for whoever reads virsh's error; none where nothing went wrong. */
 export function linesOf(outcome: Outcome, domain: string): string[] {
   if (outcome.kind === 'left') {
-    const names = outcome.volumes.map(fullName)
-    return [
-      `${domain} has ended, but ${names.join(', ')} stays active and locked on this host: ${outcome.why}.`,
-      `It stays on record. When nothing uses it any more: lvchange --activate n ${names.join(' ')}`,
-    ].map(printable)
+    const names = outcome.volumes.length === 0 ? ['whatever it used'] : outcome.volumes.map(fullName)
+    const advice = outcome.volumes.length === 0 ? "See 'lvs' for what is active here" : `It stays on record. When nothing uses it any more: lvchange --activate n ${names.join(' ')}`
+    return [`${domain} has ended, but ${names.join(', ')} stays active and locked on this host: ${outcome.why}.`, advice].map(printable)
   }
   const [first, ...more] = outcome.kind === 'refused' ? outcome.problems : []
   if (first === undefined || outcome.kind !== 'refused') return []
@@ -31,5 +29,5 @@ export function linesOf(outcome: Outcome, domain: string): string[] {
   return [what + others, advice].map(printable)
 }
 
-/** A text without control characters: a name from the XML must not move the cursor of whoever reads it. */
-export const printable = (line: string): string => line.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+/** A text without control characters, also those that turn the direction of writing: a name from the XML must not move the cursor of whoever reads it. */
+export const printable = (line: string): string => line.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '?')

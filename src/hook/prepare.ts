@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
+import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo, withIds } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -15,9 +16,13 @@ import { recordOf, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
-import { messageOf, problemsOf, unlessFull } from './failures.ts'
+import { problemOfError, problemsOf, unlessFull } from './failures.ts'
 import { type Subject, lookAround, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
+
+/** How often a volume that is open is looked at again, and the milliseconds between. */
+const OPEN_TRIES = 5
+const OPEN_PAUSE = 200
 
 /** What `prepare` has found and decided, before anything is changed. */
 export interface PreparePlan {
@@ -59,7 +64,9 @@ export async function prepare(subject: Subject): Promise<Outcome> {
     return await prepareUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
-    return refused(subject, [{ kind: 'record-unwritable', detail: messageOf(error) }])
+    // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
+    const isConcerned = locks !== undefined || !isEmpty(await scopeFor(subject, await lockState()))
+    return isConcerned ? refused(subject, [problemOfError(error)]) : NOT_CONCERNED
   } finally {
     locks?.release()
   }
@@ -67,7 +74,13 @@ export async function prepare(subject: Subject): Promise<Outcome> {
 
 async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outcome> {
   const { domain } = subject
-  const { facts, scope, plan } = await decidePrepare(subject)
+  let decided = await decidePrepare(subject)
+  // udev and the like open what is active for a moment.
+  for (let tries = 0; tries < OPEN_TRIES && isOnlyOpen(decided.plan); tries++) {
+    await pause(OPEN_PAUSE)
+    decided = await decidePrepare(subject)
+  }
+  const { facts, scope, plan, incoming } = decided
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(({ before }) => before === 'inactive')
@@ -81,16 +94,14 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outco
   }
   if (plan.kind === 'refuse') {
     putRefused([])
-    return refused(subject, plan.problems)
+    return refused(subject, plan.problems, incoming)
   }
   put('prepared', plan.recorded)
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([subject.table, lockState()])
   const devices = activeVolumes()
-  const problems = failed === undefined
-    ? missingLocks(plan.recorded, table, after, devices)
-    : await problemsOf(failed, table, after)
-  if (problems.length === 0) {
+  const missing = failed === undefined ? missingLocks(plan.recorded, table, after, devices) : []
+  if (failed === undefined && missing.length === 0) {
     unlessFull(() => put('prepared', plan.recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES))))
     return { kind: 'done', did: 'locked', volumes: plan.recorded }
   }
@@ -98,12 +109,8 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outco
   await carryOut(undo, locks, 'go-on')
   // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
   putRefused(undo.length === 0 ? [] : await stillTaken(plan.recorded, undo, table))
-  return refused(subject, problems)
-}
-
-const withIds = (volume: RecordedVolume, { volumes }: VolumeTable): RecordedVolume => {
-  const row = volumes.get(fullName(volume))
-  return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
+  // Who holds what is asked last: nothing is kept locked meanwhile.
+  return refused(subject, failed === undefined ? missing : await problemsOf(failed, table, after), incoming)
 }
 
 /** The volumes that could not be given back: kept on record, so that the `release` that follows tries again. */
@@ -118,4 +125,7 @@ async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { 
   })
 }
 
-const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'start', volumes: candidates.volumes })
+const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
+
+const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
+  ({ kind: 'refused', problems, attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

@@ -1,5 +1,5 @@
 import { milliseconds } from '../clock.ts'
-import type { Configuration } from '../core/configuration.ts'
+import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
@@ -24,47 +24,58 @@ const IN_USE_PAUSE = 200
 /**
  * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's volumes only where
  * there is no record.
+ * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML counts for nothing
  */
-export async function decideRelease(domain: Domain, configuration: Configuration): Promise<ReleasePlan> {
+export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<ReleasePlan> {
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain.uuid) !== false
-  const inXml = record === undefined && domain.gotPastPrepare ? (await scopeFor(subjectOf(domain, configuration), await lockState())).volumes : []
+  const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
+  const inXml = isNeeded ? (await scopeFor(subjectOf(domain, configuration), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
 }
 
 /**
  * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange that takes
  * longer goes on by itself under the VG's lock, and the record stays for later.
+ * @param configuration undefined where it is wrong
  */
-export async function release(domain: Domain, configuration: Configuration): Promise<Outcome> {
+export async function release(domain: Domain, configuration: Configuration | undefined): Promise<Outcome> {
   const start = milliseconds()
   const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (milliseconds() - start))
-  const plan = await decideRelease(domain, configuration)
-  if (plan.kind !== 'deactivate') return settle(domain, plan)
+  let volumes: readonly RecordedVolume[] = []
   const work = async (): Promise<Outcome> => {
-    const locks = await lockVgs(plan.volumes.map(({ vg }) => vg), Math.min(configuration.lockWait, timeLeft() / 1000))
+    const plan = await decideRelease(domain, configuration)
+    if (plan.kind !== 'deactivate') return settle(domain, plan)
+    volumes = plan.volumes
+    const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
+    const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, timeLeft() / 1000))
     try {
       return await releaseUnderLock(domain, configuration, locks, timeLeft)
     } finally {
       locks.release()
     }
   }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeOver = new Promise<Outcome>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'left', volumes, why: 'LVM is still at work on it' }), timeLeft())
+  })
   try {
-    return await Promise.race([work(), afterTime(timeLeft(), plan.volumes)])
+    return await Promise.race([work(), timeOver])
   } catch (error) {
-    const why = error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error)
-    return { kind: 'left', volumes: plan.volumes, why }
+    return { kind: 'left', volumes, why: error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error) }
+  } finally {
+    clearTimeout(timer)
   }
 }
 
-/** A plan with nothing to deactivate. */
+/** A plan with nothing to deactivate. What is kept is said: R4. */
 function settle(domain: Domain, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
   if (plan.kind === 'forget') removeRecord(domain.uuid)
-  return { kind: 'nothing', reason: plan.reason }
+  return plan.kind === 'keep' ? { kind: 'left', volumes: plan.volumes, why: plan.reason } : { kind: 'nothing', reason: plan.reason }
 }
 
-async function releaseUnderLock(domain: Domain, configuration: Configuration, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
+async function releaseUnderLock(domain: Domain, configuration: Configuration | undefined, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
   // R11: what was true before the lock was ours may not be any more.
   const plan = await decideRelease(domain, configuration)
   if (plan.kind !== 'deactivate') return settle(domain, plan)
@@ -109,12 +120,8 @@ async function withIds(volumes: readonly RecordedVolume[]): Promise<RecordedVolu
   return volumes.flatMap((volume) => {
     const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
     if (row !== undefined) return [{ ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }]
-    // lvs has answered, and there is no such LV any more.
-    return volume.ids === undefined && table !== undefined ? [] : [volume]
+    // lvs knows the VG, and there is no such LV any more.
+    const isGone = volume.ids === undefined && table !== undefined && !table.missingVgs.has(volume.vg) && !table.lockedOutVgs.has(volume.vg)
+    return isGone ? [] : [volume]
   })
 }
-
-const afterTime = (milliseconds: number, volumes: readonly RecordedVolume[]): Promise<Outcome> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve({ kind: 'left', volumes, why: 'LVM is still at work on it' }), milliseconds).unref()
-  })

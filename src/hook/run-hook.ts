@@ -19,15 +19,17 @@ export async function runHook(event: HookEvent): Promise<number> {
   const handling = await handle(event, () => xml)
   const { outcome, configuration } = handling
   const lines = linesOf(outcome, event.name)
+  // Said before it is logged: R10.
+  // R6: nothing but the XML on standard output.
+  if (outcome.kind === 'done' && outcome.stdout !== undefined) write(1, outcome.stdout)
+  if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
+  process.exitCode = exitStatusOf(outcome)
   const entry = logEntryOf(event, handling, lines)
   const isWanted = LEVELS.indexOf(entry.level) <= LEVELS.indexOf(configuration.logLevel)
   if (isWanted && configuration.logFile !== '') {
     const { writeLog } = await loadLog()
     await writeLog({ ...entry, milliseconds: Math.round(process.uptime() * 1000) }, configuration)
   }
-  // R6: nothing but the XML on standard output.
-  if (outcome.kind === 'done' && outcome.stdout !== undefined) write(1, outcome.stdout)
-  if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
   // A prepare that locked has been through most of the code that any event needs.
   if (outcome.kind === 'done' && outcome.did === 'locked') saveCache()
   return exitStatusOf(outcome)

@@ -92,7 +92,7 @@ export function parseDomain(xml: string): Domain {
     uuid,
     disks: disks.map(diskOf),
     incomingId: incomingIdOf(children(root, 'metadata')),
-    gotPastPrepare: disks.some((disk) => hasOwnAlias(child(disk, 'alias'))),
+    gotPastPrepare: children(root, 'devices').flatMap((devices) => Object.keys(devices).flatMap((tag) => children(devices, tag))).some((device) => hasOwnAlias(child(device, 'alias'))),
   }
 }
 

@@ -13,20 +13,23 @@ export function isActiveHere(uuid: string): boolean | 'unknown' {
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? false : 'unknown'
   }
+  let isUnknown = false
   for (const name of names.filter((name) => name.endsWith('.xml'))) {
     const text = contentOf(join(STATUS_FOLDER, name))
-    if (text?.includes(`<uuid>${uuid}</uuid>`) !== true) continue
+    if (text === 'unreadable') isUnknown = true
+    // The domain's own: others may stand in its metadata.
+    if (text === undefined || /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(text)?.[1] !== uuid) continue
     const pid = /<domstatus\s[^>]*\bpid='(\d+)'/.exec(text)?.[1]
     if (pid === undefined || pid === '0' || existsSync(join(PROC_FOLDER, pid))) return true
   }
-  return false
+  return isUnknown ? 'unknown' : false
 }
 
 function contentOf(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')
-  } catch {
+  } catch (error) {
     // Removed between the two looks: the domain has just ended.
-    return undefined
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? undefined : 'unreadable'
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, readSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { RUN_FOLDER } from '../paths.ts'
@@ -27,10 +27,27 @@ const inherit = (descriptor: number): 3 => descriptor as 3
 
 /** Runs a command that only reads. Never throws for what the command did. */
 export async function query(command: string, words: readonly string[], inherited: readonly number[] = []): Promise<Outcome> {
-  const result = await execa(command, words, {
+  const running = execa(command, words, {
     stdio: ['ignore', 'pipe', 'pipe', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024,
   })
-  return outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
+  const result = await within(QUERY_LIMIT + GRACE, running)
+  return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
+}
+
+// A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no longer waited for.
+const GRACE = 10_000
+const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
+
+async function within<T>(limit: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), limit)
+  })
+  try {
+    return await Promise.race([work, over])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 let meanwhile: (() => void) | undefined
@@ -56,7 +73,8 @@ export async function change(command: string, words: readonly string[], lockDesc
     })
     meanwhile?.()
     meanwhile = undefined
-    const result = await running
+    const result = await within(CHANGE_LIMIT + GRACE, running)
+    if (result === undefined) return GIVEN_UP
     return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))
   } finally {
     if (stderr !== undefined) closeSync(stderr)
@@ -71,6 +89,8 @@ function outcomeOf(result: { exitCode?: number | undefined; code?: string | unde
 function anonymousFile(): number | undefined {
   const path = join(RUN_FOLDER, `.stderr-${process.pid}`)
   try {
+    // Of a hook that was killed between the next two lines, with the same number.
+    rmSync(path, { force: true })
     const descriptor = openSync(path, 'wx+', 0o600)
     unlinkSync(path)
     return descriptor

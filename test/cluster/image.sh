@@ -14,7 +14,7 @@ hash=$(cat "$here/image.sh" "$here"/guest/{Makefile,*.[ch]} | sha256sum | cut -c
 image=$cache/$suite-$hash
 
 packages=(
-  linux-image-amd64 initramfs-tools cpio systemd-sysv dbus udev openssh-server openssh-client iproute2 procps
+  linux-image-amd64 initramfs-tools xz-utils zstd systemd-sysv dbus udev openssh-server openssh-client iproute2 procps
   lvm2 lvm2-lockd sanlock thin-provisioning-tools drbd-utils
   libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils apparmor apparmor-utils
   nodejs logrotate less bash-completion strace psmisc jq netcat-openbsd iputils-ping kpartx
@@ -28,7 +28,7 @@ esac
 
 if [ -e "$image/complete" ]; then echo "$image"; exit; fi
 if [ "$(id -u)" != 0 ]; then echo "image.sh: building the node image needs root" >&2; exit 1; fi
-for tool in debootstrap ssh-keygen mke2fs xz unshare flock; do
+for tool in debootstrap ssh-keygen mke2fs unshare flock; do
   if ! command -v "$tool" > /dev/null; then echo "image.sh: $tool is missing" >&2; exit 1; fi
 done
 
@@ -74,7 +74,7 @@ cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
 chmod +x "$root/usr/sbin/policy-rc.d"
-# The initrd holds what a node needs and no more, uncompressed: unpacking is what emulation is slow at.
+# The initrd holds what a node needs and no more: unpacking is what emulation is slow at.
 mkdir -p "$root/etc/initramfs-tools/conf.d"
 printf 'MODULES=list\nCOMPRESS=gzip\n' > "$root/etc/initramfs-tools/conf.d/cluster"
 printf 'virtio_pci\nvirtio_blk\next4\n' > "$root/etc/initramfs-tools/modules"
@@ -92,17 +92,17 @@ in_node dpkg-query -W | diff "$aside/packages" -
 rm -rf "$root/tmp/guest"
 
 # The kernel as ELF, unpacked: QEMU starts it directly (PVH), and the emulated processor need not unpack it.
-unpack_kernel() {
+unpack_kernel() { # MAGIC TOOL
   local offset
   while IFS=: read -r offset _; do
-    tail -c +$((offset + 1)) "$1" | xz -dc > "$2" 2> /dev/null || true
-    [ "$(head -c4 "$2" | tail -c3)" != ELF ] || return 0
-  done < <(LC_ALL=C grep -abo $'\xFD7zXZ' "$1")
+    tail -c +$((offset + 1)) "$aside/vmlinuz" | in_node "$2" -dc > "$aside/vmlinux" 2> /dev/null || true
+    [ "$(head -c4 "$aside/vmlinux" | tail -c3)" != ELF ] || return 0
+  done < <(LC_ALL=C grep -abo "$1" "$aside/vmlinuz")
   return 1
 }
 cp "$root"/boot/initrd.img-* "$aside/initrd.img"
 cp "$root"/boot/vmlinuz-* "$aside/vmlinuz"
-unpack_kernel "$aside/vmlinuz" "$aside/vmlinux"
+unpack_kernel $'\xFD7zXZ' xz || unpack_kernel $'\x28\xB5\x2F\xFD' zstd
 
 # ssh between the nodes and from outside, all with one key.
 ssh-keygen -q -t ed25519 -N '' -C lvguard-cluster -f "$aside/id"

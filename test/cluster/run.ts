@@ -25,21 +25,24 @@ export async function main(argv: readonly string[]): Promise<number> {
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
   const nodes = new Nodes({ suite, storage, image: await image(suite), run: join(home, 'run'), bound: true })
-  const end = async (): Promise<void> => {
+  // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at once
+  // (and the nodes with it, by their parent's death).
+  let stopping = false
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      stopping = true
+      void nodes.each((node) => node.cut())
+    })
+  }
+  try {
+    return await tell(scenarios, nodes, suite, join(home, 'installed'), () => stopping)
+  } finally {
     await nodes.down()
     await rm(home, { recursive: true, force: true })
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => void end().finally(() => process.exit(130)))
-  }
-  try {
-    return await tell(scenarios, nodes, suite, join(home, 'installed'))
-  } finally {
-    await end()
-  }
 }
 
-async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: Suite, installed: string): Promise<number> {
+async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: Suite, installed: string, stopping: () => boolean): Promise<number> {
   const times: [string, number][] = []
   const timed = async <T>(what: string, act: () => Promise<T>): Promise<T> => {
     const from = Date.now()
@@ -72,6 +75,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     } catch (error) {
       failure = error ?? new Error('it threw nothing')
     }
+    if (stopping()) throw new Error('stopped before the end')
     const seconds = (Date.now() - from) / 1000
     told.push({ name: scenario.name, outcome: failure === undefined ? 'passed' : 'failed', seconds })
     print(`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`)

@@ -32,7 +32,10 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
   'impossible-name': [[{ kind: 'impossible-name', path: '/dev/virtVG/-f', disk: 'disk vda' }, ['/dev/virtVG/-f', 'disk vda'], ['/dev/VG/LV']]],
   'open': [[{ kind: 'open', volume: 'virtVG/root', users: ['mounted on /mnt', 'used by the device x'] }, ['virtVG/root', 'in use', 'mounted on /mnt, used by the device x'], ['End that use', 'start tintin again']]],
-  'on-record': [[{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }, ['virtVG/root', 'the VM milou on this host'], ['Stop milou', '<shareable/>']]],
+  'on-record': [
+    [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: false }, ['virtVG/root', 'the VM milou on this host'], ['Stop milou', '<shareable/>']],
+    [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: true }, ['virtVG/root', 'the VM milou, which has ended'], ['lvchange --activate n virtVG/root', 'start tintin again']],
+  ],
   'locked-here': [[{ kind: 'locked-here', volume: 'virtVG/root' }, ['virtVG/root', 'locked on this host'], ['lvchange --activate n virtVG/root', 'migrate tintin again'], 'migration']],
   'not-shareable': [
     [{ kind: 'not-shareable', volume: 'virtVG/thin1', type: 'thin,sparse' }, ['virtVG/thin1', 'cannot be shared', 'live migration', 'thin,sparse'], ['Shut tintin down', 'the other host'], 'migration'],

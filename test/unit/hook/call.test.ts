@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Call, HANDLED, isHandled, parseCall } from '../../../src/hook/call.ts'
+import { type Call, isHandled, parseCall } from '../../../src/hook/call.ts'
 import { hostileName } from '../support/arbitraries.ts'
 
 /** A call in short words: `hook tintin prepare begin -`, `dry-run tintin prepare begin - json`, `usage`. */
@@ -54,7 +54,7 @@ describe('a call by libvirt or by a person', () => {
   test('a reason with a blank in it is one word', () => expect(short(parseCall(['tintin', 'release', 'end', 'from snapshot']))).toBe('hook tintin release end from snapshot'))
 
   test('whatever a domain is called, four words of libvirt are its call', () => {
-    fc.assert(fc.property(hostileName, fc.oneof(fc.constantFrom(...HANDLED), hostileName), fc.constantFrom('begin', 'end', '-'), hostileName, (name, operation, subOperation, extra) => {
+    fc.assert(fc.property(hostileName, fc.oneof(fc.constantFrom('prepare', 'release', 'migrate'), hostileName), fc.constantFrom('begin', 'end', '-'), hostileName, (name, operation, subOperation, extra) => {
       expect(parseCall([name, operation, subOperation, extra])).toEqual({ kind: 'hook', event: { name, operation, subOperation, extra } })
     }))
   })
@@ -71,5 +71,6 @@ describe('a call by libvirt or by a person', () => {
   })
 })
 
-test.each(['prepare', 'release', 'migrate'])('%s is handled', (operation) => expect(isHandled(operation)).toBe(true))
-test.each(['start', 'started', 'stopped', 'restore', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])('%j is not', (operation) => expect(isHandled(operation)).toBe(false))
+test.each([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin']])('%s %s is handled', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(true))
+test.each([['prepare', 'end'], ['release', 'begin'], ['migrate', '-'], ['prepare', '']])('%s %s is not', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(false))
+test.each(['start', 'started', 'stopped', 'restore', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])('%j is not', (operation) => expect(isHandled({ operation, subOperation: 'begin' })).toBe(false))

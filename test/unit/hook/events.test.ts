@@ -18,7 +18,7 @@ beforeEach(() => {
 })
 afterAll(() => root.remove())
 
-const event = (operation: string) => ({ name: 'tintin', operation, subOperation: 'begin', extra: '-' })
+const event = (operation: string) => ({ name: 'tintin', operation, subOperation: operation === 'release' ? 'end' : 'begin', extra: '-' })
 const XML = xmlOf([ROOT_VOLUME])
 const STARTED = xmlOf([ROOT_VOLUME], true)
 const WRONG = 'colour = "blue"\n'
@@ -81,7 +81,7 @@ describe('what the log keeps', () => {
   test.each<[string, Case, Readonly<Record<string, unknown>>]>([
     ['a start', { operation: 'prepare' }, { level: 'info', outcome: 'locked', volumes: ['virtVG/root'], operation: 'prepare', domain: 'tintin' }],
     ['a refusal', { operation: 'prepare', configuration: WRONG }, { level: 'warn', outcome: 'refused' }],
-    ['an operation that nobody knows', { operation: 'newop' }, { level: 'warn', outcome: 'nothing', message: 'unknown operation newop' }],
+    ['an operation that nobody knows', { operation: 'newop' }, { level: 'warn', outcome: 'nothing', message: 'unknown operation newop begin' }],
     ['an end with a wrong configuration', { operation: 'release', configuration: WRONG }, { level: 'warn' }],
   ])('%s', async (_, given, expected) => expect(await entry(given)).toMatchObject(expected))
 })

@@ -29,7 +29,7 @@ describe('what libvirt and its user are told', () => {
 
   test('what refuses says why, in two lines without control characters, whatever a name is', () => {
     fc.assert(fc.property(hostileName, hostileName, (domain, path) => {
-      const problems: Problem[] = [{ kind: 'impossible-name', path, disk: `disk ${path}` }, { kind: 'on-record', volume: 'virtVG/root', domain: path }]
+      const problems: Problem[] = [{ kind: 'impossible-name', path, disk: `disk ${path}` }, { kind: 'on-record', volume: 'virtVG/root', domain: path, hasEnded: false }]
       for (const problem of problems) {
         const lines = linesOf(refused(problem), domain)
         expect(lines).toHaveLength(2)

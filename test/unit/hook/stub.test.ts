@@ -15,10 +15,10 @@ mkdirSync(bin)
 writeFileSync(join(bin, 'node'), '#!/bin/sh\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n')
 chmodSync(join(bin, 'node'), 0o755)
 
-/** `0`, or the words that Node got. */
+/** `0`, or the words that Node got; behind them ` 0` where its status counts for nothing. */
 function call(...words: string[]): string {
   const { status, stdout } = spawnSync('/bin/sh', [STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin` }, encoding: 'utf8' })
-  return status === 7 ? stdout : String(status)
+  return status === 7 ? stdout : `${stdout} ${status}`.trim()
 }
 
 // By anyone but root, every call of the hook ends with 0.
@@ -40,7 +40,7 @@ describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', ()
     [['', 'prepare', 'begin', '-'], 'node: [] [prepare] [begin] [-]'],
     [['a\nb', 'prepare', 'begin', '*'], 'node: [a\nb] [prepare] [begin] [*]'],
     [['reconnect', 'prepare', 'begin', '-'], 'node: [reconnect] [prepare] [begin] [-]'],
-    [['tintin', 'newop', 'begin', '-'], 'node: [tintin] [newop] [begin] [-]'],
+    [['tintin', 'newop', 'begin', '-'], 'node: [tintin] [newop] [begin] [-] 0'],
     [['--help'], 'node: [--help]'],
     [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],
     // R5, whatever libvirt's sub-operations may be one day.

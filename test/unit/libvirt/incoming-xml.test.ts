@@ -66,7 +66,7 @@ describe('the id of a migration in the XML that migrate prints', () => {
     expect(withIncomingId(withIncomingId(xml, 'another'), ID)).toBe(withIncomingId(xml, ID))
   })
 
-  test('8 MB of quotes, brackets and blanks take no time', () => {
+  test('two megabytes of quotes, brackets and tags take no time', () => {
     for (const filling of ['"', "'", '>', '<!--x-->', '<a/>', '<a b="c"/>']) {
       const xml = domainXml({ inside: `<description>${filling.repeat(Math.floor(2_000_000 / filling.length))}</description>` })
       const start = performance.now()

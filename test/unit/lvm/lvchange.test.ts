@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
-import { candidatesOf } from '../../../src/core/domain.ts'
+import { type Candidates, candidatesOf } from '../../../src/core/domain.ts'
 import { isValidName } from '../../../src/core/volume.ts'
 import { BadXml, parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import { type Target, lvchangeArguments } from '../../../src/lvm/lvchange.ts'
@@ -24,7 +24,7 @@ describe('a domain whose XML means harm (R8)', () => {
 
   test('no word after -- begins with a hyphen, none has a character that LVM does not take, whatever the paths are', () => {
     fc.assert(fc.property(hostileName, fc.array(disk, { maxLength: 5 }), target, (name, disks, to) => {
-      let volumes
+      let volumes: Candidates['volumes']
       try {
         volumes = candidatesOf(parseDomain(domainXml({ name, disks })), DEFAULTS).volumes
       } catch (error) {

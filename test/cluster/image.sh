@@ -102,7 +102,7 @@ unpack_kernel() { # MAGIC TOOL
 }
 cp "$root"/boot/initrd.img-* "$aside/initrd.img"
 cp "$root"/boot/vmlinuz-* "$aside/vmlinuz"
-unpack_kernel $'\xFD7zXZ' xz || unpack_kernel $'\x28\xB5\x2F\xFD' zstd
+unpack_kernel $'\xFD7zXZ' xz || unpack_kernel $'\x28\xB5\x2F\xFD' zstd || cp "$aside/vmlinuz" "$aside/vmlinux"
 
 # ssh between the nodes and from outside, all with one key.
 ssh-keygen -q -t ed25519 -N '' -C lvguard-cluster -f "$aside/id"

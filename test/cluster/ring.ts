@@ -28,7 +28,7 @@ export class ClusterHost implements Host {
     this.name = node.name
   }
 
-  hook({ name, operation, subOperation = 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
+  hook({ name, operation, subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
     const words = ['/etc/libvirt/hooks/qemu', ...options, name, operation, subOperation, extra].map(quote).join(' ')
     return this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, { input: xml })
   }

@@ -1,5 +1,6 @@
-import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { execa, execaSync } from 'execa'
 import { describe, expect, test } from 'vitest'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { withRing } from './with-ring.ts'
@@ -92,13 +93,27 @@ describe('bad input gets two lines, exit 1, and changes nothing', () => {
     }
   })
 
-  test.skipIf(process.getuid?.() === 0)('a record that cannot be written refuses (not here: root may write anywhere)', async () => {
+  test.skipIf(process.getuid?.() !== 0)('a full /run refuses a start and keeps nobody from ending (needs root)', async () => {
     const [a] = ring().hosts
+    const folder = a.root.at('run/lvguard')
     await ring().volume('tintin')
-    mkdirSync(a.root.at('run/lvguard'), { recursive: true })
-    chmodSync(a.root.at('run/lvguard'), 0o500)
-    assertRefused(await tintin.prepare(a), /its record in \/run\/lvguard cannot be written/)
-    chmodSync(a.root.at('run/lvguard'), 0o700)
+    mkdirSync(folder, { recursive: true })
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'lvguard-test', folder])
+    try {
+      assertPassed(await vmOn('virtVG', 'tintin').prepare(a))
+      execaSync('sh', ['-c', `cat /dev/zero > ${folder}/filler`], { reject: false, stdio: 'ignore' })
+      const milou = new Vm('milou', [{ path: `/dev/virtVG/${(await ring().volume('milou')).split('/')[1]}` }])
+      assertRefused(await milou.prepare(a), /its record in \/run\/lvguard cannot be written \(ENOSPC/, /df \/run/)
+      assertPassed(await milou.releaseRefused(a))
+      // No volume at all: nothing of lvguard's is needed.
+      await a.write('/dev/shm/x', '')
+      assertPassed(await new Vm('bare', [{ path: '/dev/shm/x' }]).prepare(a))
+      assertPassed(await tintin.release(a))
+      await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+      await assertLocks(ring().hosts, 'milou', ['none', 'none'])
+    } finally {
+      await execa('umount', [folder])
+    }
   })
 
   test('a record that cannot be read refuses every start here, and keeps what a release would give back', async () => {

@@ -14,17 +14,10 @@ var scripts = {}
 
 // Chunks are strings: what a call does not need is not even parsed. And V8's code cache saves compiling what it does need, two thirds
 // of the time that is ours to save (FACTS 40). V8 checks its own version and flags; the text it does not, so the name has its hash; and
-// it runs or crashes on a damaged cache (measured on Node 20), so the file begins with a checksum of the rest.
+// it runs or crashes on a damaged cache (measured on Node 20), so the file has everything twice: comparing is faster than any checksum.
 var cacheFolder = (process.env.LVGUARD_ROOT || '') + '/var/cache/lvguard'
 function cacheFile(name) {
   return cacheFolder + '/' + name + '-' + build + '-' + process.version + '-' + process.arch
-}
-
-function checksum(bytes) {
-  var words = new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~3)))
-  var sum = bytes.length
-  for (var i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + words[i]) | 0
-  return sum
 }
 
 /** Throws, or gives undefined, if there is no sound cache. */
@@ -33,8 +26,8 @@ function readCache(name) {
   // Whoever can write there can run code as root.
   if (!state.isDirectory() || state.uid !== process.getuid() || (state.mode & 18) !== 0) return undefined
   var file = fs.readFileSync(cacheFile(name))
-  var payload = file.subarray(4)
-  return file.length > 4 && file.readInt32LE(0) === checksum(payload) ? payload : undefined
+  var half = file.length / 2
+  return half > 0 && file.compare(file, half, file.length, 0, half) === 0 ? file.subarray(0, half) : undefined
 }
 
 function load(name) {
@@ -66,9 +59,7 @@ function saveCache() {
       })
       var temporary = cacheFolder + '/.' + name + '-' + process.pid
       var data = scripts[name].createCachedData()
-      var sum = Buffer.alloc(4)
-      sum.writeInt32LE(checksum(data), 0)
-      fs.writeFileSync(temporary, Buffer.concat([sum, data]), { mode: 384 })
+      fs.writeFileSync(temporary, Buffer.concat([data, data]), { mode: 384 })
       fs.renameSync(temporary, cacheFile(name))
     }
   } catch (error) {

@@ -1,3 +1,4 @@
+import './no-standard-streams.ts'
 import { writeSync } from 'node:fs'
 import { isHandled, parseCall } from './hook/call.ts'
 

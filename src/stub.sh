@@ -17,8 +17,8 @@ if [ $call = hook ]; then
   # libvirt's session daemons run the hook too, as their user. -O is no POSIX, but no wrong answer either: else id decides.
   [ -O / ] 2>/dev/null || [ "$(id -u)" = 0 ] || exit 0
 fi
-for node in "$(command -v node)" /usr/bin/node /usr/local/bin/node; do
-  [ -x "$node" ] || continue
+for node in node /usr/bin/node /usr/local/bin/node; do
+  case $node in /*) [ -x "$node" ] ;; *) command -v "$node" > /dev/null ;; esac || continue
   # Nothing to do but to log it: a Node that is broken must not matter.
   if [ $call$handled = hookno ]; then "$node" "$0" "$@"; exit 0; fi
   # exec, so that libvirt waits for one process and its AppArmor profile is left behind (FACTS 10).

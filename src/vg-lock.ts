@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { milliseconds } from './clock.ts'
-import { query } from './lvm/run.ts'
+import { status } from './lvm/run.ts'
 import { RUN_FOLDER } from './paths.ts'
 import { makeRunFolder } from './record-store.ts'
 
@@ -38,9 +38,10 @@ export async function lockVgs(vgs: readonly string[], seconds: number): Promise<
       const descriptor = openSync(join(RUN_FOLDER, `${vg}.lock`), 'a+', 0o600)
       descriptors.set(vg, descriptor)
       const left = Math.max(0, (end - milliseconds()) / 1000)
-      const { exitCode, stderr } = await query('flock', ['-w', left.toFixed(3), '3'], [descriptor])
+      // It limits its own time.
+      const { exitCode, isAbsent } = await status('flock', ['-w', left.toFixed(3), '3'], [descriptor])
       if (exitCode === 1) throw new VgBusy(vg, Math.round(seconds))
-      if (exitCode !== 0) throw new Error(`flock: ${stderr.trim() || 'cannot be run'}`)
+      if (exitCode !== 0) throw new Error(isAbsent ? 'flock is not installed (util-linux)' : `flock exited with ${exitCode ?? 'a signal'}`)
     }
     return { descriptors, release }
   } catch (error) {

@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type Problem, explain } from '../core/problem.ts'
@@ -162,7 +163,7 @@ const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word :
 
 function readXml(file: string | undefined): string {
   if (file === undefined) {
-    if (fstatSync(0).isCharacterDevice() && process.stdin.isTTY) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
+    if (isatty(0)) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
     return readStdin(LONGEST_XML)
   }
   const descriptor = openSync(file, 'r')

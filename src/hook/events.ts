@@ -39,9 +39,11 @@ async function configurationFor(operation: string): Promise<{ configuration: Con
 /**
  * Handles one call by libvirt. Never throws: whatever goes wrong is an outcome, and refuses.
  * @param readXml gives the domain XML
+ * @param onConfiguration learns it as soon as it is known
  */
-export async function handle(event: HookEvent, readXml: () => string): Promise<Handling> {
+export async function handle(event: HookEvent, readXml: () => string, onConfiguration: (configuration: Configuration) => void = () => undefined): Promise<Handling> {
   const { configuration, warning, problem } = await configurationFor(event.operation)
+  onConfiguration(configuration)
   if (!isHandled(event)) return { outcome: { kind: 'nothing', reason: '' }, domain: undefined, configuration, warning: `unknown operation ${event.operation} ${event.subOperation}` }
   const { operation } = event
   const refuse = (problems: readonly Problem[], domain?: Domain): Handling => ({

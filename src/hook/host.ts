@@ -19,20 +19,21 @@ export interface Subject {
   readonly vgs: readonly string[]
   /** Those among them that may have a volume of the domain. */
   readonly vgsToLock: readonly string[]
-  /** Answers of lvs, asked for since the names are known, so that they cost no time beside lvchange. */
-  readonly table: Promise<VolumeTable | undefined>
+  /** Answers of lvs. Asked for once, when first wanted: as a rule beside lvchange, where it costs nobody's time. */
+  readonly table: () => Promise<VolumeTable | undefined>
 }
 
-/** Finds the paths of a domain that may be volumes, and asks lvs for them. */
+/** Finds the paths of a domain that may be volumes. */
 export function subjectOf(domain: Domain, configuration: Configuration): Subject {
   const candidates = candidatesOf(domain, configuration)
-  return { domain, configuration, candidates, vgs: vgsOf(candidates), vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: volumeTable(candidates.volumes) }
+  let table: Promise<VolumeTable | undefined> | undefined
+  return { domain, configuration, candidates, vgs: vgsOf(candidates), vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: () => (table ??= volumeTable(candidates.volumes)) }
 }
 
 /** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */
 export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
   const isSettled = isSettledByLockspaces(candidates, locks)
-  const answers = isSettled ? undefined : await table
+  const answers = isSettled ? undefined : await table()
   // Nothing can be told apart without lvs: R9.
   if (!isSettled && answers === undefined) return { volumes: [], problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }
   return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)))

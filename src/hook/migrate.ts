@@ -35,7 +35,7 @@ export interface IncomingPlan {
 export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const { domain } = subject
   const records = readRecords()
-  const [table, around] = await Promise.all([subject.table, lookAround(subject, records)])
+  const [table, around] = await Promise.all([subject.table(), lookAround(subject, records)])
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
     ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain.uuid),

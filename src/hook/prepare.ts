@@ -11,6 +11,7 @@ import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
+import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
 import { recordOf, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
@@ -97,8 +98,9 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outco
     return refused(subject, plan.problems, incoming)
   }
   put('prepared', plan.recorded)
+  meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(plan.changes, locks)
-  const [table, after] = await Promise.all([subject.table, lockState()])
+  const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
   const missing = failed === undefined ? missingLocks(plan.recorded, table, after, devices) : []
   if (failed === undefined && missing.length === 0) {

@@ -1,4 +1,6 @@
+import type { Configuration } from '../core/configuration.ts'
 import { LONGEST_XML } from '../libvirt/domain-xml.ts'
+import type { Log } from '../log.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { write } from '../output.ts'
 import { readStdin } from '../stdin.ts'
@@ -11,28 +13,36 @@ declare const saveCache: () => void
 
 /** One call by libvirt, from standard input to exit status. */
 export async function runHook(event: HookEvent): Promise<number> {
-  // execa makes standard input non-blocking when it is loaded, so that is read before (it comes whole: libvirt writes it at once).
+  // It comes whole: libvirt writes it at once.
   const xml = readStdin(LONGEST_XML)
-  let logging: Promise<typeof import('../log.ts')> | undefined
-  const loadLog = (): Promise<typeof import('../log.ts')> => (logging ??= import('../log.ts'))
-  meanwhileDo(() => void loadLog())
-  const handling = await handle(event, () => xml)
+  let log: Promise<Log> | undefined
+  const openLog = (configuration: Configuration): Promise<Log> => (log ??= import('../log.ts').then((module) => module.openLog(configuration)))
+  const handling = await handle(event, () => xml, (configuration) => {
+    if (configuration.logFile !== '') meanwhileDo(() => void openLog(configuration).catch(() => undefined))
+  })
   const { outcome, configuration } = handling
   const lines = linesOf(outcome, event.name)
   // Said before it is logged: R10.
   // R6: nothing but the XML on standard output.
   if (outcome.kind === 'done' && outcome.stdout !== undefined) write(1, outcome.stdout)
   if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
-  process.exitCode = exitStatusOf(outcome)
+  const status = exitStatusOf(outcome)
+  process.exitCode = status
+  // Whatever the log throws, now or later.
+  process.on('uncaughtException', () => process.exit(status))
   const entry = logEntryOf(event, handling, lines)
   const isWanted = LEVELS.indexOf(entry.level) <= LEVELS.indexOf(configuration.logLevel)
   if (isWanted && configuration.logFile !== '') {
-    const { writeLog } = await loadLog()
-    await writeLog({ ...entry, milliseconds: Math.round(process.uptime() * 1000) }, configuration)
+    try {
+      const { write: writeLog } = await openLog(configuration)
+      await writeLog({ ...entry, milliseconds: Math.round(process.uptime() * 1000) })
+    } catch {
+      // R10: the log is lost, the outcome is not.
+    }
   }
   // A prepare that locked has been through most of the code that any event needs.
   if (outcome.kind === 'done' && outcome.did === 'locked') saveCache()
-  return exitStatusOf(outcome)
+  return status
 }
 
 const LEVELS = ['error', 'warn', 'info', 'debug'] as const

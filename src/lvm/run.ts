@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { RUN_FOLDER } from '../paths.ts'
+import { within } from '../within.ts'
 
 /** What came of a command. */
 export interface Outcome {
@@ -26,9 +27,9 @@ const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
 const inherit = (descriptor: number): 3 => descriptor as 3
 
 /** Runs a command that only reads. Never throws for what the command did. */
-export async function query(command: string, words: readonly string[], inherited: readonly number[] = []): Promise<Outcome> {
+export async function query(command: string, words: readonly string[]): Promise<Outcome> {
   const running = execa(command, words, {
-    stdio: ['ignore', 'pipe', 'pipe', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024,
+    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024,
   })
   const result = await within(QUERY_LIMIT + GRACE, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
@@ -38,23 +39,17 @@ export async function query(command: string, words: readonly string[], inherited
 const GRACE = 10_000
 const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
-async function within<T>(limit: number, work: Promise<T>): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const over = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), limit)
-  })
-  try {
-    return await Promise.race([work, over])
-  } finally {
-    clearTimeout(timer)
-  }
+/** Runs a command of which only the exit status matters, and its stderr is of no use; cheaper than a query. */
+export async function status(command: string, words: readonly string[], inherited: readonly number[]): Promise<Outcome> {
+  const running = execa(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, buffer: false })
+  return outcomeOf(await running, '', '')
 }
 
-let meanwhile: (() => void) | undefined
+let meanwhile: (() => void)[] = []
 
-/** Registers work for the time in which the first command that changes something is waited for: then it costs nobody's time. */
+/** Registers work for the time in which the next command that changes something is waited for; what is registered last goes first. */
 export const meanwhileDo = (work: () => void): void => {
-  meanwhile = work
+  meanwhile.unshift(work)
 }
 
 /**
@@ -71,8 +66,8 @@ export async function change(command: string, words: readonly string[], lockDesc
       stdio: ['ignore', 'ignore', stderr === undefined ? 'ignore' : inherit(stderr), inherit(lockDescriptor)],
       env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, reject: false, timeout: CHANGE_LIMIT, cleanup: false, detached: true, buffer: false,
     })
-    meanwhile?.()
-    meanwhile = undefined
+    for (const work of meanwhile) work()
+    meanwhile = []
     const result = await within(CHANGE_LIMIT + GRACE, running)
     if (result === undefined) return GIVEN_UP
     return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))

@@ -148,6 +148,7 @@ in_node systemctl enable -q cluster-identity systemd-networkd ssh lvmlockd lvmlo
 # libvirt's daemon stays when it is idle: each of its starts looks at QEMU anew.
 sed -i '/--timeout/d' "$root/etc/default/libvirtd" && echo 'LIBVIRTD_ARGS=""' >> "$root/etc/default/libvirtd"
 # No watchdog device in a node; nothing else may disturb the measurements.
+mkdir -p "$root/etc/sanlock" && echo 'use_watchdog = 0' >> "$root/etc/sanlock/sanlock.conf"
 in_node systemctl mask -q wdmd apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
   man-db.timer dpkg-db-backup.timer logrotate.timer systemd-networkd-wait-online.service getty@tty1.service
 in_node dpkg-query -W libvirt-daemon-system qemu-system-x86 lvm2 lvm2-lockd sanlock nodejs linux-image-amd64 > "$aside/versions"

@@ -342,8 +342,9 @@ export class Nodes {
     await untilTrue(
       `the lockspace of ${volumeGroup} on ${node.name}`,
       async () => {
-        const { code, stdout, stderr } = await node.shell(`vgs ${volumeGroup} 2>&1`)
-        return code === 0 && !/in progress|lock skipped|failed lock/.test(stdout + stderr)
+        // vgs reads without a lock if need be, says so, and exits with 0.
+        const { code, stderr } = await node.shell(`lvmlockctl -i | grep -q 'LS sanlock lvm_${volumeGroup}' && vgs ${volumeGroup}`)
+        return code === 0 && stderr === ''
       },
       { seconds: 300, every: 1 },
     )

@@ -12,9 +12,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 // A program like the hook: nothing else keeps it alive while it logs, and its own status comes after that.
 beforeAll(async () => {
-  const contents = `import { writeLog } from './src/log.ts'
+  const contents = `import { openLog } from './src/log.ts'
     const entry = { level: 'warn', message: 'm', domain: 'tintin', operation: 'prepare', volumes: ['virtVG/root'], outcome: 'refused', milliseconds: 1 }
-    writeLog(entry, { logFile: process.argv[2], logLevel: 'info' }).then(() => process.exit(7))`
+    openLog({ logFile: process.argv[2], logLevel: 'info' }).write(entry).then(() => process.exit(7))`
   await build({ stdin: { contents, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' }, bundle: true, platform: 'node', format: 'cjs', outfile: program, logLevel: 'error' })
   mkdirSync(join(folder, 'folder'))
   writeFileSync(join(folder, 'file'), '')

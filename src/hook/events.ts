@@ -7,7 +7,7 @@ import type { LogEntry } from '../log.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from './call.ts'
 import { messageOf } from './failures.ts'
-import { subjectOf } from './host.ts'
+import { type Asked, askLocks, subjectOf } from './host.ts'
 import { migrate } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
 import { prepare } from './prepare.ts'
@@ -52,21 +52,23 @@ export async function handle(event: HookEvent, readXml: () => string, onConfigur
   let domain: Domain | undefined
   try {
     const xml = readXml()
+    // Asked before the XML is understood, so that the answer costs no time; but not for a VM that cannot have volumes.
+    const asked = operation === 'prepare' && problem === undefined && xml.includes('/dev/') ? askLocks() : undefined
     domain = parseDomain(xml)
     if (problem !== undefined) return refuse([problem], domain)
     // A dry run whose NAME was forgotten has four words too.
     if (event.name.startsWith('-') && event.name !== domain.name) {
       return refuse([{ kind: 'bad-xml', detail: `the XML is that of ${domain.name}, not of a domain called ${event.name}` }], domain)
     }
-    return { outcome: await HANDLERS[operation](domain, configuration, xml, warning === undefined), domain, configuration, warning }
+    return { outcome: await HANDLERS[operation](domain, configuration, xml, warning === undefined, asked), domain, configuration, warning }
   } catch (error) {
     if (error instanceof BadXml) return refuse(problem === undefined ? [{ kind: 'bad-xml', detail: error.message }] : [problem])
     return refuse([{ kind: 'other', detail: `lvguard failed: ${messageOf(error)}` }], domain)
   }
 }
 
-const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean) => Promise<Outcome>>> = {
-  prepare: (domain, configuration) => prepare(subjectOf(domain, configuration)),
+const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean, asked: Asked | undefined) => Promise<Outcome>>> = {
+  prepare: (domain, configuration, _xml, _isKnown, asked) => prepare(subjectOf(domain, configuration), asked),
   release: (domain, configuration, _xml, isKnown) => release(domain, isKnown ? configuration : undefined),
   migrate: (domain, configuration, xml) => migrate(subjectOf(domain, configuration), xml),
 }

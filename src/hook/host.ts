@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { monotonic } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
@@ -39,9 +40,33 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
   return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)))
 }
 
-/** What is true on this host: the second look, when the locks of its VGs are held (R11). */
-export async function lookAround({ candidates }: Subject, records: Records = readRecords()): Promise<HostFacts> {
+/** Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for under it. */
+const FRESH = 0.2
+
+/** A question to lvmlockctl, and when it was asked. */
+export interface Asked {
+  readonly answer: Promise<LockState>
+  /** Seconds of the monotonic clock. */
+  readonly at: number
+}
+
+/**
+ * Asks lvmlockctl, which needs to know nothing of the domain: it answers while the XML is read and the VG's lock is taken. What has
+ * changed in between shows when the locks are read back (R1); records, devices and open counts are looked at under the lock (R11).
+ */
+export const askLocks = (): Asked => {
+  const answer = lockState()
+  answer.catch(() => undefined)
+  return { answer, at: monotonic() }
+}
+
+/**
+ * What is true on this host: the second look, when the locks of its VGs are held (R11).
+ * @param asked a question that is still good if there was no wait for the VG's lock
+ */
+export async function lookAround({ candidates }: Subject, records: Records = readRecords(), asked?: Asked): Promise<HostFacts> {
   const devices = activeVolumes()
-  const [locks, users] = await Promise.all([lockState(), openVolumes(candidates.volumes, devices)])
+  const answer = asked !== undefined && monotonic() - asked.at < FRESH ? asked.answer : lockState()
+  const [locks, users] = await Promise.all([answer, openVolumes(candidates.volumes, devices)])
   return { locks, devices, records, users }
 }

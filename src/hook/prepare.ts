@@ -13,12 +13,12 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
-import { recordOf, writeRecord } from '../record-store.ts'
+import { readRecords, recordOf, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfError, problemsOf, unlessFull } from './failures.ts'
-import { type Subject, lookAround, scopeFor } from './host.ts'
+import { type Asked, type Subject, lookAround, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
@@ -34,9 +34,9 @@ export interface PreparePlan {
 }
 
 /** Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here. */
-export async function decidePrepare(subject: Subject): Promise<PreparePlan> {
+export async function decidePrepare(subject: Subject, asked?: Asked): Promise<PreparePlan> {
   const { domain } = subject
-  const facts = await lookAround(subject)
+  const facts = await lookAround(subject, readRecords(), asked)
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
   const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), now: uptime() })
@@ -57,12 +57,12 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 }
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
-export async function prepare(subject: Subject): Promise<Outcome> {
+export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (subject.vgs.length === 0) return NOT_CONCERNED
   let locks: VgLocks | undefined
   try {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
-    return await prepareUnderLock(subject, locks)
+    return await prepareUnderLock(subject, locks, asked)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
@@ -73,9 +73,9 @@ export async function prepare(subject: Subject): Promise<Outcome> {
   }
 }
 
-async function prepareUnderLock(subject: Subject, locks: VgLocks): Promise<Outcome> {
+async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined): Promise<Outcome> {
   const { domain } = subject
-  let decided = await decidePrepare(subject)
+  let decided = await decidePrepare(subject, asked)
   // udev and the like open what is active for a moment.
   for (let tries = 0; tries < OPEN_TRIES && isOnlyOpen(decided.plan); tries++) {
     await pause(OPEN_PAUSE)

@@ -142,9 +142,9 @@ export class ClusterRing implements Ring {
     await two.run('lvchange', '-an', '-y', path)
     // Zeroed: an old journal must not show through. `-an` at once: lvcreate would leave it exclusive here (FACTS 36).
     const uuid = await one.node.must(
-      `lvchange -q -an -y ${path} 2> /dev/null; lvremove -q -y ${path} 2> /dev/null; ` +
+      `{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ` +
         `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ` +
-        `dd if=/dev/zero of=${device} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} && ` +
+        `dd if=/dev/zero of=${device} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} > /dev/null && ` +
         `lvs --noheadings -o lv_uuid ${path}`,
     )
     this.uuids.set(name, uuid.trim())

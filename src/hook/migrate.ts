@@ -102,15 +102,13 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   put(plan.recorded)
   const { failed } = await carryOut(plan.changes, locks)
   const after = await lockState()
-  const problems = failed === undefined
-    ? missingLocks(plan.recorded, facts.table, after, activeVolumes())
-    : await problemsOf(failed, facts.table, after)
+  const missing = failed === undefined ? missingLocks(plan.recorded, facts.table, after, activeVolumes()) : []
   // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
   const undo = here(after).map(({ vg, lv }): Change => ({ vg, lv, to: 'inactive', reason: 'the trial is over' }))
   await carryOut(undo, locks, 'go-on')
   const left = undo.length === 0 ? [] : here(await lockState())
-  if (problems.length === 0 && left.length === 0) {
+  if (failed === undefined && missing.length === 0 && left.length === 0) {
     // The kernel's own random UUID: loading Node's crypto takes 5 ms.
     const id = readFileSync('/proc/sys/kernel/random/uuid', 'utf8').trim()
     put([], { id, at: uptime() })
@@ -118,6 +116,8 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   }
   // Left on record where something could not be given back; nothing follows a refused `migrate` (FACTS 5).
   unlessFull(() => (left.length === 0 && leftovers.length === 0 ? removeRecord(domain.uuid) : put(left)))
+  // Who holds what is asked last: nothing is kept locked meanwhile.
+  const problems = failed === undefined ? missing : await problemsOf(failed, facts.table, after)
   return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }
 }
 

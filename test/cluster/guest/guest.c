@@ -59,10 +59,10 @@ static uint32_t pci_find(uint32_t id) {
 }
 
 /* The disk: virtio-blk, the legacy interface, one request at a time, polled. */
-enum { QUEUE_MAX = 256 };
+enum { QUEUE_MAX = 1024 };
 static struct {
   struct { uint32_t address, high, length; uint16_t flags, next; } descriptor[QUEUE_MAX];
-  uint8_t rest[3 * SLOT];
+  uint8_t rest[4 * SLOT];
 } queue __attribute__((aligned(SLOT)));
 static uint16_t virtio, queue_size, requests;
 static uint32_t capacity_slots;

@@ -81,7 +81,10 @@ export const life: readonly ClusterScenario[] = [
     name: 'a start that fails after prepare leaves nothing active',
     async play(cluster) {
       const [one, two] = cluster.hosts
-      const broken = await cluster.domain('broken', { kernel: '/etc/hostname', volumes: ['tintin'] })
+      // In the folder that libvirt's AppArmor profiles allow: QEMU itself must be what fails.
+      const kernel = '/var/lib/libvirt/boot/no-kernel'
+      await one.write(kernel, 'not a kernel\n')
+      const broken = await cluster.domain('broken', { kernel, volumes: ['tintin'] })
       await isRefused(broken.start(one), /invalid kernel header|unable to execute|could not load kernel/i)
       await broken.runs('nowhere')
       const tintin = await cluster.domain('tintin')

@@ -49,16 +49,20 @@ for (const [name, source] of Object.entries(CHUNKS)) bundles[name] = await bundl
 
 const stub = await readFile(join(ROOT, 'src/stub.sh'), 'utf8')
 const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write: false, minify: true, target: 'es5' })).outputFiles[0].text
-/** A string literal of JavaScript. In single quotes, because minified code is full of double ones. */
-const literal = (code) => `'${JSON.stringify(code).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
-const chunks = Object.entries(bundles).map(([name, { code }]) => `${name}:${literal(code)}`).join(',\n')
+// Each chunk stands in a comment behind the program, which reads it from its own file: Node need not even scan it as a string. The end of
+// a comment inside a chunk is written as ESCAPED_END.
+const ESCAPED_END = '*<end>/'
+const chunks = Object.entries(bundles).map(([name, { code }]) => {
+  if (code.includes(ESCAPED_END)) throw new Error(`chunk ${name} has ${ESCAPED_END} of its own`)
+  return `/*chunk ${name}\n(function(exports,require,module,saveCache){${code.replaceAll('*/', ESCAPED_END)}\n})*/`
+}).join('\n')
 const hash = createHash('sha256').update(chunks).digest('hex').slice(0, 16)
 const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
 
 // A single character beyond ASCII would make V8 keep the whole file in two bytes a character.
 const ascii = (text) => text.replaceAll('\u00a9', '(c)').normalize('NFD').replace(/[^\0-\x7f]/g, '')
 
-const text = ascii(`${stub};var chunks={\n${chunks}},build='${hash}';\n${loader}load("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
+const text = ascii(`${stub};var build='${hash}';\n${loader}load("main")\n${chunks}\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
 const target = process.env.LVGUARD_TARGET ?? join(ROOT, 'dist/qemu')
 await mkdir(dirname(target), { recursive: true })
 // Beside it and renamed, so that nobody ever runs half a file.

@@ -1,5 +1,5 @@
 // The first JavaScript of dist/qemu, in words that any Node understands, so that an old one can say that it is too old.
-// build.mjs puts `chunks` and `build`, the hash of their text, before it.
+// build.mjs puts `build`, the hash of the chunks' text, before it, and the chunks behind it, in comments.
 var version = process.versions.node.split('.').map(Number)
 if (version[0] < 18 || (version[0] === 18 && version[1] < 19)) {
   // Operations that are not handled end well, as they do without any Node (src/stub.sh).
@@ -11,13 +11,19 @@ if (version[0] < 18 || (version[0] === 18 && version[1] < 19)) {
 var fs = require('fs')
 var vm = require('vm')
 var scripts = {}
+var text
 
-// Chunks are strings: what a call does not need is not even parsed. And V8's code cache saves compiling what it does need, two thirds
+// Chunks stand in comments: what a call does not need is not even parsed. And V8's code cache saves compiling what it does need, two thirds
 // of the time that is ours to save (FACTS 40). V8 checks its own version and flags; the text it does not, so the name has its hash; and
 // it runs or crashes on a damaged cache (measured on Node 20), so the file has everything twice: comparing is faster than any checksum.
 var cacheFolder = (process.env.LVGUARD_ROOT || '') + '/var/cache/lvguard'
+// One for each operation, since V8 keeps just what a call has used.
+function prefixOf(name) {
+  var operation = process.argv[3]
+  return name + '-' + (['prepare', 'release', 'migrate'].indexOf(operation) >= 0 ? operation : 'other') + '-'
+}
 function cacheFile(name) {
-  return cacheFolder + '/' + name + '-' + build + '-' + process.version + '-' + process.arch
+  return cacheFolder + '/' + prefixOf(name) + build + '-' + process.version + '-' + process.arch
 }
 
 /** Throws, or gives undefined, if there is no sound cache. */
@@ -37,12 +43,20 @@ function load(name) {
   } catch (error) {
     cached = undefined
   }
-  var source = '(function(exports,require,module,saveCache){' + chunks[name] + '\n})'
-  var script = new vm.Script(source, { filename: __filename + ':' + name, cachedData: cached })
+  var script = new vm.Script(sourceOf(name), { filename: __filename + ':' + name, cachedData: cached })
   if (cached === undefined || script.cachedDataRejected) scripts[name] = script
   var module = { exports: {} }
   script.runInThisContext()(module.exports, requireFor, module, saveCache)
   return module.exports
+}
+
+function sourceOf(name) {
+  // ASCII throughout (build.mjs), so that latin1 is right, and fast.
+  if (text === undefined) text = fs.readFileSync(__filename, 'latin1')
+  var head = '\n/*chunk ' + name + '\n'
+  var start = text.indexOf(head) + head.length
+  var source = text.slice(start, text.indexOf('*/', start))
+  return source.indexOf('*<end>/') < 0 ? source : source.split('*<end>/').join('*/')
 }
 
 function requireFor(name) {
@@ -55,7 +69,7 @@ function saveCache() {
     for (var name in scripts) {
       fs.mkdirSync(cacheFolder, { recursive: true, mode: 448 })
       fs.readdirSync(cacheFolder).forEach(function (old) {
-        if (old.slice(0, name.length + 1) === name + '-') fs.rmSync(cacheFolder + '/' + old, { force: true })
+        if (old.indexOf(prefixOf(name)) === 0) fs.rmSync(cacheFolder + '/' + old, { force: true })
       })
       var temporary = cacheFolder + '/.' + name + '-' + process.pid
       var data = scripts[name].createCachedData()

@@ -1,5 +1,8 @@
 import { readSync } from 'node:fs'
 
+/** Bytes. libvirt itself takes no domain XML above 4 MiB (REMOTE_STRING_MAX); a live one is longer than its source. */
+export const LONGEST_XML = 8 * 1024 * 1024
+
 /** Reads standard input to its end, or to one byte more than a limit: nobody has to hold a gigabyte to refuse it. */
 export function readStdin(limit: number): string {
   const chunks: Buffer[] = []

@@ -15,13 +15,13 @@ import { decideMigrate } from '../hook/migrate.ts'
 import { printable } from '../hook/outcome.ts'
 import { decidePrepare } from '../hook/prepare.ts'
 import { decideRelease } from '../hook/release.ts'
-import { LONGEST_XML, parseDomain } from '../libvirt/domain-xml.ts'
+import { parseDomain } from '../libvirt/domain-xml.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
-import { readStdin } from '../stdin.ts'
+import { LONGEST_XML, readStdin } from '../stdin.ts'
 
 /** One command of a plan, with the reason behind it. */
 interface Step {

@@ -22,7 +22,8 @@ export interface Domain {
   readonly incomingId: string | undefined
   /**
    * Whether libvirt had given its devices an `<alias>`: it does so after `prepare`, so that the XML of a domain whose
-   * `prepare` was refused has none (measured on libvirt 9.0 and 11.3; captures/hook-stdin, prepare against start).
+   * `prepare` was refused has none (measured on libvirt 9.0 and 11.3; captures/hook-stdin-refused). Nor has that of one that failed
+   * soon after (an AppArmor profile that cannot be loaded, 11.3), but that one has a record.
    */
   readonly gotPastPrepare: boolean
 }

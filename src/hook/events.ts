@@ -7,7 +7,7 @@ import type { LogEntry } from '../log.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from './call.ts'
 import { messageOf } from './failures.ts'
-import { type Asked, askLocks, subjectOf } from './host.ts'
+import { type Asked, subjectOf } from './host.ts'
 import { migrate } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
 import { prepare } from './prepare.ts'
@@ -39,9 +39,10 @@ async function configurationFor(operation: string): Promise<{ configuration: Con
 /**
  * Handles one call by libvirt. Never throws: whatever goes wrong is an outcome, and refuses.
  * @param readXml gives the domain XML
+ * @param asked a question to lvmlockctl that is under way already
  * @param onConfiguration learns it as soon as it is known
  */
-export async function handle(event: HookEvent, readXml: () => string, onConfiguration: (configuration: Configuration) => void = () => undefined): Promise<Handling> {
+export async function handle(event: HookEvent, readXml: () => string, asked?: Asked, onConfiguration: (configuration: Configuration) => void = () => undefined): Promise<Handling> {
   const { configuration, warning, problem } = await configurationFor(event.operation)
   onConfiguration(configuration)
   if (!isHandled(event)) return { outcome: { kind: 'nothing', reason: '' }, domain: undefined, configuration, warning: `unknown operation ${event.operation} ${event.subOperation}` }
@@ -52,8 +53,6 @@ export async function handle(event: HookEvent, readXml: () => string, onConfigur
   let domain: Domain | undefined
   try {
     const xml = readXml()
-    // Asked before the XML is understood, so that the answer costs no time; but not for a VM that cannot have volumes.
-    const asked = operation === 'prepare' && problem === undefined && xml.includes('/dev/') ? askLocks() : undefined
     domain = parseDomain(xml)
     if (problem !== undefined) return refuse([problem], domain)
     // A dry run whose NAME was forgotten has four words too.

@@ -1,11 +1,10 @@
 import type { Configuration } from '../core/configuration.ts'
-import { LONGEST_XML } from '../libvirt/domain-xml.ts'
 import type { Log } from '../log.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { write } from '../output.ts'
-import { readStdin } from '../stdin.ts'
+import { LONGEST_XML, readStdin } from '../stdin.ts'
 import type { HookEvent } from './call.ts'
-import { handle, logEntryOf } from './events.ts'
+import { askLocks } from './host.ts'
 import { exitStatusOf, linesOf } from './outcome.ts'
 
 /** Of src/loader.js: keeps the compiled code for the next call. */
@@ -15,9 +14,12 @@ declare const saveCache: () => void
 export async function runHook(event: HookEvent): Promise<number> {
   // It comes whole: libvirt writes it at once.
   const xml = readStdin(LONGEST_XML)
+  // lvmlockctl answers while the rest of the program is loaded; but it is not asked for a VM that cannot have volumes.
+  const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
+  const { handle, logEntryOf } = await import('./events.ts')
   let log: Promise<Log> | undefined
   const openLog = (configuration: Configuration): Promise<Log> => (log ??= import('../log.ts').then((module) => module.openLog(configuration)))
-  const handling = await handle(event, () => xml, (configuration) => {
+  const handling = await handle(event, () => xml, asked, (configuration) => {
     if (configuration.logFile !== '') meanwhileDo(() => void openLog(configuration).catch(() => undefined))
   })
   const { outcome, configuration } = handling
@@ -40,8 +42,8 @@ export async function runHook(event: HookEvent): Promise<number> {
       // R10: the log is lost, the outcome is not.
     }
   }
-  // A prepare that locked has been through most of the code that any event needs.
-  if (outcome.kind === 'done' && outcome.did === 'locked') saveCache()
+  // A call that did its work has been through the code that the next one needs.
+  if (outcome.kind === 'done') saveCache()
   return status
 }
 

@@ -1,13 +1,11 @@
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import type { Disk, Domain } from '../core/domain.ts'
+import { LONGEST_XML } from '../stdin.ts'
 
 /** The XML on standard input is not a domain that can be trusted to be whole. The message is one sentence. */
 export class BadXml extends Error {
   override readonly name = 'BadXml'
 }
-
-/** Bytes. libvirt itself takes no domain XML above 4 MiB (REMOTE_STRING_MAX); a live one is longer than its source. */
-export const LONGEST_XML = 8 * 1024 * 1024
 
 /** The namespace of the element that ties a migration's `prepare` to its `migrate` (DESIGN 4, FACTS 13a). */
 export const INCOMING_NAMESPACE = 'urn:lvguard:incoming:1'

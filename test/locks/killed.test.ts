@@ -3,16 +3,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import type { LocksHost } from './host.ts'
 import { LocksRing, available } from './ring.ts'
 import type { Running } from './running.ts'
 
 const reason = await available()
 
-/** Processes of one name that have a file open, by /proc: what the real lvm commands do with a descriptor that they inherit. */
-const holdersOf = (file: string, command: string): string[] => readdirSync('/proc').filter((pid) => {
+/** Processes of one name, on one host, that have a file open: what the real lvm commands do with a descriptor that they inherit. */
+const holdersOn = (host: LocksHost, file: string, command: string): string[] => readdirSync('/proc').filter((pid) => {
   try {
     const isNamed = readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === command
-    return isNamed && readdirSync(`/proc/${pid}/fd`).some((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`).endsWith(file))
+    // Another ring may be at work at the same time.
+    const isHere = readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync(host.root.replace(/root$/, 'ns/mnt'))
+    return isNamed && isHere && readdirSync(`/proc/${pid}/fd`).some((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`).endsWith(file))
   } catch {
     return false
   }
@@ -53,7 +56,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'the program killed
     await a.pauseLocking()
     await a.write('/run/arrived', undefined)
     await a.write('/run/hold', undefined)
-    await until(() => holdersOf('/virtVG.lock', 'lvchange').length === 1)
+    await until(() => holdersOn(a, '/virtVG.lock', 'lvchange').length === 1)
     return running
   }
 
@@ -63,7 +66,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'the program killed
     const running = await stuck(tintin)
     running.kill('SIGKILL')
     await running.exited
-    expect(holdersOf('/virtVG.lock', 'node')).toEqual([])
+    expect(holdersOn(a, '/virtVG.lock', 'node')).toEqual([])
     expect((await a.run('flock', '-n', '/run/lvguard/virtVG.lock', 'true')).code).toBe(1)
     const other = a.startHook({ name: 'milou', operation: 'prepare', xml: new Vm('milou', tintin.disks).xml() })
     await a.resumeLocking()

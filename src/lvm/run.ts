@@ -29,7 +29,7 @@ const inherit = (descriptor: number): 3 => descriptor as 3
 /** Runs a command that only reads. Never throws for what the command did. */
 export async function query(command: string, words: readonly string[]): Promise<Outcome> {
   const running = execa(command, words, {
-    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024,
+    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024, cleanup: false,
   })
   const result = await within(QUERY_LIMIT + GRACE, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
@@ -41,7 +41,7 @@ const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsen
 
 /** Runs a command of which only the exit status matters, and its stderr is of no use; cheaper than a query. */
 export async function status(command: string, words: readonly string[], inherited: readonly number[]): Promise<Outcome> {
-  const running = execa(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, buffer: false })
+  const running = execa(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, buffer: false, cleanup: false })
   return outcomeOf(await running, '', '')
 }
 

@@ -22,10 +22,31 @@ const separateChunks = {
   },
 }
 
+/**
+ * Parts of packages that lvguard never uses but that would be set up at each call: together 6 ms of it (npm run bench).
+ * execa's names of signals (human-signals; Node's own will do) and its `verbose` mode (figures, pretty-ms); fast-xml-parser's opinion of the
+ * entities that a DOCTYPE defines (is-unsafe; domain-xml.ts refuses every DOCTYPE, and here each counts as unsafe).
+ */
+const REPLACED = {
+  'human-signals': `import { constants } from 'node:os'
+    export const signalsByName = Object.fromEntries(Object.keys(constants.signals).map((name) => [name, { name, description: name }]))`,
+  figures: 'export default {}',
+  'pretty-ms': 'export default String',
+  'is-unsafe': 'export const HTML = [], XML = [], isUnsafe = () => true',
+}
+
+const replacedPackages = {
+  name: 'replaced-packages',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: new RegExp(`^(${Object.keys(REPLACED).join('|')})$`) }, ({ path }) => ({ path, namespace: 'replaced' }))
+    onLoad({ filter: /./, namespace: 'replaced' }, ({ path }) => ({ contents: REPLACED[path], resolveDir: ROOT }))
+  },
+}
+
 async function bundle(entry) {
   const { outputFiles, metafile } = await build({
     entryPoints: [join(ROOT, entry)], bundle: true, write: false, metafile: true, minify: true, platform: 'node', format: 'cjs', target: 'node18',
-    absWorkingDir: ROOT, legalComments: 'none', define: { LVGUARD_VERSION: JSON.stringify(version) }, plugins: [separateChunks],
+    absWorkingDir: ROOT, legalComments: 'none', define: { LVGUARD_VERSION: JSON.stringify(version) }, plugins: [separateChunks, replacedPackages],
     supported: { 'dynamic-import': false }, logLevel: 'warning',
   })
   return { code: outputFiles[0].text, inputs: Object.keys(metafile.inputs) }
@@ -49,20 +70,20 @@ for (const [name, source] of Object.entries(CHUNKS)) bundles[name] = await bundl
 
 const stub = await readFile(join(ROOT, 'src/stub.sh'), 'utf8')
 const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write: false, minify: true, target: 'es5' })).outputFiles[0].text
-// Each chunk stands in a comment behind the program, which reads it from its own file: Node need not even scan it as a string. The end of
-// a comment inside a chunk is written as ESCAPED_END.
+// Each chunk stands in a comment that is all there is of a function: Node need not even scan it as a string, and the loader has it from
+// the function's own text. The end of a comment inside a chunk is written as ESCAPED_END.
 const ESCAPED_END = '*<end>/'
 const chunks = Object.entries(bundles).map(([name, { code }]) => {
   if (code.includes(ESCAPED_END)) throw new Error(`chunk ${name} has ${ESCAPED_END} of its own`)
-  return `/*chunk ${name}\n(function(exports,require,module,saveCache){${code.replaceAll('*/', ESCAPED_END)}\n})*/`
-}).join('\n')
+  return `${name}:function(){/*(function(exports,require,module,saveCache){${code.replaceAll('*/', ESCAPED_END)}\n})*/}`
+}).join(',\n')
 const hash = createHash('sha256').update(chunks).digest('hex').slice(0, 16)
 const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
 
 // A single character beyond ASCII would make V8 keep the whole file in two bytes a character.
 const ascii = (text) => text.replaceAll('\u00a9', '(c)').normalize('NFD').replace(/[^\0-\x7f]/g, '')
 
-const text = ascii(`${stub};var build='${hash}';\n${loader}load("main")\n${chunks}\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
+const text = ascii(`${stub};var build='${hash}';\n${loader}var chunks={${chunks}};\nload("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
 const target = process.env.LVGUARD_TARGET ?? join(ROOT, 'dist/qemu')
 await mkdir(dirname(target), { recursive: true })
 // Beside it and renamed, so that nobody ever runs half a file.

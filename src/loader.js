@@ -1,5 +1,5 @@
 // The first JavaScript of dist/qemu, in words that any Node understands, so that an old one can say that it is too old.
-// build.mjs puts `build`, the hash of the chunks' text, before it, and the chunks behind it, in comments.
+// build.mjs puts `build`, the hash of the chunks' text, before it, and `chunks` behind it: functions of which each is one long comment.
 var version = process.versions.node.split('.').map(Number)
 if (version[0] < 18 || (version[0] === 18 && version[1] < 19)) {
   // Operations that are not handled end well, as they do without any Node (src/stub.sh).
@@ -11,9 +11,8 @@ if (version[0] < 18 || (version[0] === 18 && version[1] < 19)) {
 var fs = require('fs')
 var vm = require('vm')
 var scripts = {}
-var text
 
-// Chunks stand in comments: what a call does not need is not even parsed. And V8's code cache saves compiling what it does need, two thirds
+// Chunks stand in comments: what a call does not need is not even parsed, and nothing is read twice. And V8's code cache saves compiling what it does need, two thirds
 // of the time that is ours to save (FACTS 40). V8 checks its own version and flags; the text it does not, so the name has its hash; and
 // it runs or crashes on a damaged cache (measured on Node 20), so the file has everything twice: comparing is faster than any checksum.
 var cacheFolder = (process.env.LVGUARD_ROOT || '') + '/var/cache/lvguard'
@@ -51,11 +50,8 @@ function load(name) {
 }
 
 function sourceOf(name) {
-  // ASCII throughout (build.mjs), so that latin1 is right, and fast.
-  if (text === undefined) text = fs.readFileSync(__filename, 'latin1')
-  var head = '\n/*chunk ' + name + '\n'
-  var start = text.indexOf(head) + head.length
-  var source = text.slice(start, text.indexOf('*/', start))
+  var text = chunks[name].toString()
+  var source = text.slice(text.indexOf('/*') + 2, text.lastIndexOf('*/'))
   return source.indexOf('*<end>/') < 0 ? source : source.split('*<end>/').join('*/')
 }
 

@@ -8,6 +8,7 @@ import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
+import { warmQueries } from '../lvm/run.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
@@ -84,6 +85,7 @@ async function releaseUnderLock(domain: Domain, configuration: Configuration | u
   }
   const wanted = await withIds(plan.volumes)
   unlessFull(() => put(wanted))
+  warmQueries()
   const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
   let left: readonly RecordedVolume[] = wanted
   let why = ''

@@ -29,10 +29,24 @@ const inherit = (descriptor: number): 3 => descriptor as 3
 /** Runs a command that only reads. Never throws for what the command did. */
 export async function query(command: string, words: readonly string[]): Promise<Outcome> {
   const running = execa(command, words, {
-    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, timeout: QUERY_LIMIT, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024, cleanup: false,
+    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024, cleanup: false,
   })
-  const result = await within(QUERY_LIMIT + GRACE, running)
+  const result = await limited(QUERY_LIMIT, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
+}
+
+/**
+ * Waits for a child, and ends it when its time is over. Not with execa's own `timeout`, whose AbortSignal costs each call 1 ms.
+ * @param limit milliseconds
+ * @returns undefined when the time is over
+ */
+async function limited<T>(limit: number, running: Promise<T> & { kill(): boolean }): Promise<T | undefined> {
+  const result = await within(limit, running)
+  if (result !== undefined) return result
+  // SIGTERM, and after 5 s SIGKILL: execa's forceKillAfterDelay.
+  running.kill()
+  await within(GRACE, running)
+  return undefined
 }
 
 // A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no longer waited for.
@@ -53,6 +67,12 @@ export const meanwhileDo = (work: () => void): void => {
 }
 
 /**
+ * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading). Where one is needed
+ * after a command that changes something and none runs beside it, this one does, while there is nothing else to do.
+ */
+export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
+
+/**
  * Runs an lvm command that changes something, so that it survives this program (R11):
  * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD (measured on lvm2
  *   2.03.16; `_close_stray_fds` in lvmcmdline.c), into which lvchange writes nothing;
@@ -64,11 +84,11 @@ export async function change(command: string, words: readonly string[], lockDesc
   try {
     const running = execa(command, words, {
       stdio: ['ignore', 'ignore', stderr === undefined ? 'ignore' : inherit(stderr), inherit(lockDescriptor)],
-      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, reject: false, timeout: CHANGE_LIMIT, cleanup: false, detached: true, buffer: false,
+      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, reject: false, cleanup: false, detached: true, buffer: false,
     })
     for (const work of meanwhile) work()
     meanwhile = []
-    const result = await within(CHANGE_LIMIT + GRACE, running)
+    const result = await limited(CHANGE_LIMIT, running)
     if (result === undefined) return GIVEN_UP
     return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))
   } finally {
@@ -76,8 +96,8 @@ export async function change(command: string, words: readonly string[], lockDesc
   }
 }
 
-function outcomeOf(result: { exitCode?: number | undefined; code?: string | undefined; timedOut: boolean }, stdout: string, stderr: string): Outcome {
-  return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: result.timedOut }
+function outcomeOf(result: { exitCode?: number | undefined; code?: string | undefined }, stdout: string, stderr: string): Outcome {
+  return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
 }
 
 /** A file without a name; undefined where /run is full: the messages are lost then, the command is not. */

@@ -92,7 +92,7 @@ const NOTHING_MANAGED: Findings = { changes: [], notes: ['the domain uses no vol
 
 const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
   prepare: async (domain, configuration) => {
-    const { scope, plan, incoming } = await decidePrepare(subjectOf(domain, configuration))
+    const { scope, plan, incoming } = await decidePrepare(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const settled = plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
@@ -104,7 +104,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     return { changes: plan.volumes.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), notes: [], problems: [] }
   },
   migrate: async (domain, configuration) => {
-    const { scope, plan, facts } = await decideMigrate(subjectOf(domain, configuration))
+    const { scope, plan, facts } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })

@@ -67,9 +67,9 @@ export async function handle(event: HookEvent, readXml: () => string, asked?: As
 }
 
 const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean, asked: Asked | undefined) => Promise<Outcome>>> = {
-  prepare: (domain, configuration, _xml, _isKnown, asked) => prepare(subjectOf(domain, configuration), asked),
+  prepare: async (domain, configuration, _xml, _isKnown, asked) => prepare(await subjectOf(domain, configuration), asked),
   release: (domain, configuration, _xml, isKnown) => release(domain, isKnown ? configuration : undefined),
-  migrate: (domain, configuration, xml) => migrate(subjectOf(domain, configuration), xml),
+  migrate: async (domain, configuration, xml) => migrate(await subjectOf(domain, configuration), xml),
 }
 
 /** What the log keeps of an event. */

@@ -58,7 +58,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
-  if (subject.vgs.length === 0) return NOT_CONCERNED
+  if (!subject.isConcerned) return NOT_CONCERNED
   let locks: VgLocks | undefined
   try {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)

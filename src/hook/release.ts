@@ -31,7 +31,7 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain.uuid) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
-  const inXml = isNeeded ? (await scopeFor(subjectOf(domain, configuration), await lockState())).volumes : []
+  const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
 }
 

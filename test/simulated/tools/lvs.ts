@@ -6,7 +6,7 @@ import { COMMON, isWords, parseWords } from './words.ts'
 
 const SYNTAX = {
   flags: { ...COMMON.flags, '-a': 'all', '--all': 'all', '--noheadings': 'noheadings', '--readonly': 'nolocking' },
-  values: { ...COMMON.values, '-o': 'fields', '--options': 'fields', '--reportformat': 'format' },
+  values: { ...COMMON.values, '-S': 'select', '--select': 'select', '-o': 'fields', '--options': 'fields', '--reportformat': 'format' },
 }
 const DEFAULT_FIELDS = 'lv_name,vg_name,lv_attr,pool_lv,origin'
 
@@ -32,7 +32,9 @@ export const lvs: Tool = (scene, words) => {
   const fields = (parsed.values.get('fields') ?? DEFAULT_FIELDS).split(',').map(fieldName)
   const unknown = fields.find((field) => !(field in FIELDS))
   if (unknown !== undefined) return answer.say(`Unrecognised field: ${unknown}`).fail().result()
-  const rows = found.sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
+  const uuids = parsed.values.get('select')?.split(' || ').map((term) => /^lv_uuid=([\w-]+)$/.exec(term)?.[1])
+  if (uuids?.includes(undefined) === true) return answer.say('The model selects by lv_uuid only.').fail().result()
+  const rows = found.filter(({ volume }) => uuids === undefined || uuids.includes(volume.uuid)).sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
   const json = parsed.values.get('format')?.startsWith('json') ?? false
   printReport({ kind: 'lv', fields, json, headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()

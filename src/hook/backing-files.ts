@@ -49,7 +49,9 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
   const steps: Step[] = []
   const all = new GrowingLocks(locks)
   try {
-    let links: readonly Link[] = images.map((image) => ({ ...image, above: [] }))
+    // One in a VG that is not managed is not looked at.
+    const managed = images.filter((image) => taken.some(({ vg, lv }) => vg === image.vg && lv === image.lv))
+    let links: readonly Link[] = managed.map((image) => ({ ...image, above: [] }))
     while (links.length > 0) {
       const level = await levelBelow(links, domain, configuration, [...taken, ...recorded])
       if (level.candidates.length > 0) await lockLevel(above, level, links, all, recorded, steps)

@@ -151,5 +151,9 @@ async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { 
 
 const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
 
+/** LVM knows a missing volume by its name only; which disk it belongs to is known here. */
+const withDisk = (problem: Problem, { volumes }: Subject['candidates']): Problem =>
+  problem.kind === 'missing-volume' ? { ...problem, disk: volumes.find((volume) => fullName(volume) === problem.volume)?.reason ?? problem.disk } : problem
+
 const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
-  ({ kind: 'refused', problems, attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })
+  ({ kind: 'refused', problems: problems.map((problem) => withDisk(problem, candidates)), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

@@ -64,7 +64,7 @@ function foundAt(path: string): Found | undefined {
       return undefined
     case 'link':
       // LVM's own link; one to anywhere else is followed.
-      return /^\.\.\/dm-\d+$/.test(linkAt(path) ?? '') ? { ...meaning, path } : undefined
+      return meaning.kind === 'volume' && /^\.\.\/dm-\d+$/.test(linkAt(path) ?? '') ? { ...meaning, path } : undefined
   }
 }
 

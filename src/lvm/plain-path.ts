@@ -13,7 +13,8 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   const meaning = meaningOfPath(path)
   const link = linkOf(path)
   if (meaning.kind === 'volume' && !path.includes('..')) return link === 'absent' || /^\.\.\/dm-\d+$/.test(link) ? 'plain' : 'unclear'
-  if (link === 'absent') return path.includes('/dev/') ? 'unclear' : 'plain'
+  if (path.includes('/dev/')) return 'unclear'
+  if (link === 'absent') return 'plain'
   try {
     return statSync(onHost(path)).isFile() ? 'file' : 'unclear'
   } catch {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
-import { lvsArguments, parseLvs } from '../../../src/lvm/lvs.ts'
+import { lvsArguments, lvsByUuidArguments, parseLvs } from '../../../src/lvm/lvs.ts'
 import { volumeName } from '../support/arbitraries.ts'
 
 const ROOT = {
@@ -65,4 +65,8 @@ test('lvs is asked without a lock, with the names behind --', () => {
     expect(words).toContain('--nolocking')
     expect(words.slice(words.indexOf('--') + 1)).toEqual(volumes.map(({ vg, lv }) => `${vg}/${lv}`))
   }))
+})
+
+test('by UUID, lvs is asked for all VGs at once', () => {
+  expect(lvsByUuidArguments(['a-1', 'b-2']).slice(-2)).toEqual(['--select', 'lv_uuid=a-1 || lv_uuid=b-2'])
 })

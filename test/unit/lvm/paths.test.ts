@@ -45,7 +45,9 @@ describe('what a path comes to', () => {
     const found = findPath(path)
     return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind
   }
-  const links = (...pairs: (readonly [string, string])[]): void => pairs.forEach(([path, target]) => link(path, target))
+  const links = (...pairs: (readonly [string, string])[]): void => {
+    for (const [path, target] of pairs) link(path, target)
+  }
   test.each<[string, string, string, (readonly [string, string])[]?]>([
     ['an active volume', '/dev/virtVG/root', 'virtVG/root'],
     ['one that is not', '/dev/virtVG/data', 'virtVG/data'],

@@ -1,5 +1,5 @@
 import type { LogicalVolume, VolumeTable } from '../core/lock-state.ts'
-import { type VolumeName, fullName } from '../core/volume.ts'
+import { type VolumeName, fullName, isValidName } from '../core/volume.ts'
 
 const FIELDS = ['vg_name', 'lv_name', 'lv_uuid', 'vg_uuid', 'vg_lock_type', 'lv_layout', 'lv_role', 'lv_lockargs', 'pool_lv', 'pool_lv_uuid', 'origin_uuid'] as const
 type Row = Readonly<Record<(typeof FIELDS)[number], string>>
@@ -51,6 +51,8 @@ function volumeOf(row: Row): LogicalVolume {
   // lvm2 2.03.31 refuses to share it, 2.03.16 does not (FACTS 37a); but two hosts that both have the snapshot's exceptions in memory
   // would each miss the other's.
   const isCowOrigin = roles.includes('thickorigin')
+  // Of an LV that it hides lvs prints the name in brackets.
+  const poolName = row.pool_lv.replace(/^\[(.*)\]$/, '$1')
   const hasPool = isInPool && row.pool_lv_uuid !== ''
   const offset = /^[\d.]+:(\d+)$/.exec(row.lv_lockargs)?.[1]
   return {
@@ -62,7 +64,7 @@ function volumeOf(row: Row): LogicalVolume {
     lockUuid: hasPool ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
     layout: isCowSnapshot ? 'snapshot' : isCowOrigin ? `${row.lv_layout}, with a snapshot` : row.lv_layout,
     shareable: layouts.every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot && !isCowOrigin,
-    ...(hasPool && row.pool_lv !== '' && { pool: row.pool_lv }),
+    ...(hasPool && isValidName(poolName) && { pool: poolName }),
     leaseOffset: offset === undefined ? undefined : Number(offset),
   }
 }

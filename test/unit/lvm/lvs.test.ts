@@ -25,7 +25,7 @@ describe('what lvs says of one volume', () => {
     ['a mirror', { lv_layout: 'mirror' }, { shareable: false }],
     ['thin: the pool has the lock', { lv_layout: 'thin,sparse', lv_lockargs: '', pool_lv: 'pool', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL', pool: 'pool', layout: 'thin,sparse', leaseOffset: undefined }],
     // lvmlockd.c, lockd_lv_uses_lock(): a VDO volume has no lock, its pool has; a cached volume has its own, its cache pool or cachevol none.
-    ['VDO: the pool has the lock', { lv_layout: 'vdo', lv_lockargs: '', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL' }],
+    ['VDO: the pool has the lock', { lv_layout: 'vdo', lv_lockargs: '', pool_lv: '[vpool0]', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL', pool: 'vpool0' }],
     ['cached: it has a lock of its own', { lv_layout: 'cache', pool_lv: 'cachepool', pool_lv_uuid: 'CACHE' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
     ['writecache', { lv_layout: 'writecache' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
     ['a COW snapshot: its origin has the lock', { lv_role: 'public,snapshot,thicksnapshot', lv_lockargs: '', origin_uuid: 'ORIGIN' }, { shareable: false, lockUuid: 'ORIGIN', layout: 'snapshot' }],

@@ -66,7 +66,7 @@ export interface Candidates {
 }
 
 /** What a source turned out to be, where its path alone does not tell. */
-export type Finding = (PathMeaning & { readonly path: string }) | { readonly kind: 'problem'; readonly problem: Problem }
+export type Finding = (PathMeaning & { readonly path: string; readonly partition?: true }) | { readonly kind: 'problem'; readonly problem: Problem }
 
 /** What a message calls a source: `disk vda`, `backing file of disk vda`, `nvram`. */
 export const nameOf = ({ target, part }: Pick<Disk, 'target' | 'part'>): string =>
@@ -103,18 +103,19 @@ export function candidatesOf(
     const { vg, lv } = finding
     const { mode, reason } = lockOfDisk(disk, policy, configuredPolicy({ vg, lv }, configuration.policy ?? []))
     if (mode === 'ignore') continue
-    volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), { vg, lv, mode, reason, path, ...(disk.optional === true && { optional: true }) }))
+    volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), { vg, lv, mode, reason, path, ...(disk.optional === true && { optional: true }), ...(finding.partition === true && { partition: true }) }))
     if (disk.image === true) images.push({ vg, lv, mode, reason, path, target: disk.target })
   }
   if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
   return { volumes: [...volumes.values()], impossible, images, problems }
 }
 
-/** One volume that two disks name: exclusive if either wants it so, and dispensable only if both can do without it. */
+/** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are. */
 function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   if (known === undefined) return wanted
-  const { optional: _, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
-  return known.optional === true && wanted.optional === true ? { ...kept, optional: true } : kept
+  const { optional: _, partition: __, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
+  const isBoth = (flag: 'optional' | 'partition'): boolean => known[flag] === true && wanted[flag] === true
+  return { ...kept, ...(isBoth('optional') && { optional: true }), ...(isBoth('partition') && { partition: true }) }
 }
 
 /**

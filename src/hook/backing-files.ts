@@ -65,9 +65,8 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
       await carryOut(undo, all, 'go-on')
       undone.push(...undo)
     }
-    const problems: readonly Problem[] = error instanceof Refusal ? error.problems
-      : [error instanceof VgBusy ? { kind: 'vg-busy', vg: error.vg, seconds: error.seconds } : problemOfError(error)]
-    return { kind: 'failed', problems, recorded, undone }
+    // Who holds what is asked last: nothing is kept locked meanwhile.
+    return { kind: 'failed', problems: await problemsIn(error), recorded, undone }
   } finally {
     all.release()
   }
@@ -90,8 +89,23 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record 
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })
   recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
-  const problems = failed === undefined ? missingLocks(plan.recorded, table, after, activeVolumes()) : await problemsOf(failed, table, after)
-  if (problems.length > 0) throw new Refusal(problems)
+  if (failed !== undefined) throw new ChangeFailed(() => problemsOf(failed, table, after))
+  const missing = missingLocks(plan.recorded, table, after, activeVolumes())
+  if (missing.length > 0) throw new Refusal(missing)
+}
+
+/** An lvchange failed; why, may be asked later. */
+class ChangeFailed extends Error {
+  override readonly name = 'ChangeFailed'
+  constructor(readonly ask: () => Promise<readonly Problem[]>) {
+    super('lvchange failed')
+  }
+}
+
+async function problemsIn(error: unknown): Promise<readonly Problem[]> {
+  if (error instanceof Refusal) return error.problems
+  if (error instanceof ChangeFailed) return error.ask()
+  return [error instanceof VgBusy ? { kind: 'vg-busy', vg: error.vg, seconds: error.seconds } : problemOfError(error)]
 }
 
 /** The locks that a `prepare` holds, and those of further VGs on top. Gives back only these. */

@@ -33,8 +33,8 @@ const ELSEWHERE: Finding = { kind: 'other', path: '' }
 
 async function findAll(disks: readonly Disk[]): Promise<Map<Disk, Finding>> {
   const { findPath } = await import('../lvm/paths.ts')
-  const paths = await Promise.all(disks.map(pathOf))
-  const places = paths.map((path) => (typeof path === 'string' ? findPath(path) : path))
+  const found = await Promise.all(disks.map(pathOf))
+  const places = found.map((place) => ('kind' in place ? place : { ...findPath(place.path), ...(place.partition === true && { partition: true as const }) }))
   const uuids = places.flatMap((place) => (place.kind === 'uuid' ? [dashed(place.lvUuid)] : []))
   const byUuid = await volumesByUuid(uuids)
   const rows = [...(byUuid?.volumes.values() ?? [])]
@@ -53,11 +53,11 @@ const dispensable = (disk: Disk, finding: Finding): Finding => (disk.optional ==
 
 const unknownSource = (detail: string): Extract<Finding, { kind: 'problem' }> => ({ kind: 'problem', problem: { kind: 'unknown-source', detail } satisfies Problem })
 
-async function pathOf(disk: Disk): Promise<string | Finding> {
-  if (disk.pool === undefined) return disk.path ?? ''
+async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly partition?: true } | Finding> {
+  if (disk.pool === undefined) return { path: disk.path ?? '' }
   const { findVolume } = await import('../libvirt/storage-pools.ts')
   const volume = findVolume(disk.pool.name, disk.pool.volume, parseXml)
-  if (volume.kind === 'path') return volume.path
+  if (volume.kind === 'path') return { path: volume.path, ...(volume.partition && { partition: true }) }
   return volume.kind === 'elsewhere' ? ELSEWHERE : unknownSource(`${volume.detail} (${nameOf(disk)})`)
 }
 

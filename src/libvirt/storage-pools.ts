@@ -8,7 +8,8 @@ export type Parse = (xml: string, what: string) => Node
 
 /** Where a volume of a pool is, as libvirt would find it. `elsewhere`: in a pool that is not on this host's block devices. */
 export type PoolVolume =
-  | { readonly kind: 'path'; readonly path: string }
+  /** `partition`: it is but a part of what is at the path. */
+  | { readonly kind: 'path'; readonly path: string; readonly partition?: true }
   | { readonly kind: 'elsewhere' }
   | { readonly kind: 'unknown'; readonly detail: string }
 
@@ -35,7 +36,7 @@ export function findVolume(pool: string, volume: string, parse: Parse): PoolVolu
       return target === '' ? { kind: 'unknown', detail: `the storage pool ${pool} has no target path` } : { kind: 'path', path: `${target}/${volume}` }
     case 'disk': {
       const device = attribute(child(source, 'device'), 'path')
-      return device === undefined ? { kind: 'unknown', detail: `the storage pool ${pool} has no source device` } : { kind: 'path', path: device }
+      return device === undefined ? { kind: 'unknown', detail: `the storage pool ${pool} has no source device` } : { kind: 'path', path: device, partition: true }
     }
     default:
       return { kind: 'elsewhere' }

@@ -128,17 +128,35 @@ describe('COW snapshots', () => {
   })
 })
 
-test('RAID1: started, stopped, refused elsewhere and in a migration', async () => {
+test.each(['raid1', 'cache', 'striped', 'linear'] as const)('%s: started, stopped, refused elsewhere, and in a migration where LVM cannot share it', async (kind) => {
   const { hosts } = ring()
   const [a, b] = hosts
-  await ring().volume('mirrored', { kind: { kind: 'raid1' } })
-  const vm = vmOn('virtVG', 'mirrored')
+  await ring().volume('tintin', { kind: { kind } })
+  const vm = vmOn('virtVG', 'tintin')
+  const isShareable = kind === 'striped' || kind === 'linear'
   assertPassed(await vm.prepare(a))
   assertRefused(await vm.prepare(b), /is held exclusively by/)
   assertPassed(await vm.releaseRefused(b))
-  assertRefused(await vm.migrate(b), /cannot be shared.*raid/)
+  if (isShareable) {
+    await a.run('lvchange', '-asy', 'virtVG/tintin')
+    assertPassed(await vm.migrate(b))
+  } else assertRefused(await vm.migrate(b), new RegExp(`cannot be shared.*${kind}`))
   assertPassed(await vm.release(a))
-  await assertLocks(hosts, 'mirrored', ['none', 'none'])
+  await assertLocks(hosts, 'tintin', ['none', 'none'])
+})
+
+test('a thin snapshot, which LVM activates only when told to ignore its flag', async () => {
+  const { hosts } = ring()
+  const [a, b] = hosts
+  await ring().volume('pool', { kind: { kind: 'thin-pool' } })
+  await ring().volume('one', { kind: { kind: 'thin', pool: 'pool' } })
+  await ring().volume('snap', { kind: { kind: 'thin', pool: 'pool', origin: 'one' }, skipActivation: true })
+  const vm = vmOn('virtVG', 'snap')
+  assertPassed(await vm.prepare(a))
+  expect(devices(ring())).toContain('virtVG-snap')
+  assertRefused(await vmOn('virtVG', 'one').prepare(b), /virtVG\/pool is held exclusively by/)
+  assertPassed(await vm.release(a))
+  await assertLocks(hosts, 'pool', ['none', 'none'])
 })
 
 describe('several VGs in one VM', () => {
@@ -154,4 +172,23 @@ describe('several VGs in one VM', () => {
     assertPassed(await both.release(a))
     expect(devices(ring())).toEqual([])
   })
+})
+
+test('a pool of type disk on a volume: VMs of one host have its partitions, another host has none', async () => {
+  const { hosts, cluster } = ring()
+  const [a, b] = hosts
+  await ring().volume('disk')
+  const pool = "<pool type='disk'><name>parts</name><source><device path='/dev/virtVG/disk'/></source><target><path>/dev/mapper</path></target></pool>"
+  for (const host of hosts) await host.write('/etc/libvirt/storage/parts.xml', pool)
+  const vm = (name: string, volume: string): Vm => new Vm(name, [{ pool: 'parts', volume }])
+  // What an administrator does before libvirt can start the pool.
+  await a.run('lvchange', '-aey', 'virtVG/disk')
+  cluster.devices.stack(a.state, 'virtVG/disk', { name: 'virtVG-disk1', uuid: 'part1-LVM-x' })
+  assertPassed(await vm('tintin', 'virtVG-disk1').prepare(a))
+  assertPassed(await vm('milou', 'virtVG-disk2').prepare(a))
+  assertRefused(await vm('tintin', 'virtVG-disk1').prepare(b), /virtVG\/disk is held exclusively by/)
+  assertPassed(await vm('tintin', 'virtVG-disk1').releaseRefused(b))
+  for (const [name, volume] of [['tintin', 'virtVG-disk1'], ['milou', 'virtVG-disk2']] as const) assertPassed(await vm(name, volume).release(a))
+  // It was active before.
+  await assertLocks(hosts, 'disk', ['ex', 'none'])
 })

@@ -25,7 +25,7 @@ export function lockVolume({ cluster, host }: Scene, volume: Volume, mode: 'ex' 
 
 /** FACTS 27, 37a. */
 function unshareableType(lvm: string, { kind }: Volume, snapshots: readonly Volume[]): string | undefined {
-  if (kind.kind === 'linear') return snapshots.length > 0 && lvm !== '2.03.16' ? 'linear' : undefined
+  if (kind.kind === 'linear' || kind.kind === 'striped') return snapshots.length > 0 && lvm !== '2.03.16' ? kind.kind : undefined
   return kind.kind
 }
 

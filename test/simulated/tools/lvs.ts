@@ -75,7 +75,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   lv_tags: () => '',
 }
 
-const LAYOUTS: Readonly<Record<Volume['kind']['kind'], string>> = { linear: 'linear', raid1: 'raid,raid1', 'thin-pool': 'thin,pool', thin: 'thin,sparse', snapshot: 'linear' }
+const LAYOUTS: Readonly<Record<Volume['kind']['kind'], string>> = { linear: 'linear', striped: 'striped', raid1: 'raid,raid1', cache: 'cache', 'thin-pool': 'thin,pool', thin: 'thin,sparse', snapshot: 'linear' }
 
 function roleOf({ cluster }: Scene, volume: Volume): string {
   const { kind } = volume
@@ -88,8 +88,8 @@ function roleOf({ cluster }: Scene, volume: Volume): string {
 /** lvs(8): type, permissions, allocation, fixed minor, state, open, target, zeroing, health, skip. */
 function attrOf(scene: Scene, group: VolumeGroup, volume: Volume): string {
   const hasSnapshots = scene.cluster.volumes.snapshotsOf(volume).length > 0
-  const type = hasSnapshots ? 'o' : { linear: '-', raid1: 'r', 'thin-pool': 't', thin: 'V', snapshot: 's' }[volume.kind.kind]
-  const target = hasSnapshots ? 's' : { linear: '-', raid1: 'r', 'thin-pool': 't', thin: 't', snapshot: 's' }[volume.kind.kind]
+  const type = hasSnapshots ? 'o' : { linear: '-', striped: '-', raid1: 'r', cache: 'C', 'thin-pool': 't', thin: 'V', snapshot: 's' }[volume.kind.kind]
+  const target = hasSnapshots ? 's' : { linear: '-', striped: '-', raid1: 'r', cache: 'C', 'thin-pool': 't', thin: 't', snapshot: 's' }[volume.kind.kind]
   const zeroing = volume.kind.kind.startsWith('thin') ? 'z' : '-'
   const state = isActive(scene, group, volume) ? 'a' : '-'
   return `${type}wi-${state}${deviceOpen(scene, group, volume) ? 'o' : '-'}${target}${zeroing}-${volume.skipActivation ? 'k' : '-'}`

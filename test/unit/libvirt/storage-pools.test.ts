@@ -19,7 +19,7 @@ afterAll(() => root.remove())
 describe('where a volume of a pool is', () => {
   const found = (volume = 'v', name = 'p'): string => {
     const place = findVolume(name, volume, parseXml)
-    return place.kind === 'path' ? place.path : place.kind === 'elsewhere' ? 'elsewhere' : `? ${place.detail}`
+    return place.kind === 'path' ? place.path + (place.partition ? ' (part)' : '') : place.kind === 'elsewhere' ? 'elsewhere' : `? ${place.detail}`
   }
   test('as libvirt really wrote it', () => {
     define(CAPTURED, 'virtpool')
@@ -31,7 +31,7 @@ describe('where a volume of a pool is', () => {
     ['dir', pool('dir', '<target><path>/dev/virtVG</path></target>'), '/dev/virtVG/v'],
     ['fs', pool('fs', "<source><device path='/dev/virtVG/images'/></source><target><path>/srv</path></target>"), '/srv/v'],
     ['netfs', pool('netfs', '<target><path>/srv</path></target>'), '/srv/v'],
-    ['disk: its device', pool('disk', "<source><device path='/dev/virtVG/disk'/></source><target><path>/dev</path></target>"), '/dev/virtVG/disk'],
+    ['disk: its device', pool('disk', "<source><device path='/dev/virtVG/disk'/></source><target><path>/dev</path></target>"), '/dev/virtVG/disk (part)'],
     ['iscsi', pool('iscsi', '<target><path>/dev/disk/by-path</path></target>'), 'elsewhere'],
     ['rbd', pool('rbd', '<source><name>pool</name></source>'), 'elsewhere'],
     ['a type of the future', pool('quantum', ''), 'elsewhere'],

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Result } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { type Image, qcow2 } from '../support/qcow2.ts'
 import { withRing } from './with-ring.ts'
@@ -137,6 +138,41 @@ describe('the backing files that a qcow2 image names', () => {
     await assertLocks(hosts, 'tintin', ['none', 'none'])
     await assertLocks(hosts, 'golden', ['none', 'ex'])
     assertPassed(await vm.releaseRefused(a))
+  })
+
+  const CHAIN = { c: {}, b: { backing: 'c', format: 'qcow2' }, a: { backing: 'b', format: 'qcow2' }, top: { backing: 'a', format: 'qcow2' } }
+  const failsWith = (stderr: string) => (_command: unknown, perform: () => Result): Result => ({ ...perform(), code: 5, stderr })
+
+  test.each([1, 2, 3, 4])('lvchange number %i of a chain works and fails all the same: undone to the last volume', async (nth) => {
+    const { hosts, cluster } = ring()
+    const [host] = hosts
+    await volumes(CHAIN)
+    // What was here before stays as it was.
+    await host.run('lvchange', '-asy', 'virtVG/c')
+    host.faults.answer(/^lvchange .*--activate (ey|sy)/, failsWith('  Something is wrong.\n'), nth)
+    const refused = await overlayVm('tintin', 'top').prepare(host)
+    // The fourth is not needed: its volume is shared already.
+    if (nth < 4) assertRefused(refused, /LVM says 'Something is wrong\.'/)
+    else assertPassed(refused)
+    assertPassed(await (nth < 4 ? overlayVm('tintin', 'top').releaseRefused(host) : overlayVm('tintin', 'top').release(host)))
+    for (const name of ['top', 'a', 'b']) await assertLocks(hosts, name, ['none', 'none'])
+    await assertLocks(hosts, 'c', ['sh', 'none'])
+    expect(cluster.devices.list(host.state).map(({ name }) => name)).toEqual(['virtVG-c', 'virtVG-lvmlock'])
+    expect((await host.list('/run/lvguard')).filter((file) => file.endsWith('.json'))).toEqual([])
+  })
+
+  test('the hook is killed between two levels: the release that follows finds what was locked', async () => {
+    const { hosts } = ring()
+    const [host] = hosts
+    await volumes(CHAIN)
+    const gate = host.faults.block(/^lvchange .*--activate sy .*virtVG\/b/)
+    const vm = overlayVm('tintin', 'top')
+    const killed = host.startHook({ name: 'tintin', operation: 'prepare', xml: vm.xml() })
+    await gate.reached
+    killed.kill('SIGKILL')
+    gate.open()
+    assertPassed(await vm.releaseRefused(host))
+    for (const name of ['top', 'a', 'b', 'c']) await assertLocks(hosts, name, ['none', 'none'])
   })
 
   test('a chain that the XML tells, or a disk that is raw, is not looked for', async () => {

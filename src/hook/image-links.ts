@@ -82,7 +82,7 @@ async function namedIn(link: Link): Promise<Disk[]> {
     if (path === undefined) throw refusal(link, `its header names '${name}', which is no path`)
     return { target: link.target, path, shareable: false, ...rest }
   }
-  // Without a format libvirt takes a backing file for raw: it may be one that a guest has written to.
+  // Without a format a backing file counts as raw, and is not read: a guest may have written what stands in it.
   return [
     ...(dataFile === undefined ? [] : [diskOf(dataFile, { part: 'data file', readonly: link.mode === 'shared' })]),
     ...(backing === undefined ? [] : [diskOf(backing.name, { part: 'backing file', readonly: true, image: backing.format === 'qcow2' })]),

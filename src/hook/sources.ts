@@ -14,7 +14,7 @@ export interface Sources {
   readonly found: ReadonlyMap<Disk, Finding>
 }
 
-/** Images that one header after another may name; libvirt follows 200. */
+/** Images that one header after another may name: far more than anybody has, and an end to a ring of files. */
 export const LONGEST_CHAIN = 200
 
 /**
@@ -49,7 +49,7 @@ async function findAll(disks: readonly Disk[]): Promise<Map<Disk, Finding>> {
 }
 
 /** What libvirt drops if it is not there is no reason to refuse. */
-const dispensable = (disk: Disk, finding: Finding): Finding => (disk.optional === true && finding.kind === 'problem' ? ELSEWHERE : finding)
+const dispensable = (disk: Disk, finding: Finding): Finding => (disk.optional === true && finding.kind === 'problem' && finding.problem.kind === 'unknown-source' ? ELSEWHERE : finding)
 
 const unknownSource = (detail: string): Extract<Finding, { kind: 'problem' }> => ({ kind: 'problem', problem: { kind: 'unknown-source', detail } satisfies Problem })
 

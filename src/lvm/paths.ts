@@ -55,7 +55,8 @@ function foundAt(path: string): Found | undefined {
   const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
   if (node !== undefined) return ofNode(node, path)
   const meaning = meaningOfPath(path)
-  if (meaning.kind === 'other') return undefined
+  // udev's own folder: vgcreate takes no name that stands in /dev already (`already exists in filesystem`).
+  if (meaning.kind === 'other' || path.startsWith('/dev/disk/')) return undefined
   switch (kindOf(path)) {
     case 'absent':
     case 'block':

@@ -67,6 +67,7 @@ describe('what a path comes to', () => {
     ['dots above the root', '/../../dev/virtVG/root', 'virtVG/root'],
     ['a disk', '/dev/sda', 'other'],
     ['a disk by its path', '/dev/disk/by-path/pci-1', 'other'],
+    ['an iSCSI disk that is not there', '/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-x-lun-1', 'other'],
     ['a file in a folder of /dev', '/dev/shm/x', 'other'],
     ['a file that could be there', '/dev/shm/y', 'shm/y'],
     ['a link to a volume', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/virtVG/root']]],

@@ -1,5 +1,6 @@
 import { TomlError, parse } from 'smol-toml'
 import { type Configuration, DEFAULTS } from './core/configuration.ts'
+import { parseVolumePolicy } from './core/policy.ts'
 import { isValidName } from './core/volume.ts'
 
 /** A configuration, or all that is wrong with it, each with its line. */
@@ -21,6 +22,11 @@ export const KEYS: Readonly<Record<string, Key>> = {
     accepts: (value) => Array.isArray(value) && value.every((vg) => typeof vg === 'string' && isValidName(vg)),
   },
   local_volume_groups: { field: 'localVolumeGroups', expected: '"ignore" or "activate"', accepts: isOneOf('ignore', 'activate') },
+  policy: {
+    field: 'policy', expected: 'a list of "VG = MODE" or "VG/LV = MODE", with MODE exclusive, shared or ignore, such as [ "virtVG/iso = shared" ]',
+    accepts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'string' && parseVolumePolicy(entry) !== undefined),
+  },
+  start_wait: { field: 'startWait', expected: 'a whole number of seconds from 0 to 600', accepts: isInteger(0, 600) },
   migrate_wait: { field: 'migrateWait', expected: 'a whole number of seconds from 0 to 600', accepts: isInteger(0, 600) },
   lock_wait: { field: 'lockWait', expected: 'a whole number of seconds from 1 to 600', accepts: isInteger(1, 600) },
   log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', accepts: isOneOf('error', 'warn', 'info', 'debug') },

@@ -9,6 +9,9 @@ export const onHost = (path: string): string => root + path
 export const RUN_FOLDER = onHost('/run/lvguard')
 export const STATUS_FOLDER = onHost('/run/libvirt/qemu')
 export const DEFINITION_FOLDER = onHost('/etc/libvirt/qemu')
+/** Of storage pools: those that run, and those that are defined. */
+export const POOL_STATE_FOLDER = onHost('/run/libvirt/storage')
+export const POOL_DEFINITION_FOLDER = onHost('/etc/libvirt/storage')
 export const CONFIGURATION_FILE = onHost('/etc/libvirt/lvguard.conf')
 export const BLOCK_FOLDER = onHost('/sys/block')
 export const PROC_FOLDER = onHost('/proc')

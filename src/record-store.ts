@@ -72,5 +72,5 @@ function parseRecord(text: string, name: string): DomainRecord {
   return record
 }
 
-const isVolume = ({ vg, lv, role, mode, before }: RecordedVolume): boolean =>
-  typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')
+const isVolume = ({ vg, lv, role, mode, before, pool }: RecordedVolume): boolean =>
+  (pool === undefined || (typeof pool.lv === 'string' && isValidName(pool.lv))) && typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')

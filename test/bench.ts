@@ -17,7 +17,7 @@ function makeTools(folder: string, count: number): void {
   mkdirSync(folder, { recursive: true })
   const rows = Array.from({ length: count }, (_, index) => ({
     vg_name: 'virtVG', lv_name: `disk${index}`, lv_uuid: uuid(index), vg_uuid: 'rdJw4u-WmNJ-Iccg-2Sst-wDt3-iOos-0oQUfj', vg_lock_type: 'sanlock', lv_layout: 'linear',
-    lv_role: 'public', lv_lockargs: '1.0.0:70254592', pool_lv_uuid: '', origin_uuid: '',
+    lv_role: 'public', lv_lockargs: '1.0.0:70254592', pool_lv: '', pool_lv_uuid: '', origin_uuid: '',
   }))
   const locked = join(folder, 'locked')
   const acts = {

@@ -11,6 +11,7 @@ import { type Handled, type HookEvent, isHandled } from '../hook/call.ts'
 import { attemptOf } from '../hook/events.ts'
 import { heldProblem, messageOf } from '../hook/failures.ts'
 import { subjectOf } from '../hook/host.ts'
+import { withPools } from '../hook/logical-pools.ts'
 import { decideMigrate } from '../hook/migrate.ts'
 import { printable } from '../hook/outcome.ts'
 import { decidePrepare } from '../hook/prepare.ts'
@@ -69,7 +70,7 @@ async function previewOf(event: HookEvent, readXml: () => string): Promise<Previ
   if (locks.kind === 'unknown' && locks.why === 'absent') return preview(fromXml(operation, domain, 'no lvmlockctl on this machine'))
   const { changes, notes, problems } = await PREVIEWS[operation](domain, 'configuration' in parsed ? parsed.configuration : DEFAULTS)
   const conflicts = problems.length > 0 ? [] : await conflictsOf(changes)
-  const all = [...problems, ...conflicts]
+  const all = await withPools([...problems, ...conflicts])
   const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : 'proceed'
   return preview({ uuid: domain.uuid, outcome, lockState: locks.kind, steps: stepsOf(changes), notes }, all)
 }
@@ -92,11 +93,14 @@ const NOTHING_MANAGED: Findings = { changes: [], notes: ['the domain uses no vol
 
 const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
   prepare: async (domain, configuration) => {
-    const { scope, plan, incoming } = await decidePrepare(subjectOf(domain, configuration))
+    const subject = await subjectOf(domain, configuration)
+    const { scope, plan, incoming } = await decidePrepare(subject)
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
+    const images = subject.candidates.images.filter((image) => scope.volumes.some((volume) => fullName(volume) === fullName(image)))
+    const below = images.map((image) => `then the header of ${fullName(image)} is read, and what it names is locked, shared`)
     const settled = plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
-    return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...settled], problems: [] }
+    return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...settled, ...below], problems: [] }
   },
   release: async (domain, configuration) => {
     const plan = await decideRelease(domain, configuration)
@@ -104,7 +108,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     return { changes: plan.volumes.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), notes: [], problems: [] }
   },
   migrate: async (domain, configuration) => {
-    const { scope, plan, facts } = await decideMigrate(subjectOf(domain, configuration))
+    const { scope, plan, facts } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })

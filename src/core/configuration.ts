@@ -4,6 +4,10 @@ export interface Configuration {
   readonly volumeGroups: readonly string[]
   /** VGs without a lock manager: left alone, or activated and deactivated with their domain. */
   readonly localVolumeGroups: 'ignore' | 'activate'
+  /** How volumes are locked whatever the domain XML says: `VG = MODE` or `VG/LV = MODE` each (parseVolumePolicy). */
+  readonly policy: readonly string[]
+  /** How long a start waits for the locking of a VG that is stopped or starting. */
+  readonly startWait: number
   /** How long `migrate` waits for the source to demote. */
   readonly migrateWait: number
   /** How long a hook waits for another act of this host on the same VG. */
@@ -16,6 +20,8 @@ export interface Configuration {
 export const DEFAULTS: Configuration = {
   volumeGroups: [],
   localVolumeGroups: 'ignore',
+  policy: [],
+  startWait: 0,
   migrateWait: 30,
   lockWait: 30,
   logLevel: 'info',

@@ -1,15 +1,28 @@
 import type { Configuration } from './configuration.ts'
-import type { WantedVolume } from './volume.ts'
-import { fullName, meaningOfPath } from './volume.ts'
+import { type DomainPolicy, NO_POLICY, type Policy, configuredPolicy } from './policy.ts'
+import type { Problem } from './problem.ts'
+import type { PathMeaning, WantedVolume } from './volume.ts'
+import { meaningOfPath } from './volume.ts'
 
-/** One `<disk>` of a domain's XML, with what decides about its lock. */
+/** What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. */
+export type DiskPart = 'backing file' | 'data file' | 'mirror' | 'element'
+
+/** One source in a domain's XML that can be a volume, with what decides about its lock. */
 export interface Disk {
-  /** `<target dev>`, such as `vda`; what a message calls the disk. */
+  /** `<target dev>`, such as `vda`; of an element that is no disk its own name. What a message and a policy call it. */
   readonly target: string
+  /** Absent for the disk itself. */
+  readonly part?: DiskPart
   /** The path of its `<source>`: `dev` of type block, `file` of type file; absent for an empty drive and other types. */
   readonly path: string | undefined
+  /** Of type volume: a volume of a storage pool, by their names. */
+  readonly pool?: { readonly name: string; readonly volume: string }
   readonly readonly: boolean
   readonly shareable: boolean
+  /** libvirt goes on without it if it is not there (`startupPolicy='optional'`). */
+  readonly optional?: boolean
+  /** A qcow2 image of which only its own header tells the backing file. */
+  readonly image?: boolean
 }
 
 /** A VM as libvirt describes it to a hook. */
@@ -18,6 +31,8 @@ export interface Domain {
   /** Lower case, checked: 8-4-4-4-12 hexadecimal digits. It names the record's file. */
   readonly uuid: string
   readonly disks: readonly Disk[]
+  /** What its `<metadata>` says about its disks' locks. */
+  readonly policy?: DomainPolicy
   /** The id of our `<incoming>` element in `<metadata>` (DESIGN 4), if there is exactly one. */
   readonly incomingId: string | undefined
   /**
@@ -28,31 +43,91 @@ export interface Domain {
   readonly gotPastPrepare: boolean
 }
 
-/** What the paths of a domain's disks come to, before anything is known of the VGs. */
+/** A volume that a disk may be, by its names. */
+export type Candidate = WantedVolume & {
+  readonly path: string
+  readonly optional?: boolean
+}
+
+/** A qcow2 image on a volume: its header, which can be read while the volume is active, names a backing file. */
+export interface Image extends WantedVolume {
+  readonly path: string
+  readonly target: string
+}
+
+/** What the sources of a domain's disks come to, before anything is known of the VGs. */
 export interface Candidates {
-  readonly volumes: readonly (WantedVolume & { readonly path: string })[]
+  readonly volumes: readonly Candidate[]
   /** Paths that would be inside a VG if there were one of that name, but that no LV can have. */
   readonly impossible: readonly { readonly vg: string; readonly path: string; readonly disk: string }[]
+  readonly images: readonly Image[]
+  /** Sources of which cannot be told what they are: R9. */
+  readonly problems: readonly Problem[]
+}
+
+/** What a source turned out to be, where its path alone does not tell. */
+export type Finding = (PathMeaning & { readonly path: string; readonly partition?: true }) | { readonly kind: 'problem'; readonly problem: Problem }
+
+/** What a message calls a source: `disk vda`, `backing file of disk vda`, `nvram`. */
+export const nameOf = ({ target, part }: Pick<Disk, 'target' | 'part'>): string =>
+  part === 'element' ? target : part === undefined ? `disk ${target}` : `${part} of disk ${target}`
+
+/**
+ * The volumes that a domain's disks may be, in the VGs that are managed (all, unless the configuration lists them). A volume that two disks
+ * name is wanted once, exclusively if either wants it so.
+ * @param found what the sources are that are more than a plain path
+ */
+export function candidatesOf(
+  domain: Domain, configuration: Pick<Configuration, 'volumeGroups'> & Partial<Pick<Configuration, 'policy'>>, found: ReadonlyMap<Disk, Finding> = new Map(),
+): Candidates {
+  const { volumeGroups } = configuration
+  const policy = domain.policy ?? NO_POLICY
+  const isExcluded = (vg: string): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
+  const volumes = new Map<string, Candidate>()
+  const impossible: { vg: string; path: string; disk: string }[] = []
+  const images: Image[] = []
+  const problems: Problem[] = []
+  for (const disk of domain.disks) {
+    const finding: Finding | undefined = found.get(disk) ?? (disk.path === undefined ? undefined : { ...meaningOfPath(disk.path), path: disk.path })
+    if (finding === undefined || finding.kind === 'other' || policy.modes.get(disk.target) === 'ignore') continue
+    if (finding.kind === 'problem') {
+      problems.push(finding.problem)
+      continue
+    }
+    const { path } = finding
+    if (isExcluded(finding.vg)) continue
+    if (finding.kind === 'impossible') {
+      impossible.push({ vg: finding.vg, path, disk: nameOf(disk) })
+      continue
+    }
+    const { vg, lv } = finding
+    const { mode, reason } = lockOfDisk(disk, policy, configuredPolicy({ vg, lv }, configuration.policy ?? []))
+    if (mode === 'ignore') continue
+    volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), { vg, lv, mode, reason, path, ...(disk.optional === true && { optional: true }), ...(finding.partition === true && { partition: true }) }))
+    if (disk.image === true) images.push({ vg, lv, mode, reason, path, target: disk.target })
+  }
+  if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
+  return { volumes: [...volumes.values()], impossible, images, problems }
+}
+
+/** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are. */
+function together(known: Candidate | undefined, wanted: Candidate): Candidate {
+  if (known === undefined) return wanted
+  const { optional: _, partition: __, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
+  const isBoth = (flag: 'optional' | 'partition'): boolean => known[flag] === true && wanted[flag] === true
+  return { ...kept, ...(isBoth('optional') && { optional: true }), ...(isBoth('partition') && { partition: true }) }
 }
 
 /**
- * The volumes that a domain's disks may be, in the VGs that are managed (all, unless the configuration lists them). A volume that two disks name is wanted once, exclusively if either wants it so.
+ * How a disk's volume is to be locked, and the sentence that says why: as the domain's own policy says, else the configuration's, else by
+ * its elements. A domain's policy for a disk is not meant for the images below it, which many VMs read.
  */
-export function candidatesOf(domain: Domain, { volumeGroups }: Pick<Configuration, 'volumeGroups'>): Candidates {
-  const isExcluded = (vg: string): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
-  const volumes = new Map<string, WantedVolume & { readonly path: string }>()
-  const impossible: { vg: string; path: string; disk: string }[] = []
-  for (const { target, path, readonly, shareable } of domain.disks) {
-    if (path === undefined) continue
-    const meaning = meaningOfPath(path)
-    if (meaning.kind !== 'other' && isExcluded(meaning.vg)) continue
-    if (meaning.kind === 'impossible') impossible.push({ vg: meaning.vg, path, disk: `disk ${target}` })
-    if (meaning.kind !== 'volume') continue
-    const { vg, lv } = meaning
-    const element = readonly ? ', <readonly/>' : shareable ? ', <shareable/>' : ''
-    const wanted: WantedVolume = { vg, lv, mode: element === '' ? 'exclusive' : 'shared', reason: `disk ${target}${element}` }
-    const known = volumes.get(fullName(wanted))
-    if (known === undefined || (known.mode === 'shared' && wanted.mode === 'exclusive')) volumes.set(fullName(wanted), { ...wanted, path })
-  }
-  return { volumes: [...volumes.values()], impossible }
+function lockOfDisk(disk: Disk, policy: DomainPolicy, configured: Policy | undefined): { readonly mode: Policy; readonly reason: string } {
+  const name = nameOf(disk)
+  const own = disk.part === 'backing file' ? undefined : policy.modes.get(disk.target)
+  if (own !== undefined) return { mode: own, reason: `${name}, policy in its <metadata>` }
+  if (configured !== undefined) return { mode: configured, reason: `${name}, policy in lvguard.conf` }
+  if (disk.part === 'backing file') return { mode: 'shared', reason: name }
+  const element = disk.readonly ? ', <readonly/>' : disk.shareable ? ', <shareable/>' : ''
+  return { mode: element === '' ? 'exclusive' : 'shared', reason: name + element }
 }

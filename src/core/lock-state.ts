@@ -43,6 +43,8 @@ export interface LogicalVolume {
    * lock_args of its own), else its own.
    */
   readonly lockUuid: string
+  /** The thin or VDO pool that it is in, by its name, if it is in one. */
+  readonly pool?: string
   /** lv_layout, such as `linear` or `thin,sparse`; what a message calls the type. */
   readonly layout: string
   /** Whether LVM can share it (`Shared activation not compatible with LV type …`, FACTS 27). */

@@ -13,7 +13,8 @@ export interface Holder {
 
 /** Why a domain is refused. Each kind has its own two lines in `explain`. */
 export type Problem =
-  | { readonly kind: 'held'; readonly volume: string; readonly holders: readonly Holder[] }
+  /** `pool`: a logical storage pool on its VG that this host knows; where such a pool starts, it takes every volume (FACTS 18). */
+  | { readonly kind: 'held'; readonly volume: string; readonly holders: readonly Holder[]; readonly pool?: string }
   | { readonly kind: 'not-started'; readonly vg: string }
   | { readonly kind: 'starting'; readonly vg: string }
   | { readonly kind: 'lvmlockd-down' }
@@ -24,13 +25,16 @@ export type Problem =
   | { readonly kind: 'impossible-name'; readonly path: string; readonly disk: string }
   | { readonly kind: 'open'; readonly volume: string; readonly users: readonly string[] }
   | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string; readonly hasEnded: boolean }
-  | { readonly kind: 'locked-here'; readonly volume: string }
+  | { readonly kind: 'locked-here'; readonly volume: string; readonly pool?: string }
   | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
   | { readonly kind: 'no-lock'; readonly volume: string }
   | { readonly kind: 'active-here' }
   | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number }
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   | { readonly kind: 'record-unwritable'; readonly detail: string }
+  | { readonly kind: 'unknown-source'; readonly detail: string }
+  | { readonly kind: 'bad-image'; readonly volume: string; readonly detail: string }
+  | { readonly kind: 'bad-policy'; readonly detail: string }
   | { readonly kind: 'bad-xml'; readonly detail: string }
   | { readonly kind: 'bad-configuration'; readonly errors: readonly string[] }
   | { readonly kind: 'other'; readonly detail: string }
@@ -51,7 +55,7 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
   const because = (reason: string, advice: string): Explanation => ({ what: `${refused}: ${reason}.`, advice: `${advice}.` })
   switch (problem.kind) {
     case 'held':
-      return explainHeld(problem.volume, problem.holders, because, { domain, attempt, again })
+      return explainHeld(problem, because, { domain, attempt, again })
     case 'not-started':
       return because(`the locking of volume group ${problem.vg} is not started on this host`, `Start it with: vgchange --lock-start ${problem.vg}; then ${again}`)
     case 'starting':
@@ -76,10 +80,13 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       }
       return because(`${problem.volume} is used by the VM ${problem.domain} on this host`, `Stop ${problem.domain} first, or mark the disk <shareable/> in both if they are meant to share it`)
     case 'locked-here':
+      if (problem.pool !== undefined) {
+        return because(`${problem.volume} is already locked on this host, by the logical storage pool ${problem.pool}, which took every volume of ${problem.volume.split('/')[0]} when it started`, `Stop the pool: virsh pool-destroy ${problem.pool}; virsh pool-autostart --disable ${problem.pool}; then ${again}`)
+      }
       return because(`${problem.volume} is already locked on this host, where ${domain} does not run`, `If nothing uses it: lvchange --activate n ${problem.volume}; then ${again}`)
     case 'not-shareable':
       if (attempt === 'start') {
-        return because(`${problem.volume} cannot be shared (LV type ${problem.type}), but its disk is <shareable/> or <readonly/>`, `Take that element out: virsh edit ${domain}`)
+        return because(`${problem.volume} cannot be shared (LV type ${problem.type}), but it is to be read only, shared, or a backing file`, `Take <readonly/> or <shareable/> out (virsh edit ${domain}), or say exclusive for it in a policy (README, Policy)`)
       }
       return because(`${problem.volume} cannot be shared, as a live migration needs (LV type ${problem.type})`, `Shut ${domain} down and start it on the other host instead`)
     case 'no-lock':
@@ -92,6 +99,12 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`what runs here cannot be told, because ${problem.files.join(', ')} cannot be read`, 'It may come from a newer lvguard; move it away only if no VM here uses its volumes')
     case 'record-unwritable':
       return because(`its record in /run/lvguard cannot be written (${problem.detail})`, `Make room in /run (df /run), then ${again}`)
+    case 'unknown-source':
+      return because(problem.detail, `Compare 'virsh domblklist ${domain}' with what is on this host; then ${again}`)
+    case 'bad-image':
+      return because(`the backing file of the qcow2 image on ${problem.volume} cannot be locked (${problem.detail})`, `See 'qemu-img info -U /dev/${problem.volume}'; if it is meant so, say it in the XML with <backingStore>, which is believed`)
+    case 'bad-policy':
+      return because(`the policy in its <metadata> is wrong: ${problem.detail}`, `Modes are exclusive, shared and ignore; see it with: virsh metadata ${domain} urn:lvguard:policy:1`)
     case 'bad-xml':
       return because(problem.detail, 'Nothing was changed. libvirt gives the whole XML to its hooks; for a trial take it from: virsh dumpxml')
     case 'bad-configuration':
@@ -107,7 +120,7 @@ interface Words {
   readonly again: string
 }
 
-function explainHeld(volume: string, holders: readonly Holder[], because: (reason: string, advice: string) => Explanation, words: Words): Explanation {
+function explainHeld({ volume, holders, pool }: Extract<Problem, { kind: 'held' }>, because: (reason: string, advice: string) => Explanation, words: Words): Explanation {
   const [holder] = holders
   if (holder === undefined) return because(`${volume} is locked by another host`, `Which one could not be read; 'virsh list' on the other hosts shows where ${words.domain} runs`)
   if (holder.isThisHost) {
@@ -123,6 +136,9 @@ function explainHeld(volume: string, holders: readonly Holder[], because: (reaso
   }
   if (words.attempt === 'migration') {
     return because(reason, `Is the agent running there? On ${holder.name}: systemctl start lvguard; the VM runs on where it was`)
+  }
+  if (pool !== undefined && holder.mode === 'exclusive') {
+    return because(reason, `If ${words.domain} does not run there, the logical storage pool ${pool} may have taken it: virsh -c qemu+ssh://${holder.name}/system pool-destroy ${pool}`)
   }
   return because(reason, `Stop ${words.domain} there (virsh -c qemu+ssh://${holder.name}/system shutdown ${words.domain}), or use it there`)
 }

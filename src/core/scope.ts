@@ -22,10 +22,10 @@ export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candi
 
 /**
  * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG is local,
- * missing, or not started, and lvs has to say which.
+ * missing, or not started, and lvs has to say which; and so it has whether a volume is there that the domain can do without.
  */
 export function isSettledByLockspaces(candidates: Candidates, locks: LockState): boolean {
-  return vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
+  return !candidates.volumes.some(({ optional }) => optional) && vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
 }
 
 /**
@@ -36,7 +36,7 @@ export function isSettledByLockspaces(candidates: Candidates, locks: LockState):
 export function scopeOf(
   candidates: Candidates, locks: LockState, table: VolumeTable | undefined, configuration: Configuration, exists: (path: string) => boolean,
 ): Scope {
-  const problems: Problem[] = []
+  const problems: Problem[] = [...candidates.problems]
   const volumes: ManagedVolume[] = []
   const known = (vg: string): boolean => locks.kind === 'known' && locks.lockspaces.has(vg)
   const lockTypes = new Map([...(table?.volumes.values() ?? [])].map(({ vg, lockType }) => [vg, lockType]))
@@ -44,11 +44,13 @@ export function scopeOf(
   for (const { vg, path, disk } of candidates.impossible) {
     if (known(vg) || configuration.volumeGroups.includes(vg)) problems.push({ kind: 'impossible-name', path, disk })
   }
-  for (const { path, mode, ...volume } of candidates.volumes) {
+  for (const { path, mode, optional, ...volume } of candidates.volumes) {
     const { vg } = volume
+    const isMissing = table !== undefined && !table.volumes.has(fullName(volume))
+    if (isMissing && optional === true && (known(vg) || table.missingVgs.has(vg))) continue
     if (known(vg)) {
       volumes.push({ ...volume, role: mode, isLocal: false })
-      if (table !== undefined && !table.volumes.has(fullName(volume))) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
+      if (isMissing) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
       continue
     }
     const lockType = lockTypes.get(vg)

@@ -12,6 +12,8 @@ export interface VolumeName {
 /** A volume that a domain uses, with the mode it needs and the sentence that says why. */
 export interface WantedVolume extends VolumeName {
   readonly mode: Mode
+  /** The VM uses a partition of it only, which a storage pool of type disk has mapped: then that holds it open, and other VMs may use others. */
+  readonly partition?: boolean
   /** e.g. `disk vda`, `disk hda, <readonly/>`. */
   readonly reason: string
 }

@@ -8,6 +8,7 @@ import { readConfiguration } from '../read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from './call.ts'
 import { messageOf } from './failures.ts'
 import { type Asked, subjectOf } from './host.ts'
+import { withPools } from './logical-pools.ts'
 import { migrate } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
 import { prepare } from './prepare.ts'
@@ -59,7 +60,8 @@ export async function handle(event: HookEvent, readXml: () => string, asked?: As
     if (event.name.startsWith('-') && event.name !== domain.name) {
       return refuse([{ kind: 'bad-xml', detail: `the XML is that of ${domain.name}, not of a domain called ${event.name}` }], domain)
     }
-    return { outcome: await HANDLERS[operation](domain, configuration, xml, warning === undefined, asked), domain, configuration, warning }
+    const outcome = await HANDLERS[operation](domain, configuration, xml, warning === undefined, asked)
+    return { outcome: outcome.kind === 'refused' ? { ...outcome, problems: await withPools(outcome.problems) } : outcome, domain, configuration, warning }
   } catch (error) {
     if (error instanceof BadXml) return refuse(problem === undefined ? [{ kind: 'bad-xml', detail: error.message }] : [problem])
     return refuse([{ kind: 'other', detail: `lvguard failed: ${messageOf(error)}` }], domain)
@@ -67,9 +69,9 @@ export async function handle(event: HookEvent, readXml: () => string, asked?: As
 }
 
 const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean, asked: Asked | undefined) => Promise<Outcome>>> = {
-  prepare: (domain, configuration, _xml, _isKnown, asked) => prepare(subjectOf(domain, configuration), asked),
+  prepare: async (domain, configuration, _xml, _isKnown, asked) => prepare(await subjectOf(domain, configuration), asked),
   release: (domain, configuration, _xml, isKnown) => release(domain, isKnown ? configuration : undefined),
-  migrate: (domain, configuration, xml) => migrate(subjectOf(domain, configuration), xml),
+  migrate: async (domain, configuration, xml) => migrate(await subjectOf(domain, configuration), xml),
 }
 
 /** What the log keeps of an event. */

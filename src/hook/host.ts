@@ -10,25 +10,32 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { onHost } from '../paths.ts'
 import { readRecords } from '../record-store.ts'
+import { findSources } from './sources.ts'
 
 /** What a domain's event is about. */
 export interface Subject {
   readonly domain: Domain
   readonly configuration: Configuration
   readonly candidates: Candidates
-  /** The VGs that its paths speak of; none: the domain does not concern lvguard. */
-  readonly vgs: readonly string[]
-  /** Those among them that may have a volume of the domain. */
+  /** Whether any of its sources can be a volume; else the domain does not concern lvguard. */
+  readonly isConcerned: boolean
+  /** The VGs that may have a volume of the domain. */
   readonly vgsToLock: readonly string[]
   /** Answers of lvs. Asked for once, when first wanted: as a rule beside lvchange, where it costs nobody's time. */
   readonly table: () => Promise<VolumeTable | undefined>
 }
 
-/** Finds the paths of a domain that may be volumes. */
-export function subjectOf(domain: Domain, configuration: Configuration): Subject {
-  const candidates = candidatesOf(domain, configuration)
+/** Finds the sources of a domain that may be volumes. Asks LVM only for those that are named by a UUID. */
+export async function subjectOf(domain: Domain, configuration: Configuration): Promise<Subject> {
+  const { disks, found } = await findSources(domain)
+  return subjectWith(domain, configuration, candidatesOf({ ...domain, disks }, configuration, found))
+}
+
+/** The same domain with other volumes: the backing files of its images. */
+export function subjectWith(domain: Domain, configuration: Configuration, candidates: Candidates): Subject {
   let table: Promise<VolumeTable | undefined> | undefined
-  return { domain, configuration, candidates, vgs: vgsOf(candidates), vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: () => (table ??= volumeTable(candidates.volumes)) }
+  const vgs = vgsOf(candidates)
+  return { domain, configuration, candidates, isConcerned: vgs.length > 0 || candidates.problems.length > 0, vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: () => (table ??= volumeTable(candidates.volumes)) }
 }
 
 /** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */

@@ -51,7 +51,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
  * @param xml the domain XML as it came
  */
 export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
-  if (subject.vgs.length === 0) return NOT_CONCERNED
+  if (!subject.isConcerned) return NOT_CONCERNED
   const end = milliseconds() + subject.configuration.migrateWait * 1000
   const first = await decideMigrate(subject)
   if (isEmpty(first.scope)) return NOT_CONCERNED

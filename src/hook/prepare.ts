@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import { milliseconds } from '../clock.ts'
+import { NO_VOLUMES } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo, withIds } from '../core/start.ts'
+import { settled } from '../core/relatives.ts'
+import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -15,10 +17,13 @@ import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
 import { readRecords, recordOf, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { awaitLocking, isTooEarly } from './await-locking.ts'
+import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfError, problemsOf, unlessFull } from './failures.ts'
-import { type Asked, type Subject, lookAround, scopeFor } from './host.ts'
+import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
+import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
@@ -58,7 +63,15 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
-  if (subject.vgs.length === 0) return NOT_CONCERNED
+  if (!subject.isConcerned) return NOT_CONCERNED
+  const first = await prepareOnce(subject, asked)
+  const { domain, configuration, candidates } = subject
+  if (configuration.startWait === 0 || !isTooEarly(first)) return first
+  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined)
+  return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
+}
+
+async function prepareOnce(subject: Subject, asked: Asked | undefined): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
@@ -103,31 +116,44 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
   const missing = failed === undefined ? missingLocks(plan.recorded, table, after, devices) : []
-  if (failed === undefined && missing.length === 0) {
-    unlessFull(() => put('prepared', plan.recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES))))
-    return { kind: 'done', did: 'locked', volumes: plan.recorded }
+  const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
+  const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
+  const isLocked = failed === undefined && missing.length === 0
+  const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
+  if (isLocked && below.kind === 'locked') {
+    unlessFull(() => put('prepared', [...taken, ...below.recorded]))
+    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded] }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
   await carryOut(undo, locks, 'go-on')
+  await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
   // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
-  putRefused(undo.length === 0 ? [] : await stillTaken(plan.recorded, undo, table))
+  const undone = [...undo, ...('undone' in below ? below.undone : [])]
+  putRefused(undone.length === 0 ? [] : await stillTaken([...taken, ...below.recorded], undone))
   // Who holds what is asked last: nothing is kept locked meanwhile.
-  return refused(subject, failed === undefined ? missing : await problemsOf(failed, table, after), incoming)
+  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? missing : await problemsOf(failed, table, after), incoming)
 }
 
+const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
+
 /** The volumes that could not be given back: kept on record, so that the `release` that follows tries again. */
-async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { vg: string; lv: string }[], table: VolumeTable | undefined): Promise<RecordedVolume[]> {
+async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { vg: string; lv: string }[]): Promise<RecordedVolume[]> {
   const locks = await lockState()
   const devices = activeVolumes()
-  return recorded.map((volume) => withIds(volume, table ?? NO_VOLUMES)).filter((volume) => {
+  return recorded.filter((volume) => {
     if (!undo.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return false
     const isActive = devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
-    const isLocked = locks.kind === 'unknown' || volume.ids === undefined || locks.locks.has(volume.ids.lock)
+    // A pool's lock may be another VM's.
+    const isLocked = volume.pool === undefined && (locks.kind === 'unknown' || volume.ids === undefined || locks.locks.has(volume.ids.lock))
     return isActive || isLocked
   })
 }
 
 const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
 
+/** LVM knows a missing volume by its name only; which disk it belongs to is known here. */
+const withDisk = (problem: Problem, { volumes }: Subject['candidates']): Problem =>
+  problem.kind === 'missing-volume' ? { ...problem, disk: volumes.find((volume) => fullName(volume) === problem.volume)?.reason ?? problem.disk } : problem
+
 const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
-  ({ kind: 'refused', problems, attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })
+  ({ kind: 'refused', problems: problems.map((problem) => withDisk(problem, candidates)), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

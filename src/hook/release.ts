@@ -14,6 +14,7 @@ import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { messageOf, unlessFull } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
+import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from './outcome.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
@@ -32,7 +33,7 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain.uuid) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
-  const inXml = isNeeded ? (await scopeFor(subjectOf(domain, configuration), await lockState())).volumes : []
+  const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
 }
 
@@ -99,9 +100,14 @@ async function releaseUnderLock(domain: Domain, configuration: Configuration | u
     if (!inUse || milliseconds() + IN_USE_PAUSE > end) break
     await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
   }
+  const isPoolLeft = left.length === 0
+  if (isPoolLeft) {
+    left = await releaseIdlePools(wanted, locks, domain.uuid)
+    why = 'the pool came up with its volume, and does not go with it'
+  }
   if (left.length > 0) {
     unlessFull(() => put(left))
-    return { kind: 'left', volumes: left, why }
+    return { kind: 'left', volumes: isPoolLeft ? left.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })) : left, why }
   }
   removeRecord(domain.uuid)
   return { kind: 'done', did: 'released', volumes: wanted }

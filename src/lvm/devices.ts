@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Device } from '../core/lock-state.ts'
-import { meaningOfMapperName } from '../core/volume.ts'
+import { type VolumeName, mapperName, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, PROC_FOLDER } from '../paths.ts'
 
 const namesIn = (folder: string): string[] => {
@@ -26,6 +26,16 @@ export function activeVolumes(): Device[] {
     const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '')
     return dmUuid.startsWith('LVM-') && meaning.kind === 'volume' ? [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid }] : []
   })
+}
+
+/**
+ * Whether any device stands on a thin or VDO pool: another of its volumes is active, or the pool by its own name. LVM puts all of them on
+ * one layer, VG-POOL-tpool or VG-POOL-vpool.
+ */
+export function isPoolInUse(pool: VolumeName): boolean {
+  const layers = [`${mapperName(pool)}-tpool`, `${mapperName(pool)}-vpool`]
+  return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).some((node) =>
+    layers.includes(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '') && namesIn(join(BLOCK_FOLDER, node, 'holders')).length > 0)
 }
 
 export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const

@@ -5,7 +5,7 @@ import { type VolumeName, fullName } from '../core/volume.ts'
 import { openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
-import { lvsArguments, parseLvs } from './lvs.ts'
+import { lvsArguments, lvsByUuidArguments, parseLvs } from './lvs.ts'
 import { type Outcome, change, query } from './run.ts'
 import {
   type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
@@ -34,9 +34,15 @@ export async function lockState(): Promise<LockState> {
 }
 
 /** What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in its own form. */
-export async function volumeTable(volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> {
-  if (volumes.length === 0) return NO_VOLUMES
-  const { stdout, stderr } = await query('lvs', lvsArguments(volumes))
+export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> =>
+  volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes))
+
+/** The same of the LVs with these UUIDs, with their dashes, active or not. One that LVM does not know is not in it. */
+export const volumesByUuid = (uuids: readonly string[]): Promise<VolumeTable | undefined> =>
+  uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids))
+
+async function askLvs(words: readonly string[]): Promise<VolumeTable | undefined> {
+  const { stdout, stderr } = await query('lvs', words)
   try {
     return parseLvs(stdout, stderr)
   } catch {

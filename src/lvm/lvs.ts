@@ -1,12 +1,16 @@
 import type { LogicalVolume, VolumeTable } from '../core/lock-state.ts'
-import { type VolumeName, fullName } from '../core/volume.ts'
+import { type VolumeName, fullName, isValidName } from '../core/volume.ts'
 
-const FIELDS = ['vg_name', 'lv_name', 'lv_uuid', 'vg_uuid', 'vg_lock_type', 'lv_layout', 'lv_role', 'lv_lockargs', 'pool_lv_uuid', 'origin_uuid'] as const
+const FIELDS = ['vg_name', 'lv_name', 'lv_uuid', 'vg_uuid', 'vg_lock_type', 'lv_layout', 'lv_role', 'lv_lockargs', 'pool_lv', 'pool_lv_uuid', 'origin_uuid'] as const
 type Row = Readonly<Record<(typeof FIELDS)[number], string>>
 
 /** `--nolocking`: never waits for a lock, not even the VG's (`lvs` blocked 20 s behind a contended one: FACTS 35). */
 export const lvsArguments = (volumes: readonly VolumeName[]): string[] =>
   ['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...volumes.map(fullName)]
+
+/** The same of all LVs with one of these UUIDs, whatever VG they are in. The UUIDs must be LVM's: letters, digits and dashes. */
+export const lvsByUuidArguments = (uuids: readonly string[]): string[] =>
+  ['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--select', uuids.map((uuid) => `lv_uuid=${uuid}`).join(' || ')]
 
 /**
  * Reads what lvs answered. It exits 5 when one of several names is missing and reports the others all the same.
@@ -44,6 +48,12 @@ function volumeOf(row: Row): LogicalVolume {
   // A cached LV names its cache pool there, but has a lock of its own.
   const isInPool = layouts.includes('thin') || layouts.includes('vdo')
   const isCowSnapshot = roles.includes('thicksnapshot')
+  // lvm2 2.03.31 refuses to share it, 2.03.16 does not (FACTS 37a); but two hosts that both have the snapshot's exceptions in memory
+  // would each miss the other's.
+  const isCowOrigin = roles.includes('thickorigin')
+  // Of an LV that it hides lvs prints the name in brackets.
+  const poolName = row.pool_lv.replace(/^\[(.*)\]$/, '$1')
+  const hasPool = isInPool && row.pool_lv_uuid !== ''
   const offset = /^[\d.]+:(\d+)$/.exec(row.lv_lockargs)?.[1]
   return {
     vg: row.vg_name,
@@ -51,9 +61,10 @@ function volumeOf(row: Row): LogicalVolume {
     uuid: row.lv_uuid,
     vgUuid: row.vg_uuid,
     lockType: row.vg_lock_type === '' ? 'none' : row.vg_lock_type,
-    lockUuid: isInPool && row.pool_lv_uuid !== '' ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
-    layout: isCowSnapshot ? 'snapshot' : row.lv_layout,
-    shareable: layouts.every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot,
+    lockUuid: hasPool ? row.pool_lv_uuid : isCowSnapshot && row.origin_uuid !== '' ? row.origin_uuid : row.lv_uuid,
+    layout: isCowSnapshot ? 'snapshot' : isCowOrigin ? `${row.lv_layout}, with a snapshot` : row.lv_layout,
+    shareable: layouts.every((layout) => SHAREABLE_LAYOUTS.has(layout)) && !isCowSnapshot && !isCowOrigin,
+    ...(hasPool && isValidName(poolName) && { pool: poolName }),
     leaseOffset: offset === undefined ? undefined : Number(offset),
   }
 }

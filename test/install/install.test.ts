@@ -543,6 +543,8 @@ describe('the files', () => {
     expect(parse(conf().replaceAll(/^#(?=\w+ = )/gm, ''))).toEqual({
       volume_groups: [],
       local_volume_groups: 'ignore',
+      policy: [],
+      start_wait: 0,
       migrate_wait: 30,
       lock_wait: 30,
       log_level: 'info',

@@ -2,11 +2,8 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import type { Host, Lock, Result } from '../ring.ts'
 
-/** A disk of a VM in a scenario: a path, or a volume of the ring's VG by its name, with what stands inside `<disk>` beside it. */
-export interface ScenarioDisk {
-  readonly path: string
-  readonly inside?: string
-}
+/** A disk of a VM in a scenario: of type block with a path, or a volume of a storage pool, with what stands inside `<disk>` beside it. */
+export type ScenarioDisk = ({ readonly path: string } | { readonly pool: string; readonly volume: string }) & { readonly inside?: string }
 
 /** A VM whose life a scenario plays, as libvirt would call the hook for it. */
 export class Vm {
@@ -19,8 +16,9 @@ export class Vm {
 
   /** The XML of `prepare` and `migrate`; with `aliases` that of `release`, as of a domain that got past its `prepare`. */
   xml({ aliases = false, metadata = '' }: { aliases?: boolean; metadata?: string } = {}): string {
-    const disk = ({ path, inside = '' }: ScenarioDisk, index: number): string =>
-      `    <disk type='block' device='disk'>\n      <source dev='${path}'/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${inside}${
+    const sourceOf = (disk: ScenarioDisk): string => ('path' in disk ? `dev='${disk.path}'` : `pool='${disk.pool}' volume='${disk.volume}'`)
+    const disk = (each: ScenarioDisk, index: number): string =>
+      `    <disk type='${'path' in each ? 'block' : 'volume'}' device='disk'>\n      <source ${sourceOf(each)}/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${each.inside ?? ''}${
         aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`
     return `<domain type='qemu'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${metadata}  <devices>\n${this.disks.map(disk).join('')}  </devices>\n</domain>\n`
   }

@@ -63,7 +63,7 @@ const thin: LayersOf = (_volumes, host, group, volume) =>
   volume.kind.kind === 'thin' && host.active.has(volume.uuid) ? [top(host, group, volume, [`${mapperName(group.name, volume.kind.pool)}-tpool`])] : []
 
 const LAYERS: Readonly<Record<Volume['kind']['kind'], LayersOf>> = {
-  linear: plain, raid1: plain, 'thin-pool': pool, thin, snapshot: () => [],
+  linear: plain, striped: plain, raid1: plain, cache: plain, 'thin-pool': pool, thin, snapshot: () => [],
 }
 
 const foreignLayers = (volumes: Volumes, host: HostState): Layer[] =>

@@ -17,6 +17,8 @@ export class Locks {
   readonly #time: Time
   readonly #changed: () => void
   readonly #leases = new Map<string, Lease>()
+  /** A pool's lock stays when its last thin volume goes, until the pool itself is deactivated (FACTS 27). */
+  keepPools = false
 
   constructor(volumes: Volumes, hosts: readonly HostState[], time: Time, changed: () => void) {
     this.#volumes = volumes
@@ -122,6 +124,7 @@ export class Locks {
   }
 
   reset(): void {
+    this.keepPools = false
     this.#leases.clear()
     for (const host of this.#hosts) {
       host.keepsLock.clear()

@@ -1,7 +1,9 @@
 /** A logical volume of the model, and what LVM calls each kind of it. Pure data; the state of locks and devices is elsewhere. */
 export type Kind =
   | { readonly kind: 'linear' }
+  | { readonly kind: 'striped' }
   | { readonly kind: 'raid1' }
+  | { readonly kind: 'cache' }
   | { readonly kind: 'thin-pool' }
   | { readonly kind: 'thin'; readonly pool: string; readonly origin?: string }
   /** A copy-on-write snapshot, the "thick" one. */

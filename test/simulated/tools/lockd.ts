@@ -25,7 +25,7 @@ export function lockVolume({ cluster, host }: Scene, volume: Volume, mode: 'ex' 
 
 /** FACTS 27, 37a. */
 function unshareableType(lvm: string, { kind }: Volume, snapshots: readonly Volume[]): string | undefined {
-  if (kind.kind === 'linear') return snapshots.length > 0 && lvm !== '2.03.16' ? 'linear' : undefined
+  if (kind.kind === 'linear' || kind.kind === 'striped') return snapshots.length > 0 && lvm !== '2.03.16' ? kind.kind : undefined
   return kind.kind
 }
 
@@ -33,6 +33,7 @@ function unshareableType(lvm: string, { kind }: Volume, snapshots: readonly Volu
 export function unlockVolume({ cluster, host }: Scene, volume: Volume, answer: Answer): boolean {
   const covering = cluster.volumes.lockVolume(volume)
   if (covering === undefined || (covering.kind.kind === 'thin-pool' && cluster.devices.isActive(host, covering))) return true
+  if (cluster.locks.keepPools && covering !== volume && covering.kind.kind === 'thin-pool') return true
   if (host.lvmlockd !== 'running') return false
   const { state } = host.lockspace(covering.vg)
   const error = state === 'stopped' ? 'lockspace is inactive' : state === 'starting' || host.keepsLock.has(covering.uuid) ? 'error -211' : undefined

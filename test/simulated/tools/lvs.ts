@@ -6,7 +6,7 @@ import { COMMON, isWords, parseWords } from './words.ts'
 
 const SYNTAX = {
   flags: { ...COMMON.flags, '-a': 'all', '--all': 'all', '--noheadings': 'noheadings', '--readonly': 'nolocking' },
-  values: { ...COMMON.values, '-o': 'fields', '--options': 'fields', '--reportformat': 'format' },
+  values: { ...COMMON.values, '-S': 'select', '--select': 'select', '-o': 'fields', '--options': 'fields', '--reportformat': 'format' },
 }
 const DEFAULT_FIELDS = 'lv_name,vg_name,lv_attr,pool_lv,origin'
 
@@ -32,7 +32,9 @@ export const lvs: Tool = (scene, words) => {
   const fields = (parsed.values.get('fields') ?? DEFAULT_FIELDS).split(',').map(fieldName)
   const unknown = fields.find((field) => !(field in FIELDS))
   if (unknown !== undefined) return answer.say(`Unrecognised field: ${unknown}`).fail().result()
-  const rows = found.sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
+  const uuids = parsed.values.get('select')?.split(' || ').map((term) => /^lv_uuid=([\w-]+)$/.exec(term)?.[1])
+  if (uuids?.includes(undefined) === true) return answer.say('The model selects by lv_uuid only.').fail().result()
+  const rows = found.filter(({ volume }) => uuids === undefined || uuids.includes(volume.uuid)).sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
   const json = parsed.values.get('format')?.startsWith('json') ?? false
   printReport({ kind: 'lv', fields, json, headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()
@@ -73,7 +75,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   lv_tags: () => '',
 }
 
-const LAYOUTS: Readonly<Record<Volume['kind']['kind'], string>> = { linear: 'linear', raid1: 'raid,raid1', 'thin-pool': 'thin,pool', thin: 'thin,sparse', snapshot: 'linear' }
+const LAYOUTS: Readonly<Record<Volume['kind']['kind'], string>> = { linear: 'linear', striped: 'striped', raid1: 'raid,raid1', cache: 'cache', 'thin-pool': 'thin,pool', thin: 'thin,sparse', snapshot: 'linear' }
 
 function roleOf({ cluster }: Scene, volume: Volume): string {
   const { kind } = volume
@@ -86,8 +88,8 @@ function roleOf({ cluster }: Scene, volume: Volume): string {
 /** lvs(8): type, permissions, allocation, fixed minor, state, open, target, zeroing, health, skip. */
 function attrOf(scene: Scene, group: VolumeGroup, volume: Volume): string {
   const hasSnapshots = scene.cluster.volumes.snapshotsOf(volume).length > 0
-  const type = hasSnapshots ? 'o' : { linear: '-', raid1: 'r', 'thin-pool': 't', thin: 'V', snapshot: 's' }[volume.kind.kind]
-  const target = hasSnapshots ? 's' : { linear: '-', raid1: 'r', 'thin-pool': 't', thin: 't', snapshot: 's' }[volume.kind.kind]
+  const type = hasSnapshots ? 'o' : { linear: '-', striped: '-', raid1: 'r', cache: 'C', 'thin-pool': 't', thin: 'V', snapshot: 's' }[volume.kind.kind]
+  const target = hasSnapshots ? 's' : { linear: '-', striped: '-', raid1: 'r', cache: 'C', 'thin-pool': 't', thin: 't', snapshot: 's' }[volume.kind.kind]
   const zeroing = volume.kind.kind.startsWith('thin') ? 'z' : '-'
   const state = isActive(scene, group, volume) ? 'a' : '-'
   return `${type}wi-${state}${deviceOpen(scene, group, volume) ? 'o' : '-'}${target}${zeroing}-${volume.skipActivation ? 'k' : '-'}`

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type Attempt, type Holder, type Problem, explain } from '../../../src/core/problem.ts'
 
 const node1: Holder = { name: 'node1', hostId: 1, mode: 'exclusive', silentFor: 3.4, expiresAfter: 140, isThisHost: false }
-const held = (...holders: Partial<Holder>[]): Problem => ({ kind: 'held', volume: 'virtVG/root', holders: holders.map((holder) => ({ ...node1, ...holder })) })
+const held = (...holders: Partial<Holder>[]): Extract<Problem, { kind: 'held' }> => ({ kind: 'held', volume: 'virtVG/root', holders: holders.map((holder) => ({ ...node1, ...holder })) })
 
 type Row = readonly [problem: Problem, what: readonly (string | RegExp)[], advice: readonly (string | RegExp)[], attempt?: Attempt]
 /** One row a kind: what the first line must say, what the second. */
@@ -20,6 +20,9 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 100 }), ['node1', 'node3'], ['node3 seems to be down', 'in about 40 s']],
     [held({ isThisHost: true }), ['virtVG/root', 'this host itself left behind'], ['virtVG', '--lock-stop', '--lock-start']],
     [held(), ['virtVG/root is locked by another host'], ['virsh list', 'tintin']],
+    [{ ...held({}), pool: 'p' }, ['exclusively by node1'], ['logical storage pool p', 'pool-destroy p', 'node1']],
+    [{ ...held({}), pool: 'p' }, ['exclusively by node1'], ['agent', 'node1'], 'migration'],
+    [{ ...held({ mode: 'shared' }), pool: 'p' }, ['shared by node1'], ['shutdown tintin']],
     [held({}), ['tintin was not let in', 'exclusively by node1'], ['agent', 'node1', 'systemctl start lvguard', 'the VM runs on'], 'migration'],
     [held({ silentFor: 60 }), ['last alive 60 s ago'], ['migrate tintin again'], 'migration'],
   ],
@@ -36,7 +39,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: false }, ['virtVG/root', 'the VM milou on this host'], ['Stop milou', '<shareable/>']],
     [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: true }, ['virtVG/root', 'the VM milou, which has ended'], ['lvchange --activate n virtVG/root', 'start tintin again']],
   ],
-  'locked-here': [[{ kind: 'locked-here', volume: 'virtVG/root' }, ['virtVG/root', 'locked on this host'], ['lvchange --activate n virtVG/root', 'migrate tintin again'], 'migration']],
+  'locked-here': [[{ kind: 'locked-here', volume: 'virtVG/root', pool: 'p' }, ['virtVG/root', 'logical storage pool p', 'every volume of virtVG'], ['virsh pool-destroy p', 'migrate tintin again'], 'migration'], [{ kind: 'locked-here', volume: 'virtVG/root' }, ['virtVG/root', 'locked on this host'], ['lvchange --activate n virtVG/root', 'migrate tintin again'], 'migration']],
   'not-shareable': [
     [{ kind: 'not-shareable', volume: 'virtVG/thin1', type: 'thin,sparse' }, ['virtVG/thin1', 'cannot be shared', 'live migration', 'thin,sparse'], ['Shut tintin down', 'the other host'], 'migration'],
     // A <readonly/> disk on a thin volume: nobody migrates anything.
@@ -47,6 +50,9 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'vg-busy': [[{ kind: 'vg-busy', vg: 'virtVG', seconds: 30 }, ['virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']]],
   'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],
   'record-unwritable': [[{ kind: 'record-unwritable', detail: 'ENOSPC: no space left on device' }, ['/run/lvguard', 'ENOSPC'], ['df /run']]],
+  'unknown-source': [[{ kind: 'unknown-source', detail: 'there is no storage pool x on this host (disk vda)' }, ['storage pool x', 'disk vda'], ['virsh domblklist tintin']]],
+  'bad-image': [[{ kind: 'bad-image', volume: 'virtVG/root', detail: 'it names itself' }, ['qcow2 image on virtVG/root', 'it names itself'], ['qemu-img info -U /dev/virtVG/root', '<backingStore>']]],
+  'bad-policy': [[{ kind: 'bad-policy', detail: "disk vdb has mode 'x'" }, ['<metadata>', "disk vdb has mode 'x'"], ['exclusive, shared and ignore', 'virsh metadata tintin urn:lvguard:policy:1']]],
   'bad-xml': [[{ kind: 'bad-xml', detail: 'the domain XML is cut off' }, ['the domain XML is cut off'], ['Nothing was changed']]],
   'bad-configuration': [
     [{ kind: 'bad-configuration', errors: ['line 3: unknown key x'] }, ['the configuration is wrong', 'line 3: unknown key x'], ['/etc/libvirt/lvguard.conf']],

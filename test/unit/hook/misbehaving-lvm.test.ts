@@ -34,7 +34,7 @@ const ONE = [ROOT_VOLUME]
 describe('a prepare that is refused', () => {
   test('undoes what it did, and the release that follows does nothing', async () => {
     host.elsewhere.add('virtVG/home')
-    expect((await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+    expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
     expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], ['refused']])
     const before = host.commands.length
     expect(exitStatusOf(await release(domainOf(BOTH), CONFIGURATION))).toBe(0)
@@ -44,14 +44,14 @@ describe('a prepare that is refused', () => {
   test('keeps on record what lvchange said it gave back and did not (FACTS 24)', async () => {
     host.elsewhere.add('virtVG/home')
     host.leavesLocks = true
-    await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))
+    await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
     expect([host.locks.size, onRecord()]).toEqual([1, ['releasing', 'root']])
   })
 
   test('leaves what was active before as it was', async () => {
     await host.bringTo('exclusive', ONE)
     host.elsewhere.add('virtVG/home')
-    await prepare(subjectOf(domainOf(BOTH), CONFIGURATION))
+    await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
     expect([[...host.locks.values()], [...host.active.keys()], onRecord()]).toEqual([['exclusive'], ['virtVG/root'], ['refused']])
   })
 })
@@ -59,26 +59,26 @@ describe('a prepare that is refused', () => {
 describe('a migrate whose trial could not be given back', () => {
   test('is refused, and what it holds stays on record', async () => {
     host.inUse.add('virtVG/root')
-    expect((await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('refused')
+    expect((await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('refused')
     expect([[...host.locks.values()], onRecord()]).toEqual([['shared'], ['incoming', 'root']])
   })
 
   test('once more: lets in, and what this host holds is still nobody else\'s to remember', async () => {
     host.inUse.add('virtVG/root')
-    await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
     host.inUse.clear()
-    expect((await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('done')
+    expect((await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('done')
     if (host.locks.size > 0) expect(onRecord()).toContain('root')
     else expect(onRecord()).toEqual(['incoming'])
   })
 
   test('and then a whole life: after the release nothing is left here', async () => {
     host.inUse.add('virtVG/root')
-    await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
     host.inUse.clear()
-    const outcome = await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+    const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
     const xml = outcome.kind === 'done' ? (outcome.stdout ?? '') : ''
-    expect((await prepare(subjectOf(parseDomain(xml), CONFIGURATION))).kind).toBe('done')
+    expect((await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))).kind).toBe('done')
     expect([...host.locks.values()]).toEqual(['shared'])
     await release(domainOf(ONE, true), CONFIGURATION)
     expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], []])
@@ -86,23 +86,23 @@ describe('a migrate whose trial could not be given back', () => {
 })
 
 test('the prepare of a migration whose source took its volume back is not told to shut the VM down', async () => {
-  const outcome = await migrate(subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+  const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
   host.elsewhere.add('virtVG/root')
-  const refused = await prepare(subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
+  const refused = await prepare(await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
   expect([refused.kind, host.locks.size]).toEqual(['refused', 0])
   expect(linesOf(refused, 'tintin').join()).not.toMatch(/was not started|shutdown/)
 })
 
 describe('a release', () => {
   test('reads back what lvchange said', async () => {
-    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.leavesLocks = true
     const outcome = await release(domainOf(ONE, true), CONFIGURATION)
     expect([outcome.kind, onRecord()]).toEqual(['left', ['releasing', 'root']])
   })
 
   test('does not forget what is active because lvs does not know its VG at the moment', async () => {
-    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.vgIsMissing = true
     // The hook was killed before it had put the UUIDs on record, and now lvs knows nothing of the VG.
     const record = { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'prepared', volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] }
@@ -129,7 +129,7 @@ describe('a release', () => {
     ['another record cannot be read', () => root.write('run/lvguard/00000000-0000-4000-8000-000000000002.json', 'x')],
     ['its status file says that it runs', () => root.write('run/libvirt/qemu/tintin.xml', `<domstatus state='running'>${xmlOf(ONE)}</domstatus>`)],
   ])('that keeps everything because %s says so', async (_, spoil) => {
-    await prepare(subjectOf(domainOf(ONE), CONFIGURATION))
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     spoil()
     const outcome = await release(domainOf(ONE, true), CONFIGURATION)
     expect([...host.locks.values()]).toEqual(['exclusive'])

@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
-import { lvsArguments, parseLvs } from '../../../src/lvm/lvs.ts'
+import { lvsArguments, lvsByUuidArguments, parseLvs } from '../../../src/lvm/lvs.ts'
 import { volumeName } from '../support/arbitraries.ts'
 
 const ROOT = {
   vg_name: 'virtVG', lv_name: 'root', lv_uuid: 'MUsO6P-AN0u-BGjc-AZz2-H1aS-IqIB-5i0OC7', vg_uuid: '4n611J-TuvZ-hAcH-kpyj-iw61-GvSG-ytDrCD', vg_lock_type: 'sanlock', lv_layout: 'linear',
-  lv_role: 'public', lv_lockargs: '1.0.0:70254592', pool_lv_uuid: '', origin_uuid: '',
+  lv_role: 'public', lv_lockargs: '1.0.0:70254592', pool_lv: '', pool_lv_uuid: '', origin_uuid: '',
 }
 type Row = typeof ROOT
 const answer = (...rows: Partial<Row>[]): string => JSON.stringify({ report: [{ lv: rows.map((row) => ({ ...ROOT, ...row })) }], log: [] })
@@ -23,12 +23,14 @@ describe('what lvs says of one volume', () => {
     ['striped', { lv_layout: 'striped' }, { shareable: true, lockUuid: ROOT.lv_uuid }],
     ['RAID', { lv_layout: 'raid,raid1' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
     ['a mirror', { lv_layout: 'mirror' }, { shareable: false }],
-    ['thin: the pool has the lock', { lv_layout: 'thin,sparse', lv_lockargs: '', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL', layout: 'thin,sparse', leaseOffset: undefined }],
+    ['thin: the pool has the lock', { lv_layout: 'thin,sparse', lv_lockargs: '', pool_lv: 'pool', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL', pool: 'pool', layout: 'thin,sparse', leaseOffset: undefined }],
     // lvmlockd.c, lockd_lv_uses_lock(): a VDO volume has no lock, its pool has; a cached volume has its own, its cache pool or cachevol none.
-    ['VDO: the pool has the lock', { lv_layout: 'vdo', lv_lockargs: '', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL' }],
-    ['cached: it has a lock of its own', { lv_layout: 'cache', pool_lv_uuid: 'CACHE' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
+    ['VDO: the pool has the lock', { lv_layout: 'vdo', lv_lockargs: '', pool_lv: '[vpool0]', pool_lv_uuid: 'POOL' }, { shareable: false, lockUuid: 'POOL', pool: 'vpool0' }],
+    ['cached: it has a lock of its own', { lv_layout: 'cache', pool_lv: 'cachepool', pool_lv_uuid: 'CACHE' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
     ['writecache', { lv_layout: 'writecache' }, { shareable: false, lockUuid: ROOT.lv_uuid }],
     ['a COW snapshot: its origin has the lock', { lv_role: 'public,snapshot,thicksnapshot', lv_lockargs: '', origin_uuid: 'ORIGIN' }, { shareable: false, lockUuid: 'ORIGIN', layout: 'snapshot' }],
+    // lvm2 2.03.31 refuses it, 2.03.16 would share it and lose the snapshot (FACTS 37a).
+    ['the origin of a COW snapshot', { lv_role: 'public,origin,thickorigin' }, { shareable: false, lockUuid: ROOT.lv_uuid, layout: 'linear, with a snapshot' }],
     ['a thin snapshot: the pool has the lock', { lv_role: 'public,snapshot,thinsnapshot', lv_layout: 'thin,sparse', pool_lv_uuid: 'POOL', origin_uuid: 'ORIGIN' }, { lockUuid: 'POOL', shareable: false }],
     ['a local VG', { vg_lock_type: '', lv_lockargs: '' }, { lockType: 'none', leaseOffset: undefined }],
     ['a local VG that says none', { vg_lock_type: 'none', lv_lockargs: '' }, { lockType: 'none' }],
@@ -63,4 +65,8 @@ test('lvs is asked without a lock, with the names behind --', () => {
     expect(words).toContain('--nolocking')
     expect(words.slice(words.indexOf('--') + 1)).toEqual(volumes.map(({ vg, lv }) => `${vg}/${lv}`))
   }))
+})
+
+test('by UUID, lvs is asked for all VGs at once', () => {
+  expect(lvsByUuidArguments(['a-1', 'b-2']).slice(-2)).toEqual(['--select', 'lv_uuid=a-1 || lv_uuid=b-2'])
 })

@@ -1,0 +1,36 @@
+import { type Mode, type VolumeName, isValidName } from './volume.ts'
+
+/** What an administrator can say of a disk or of volumes: lock it in this mode, or leave it alone. */
+export type Policy = Mode | 'ignore'
+
+export const isPolicy = (word: string): word is Policy => word === 'exclusive' || word === 'shared' || word === 'ignore'
+
+/** The policy in a domain's `<metadata>`. */
+export interface DomainPolicy {
+  /** By `<target dev>`. */
+  readonly modes: ReadonlyMap<string, Policy>
+  /** What is wrong with it, each in half a sentence. */
+  readonly errors: readonly string[]
+}
+
+export const NO_POLICY: DomainPolicy = { modes: new Map(), errors: [] }
+
+/** One entry of `policy` in lvguard.conf: `VG = MODE` or `VG/LV = MODE`. */
+export interface VolumePolicy {
+  readonly vg: string
+  /** Undefined: all volumes of the VG. */
+  readonly lv: string | undefined
+  readonly policy: Policy
+}
+
+/** Reads one entry of lvguard.conf; undefined if it is none. */
+export function parseVolumePolicy(entry: string): VolumePolicy | undefined {
+  const [, vg = '', lv, policy = ''] = /^\s*([^\s/=]+)(?:\/([^\s/=]+))?\s*=\s*(\w+)\s*$/.exec(entry) ?? []
+  return isValidName(vg) && (lv === undefined || isValidName(lv)) && isPolicy(policy) ? { vg, lv, policy } : undefined
+}
+
+/** What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. */
+export function configuredPolicy({ vg, lv }: VolumeName, entries: readonly string[]): Policy | undefined {
+  const own = entries.map(parseVolumePolicy).filter((entry) => entry?.vg === vg)
+  return (own.find((entry) => entry?.lv === lv) ?? own.find((entry) => entry?.lv === undefined))?.policy
+}

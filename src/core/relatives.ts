@@ -1,0 +1,56 @@
+import type { LockState, VolumeTable } from './lock-state.ts'
+import { lockOf } from './lock-state.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records } from './record.ts'
+import { fullName } from './volume.ts'
+
+/**
+ * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin or VDO volume.
+ * Volumes with one lock come up together: with a COW snapshot its origin and all its other snapshots (FACTS 26), with a thin volume its
+ * pool (FACTS 27). What came up with another domain's volume counts as inactive before, as that one did.
+ * @param before the locks and records of this host before anything was activated
+ */
+export function settled(recorded: readonly RecordedVolume[], table: VolumeTable, before: { readonly locks: LockState; readonly records: Records }): RecordedVolume[] {
+  const known = before.records.known.flatMap(({ volumes }) => volumes)
+  return recorded.map((volume) => {
+    const row = table.volumes.get(fullName(volume))
+    if (row === undefined) return volume
+    const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
+    const ids = { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid }
+    if (row.pool === undefined) return { ...volume, ids, before: kin.some((other) => other.before === 'inactive') ? 'inactive' : volume.before }
+    const wasFree = before.locks.kind === 'known' && lockOf(before.locks, row.lockUuid) === 'none'
+    const poolBefore = wasFree || kin.some(({ pool }) => pool?.before === 'inactive') ? 'inactive' : 'active'
+    return { ...volume, ids, pool: { lv: row.pool, before: poolBefore } }
+  })
+}
+
+/** Whether another domain that runs here uses a volume under the same lock, so that deactivating this one would take that one along. */
+export const isBoundByAnother = ({ ids, pool }: RecordedVolume, records: Records, ownUuid: string): boolean =>
+  ids !== undefined && pool === undefined && othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock)
+
+/** A pool that came up with a thin or VDO volume, and whose lock this host still holds. */
+export interface IdlePool {
+  readonly vg: string
+  readonly lv: string
+  /** UUID of the pool. */
+  readonly lock: string
+}
+
+/**
+ * The pools whose lock is to be given back after these volumes have gone: brought up for them, still locked, on no other domain's record.
+ * @param isInUse whether any device stands on a pool: another of its volumes is active, or the pool itself by its name
+ */
+export function idlePools(
+  volumes: readonly RecordedVolume[], locks: LockState, records: Records, ownUuid: string, isInUse: (pool: { readonly vg: string; readonly lv: string }) => boolean,
+): IdlePool[] {
+  const pools = new Map<string, IdlePool>()
+  for (const { vg, pool, ids } of volumes) {
+    if (pool?.before !== 'inactive' || ids === undefined) continue
+    const isHeld = locks.kind === 'known' && locks.locks.has(ids.lock)
+    const isWanted = othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock || (other.ids === undefined && other.vg === vg))
+    if (isHeld && !isWanted && records.unreadable.length === 0 && !isInUse({ vg, lv: pool.lv })) pools.set(ids.lock, { vg, lv: pool.lv, lock: ids.lock })
+  }
+  return [...pools.values()]
+}
+
+const isOther = ({ domain, state }: DomainRecord, ownUuid: string): boolean => domain.uuid !== ownUuid && IN_USE.includes(state)
+const othersVolumes = (records: Records, ownUuid: string): RecordedVolume[] => records.known.filter((record) => isOther(record, ownUuid)).flatMap(({ volumes }) => volumes)

@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import type { SimulatedRing } from './ring.ts'
+import { withRing } from './with-ring.ts'
+
+const ring = withRing()
+const devices = ({ cluster, hosts }: SimulatedRing): string[] => cluster.devices.list(hosts[0].state).map(({ name }) => name).filter((name) => name !== 'virtVG-lvmlock')
+
+describe('thin volumes', () => {
+  const pool = (): Promise<string> => ring().volume('pool', { kind: { kind: 'thin-pool' } })
+  const thin = (name: string): Promise<string> => ring().volume(name, { kind: { kind: 'thin', pool: 'pool' } })
+
+  test('one host has the whole pool, until the last of its volumes is released', async () => {
+    const { hosts } = ring()
+    const [a, b] = hosts
+    await pool()
+    for (const name of ['one', 'two']) await thin(name)
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    assertPassed(await vmOn('virtVG', 'two').prepare(a))
+    await assertLocks(hosts, 'pool', ['ex', 'none'])
+    assertRefused(await vmOn('virtVG', 'two').prepare(b), new RegExp(`virtVG/pool is held exclusively by ${a.name}`))
+    assertPassed(await vmOn('virtVG', 'one').release(a))
+    await assertLocks(hosts, 'pool', ['ex', 'none'])
+    assertPassed(await vmOn('virtVG', 'two').release(a))
+    await assertLocks(hosts, 'pool', ['none', 'none'])
+    assertPassed(await vmOn('virtVG', 'two').prepare(b))
+    assertPassed(await vmOn('virtVG', 'two').release(b))
+  })
+
+  test('a pool that stays locked although nothing is on it is given back (FACTS 27)', async () => {
+    const { hosts, cluster, log } = ring()
+    const [a] = hosts
+    await pool()
+    await thin('one')
+    cluster.locks.keepPools = true
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    log.clear()
+    assertPassed(await vmOn('virtVG', 'one').release(a))
+    expect(log.commands(undefined, 'lvchange').map(({ words }) => words.at(-1))).toEqual(['virtVG/one', 'virtVG/pool'])
+    await assertLocks(hosts, 'pool', ['none', 'none'])
+  })
+
+  test('a pool stays with whoever had it before, or has another volume of it active', async () => {
+    const { hosts, cluster } = ring()
+    const [a] = hosts
+    await pool()
+    for (const name of ['one', 'two']) await thin(name)
+    cluster.locks.keepPools = true
+    await a.run('lvchange', '-aey', 'virtVG/pool')
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    assertPassed(await vmOn('virtVG', 'one').release(a))
+    await assertLocks(hosts, 'pool', ['ex', 'none'])
+    await a.run('lvchange', '-an', 'virtVG/pool')
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    await a.run('lvchange', '-aey', 'virtVG/two')
+    assertPassed(await vmOn('virtVG', 'one').release(a))
+    await assertLocks(hosts, 'pool', ['ex', 'none'])
+    expect(devices(ring())).toContain('virtVG-two')
+  })
+
+  test('a start that fails gives the pool back too', async () => {
+    const { hosts, cluster } = ring()
+    const [a, b] = hosts
+    await pool()
+    await thin('one')
+    await ring().volume('linear')
+    cluster.locks.keepPools = true
+    assertPassed(await vmOn('virtVG', 'linear').prepare(b))
+    const vm = new Vm('tintin', [{ path: '/dev/virtVG/one' }, { path: '/dev/virtVG/linear' }])
+    assertRefused(await vm.prepare(a), /virtVG\/linear is held/)
+    await assertLocks(hosts, 'pool', ['none', 'none'])
+    assertPassed(await vm.releaseRefused(a))
+  })
+
+  test('a migration is refused at once, with the type', async () => {
+    const { hosts } = ring()
+    const [a, b] = hosts
+    await pool()
+    await thin('one')
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    const start = performance.now()
+    assertRefused(await vmOn('virtVG', 'one').migrate(b), /virtVG\/one cannot be shared.*thin,sparse/)
+    expect(performance.now() - start).toBeLessThan(5000)
+  })
+})
+
+describe('COW snapshots', () => {
+  test('come up and go with their origin, which another VM keeps', async () => {
+    const { hosts } = ring()
+    const [a, b] = hosts
+    await ring().volume('origin')
+    await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
+    const [origin, snap] = [vmOn('virtVG', 'origin'), vmOn('virtVG', 'snap')]
+    assertPassed(await snap.prepare(a))
+    await assertLocks(hosts, 'origin', ['ex', 'none'])
+    assertRefused(await origin.prepare(b), /virtVG\/origin is held/)
+    assertPassed(await origin.releaseRefused(b))
+    assertPassed(await origin.prepare(a))
+    assertPassed(await snap.release(a))
+    await assertLocks(hosts, 'origin', ['ex', 'none'])
+    expect(devices(ring())).toContain('virtVG-origin')
+    assertPassed(await origin.release(a))
+    expect(devices(ring())).toEqual([])
+    await assertLocks(hosts, 'origin', ['none', 'none'])
+  })
+
+  test('in the other order', async () => {
+    const { hosts } = ring()
+    const [a] = hosts
+    await ring().volume('origin')
+    await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
+    const [origin, snap] = [vmOn('virtVG', 'origin'), vmOn('virtVG', 'snap')]
+    assertPassed(await origin.prepare(a))
+    assertPassed(await snap.prepare(a))
+    assertPassed(await origin.release(a))
+    await assertLocks(hosts, 'origin', ['ex', 'none'])
+    assertPassed(await snap.release(a))
+    await assertLocks(hosts, 'origin', ['none', 'none'])
+    expect(devices(ring())).toEqual([])
+  })
+
+  test.each(['snap', 'origin'])('a migration of %s is refused at once', async (name) => {
+    const [a, b] = ring().hosts
+    await ring().volume('origin')
+    await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
+    assertPassed(await vmOn('virtVG', name).prepare(a))
+    assertRefused(await vmOn('virtVG', name).migrate(b), new RegExp(`virtVG/${name} cannot be shared`), /Shut .* down and start it on the other host/)
+  })
+})
+
+test.each(['raid1', 'cache', 'striped', 'linear'] as const)('%s: started, stopped, refused elsewhere, and in a migration where LVM cannot share it', async (kind) => {
+  const { hosts } = ring()
+  const [a, b] = hosts
+  await ring().volume('tintin', { kind: { kind } })
+  const vm = vmOn('virtVG', 'tintin')
+  const isShareable = kind === 'striped' || kind === 'linear'
+  assertPassed(await vm.prepare(a))
+  assertRefused(await vm.prepare(b), /is held exclusively by/)
+  assertPassed(await vm.releaseRefused(b))
+  if (isShareable) {
+    await a.run('lvchange', '-asy', 'virtVG/tintin')
+    assertPassed(await vm.migrate(b))
+  } else assertRefused(await vm.migrate(b), new RegExp(`cannot be shared.*${kind}`))
+  assertPassed(await vm.release(a))
+  await assertLocks(hosts, 'tintin', ['none', 'none'])
+})
+
+test('a thin snapshot, which LVM activates only when told to ignore its flag', async () => {
+  const { hosts } = ring()
+  const [a, b] = hosts
+  await ring().volume('pool', { kind: { kind: 'thin-pool' } })
+  await ring().volume('one', { kind: { kind: 'thin', pool: 'pool' } })
+  await ring().volume('snap', { kind: { kind: 'thin', pool: 'pool', origin: 'one' }, skipActivation: true })
+  const vm = vmOn('virtVG', 'snap')
+  assertPassed(await vm.prepare(a))
+  expect(devices(ring())).toContain('virtVG-snap')
+  assertRefused(await vmOn('virtVG', 'one').prepare(b), /virtVG\/pool is held exclusively by/)
+  assertPassed(await vm.release(a))
+  await assertLocks(hosts, 'pool', ['none', 'none'])
+})
+
+describe('several VGs in one VM', () => {
+  const both = new Vm('tintin', [{ path: '/dev/virtVG/shared' }, { path: '/dev/localVG/local' }])
+  test.each([['ignore', []], ['activate', ['localVG-local']]])('a local one beside a shared one: %s', async (policy, expected) => {
+    const { hosts, cluster } = ring()
+    const [a] = hosts
+    await ring().volume('shared')
+    cluster.create('local', { vg: 'localVG' })
+    await a.write('/etc/libvirt/lvguard.conf', `local_volume_groups = "${policy}"\n`)
+    assertPassed(await both.prepare(a))
+    expect(devices(ring())).toEqual([...expected, 'virtVG-shared'])
+    assertPassed(await both.release(a))
+    expect(devices(ring())).toEqual([])
+  })
+})
+
+test('a pool of type disk on a volume: VMs of one host have its partitions, another host has none', async () => {
+  const { hosts, cluster } = ring()
+  const [a, b] = hosts
+  await ring().volume('disk')
+  const pool = "<pool type='disk'><name>parts</name><source><device path='/dev/virtVG/disk'/></source><target><path>/dev/mapper</path></target></pool>"
+  for (const host of hosts) await host.write('/etc/libvirt/storage/parts.xml', pool)
+  const vm = (name: string, volume: string): Vm => new Vm(name, [{ pool: 'parts', volume }])
+  // What an administrator does before libvirt can start the pool.
+  await a.run('lvchange', '-aey', 'virtVG/disk')
+  cluster.devices.stack(a.state, 'virtVG/disk', { name: 'virtVG-disk1', uuid: 'part1-LVM-x' })
+  assertPassed(await vm('tintin', 'virtVG-disk1').prepare(a))
+  assertPassed(await vm('milou', 'virtVG-disk2').prepare(a))
+  assertRefused(await vm('tintin', 'virtVG-disk1').prepare(b), /virtVG\/disk is held exclusively by/)
+  assertPassed(await vm('tintin', 'virtVG-disk1').releaseRefused(b))
+  for (const [name, volume] of [['tintin', 'virtVG-disk1'], ['milou', 'virtVG-disk2']] as const) assertPassed(await vm(name, volume).release(a))
+  // It was active before.
+  await assertLocks(hosts, 'disk', ['ex', 'none'])
+})

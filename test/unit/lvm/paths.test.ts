@@ -1,0 +1,115 @@
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { isValidName } from '../../../src/core/volume.ts'
+import { hostilePath } from '../support/arbitraries.ts'
+
+const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+const { findPath } = await import('../../../src/lvm/paths.ts')
+const { clarityOf } = await import('../../../src/lvm/plain-path.ts')
+const { isPoolInUse } = await import('../../../src/lvm/devices.ts')
+
+const VG = 'z1lQbs4rgSgZ6fCh0JnLjppO8SW0AcDc'
+const LV = 'QRc8Pr9MNYqat1aHSiYKbAaSSMRKYlzz'
+const link = (path: string, target: string): void => {
+  mkdirSync(dirname(join(root.path, path)), { recursive: true })
+  symlinkSync(target, join(root.path, path))
+}
+const device = (node: string, name: string, uuid: string): void => {
+  root.write(`sys/block/${node}/dm/name`, `${name}\n`)
+  root.write(`sys/block/${node}/dm/uuid`, `${uuid}\n`)
+  root.write(`dev/${node}`, '')
+}
+
+beforeEach(() => {
+  for (const folder of ['dev', 'sys', 'srv', 'a', 'b']) rmSync(join(root.path, folder), { recursive: true, force: true })
+  // virtVG/root is active, with everything that udev makes; virtVG/data is not.
+  device('dm-3', 'virtVG-root', `LVM-${VG}${LV}`)
+  link('dev/virtVG/root', '../dm-3')
+  link('dev/mapper/virtVG-root', '../dm-3')
+  link('dev/disk/by-id/dm-uuid-LVM-x', '../../dm-3')
+  link('dev/block/253:3', '../dm-3')
+  device('dm-4', 'mpatha', 'mpath-36001')
+  link('dev/mapper/mpatha', '../dm-4')
+  device('dm-5', 'virtVG-root1', `part1-LVM-${VG}${LV}`)
+  device('dm-6', 'virtVG-pool-tpool', `LVM-${VG}${LV}-tpool`)
+  root.write('dev/sda', '')
+  root.write('dev/shm/x', '')
+  link('dev/disk/by-path/pci-1', '../../sda')
+})
+afterAll(() => root.remove())
+
+describe('what a path comes to', () => {
+  const short = (path: string): string => {
+    const found = findPath(path)
+    return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind
+  }
+  const links = (...pairs: (readonly [string, string])[]): void => {
+    for (const [path, target] of pairs) link(path, target)
+  }
+  test.each<[string, string, string, (readonly [string, string])[]?]>([
+    ['an active volume', '/dev/virtVG/root', 'virtVG/root'],
+    ['one that is not', '/dev/virtVG/data', 'virtVG/data'],
+    ['by its device-mapper name', '/dev/mapper/virtVG-data--1', 'virtVG/data-1'],
+    ['by the name under by-id', '/dev/disk/by-id/dm-name-virtVG-data', 'virtVG/data'],
+    ['by its UUID', `/dev/disk/by-id/dm-uuid-LVM-${VG}${LV}`, `uuid ${LV}`],
+    ['by the UUID of a layer of LVM’s own', `/dev/disk/by-id/dm-uuid-LVM-${VG}${LV}-tpool`, 'other'],
+    ['by the UUID of something else', '/dev/disk/by-id/dm-uuid-mpath-36001', 'other'],
+    ['by its number', '/dev/dm-3', 'virtVG/root'],
+    ['by its major and minor', '/dev/block/253:3', 'virtVG/root'],
+    ['multipath by number', '/dev/dm-4', 'other'],
+    ['multipath by name', '/dev/mapper/mpatha', 'other'],
+    ['a partition of a volume', '/dev/dm-5', `uuid ${LV}`],
+    ['a layer by number', '/dev/dm-6', 'impossible'],
+    ['a number that is not there', '/dev/dm-99', 'absent'],
+    ['slashes and dots', '//dev///virtVG/./../virtVG/root', 'virtVG/root'],
+    ['dots above the root', '/../../dev/virtVG/root', 'virtVG/root'],
+    ['a disk', '/dev/sda', 'other'],
+    ['a disk by its path', '/dev/disk/by-path/pci-1', 'other'],
+    ['an iSCSI disk that is not there', '/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-x-lun-1', 'other'],
+    ['a file in a folder of /dev', '/dev/shm/x', 'other'],
+    ['a file that could be there', '/dev/shm/y', 'shm/y'],
+    ['a link to a volume', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/virtVG/root']]],
+    ['a link to one that is not active', '/srv/vm', 'virtVG/data', [['srv/vm', '/dev/virtVG/data']]],
+    ['a link to a link to a link', '/srv/vm', 'virtVG/data', [['srv/vm', '../a/x'], ['a/x', '/b/y'], ['b/y', '../dev/mapper/virtVG-data']]],
+    ['a link in /dev that is not LVM’s', '/dev/virtVG/odd', 'virtVG/root', [['dev/virtVG/odd', 'root']]],
+    ['a link to a folder on the way', '/srv/disks/data', 'virtVG/data', [['srv/disks', '/dev/virtVG']]],
+    ['.. behind a link to a folder', '/srv/disks/../otherVG/data', 'otherVG/data', [['srv/disks', '/dev/virtVG']]],
+    ['a link to a number', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/dm-3']]],
+    ['a link to itself', '/srv/vm', 'other', [['srv/vm', 'vm']]],
+    ['two links in a ring', '/srv/vm', 'other', [['srv/vm', '/a/x'], ['a/x', '/srv/vm']]],
+    ['a link that leads nowhere', '/srv/vm', 'other', [['srv/vm', '/nowhere']]],
+    ['a name that no LV can have', '/dev/virtVG/-f', 'impossible'],
+    ['the root', '/', 'other'],
+    ['nothing', '', 'other'],
+  ])('%s', (_, path, expected, made = []) => {
+    links(...made)
+    expect(short(path)).toBe(expected)
+  })
+
+  test('hostile paths: no name that LVM does not take', () => {
+    fc.assert(fc.property(hostilePath, (path) => {
+      const found = findPath(path)
+      if (found.kind === 'volume') expect([found.vg, found.lv].every(isValidName)).toBe(true)
+      if (found.kind === 'uuid') expect(found.lvUuid).toMatch(/^[A-Za-z0-9]{32}$/)
+    }), { numRuns: 500 })
+  })
+})
+
+test.each([
+  ['/dev/virtVG/root', 'plain'], ['/dev/virtVG/data', 'plain'], ['/dev/mapper/virtVG-root', 'plain'], ['/dev/mapper/virtVG-data', 'plain'], ['relative', 'plain'], ['/srv/nothing', 'plain'],
+  ['/dev/virtVG/../virtVG/root', 'unclear'], ['/dev/disk/by-id/dm-name-virtVG-data', 'unclear'], ['/dev/dm-3', 'unclear'], ['/dev/dm-99', 'unclear'], ['/dev/shm/x', 'unclear'], ['/dev/sda', 'unclear'],
+  ['/srv/link', 'unclear'], ['/srv/image', 'file'], ['/srv', 'unclear'],
+])('%s is %s', (path, clarity) => {
+  link('srv/link', '/dev/virtVG/data')
+  root.write('srv/image', '')
+  expect(clarityOf(path)).toBe(clarity)
+})
+
+test('a pool is in use while anything stands on its layer', () => {
+  mkdirSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
+  expect([isPoolInUse({ vg: 'virtVG', lv: 'pool' }), isPoolInUse({ vg: 'virtVG', lv: 'other' })]).toEqual([true, false])
+  rmSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
+  expect(isPoolInUse({ vg: 'virtVG', lv: 'pool' })).toBe(false)
+})

@@ -8,12 +8,27 @@ import type { ClusterHost, ClusterRing, Truth } from './ring.ts'
 import { untilTrue } from './wait.ts'
 
 export interface DomainOptions {
-  /** Its volumes, one disk each; by default one of the domain's name. */
+  /** The volumes that are its own while it runs, one disk each; by default one of the domain's name. */
   readonly volumes?: readonly string[]
+  /** `<disk>` elements in the place of those of its volumes. */
+  readonly disks?: readonly string[]
+  /** Volumes that it shares while it runs; they must be there. */
+  readonly shared?: readonly string[]
+  /** An image on the first volume in which the guest's journal lies. */
+  readonly format?: 'qcow2'
   /** What QEMU is told to boot; by default the guest that writes. */
   readonly kernel?: string
   /** Further elements of `<devices>`. */
   readonly devices?: string
+  /** `<seclabel>` elements. */
+  readonly security?: string
+}
+
+/** A disk on a volume of the shared group, or on another path, with what stands inside `<disk>` beside the source. */
+export function diskOf(volume: string, target: string, { format = 'raw', device = 'disk', inside = '' } = {}): string {
+  const path = volume.startsWith('/') ? volume : `/dev/${volumeGroup}/${volume}`
+  const bus = device === 'cdrom' ? 'ide' : 'virtio'
+  return `<disk type='block' device='${device}'><driver name='qemu' type='${format}' cache='none'/><source dev='${path}'/><target dev='${target}' bus='${bus}'/>${inside}</disk>`
 }
 
 const guest = '/var/lib/libvirt/boot/guest'
@@ -37,9 +52,6 @@ export class Domain {
   }
 
   xml(): string {
-    const disk = (volume: string, index: number): string =>
-      `<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='/dev/${volumeGroup}/${volume}'/>` +
-      `<target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/></disk>`
     return [
       "<domain type='qemu'>",
       `  <name>${this.name}</name><uuid>${this.uuid}</uuid>`,
@@ -48,11 +60,12 @@ export class Domain {
       '  <features><acpi/></features>',
       '  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>',
       '  <devices>',
-      ...this.volumes.map((volume, index) => `    ${disk(volume, index)}`),
+      ...(this.options.disks ?? this.volumes.map((volume, index) => diskOf(volume, `vd${String.fromCharCode(97 + index)}`))),
       `    <serial type='pty'><log file='${this.consolePath}' append='on'/></serial>`,
       "    <memballoon model='none'/><controller type='usb' model='none'/>",
       ...(this.options.devices === undefined ? [] : [this.options.devices]),
       '  </devices>',
+      ...(this.options.security === undefined ? [] : [this.options.security]),
       '</domain>',
       '',
     ].join('\n')
@@ -125,6 +138,11 @@ export class Domain {
       if (wanted === 'none' && open !== undefined) wrong.push(`${volume} is active on ${host}, open count ${open}`)
       if (wanted !== 'none' && !(open !== undefined && open > 0)) wrong.push(`${volume} is ${open === undefined ? 'not active' : 'not open'} on ${host}`)
     }
+    // Others may share them too: nothing is said of hosts where this domain does not run.
+    for (const volume of wanted === 'none' ? [] : (this.options.shared ?? [])) {
+      const lock = locks.get(volume) ?? 'none'
+      if (lock !== 'sh') wrong.push(`${volume}: lock ${lock} on ${host}, not sh`)
+    }
     return wrong
   }
 
@@ -132,7 +150,10 @@ export class Domain {
   async journal(): Promise<Journal> {
     const [host] = this.ring.hosts
     const path = `${volumeGroup}/${this.volumes[0]}`
-    const listing = await host.node.must(`lvchange -q -aey ${path} && guest-journal list /dev/${path}; code=$?; lvchange -q -an ${path}; exit $code`)
+    const shared = (this.options.shared ?? []).map((volume) => `${volumeGroup}/${volume}`).join(' ')
+    const [up, down] = shared === '' ? ['true', 'true'] : [`lvchange -q -asy ${shared}`, `lvchange -q -an ${shared}`]
+    const list = this.options.format === undefined ? `guest-journal list /dev/${path}` : `qemu-img convert -f ${this.options.format} -O raw /dev/${path} /root/disk.raw && guest-journal list /root/disk.raw`
+    const listing = await host.node.must(`${up} && lvchange -q -aey ${path} && ${list}; code=$?; lvchange -q -an ${path}; ${down}; exit $code`)
     const reported = await Promise.all(this.ring.hosts.map(async (one) => acknowledged(await this.console(one))))
     return judge(listing, Math.max(...reported))
   }

@@ -87,12 +87,14 @@ export class Node {
     const uuid = `00000000-0000-4000-8000-00000000000${this.number}`
     // Compiling AppArmor's profiles takes half a minute a boot and ten seconds a VM in emulation: once, on Debian 13, is enough.
     const security = this.settings.suite === 'bookworm' ? 'mitigations=off apparmor=0' : 'mitigations=off'
+    // Code at the same addresses in each process need not be translated anew, if there is room to keep what was (tb-size, MiB): both
+    // together make Node start in 1.5 s here instead of 2.5 to 5 s.
     const words = [
-      ...['-name', this.name, '-uuid', uuid, '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', '1', '-m', '1800'],
+      ...['-name', this.name, '-uuid', uuid, '-accel', 'tcg,thread=multi,tb-size=2048', '-cpu', 'max', '-smp', '1', '-m', '1800'],
       ...['-display', 'none', '-serial', `file:${join(this.home, 'serial.log')}`, '-pidfile', join(this.home, 'pid')],
       ...['-qmp', `unix:${join(this.home, 'monitor')},server=on,wait=off`],
       ...['-kernel', join(from, 'vmlinux'), '-initrd', join(from, 'initrd.img')],
-      ...['-append', `root=/dev/vda rw console=ttyS0 systemd.hostname=${this.name} systemd.machine_id=${uuid.replaceAll('-', '')} net.ifnames=0 ${security} quiet`],
+      ...['-append', `root=/dev/vda rw console=ttyS0 systemd.hostname=${this.name} systemd.machine_id=${uuid.replaceAll('-', '')} net.ifnames=0 norandmaps ${security} quiet`],
       ...drive('root', `file=${root},cache=unsafe`, '0x4'),
       // Opened by both QEMUs: no lock of theirs, no cache of the host's.
       ...drive('shared', `file=${shared},format=raw,cache=none,aio=threads,file.locking=off`, '0x5'),
@@ -288,6 +290,8 @@ export class Nodes {
     await this.each(async (node) => {
       await node.awaitSsh()
       await node.awaitServices()
+      // A guest writes as fast as it can, on the one emulated processor that libvirt and the hook need too: they go first.
+      await node.must('systemctl set-property machine.slice CPUWeight=idle')
     })
   }
 

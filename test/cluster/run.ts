@@ -59,7 +59,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
   for (const scenario of scenarios) {
-    const reason = scenario.not?.[suite]
+    const reason = scenario.not?.[suite] ?? scenario.not?.[nodes.settings.storage]
     if (reason !== undefined) {
       told.push({ name: scenario.name, outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)

@@ -1,4 +1,4 @@
-import type { Suite } from './nodes.ts'
+import type { Storage, Suite } from './nodes.ts'
 import type { ClusterRing } from './ring.ts'
 
 /** A story on two nodes, clean, with lvguard installed. */
@@ -9,6 +9,6 @@ export interface ClusterScenario {
   readonly spoils?: boolean
   /** After this time it has failed. Default 240 s. */
   readonly seconds?: number
-  /** Suites on which it makes no sense, with the reason. */
-  readonly not?: Partial<Record<Suite, string>>
+  /** Suites and storages on which it makes no sense, with the reason. */
+  readonly not?: Partial<Record<Suite | Storage, string>>
 }

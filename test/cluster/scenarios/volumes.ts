@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { diskOf } from '../domain.ts'
+import { isRefused, succeeds } from '../expect.ts'
+import { volumeGroup } from '../nodes.ts'
+import type { ClusterHost } from '../ring.ts'
+import type { ClusterScenario } from '../scenario.ts'
+import { untilTrue } from '../wait.ts'
+
+/** A qcow2 image on a volume, on top of another one where `backing` names it. */
+async function makeImage(on: ClusterHost, volume: string, backing?: string): Promise<void> {
+  const device = `/dev/${volumeGroup}/${volume}`
+  const [up, down] = backing === undefined ? ['true', 'true'] : [`lvchange -q -asy ${volumeGroup}/${backing}`, `lvchange -q -an ${volumeGroup}/${backing}`]
+  const on_top = backing === undefined ? '' : `-F qcow2 -b /dev/${volumeGroup}/${backing}`
+  await on.node.must(`${up}; lvchange -q -aey ${volumeGroup}/${volume} && qemu-img create -q -f qcow2 ${on_top} ${device} 6M; code=$?; lvchange -q -an ${volumeGroup}/${volume}; ${down}; exit $code`)
+}
+
+// Debian 13: the VM's AppArmor profile lists the backing files that libvirt has seen when it was made, and it has seen none (FACTS 37c).
+const UNCONFINED = "<seclabel type='none' model='apparmor'/>"
+
+/** The ways in which a VM can name and use a volume, each with libvirt's and LVM's own eyes. */
+export const volumes: readonly ClusterScenario[] = [
+  {
+    name: 'a golden image under two VMs on two hosts is shared, and one of them migrates live',
+    seconds: 400,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('golden')
+      await makeImage(one, 'golden')
+      const overlay = async (name: string) => {
+        const domain = await cluster.domain(name, {
+          volumes: [name], shared: ['golden'], format: 'qcow2', disks: [diskOf(name, 'vda', { format: 'qcow2' })], ...(cluster.nodes.settings.suite === 'trixie' ? { security: UNCONFINED } : {}),
+        })
+        await makeImage(one, name, 'golden')
+        return domain
+      }
+      const tintin = await overlay('tintin')
+      const milou = await overlay('milou')
+      await succeeds(tintin.start(one))
+      await succeeds(milou.start(two))
+      await tintin.runs(one)
+      await milou.runs(two)
+      await tintin.writes(one)
+      await succeeds(tintin.migrate(one, two))
+      await tintin.runs(two)
+      await tintin.writes(two)
+      assert.equal(await one.lock('golden'), 'none')
+      await succeeds(tintin.destroy(two))
+      await milou.runs(two)
+      await succeeds(milou.destroy(two))
+      await milou.runs('nowhere')
+      assert.equal(await two.lock('golden'), 'none')
+      const { boots } = await tintin.dataIsWhole()
+      assert.equal(boots.length, 1)
+    },
+  },
+  {
+    name: 'a volume of a logical storage pool: the pool that holds it is named, and the VM runs where the pool does',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const disk = "<disk type='volume' device='disk'><driver name='qemu' type='raw' cache='none'/><source pool='virtpool' volume='tintin'/><target dev='vda' bus='virtio'/></disk>"
+      const tintin = await cluster.domain('tintin', { disks: [disk] })
+      const hasPool = async (host: ClusterHost): Promise<void> => void (await host.node.must(`virsh -q pool-define-as virtpool logical --source-name ${volumeGroup} --target /dev/${volumeGroup}`))
+      const pool = (host: ClusterHost, command: string) => host.virsh(`pool-${command}`, 'virtpool')
+      await hasPool(one)
+      await hasPool(two)
+      try {
+        await succeeds(pool(one, 'start'))
+        await succeeds(tintin.start(one))
+        await tintin.runs(one)
+        await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/, /pool/)
+        await succeeds(tintin.destroy(one))
+        // The pool had it before the VM came, and has it still.
+        await untilTrue('the end of the VM', async () => (await one.truth()).devices.get('tintin') === 0)
+        await succeeds(pool(one, 'destroy'))
+        await succeeds(pool(two, 'start'))
+        await succeeds(tintin.start(two))
+        await tintin.runs(two)
+        await succeeds(tintin.destroy(two))
+      } finally {
+        for (const host of cluster.hosts) await host.node.shell('virsh -q destroy tintin; virsh -q pool-destroy virtpool; virsh -q pool-undefine virtpool')
+      }
+    },
+  },
+  {
+    name: 'a disk named by the volume’s UUID below /dev/disk/by-id, inactive before the start',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('tintin')
+      const uuids = await one.node.must(`lvs --noheadings -o vg_uuid,lv_uuid ${volumeGroup}/tintin`)
+      const path = `/dev/disk/by-id/dm-uuid-LVM-${uuids.replaceAll(/[-\s]/g, '')}`
+      const tintin = await cluster.domain('tintin', { disks: [diskOf(path, 'vda')] })
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/)
+      await succeeds(tintin.destroy(one))
+      await tintin.runs('nowhere')
+    },
+  },
+  {
+    name: 'a read-only volume is the CD of two VMs on two hosts',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('iso')
+      const withCd = (name: string) => cluster.domain(name, { shared: ['iso'], disks: [diskOf(name, 'vda'), diskOf('iso', 'hda', { device: 'cdrom', inside: '<readonly/>' })] })
+      const tintin = await withCd('tintin')
+      const milou = await withCd('milou')
+      await succeeds(tintin.start(one))
+      await succeeds(milou.start(two))
+      await tintin.runs(one)
+      await milou.runs(two)
+      await succeeds(tintin.destroy(one))
+      await tintin.runs('nowhere')
+      assert.deepEqual([await one.lock('iso'), await two.lock('iso')], ['none', 'sh'])
+    },
+  },
+  {
+    name: 'a shareable disk is in two VMs on two hosts at once, also by the policy in the metadata',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('quorum')
+      const tintin = await cluster.domain('tintin', { shared: ['quorum'], disks: [diskOf('tintin', 'vda'), diskOf('quorum', 'vdb', { inside: '<shareable/>' })] })
+      const milou = await cluster.domain('milou', { shared: ['quorum'], disks: [diskOf('milou', 'vda'), diskOf('quorum', 'vdb')] })
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await isRefused(milou.start(two), /virtVG\/quorum is held shared by node1/)
+      const policy = '<policy><disk target="vdb" mode="shared"/></policy>'
+      await succeeds(two.virsh('metadata', 'milou', 'urn:lvguard:policy:1', '--config', '--key', 'lvguard', '--set', policy))
+      await succeeds(milou.start(two))
+      await milou.runs(two)
+      await tintin.runs(one)
+    },
+  },
+  {
+    name: 'a thin volume: one host, no live migration, and its pool is free after it',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await one.node.must(
+        `lvremove -q -y ${volumeGroup}/thinpool > /dev/null 2>&1; lvcreate -q -y --type thin-pool -L 16m --poolmetadatasize 4m -n thinpool ${volumeGroup} && lvcreate -q -y -V 8m -T ${volumeGroup}/thinpool -n thin --setautoactivation n && ` +
+          `lvchange -q -an ${volumeGroup}/thin && lvchange -q -an ${volumeGroup}/thinpool`,
+      )
+      const poolLock = async (host: ClusterHost): Promise<number> => [...(await host.truth()).locks].length
+      const tintin = await cluster.domain('tintin', { volumes: [], disks: [diskOf('thin', 'vda')] })
+      await succeeds(tintin.start(one))
+      assert.equal(await poolLock(one), 1)
+      await isRefused(tintin.start(two), /is held exclusively by node1/)
+      await isRefused(tintin.migrate(one, two), /cannot be shared/)
+      await tintin.runs(one)
+      await succeeds(tintin.destroy(one))
+      await untilTrue('the release of the pool', async () => (await poolLock(one)) === 0)
+      await succeeds(tintin.start(two))
+      assert.equal(await poolLock(two), 1)
+      await succeeds(tintin.destroy(two))
+      await untilTrue('the release of the pool', async () => (await poolLock(two)) === 0)
+      await one.node.must(`lvremove -q -y ${volumeGroup}/thinpool`)
+    },
+  },
+  {
+    name: 'a local volume group beside the shared one is activated and deactivated with its VM',
+    not: { drbd: 'the disk of each node’s own carries DRBD' },
+    async play(cluster) {
+      const [one] = cluster.hosts
+      await one.node.must('vgcreate -q localVG /dev/vdc && lvcreate -q -y -L 8m -n scratch localVG && lvchange -q -an localVG/scratch')
+      try {
+        await one.write('/etc/libvirt/lvguard.conf', 'local_volume_groups = "activate"\n')
+        const tintin = await cluster.domain('tintin', { disks: [diskOf('tintin', 'vda'), diskOf('/dev/localVG/scratch', 'vdb')] })
+        const isActive = async (): Promise<boolean> => (await one.node.must('lvs --noheadings -o lv_active localVG/scratch')).trim() === 'active'
+        await succeeds(tintin.start(one))
+        await tintin.runs(one)
+        assert.equal(await isActive(), true)
+        await succeeds(tintin.destroy(one))
+        await tintin.runs('nowhere')
+        await untilTrue('the local volume is inactive', async () => !(await isActive()))
+      } finally {
+        await one.node.shell('virsh -q destroy tintin; vgchange -q -an localVG; vgremove -q -f -y localVG; pvremove -q -y /dev/vdc')
+      }
+    },
+  },
+]

@@ -29,7 +29,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   // (and the nodes with it, by their parent's death).
   let stopping = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
+    // Not `once`: execa's own listener ends this program if it finds itself the only one.
+    process.on(signal, () => {
+      if (stopping) process.exit(130)
       stopping = true
       void nodes.each((node) => node.cut())
     })

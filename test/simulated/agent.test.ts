@@ -118,8 +118,8 @@ describe('repairs', () => {
     await a.restartLocking({ adopt: false })
     ring().cluster.reset()
     await agent.passTwice()
-    await until(locksAre('ex', 'none'))
-    expect(agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/)).toHaveLength(1)
+    await until(() => agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/).length === 1)
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
   })
 
   test('where the lockspace is gone nothing is changed, and the alarm is raised once', async () => {
@@ -141,8 +141,8 @@ describe('repairs', () => {
     expect(agent.said(/no libvirt daemon runs that could tell/)).toHaveLength(1)
     here.startDaemon()
     await agent.passTwice()
-    await until(locksAre('none', 'none'))
-    expect(agent.said(/<5>tintin is gone: virtVG\/tintin released/)).toHaveLength(1)
+    await until(() => agent.said(/<5>tintin is gone: virtVG\/tintin released/).length === 1)
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
   })
 
   test('a start in progress is left alone for as long as its daemon lives', async () => {

@@ -30,6 +30,7 @@ export class Agent {
   /** Two passes from beginning to end, at once (systemctl reload), and what comes of them. */
   async passTwice(): Promise<void> {
     for (let pass = 0; pass < 2; pass++) {
+      await this.quiet()
       const asked = this.#asked()
       this.#running.kill('SIGHUP')
       await until(() => this.#asked() > asked)

@@ -11,7 +11,7 @@ const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
 const CHUNKS = {
-  log: 'src/log.ts', config: 'src/config.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
+  log: 'src/log.ts', config: 'src/config.ts', agent: 'src/agent/main.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
 }
 
 const separateChunks = {

@@ -1,0 +1,19 @@
+import { planIncoming } from '../../src/core/migrate.ts'
+import { planRelease, stillHere } from '../../src/core/release.ts'
+import { missingLocks, planStart, planUndo } from '../../src/core/start.ts'
+import { isIncoming } from '../../src/core/takeover.ts'
+
+/** What the program decides, function by function: the very functions of src/core. A mutation puts another in the place of one. */
+export interface Decisions {
+  readonly planStart: typeof planStart
+  readonly planIncoming: typeof planIncoming
+  readonly planRelease: typeof planRelease
+  readonly planUndo: typeof planUndo
+  readonly missingLocks: typeof missingLocks
+  readonly stillHere: typeof stillHere
+  readonly isIncoming: typeof isIncoming
+  /** Whether acts on one host exclude each other (R11). */
+  readonly excludes: boolean
+}
+
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, excludes: true }

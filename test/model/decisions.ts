@@ -1,4 +1,6 @@
 import { planIncoming } from '../../src/core/migrate.ts'
+import { planDrive } from '../../src/core/drive.ts'
+import { wantedOf } from '../../src/core/reconcile.ts'
 import { planRelease, stillHere } from '../../src/core/release.ts'
 import { missingLocks, planStart, planUndo } from '../../src/core/start.ts'
 import { isIncoming } from '../../src/core/takeover.ts'
@@ -12,8 +14,10 @@ export interface Decisions {
   readonly missingLocks: typeof missingLocks
   readonly stillHere: typeof stillHere
   readonly isIncoming: typeof isIncoming
+  readonly wantedOf: typeof wantedOf
+  readonly planDrive: typeof planDrive
   /** Whether acts on one host exclude each other (R11). */
   readonly excludes: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, excludes: true }
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, excludes: true }

@@ -1,3 +1,4 @@
+import type { DomainStatus } from '../../src/core/reconcile.ts'
 import type { Decisions } from './decisions.ts'
 import type { Domain } from './domains.ts'
 import { migrate } from './hook-migrate.ts'
@@ -5,7 +6,13 @@ import { type Call, prepare } from './hook-prepare.ts'
 import { release } from './hook-release.ts'
 import type { Here } from './looks.ts'
 import { type Process, type Steps, until } from './process.ts'
-import type { Host, Qemu, Status, World } from './world.ts'
+import type { Host, Qemu, World } from './world.ts'
+
+/** A status file's words for a domain without a job. */
+const NO_JOB = { async: 'none', phase: undefined, flags: undefined }
+
+/** What a status file is to say; the process id is QEMU's, the job is none unless given. */
+export type NewStatus = Pick<DomainStatus, 'state' | 'reason'> & Partial<Pick<DomainStatus, 'async' | 'phase' | 'flags'>>
 
 /** libvirt's daemon of one host, as far as a domain's life goes: what it does between its hooks, and in which order (FACTS 1-3). */
 export class Libvirt {
@@ -43,10 +50,16 @@ export class Libvirt {
     this.host.busy.delete(domain.name)
   }
 
-  setStatus(domain: Domain, status: Status | undefined): void {
-    this.world.note(this.host, () => `status of ${domain.name}: ${status === undefined ? 'removed' : `${status.state}/${status.reason} ${status.job?.async ?? ''} ${status.job?.phase ?? ''}`}`)
-    if (status === undefined) this.host.statuses.delete(domain.name)
-    else this.host.statuses.set(domain.name, status)
+  /** Puts the domain's status file in its place, in one rename. */
+  setStatus(domain: Domain, status: NewStatus): void {
+    this.world.note(this.host, () => `status of ${domain.name}: ${status.state}/${status.reason} ${status.async ?? ''} ${status.phase ?? ''}`)
+    this.host.hasStatusChanged = true
+    this.host.statuses.set(domain.name, { ...NO_JOB, ...status, pid: this.host.qemus.get(domain.name)?.pid ?? 0 })
+  }
+
+  removeStatus(domain: Domain): void {
+    this.host.hasStatusChanged = true
+    if (this.host.statuses.delete(domain.name)) this.world.note(this.host, () => `status of ${domain.name}: removed`)
   }
 
   /** QEMU opens the disks: where a volume is not active any more, it cannot. */
@@ -73,10 +86,10 @@ export class Libvirt {
     const isSpoiled = host.spoiled.delete(domain.name)
     const qemu = isPrepared && !isSpoiled ? this.launch(domain) : undefined
     if (qemu === undefined) {
-      yield* this.#releaseOf(domain, isPrepared)
+      yield* this.releaseOf(domain, isPrepared)
       return this.unlock(domain)
     }
-    this.setStatus(domain, { state: 'paused', reason: 'starting up', pid: qemu.pid })
+    this.setStatus(domain, { state: 'paused', reason: 'starting up' })
     yield
     if (this.isRunning(domain, qemu)) {
       for (const { lv, role } of domain.volumes) {
@@ -84,7 +97,7 @@ export class Libvirt {
       }
       qemu.cpus = 'running'
       yield
-      this.setStatus(domain, { state: 'running', reason: 'booted', pid: qemu.pid })
+      this.setStatus(domain, { state: 'running', reason: 'booted' })
     }
     this.unlock(domain)
   }
@@ -98,25 +111,42 @@ export class Libvirt {
   * end(domain: Domain): Steps<void> {
     this.host.qemus.delete(domain.name)
     yield
-    this.setStatus(domain, undefined)
-    yield* this.#releaseOf(domain, true)
+    this.removeStatus(domain)
+    yield* this.releaseOf(domain, true)
   }
 
-  * #releaseOf(domain: Domain, gotPastPrepare: boolean): Steps<void> {
+  /** The `release` of a domain whose status file is gone. */
+  * releaseOf(domain: Domain, gotPastPrepare: boolean): Steps<void> {
     yield
     yield* this.#call(`release ${domain.name}`, (here) => release(here, this.decisions, domain, gotPastPrepare))
-  }
-
-  /** After a refused `prepare`, or a failure soon after, of an incoming domain. */
-  * giveUp(domain: Domain, gotPastPrepare: boolean): Steps<void> {
-    this.setStatus(domain, undefined)
-    yield* this.#releaseOf(domain, gotPastPrepare)
   }
 
   /** virsh destroy, or the guest shuts down. */
   * stop(domain: Domain, self: () => Process): Steps<void> {
     yield* this.lock(domain, self)
     if (this.host.statuses.has(domain.name)) yield* this.end(domain)
+    this.unlock(domain)
+  }
+
+  /** virsh suspend. */
+  * suspend(domain: Domain, self: () => Process): Steps<void> {
+    yield* this.#setCpus(domain, self, 'paused', { state: 'paused', reason: 'user' })
+  }
+
+  /** virsh resume. */
+  * resume(domain: Domain, self: () => Process): Steps<void> {
+    yield* this.#setCpus(domain, self, 'running', { state: 'running', reason: 'unpaused' })
+  }
+
+  * #setCpus(domain: Domain, self: () => Process, cpus: Qemu['cpus'], status: NewStatus): Steps<void> {
+    yield* this.lock(domain, self)
+    const qemu = this.host.qemus.get(domain.name)
+    // During a migration libvirt would refuse, or wait.
+    if (qemu !== undefined && qemu.cpus !== cpus && this.host.statuses.get(domain.name)?.async === 'none') {
+      qemu.cpus = cpus
+      yield
+      this.setStatus(domain, status)
+    }
     this.unlock(domain)
   }
 }

@@ -1,26 +1,11 @@
 import type { DomainRecord } from '../../src/core/record.ts'
+import type { DomainStatus } from '../../src/core/reconcile.ts'
 import type { Mode } from '../../src/core/volume.ts'
 import type { Domain } from './domains.ts'
+import type { Migration } from './migration.ts'
 import { Process, type ProcessKind, type Steps } from './process.ts'
 
 export type HostName = 'A' | 'B'
-
-/** What libvirt's status file says of a domain's migration job. */
-export interface Job {
-  readonly async: 'migration out' | 'migration in'
-  /** Not yet written at the very start of a job (FACTS 13). */
-  readonly phase?: string
-  readonly flags: number
-}
-
-/** /run/libvirt/qemu/NAME.xml. */
-export interface Status {
-  readonly state: 'running' | 'paused'
-  readonly reason: string
-  /** 0 before QEMU was launched. */
-  readonly pid: number
-  readonly job?: Job
-}
 
 /** A QEMU process. It has the volumes of its domain open. */
 export interface Qemu {
@@ -36,8 +21,8 @@ export interface Host {
   diedAt: number
   /** /run/lvguard, by UUID. */
   readonly records: Map<string, DomainRecord>
-  /** By domain name. */
-  readonly statuses: Map<string, Status>
+  /** /run/libvirt/qemu, by domain name. */
+  readonly statuses: Map<string, DomainStatus>
   readonly qemus: Map<string, Qemu>
   /** Persistent definitions: the incoming id that stands in each, if any. */
   readonly definitions: Map<string, string | undefined>
@@ -52,6 +37,8 @@ export interface Host {
   /** Domains whose next start fails after its `prepare`. */
   readonly spoiled: Set<string>
   agent: Process | undefined
+  /** inotify has something for the agent. */
+  hasStatusChanged: boolean
 }
 
 /** A rule broken: what the explorer looks for. */
@@ -62,7 +49,7 @@ export interface Violation {
 
 const host = (name: HostName): Host => ({
   name, isUp: true, bootedAt: -1000, diedAt: 0, records: new Map(), statuses: new Map(), qemus: new Map(), definitions: new Map(),
-  daemon: { pid: 1, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), spoiled: new Set(), agent: undefined,
+  daemon: { pid: 1, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), spoiled: new Set(), agent: undefined, hasStatusChanged: false,
 })
 
 /** Two hosts, the shared leases between them, and every process on them. */
@@ -77,6 +64,7 @@ export class World {
   /** Domains of which libvirt itself made two, after the reply of Finish was lost (FACTS 19): counted apart. */
   readonly contested = new Set<string>()
   readonly trace: string[] = []
+  readonly migrations: Migration[] = []
   #number = 0
 
   constructor(readonly domains: readonly Domain[], readonly isTraced: boolean) {

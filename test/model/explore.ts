@@ -1,0 +1,129 @@
+import { acts } from './acts.ts'
+import type { Decisions } from './decisions.ts'
+import { LAYOUTS } from './domains.ts'
+import { boot, faults, startDaemon } from './faults.ts'
+import { checkMoment, checkQuiet, stateOf } from './oracle.ts'
+import type { Process, Woken } from './process.ts'
+import { Session } from './session.ts'
+import { type Violation, World } from './world.ts'
+
+/** What happens, in which order. Each choice picks among what is possible at its moment; 0 is always: go on as before. */
+export interface Schedule {
+  readonly layout: number
+  readonly choices: readonly number[]
+}
+
+/** What came of a schedule. */
+export interface Result {
+  readonly violation: Violation | undefined
+  readonly steps: number
+  /** libvirt made two of a domain (FACTS 19). */
+  readonly isContested: boolean
+  readonly trace: readonly string[]
+}
+
+/** Choices are below this. */
+export const CHOICES = 1 << 20
+/** Of 100 choices: steps of processes below the first bound, then acts of a person, time, time limits, and faults. */
+const BOUNDS = { steps: 66, acts: 84, time: 90, limits: 93 }
+/** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
+const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
+const SECONDS = [1, 2, 31, 16, 151]
+/** Steps within which everything must have come to rest once nothing new happens. */
+const REST = 6000
+/** Full passes of both agents after which a world that does not change counts as quiet. */
+const CALM_PASSES = 4
+
+/** Plays one schedule, then lets everything come to rest with fair agents, and looks at what is left. */
+export function play({ layout, choices }: Schedule, decisions: Decisions, watch?: (state: string) => void, isTraced = false): Result {
+  const world = new World(LAYOUTS[layout % LAYOUTS.length] ?? [], isTraced)
+  const session = new Session(world, decisions)
+  const player = new Player(world, session, watch)
+  for (const choice of choices) {
+    if (world.violation !== undefined) break
+    player.choose(choice)
+  }
+  if (world.violation === undefined) player.rest()
+  return { violation: world.violation, steps: player.steps, isContested: world.contested.size > 0, trace: world.trace }
+}
+
+class Player {
+  steps = 0
+  #last: Process | undefined
+
+  constructor(readonly world: World, readonly session: Session, readonly watch: ((state: string) => void) | undefined) {}
+
+  choose(choice: number): void {
+    const { world, session } = this
+    const kind = choice % 100
+    const pick = Math.floor(choice / 100)
+    if (kind >= BOUNDS.steps) {
+      const moves = kind < BOUNDS.acts ? acts(session) : kind < BOUNDS.time ? [] : kind < BOUNDS.limits ? [] : faults(session)
+      const limits = kind >= BOUNDS.time && kind < BOUNDS.limits ? world.processes.filter(({ canTimeOut }) => canTimeOut) : []
+      const move = moves[pick % moves.length]
+      const limit = limits[pick % limits.length]
+      if (kind >= BOUNDS.acts && kind < BOUNDS.time) return this.#pass(SECONDS[pick % SECONDS.length] ?? 1)
+      if (limit !== undefined) return this.#step(limit, 'limit')
+      if (move !== undefined) {
+        world.note(world.hosts.A, () => `*** ${move.label}`)
+        move.act()
+        world.processes = world.processes.filter(({ isAlive }) => isAlive)
+        return
+      }
+    }
+    const ready = this.#ready()
+    const index = pick % ready.length
+    const process = index === 0 && this.#last?.isAlive === true && this.#last.isReady ? this.#last : ready[index]
+    if (process === undefined) return this.#pass(1)
+    this.#last = process
+    const burst = BURSTS[Math.floor(pick / 64) % BURSTS.length] ?? 1
+    for (let taken = 0; taken < (burst === 0 ? 200 : burst) && process.isAlive && process.isReady && world.violation === undefined; taken++) this.#step(process, 'go')
+  }
+
+  /** Everything that was broken is repaired, nothing new happens, everyone gets a turn: it must come to rest, and be right. */
+  rest(): void {
+    const { world, session } = this
+    world.note(world.hosts.A, () => '*** from here on everything is fair')
+    for (const host of world.all) {
+      if (!host.isUp) boot(session, host)
+      if (host.daemon === undefined) startDaemon(session, host)
+      if (host.agent?.isAlive !== true) session.startAgent(host)
+    }
+    const end = this.steps + REST
+    let calm = 0
+    let before = ''
+    while (calm < CALM_PASSES) {
+      if (this.steps > end) return world.violate('livelock', `no rest after ${REST} steps: ${world.processes.map(({ label, host }) => `${label} on ${host}`).join(', ')}`)
+      const ready = this.#ready()
+      for (const process of ready) if (process.isAlive && process.isReady) this.#step(process, 'go')
+      if (world.violation !== undefined) return
+      if (ready.length > 0) continue
+      const limit = world.processes.find(({ canTimeOut }) => canTimeOut)
+      if (limit !== undefined) this.#step(limit, 'limit')
+      else if (world.processes.some(({ kind }) => kind !== 'agent')) return world.violate('livelock', `waits for ever: ${world.processes.map(({ label, host }) => `${label} on ${host}`).join(', ')}`)
+      else {
+        const now = stateOf(world)
+        calm = now === before ? calm + 1 : 0
+        before = now
+        this.#pass(16)
+      }
+    }
+    checkQuiet(world)
+  }
+
+  #ready(): Process[] {
+    return this.world.processes.filter((process) => process.isAlive && process.isReady)
+  }
+
+  #pass(seconds: number): void {
+    this.world.now += seconds
+  }
+
+  #step(process: Process, how: Woken): void {
+    this.steps++
+    process.step(how)
+    if (!process.isAlive) this.world.processes = this.world.processes.filter(({ isAlive }) => isAlive)
+    checkMoment(this.world)
+    this.watch?.(stateOf(this.world))
+  }
+}

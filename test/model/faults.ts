@@ -1,0 +1,76 @@
+import type { ProcessKind } from './process.ts'
+import type { Session } from './session.ts'
+import type { Host } from './world.ts'
+
+/** Something that goes wrong, or comes back. */
+export interface Move {
+  readonly label: string
+  readonly act: () => void
+}
+
+/** The end of every process of a host that is of one of these kinds. */
+function killAll({ world }: Session, host: Host, kinds: readonly ProcessKind[]): void {
+  for (const process of world.processes) if (process.host === host.name && kinds.includes(process.kind)) process.kill()
+}
+
+export function stopDaemon(session: Session, host: Host): void {
+  killAll(session, host, ['libvirt'])
+  host.busy.clear()
+  host.daemon = undefined
+}
+
+export function startDaemon(session: Session, host: Host): void {
+  const pid = session.world.next()
+  host.daemon = { pid, start: String(pid) }
+  for (const domain of session.world.domains) if (host.statuses.has(domain.name)) session.recover(host, domain)
+}
+
+/** Power off: /run is empty afterwards, the leases stay until they expire or the host is back. */
+export function crash(session: Session, host: Host): void {
+  killAll(session, host, ['hook', 'lvchange', 'agent', 'libvirt'])
+  for (const content of [host.records, host.statuses, host.qemus, host.devices, host.busy, host.spoiled]) content.clear()
+  Object.assign(host, { isUp: false, daemon: undefined, agent: undefined, vgLock: [], diedAt: session.world.now })
+}
+
+export function boot(session: Session, host: Host): void {
+  const { world } = session
+  Object.assign(host, { isUp: true, bootedAt: world.now })
+  // Joining its lockspace anew makes void whatever it held.
+  for (const lease of world.leases.values()) lease.delete(host.name)
+  startDaemon(session, host)
+  session.startAgent(host)
+}
+
+/** What may go wrong now. */
+export function faults(session: Session): Move[] {
+  const { world } = session
+  const programs = world.processes.filter(({ kind }) => kind === 'hook' || kind === 'lvchange')
+  const ofHosts = world.all.flatMap((host): Move[] => {
+    if (!host.isUp) return [{ label: `${host.name} boots`, act: () => boot(session, host) }]
+    return [
+      host.daemon === undefined
+        ? { label: `libvirtd of ${host.name} starts`, act: () => startDaemon(session, host) }
+        : { label: `libvirtd of ${host.name} ends`, act: () => stopDaemon(session, host) },
+      host.agent?.isAlive === true
+        ? { label: `the agent of ${host.name} is killed`, act: () => host.agent?.kill() }
+        : { label: `the agent of ${host.name} starts`, act: () => session.startAgent(host) },
+      { label: `${host.name} loses its power`, act: () => crash(session, host) },
+      ...world.domains.map(({ name }): Move => ({ label: `the next start of ${name} on ${host.name} fails after its prepare`, act: () => host.spoiled.add(name) })),
+      ...world.domains.filter(({ name }) => host.qemus.has(name)).map((domain): Move => ({
+        label: `QEMU of ${domain.name} on ${host.name} ends`,
+        act: () => {
+          host.qemus.delete(domain.name)
+          session.stop(host, domain)
+        },
+      })),
+    ]
+  })
+  return [
+    ...programs.map((process): Move => ({ label: `${process.label} on ${process.host} is killed`, act: () => process.kill() })),
+    ...ofHosts,
+    ...world.migrations.flatMap((migration): Move[] => [
+      { label: 'virsh migrate is killed', act: () => { migration.isClientGone = true } },
+      { label: 'the reply of Finish is lost', act: () => { migration.isReplyLost = true } },
+    ]),
+  ]
+}

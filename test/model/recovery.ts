@@ -1,0 +1,28 @@
+import type { Domain } from './domains.ts'
+import type { Libvirt } from './libvirt.ts'
+import type { Process, Steps } from './process.ts'
+
+/** What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect, qemuMigrationRecover). */
+export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process): Steps<void> {
+  const { host } = libvirt
+  yield* libvirt.lock(domain, self)
+  const status = host.statuses.get(domain.name)
+  const qemu = host.qemus.get(domain.name)
+  if (status === undefined) return libvirt.unlock(domain)
+  if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill') yield* libvirt.end(domain)
+  else if (outcomeOf(status.async, status.phase, status.reason) === 'run') {
+    qemu.cpus = 'running'
+    yield
+    libvirt.setStatus(domain, { state: 'running', reason: status.async === 'migration in' ? 'migrated' : 'migration canceled' })
+  } else libvirt.setStatus(domain, { state: status.state, reason: status.reason })
+  libvirt.unlock(domain)
+}
+
+/** `run`: its CPUs run, whatever they did; `leave`: as they are, without the job. */
+function outcomeOf(job: string, phase: string | undefined, reason: string): 'run' | 'leave' | 'kill' {
+  if (job === 'none') return reason === 'starting up' ? 'kill' : 'leave'
+  if (job === 'migration in') return phase === 'finish3' ? 'run' : 'kill'
+  if (phase === 'confirm3') return 'kill'
+  // Nobody can tell whether the destination runs.
+  return phase === 'perform3_done' ? 'leave' : 'run'
+}

@@ -1,0 +1,147 @@
+import { type LockState, type LockTable, lockOf, suffices } from './lock-state.ts'
+import type { Device } from './lock-state.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn } from './record.ts'
+import type { Unchanged, Wanted } from './reconcile.ts'
+import { type ReleasePlan, planRelease } from './release.ts'
+import type { Change } from './start.ts'
+import { type Mode, type VolumeName, fullName } from './volume.ts'
+
+/** Something that the agent cannot, or must not, put right: said, and left as it is. */
+export type Report =
+  | { readonly kind: 'unchanged'; readonly why: Unchanged; readonly detail: string }
+  /** A VM runs here on a volume of a VG whose locking is not (any more) in force. */
+  | { readonly kind: 'lockspace-lost'; readonly vg: string }
+  | { readonly kind: 'locks-unknown'; readonly detail: string }
+  | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
+  /** Another domain of this host has the volume on record. */
+  | { readonly kind: 'claimed'; readonly volume: string; readonly domain: string }
+  /** Its pool's lock covers it, or its type cannot be shared (FACTS 27): no live migration. */
+  | { readonly kind: 'pool-lock'; readonly volume: string }
+
+/** A domain as the agent sees it, at one moment. */
+export interface DomainView {
+  readonly domain: { readonly name: string; readonly uuid: string }
+  readonly wanted: Wanted
+  readonly record: DomainRecord | undefined
+  /** QEMU runs: its status file has a process id. */
+  readonly runs: boolean
+  /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
+  readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string })[]
+}
+
+/** This host at the same moment: under the VG's lock where it is for acting (R11). */
+export interface DriveFacts {
+  readonly locks: LockState
+  /** Needed for volumes whose UUIDs are not on record. */
+  readonly devices: readonly Device[]
+  readonly records: Records
+}
+
+/** What a domain's state comes to. */
+export type DrivePlan =
+  | { readonly kind: 'nothing'; readonly reports: readonly Report[] }
+  | {
+      readonly kind: 'drive'
+      /** To be put in place before the changes; undefined where the record is right already. */
+      readonly record: DomainRecord | undefined
+      readonly changes: readonly Change[]
+      /** `virsh domjobabort`: a job that copies storage onto a volume that is not exclusive here. */
+      readonly abortJob: boolean
+      readonly reports: readonly Report[]
+    }
+  | { readonly kind: 'release'; readonly plan: ReleasePlan; readonly reports: readonly Report[] }
+
+/** Reasons that a person has to know of. The others are ordinary, and pass. */
+const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>(['storage-copy', 'offline', 'left-paused', 'not-understood', 'unknown', 'daemon-down'])
+
+/**
+ * Decides what is to be done for one domain: the record first, then the changes. Pure. Nothing is taken from another domain of
+ * this host, nothing demoted but on the way out (R3), nothing done where the locks are unknown (R9).
+ */
+export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): DrivePlan {
+  const { wanted, record } = view
+  if (wanted.mode === 'inactive') return planEnd(record, facts.records)
+  const said: Report[] = wanted.mode === 'unchanged' && WORTH_SAYING.has(wanted.why) ? [{ kind: 'unchanged', why: wanted.why, detail }] : []
+  const isAdopted = record === undefined || !IN_USE.includes(record.state)
+  // Between a `migrate` and its `prepare`, or before QEMU runs, the hooks are at work.
+  if (!view.runs || (isAdopted && (wanted.mode === 'unchanged' || (wanted.mode === 'shared' && wanted.direction === 'in')))) return { kind: 'nothing', reports: said }
+  const volumes = volumesOf(view, isAdopted)
+  if (volumes.length === 0) return { kind: 'nothing', reports: [] }
+  const steps = wanted.mode === 'unchanged' ? [] : volumes.map((volume) => stepOf(volume, wanted, view, facts))
+  const recorded = volumes.map((volume, index) => ({ ...volume, mode: steps[index]?.mode ?? volume.mode }))
+  const put: DomainRecord = { ...(isAdopted ? { format: 1 } : record), domain: view.domain, state: 'running', volumes: recorded }
+  const isKnown = facts.records.unreadable.length === 0
+  return {
+    kind: 'drive',
+    record: isSame(put, record) || !isKnown ? undefined : put,
+    changes: steps.flatMap(({ change }) => change ?? []),
+    abortJob: wanted.mode === 'unchanged' && wanted.why === 'storage-copy' && volumes.some((volume) => isNotExclusive(volume, facts)),
+    reports: [...said, ...steps.flatMap(({ reports }) => reports), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
+  }
+}
+
+/** A domain that is gone: what its own `release` would have done. */
+function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan {
+  if (record === undefined) return { kind: 'nothing', reports: [] }
+  const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: false })
+  return { kind: 'release', plan, reports: plan.kind === 'keep' ? [{ kind: 'records-unreadable', files: records.unreadable }] : [] }
+}
+
+/** What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. */
+function volumesOf({ record, live }: DomainView, isAdopted: boolean): RecordedVolume[] {
+  // Of a domain without a record in force: what an earlier life of it could not give back.
+  const known = (record?.volumes ?? []).filter(({ before }) => !isAdopted || before === 'inactive')
+  const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)))
+  return [...known, ...added.map(({ vg, lv, mode }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive' }))]
+}
+
+const isSameVolume = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
+
+interface Step {
+  readonly change: Change | undefined
+  /** What goes on record; undefined: as it is. */
+  readonly mode?: RecordedVolume['mode']
+  readonly reports: readonly Report[]
+}
+
+const NO_STEP: Step = { change: undefined, reports: [] }
+
+function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>, view: DomainView, { locks, devices, records }: DriveFacts): Step {
+  const { vg, lv, role } = volume
+  const name = fullName(volume)
+  if (volume.mode === 'local') return NO_STEP
+  if (locks.kind === 'unknown') return { change: undefined, reports: [{ kind: 'locks-unknown', detail: locks.detail }] }
+  // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4, issue 4).
+  if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
+  const held = heldOf(volume, locks, devices)
+  const target: Mode = role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
+  const isOnTheWayOut = wanted.mode === 'shared' && wanted.direction === 'out'
+  const to = (mode: Mode, reason: string): Step => ({ change: { vg, lv, to: mode, reason }, mode, reports: [] })
+
+  if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut) {
+    if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
+    const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
+    if (claim !== undefined) return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
+    return records.unreadable.length > 0 ? NO_STEP : to('shared', 'the domain is migrating out')
+  }
+  if (suffices(held, target)) return { ...NO_STEP, mode: target === 'shared' && held === 'exclusive' ? volume.mode : target }
+  if (held === 'shared') return to('exclusive', 'the domain runs here')
+  return to(target, 'its lock is missing under a running domain')
+}
+
+/** By the UUID of the LV that owns the lock, which is on record; else by that of the active device. */
+function heldOf(volume: RecordedVolume, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
+  if (volume.ids !== undefined) return lockOf(locks, volume.ids.lock)
+  const device = devices.find((candidate) => isSameVolume(candidate, volume))
+  if (device === undefined) return 'none'
+  for (const [uuid, mode] of locks.locks) if (device.dmUuid.endsWith(uuid.replaceAll('-', ''))) return mode
+  return 'none'
+}
+
+const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
+  volume.role === 'exclusive' && volume.mode !== 'local' && locks.kind === 'known' && locks.lockspaces.has(volume.vg) && heldOf(volume, locks, devices) !== 'exclusive'
+
+/** Field by field; `ids` and what else stands there is carried along unchanged. */
+const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
+  record !== undefined && put.state === record.state && put.domain.name === record.domain.name && put.volumes.length === record.volumes.length &&
+  put.volumes.every((volume, index) => volume.mode === record.volumes[index]?.mode)

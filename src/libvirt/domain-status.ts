@@ -1,0 +1,42 @@
+import type { Domain } from '../core/domain.ts'
+import type { DomainStatus } from '../core/reconcile.ts'
+import { parseDomain } from './domain-xml.ts'
+
+/** A status file, parsed: the state, and the live domain inside. */
+export interface StatusFile {
+  readonly status: DomainStatus
+  readonly domain: Domain
+}
+
+/** Whether a file in /run/libvirt/qemu is a status file. libvirt writes NAME.xml.new and renames it; .pid and sockets are there too. */
+export const isStatusFile = (name: string): boolean => name.endsWith('.xml')
+
+const COMMENT = /<!--[\s\S]*?-->/g
+
+/**
+ * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). Only what precedes `<domain>` is searched for the
+ * job: whatever stands in a domain's description or metadata stays what it is.
+ * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
+ */
+export function parseStatus(text: string): StatusFile {
+  const start = /<domain[\s>]/.exec(text)?.index ?? text.length
+  const end = text.lastIndexOf('</domain>')
+  const head = text.slice(0, start).replace(COMMENT, '')
+  const root = /<domstatus(\s[^>]*)>/.exec(head)?.[1]
+  const job = /<job(\s[^>]*?)\/?>/.exec(head)?.[1] ?? ''
+  const state = attribute(root, 'state')
+  const pid = Number(attribute(root, 'pid'))
+  if (state === undefined || !Number.isSafeInteger(pid)) throw new Error('it has no <domstatus> with a state and a process id')
+  const flags = Number(attribute(job, 'flags') ?? Number.NaN)
+  return {
+    status: {
+      state, reason: attribute(root, 'reason') ?? '', pid,
+      async: attribute(job, 'async') ?? 'none',
+      phase: attribute(job, 'phase'),
+      flags: Number.isSafeInteger(flags) ? flags : undefined,
+    },
+    domain: parseDomain(text.slice(start, end < 0 ? text.length : end + '</domain>'.length)),
+  }
+}
+
+const attribute = (words: string | undefined, name: string): string | undefined => new RegExp(`\\s${name}=(?:'([^']*)'|"([^"]*)")`).exec(words ?? '')?.slice(1).find((value) => value !== undefined)

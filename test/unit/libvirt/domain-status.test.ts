@@ -1,0 +1,54 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { wantedByStatus } from '../../../src/core/reconcile.ts'
+import { isStatusFile, parseStatus } from '../../../src/libvirt/domain-status.ts'
+
+const FOLDER = new URL('../../captures', import.meta.url).pathname
+const files = (folder: string): string[] => readdirSync(join(FOLDER, folder)).map((name) => join(folder, name))
+const captured = ['debian-12', 'debian-13'].flatMap((release) => ['migrate-live', 'migrate-p2p'].flatMap((kind) => ['node1', 'node2'].flatMap((node) => files(`${release}/status/${kind}/${node}`))))
+const parsed = (file: string) => parseStatus(readFileSync(join(FOLDER, file), 'utf8'))
+/** The mode of each recorded file of one node, in order, in a word. */
+const story = (folder: string): string => files(folder).sort().map((file) => {
+  const wanted = wantedByStatus(parsed(file).status)
+  return wanted.mode === 'unchanged' ? wanted.why : wanted.mode
+}).join(' ')
+
+describe('recorded status files', () => {
+  test('there are 55, of one domain', () => {
+    expect(captured).toHaveLength(55)
+    for (const file of captured) expect(parsed(file).domain).toMatchObject({ name: 'tintin', disks: [{ target: 'vda' }, { target: 'hda' }] })
+  })
+
+  test.each<[string, string]>([
+    ['debian-12/status/migrate-live/node1', 'job-starting shared shared shared shared shared'],
+    ['debian-13/status/migrate-live/node1', 'shared shared shared shared shared shared'],
+    ['debian-12/status/migrate-p2p/node1', 'job-starting shared shared shared shared shared'],
+    ['debian-13/status/migrate-p2p/node1', 'job-starting shared shared shared shared shared shared'],
+    ['debian-12/status/migrate-live/node2', 'shared shared shared shared shared exclusive'],
+    ['debian-13/status/migrate-live/node2', 'shared shared shared shared shared exclusive'],
+    // It begins with the end of the domain's last stay.
+    ['debian-12/status/migrate-p2p/node2', 'exclusive ending shared shared shared shared shared shared exclusive'],
+    ['debian-13/status/migrate-p2p/node2', 'exclusive ending shared shared shared shared shared shared exclusive'],
+  ])('%s', (folder, expected) => expect(story(folder)).toBe(expected))
+
+  test('libvirt’s words', () => {
+    expect(parsed('debian-13/status/migrate-live/node1/03.xml').status).toEqual({ state: 'paused', reason: 'migration', pid: expect.any(Number), async: 'migration out', phase: 'perform3_done', flags: 0x109 })
+    expect(parsed('debian-13/status/migrate-p2p/node2/02.xml').status).toMatchObject({ pid: 0, async: 'migration in', phase: 'prepare' })
+    expect(parsed('debian-13/status/migrate-p2p/node2/00.xml').status).toMatchObject({ async: 'none', phase: undefined, flags: undefined })
+  })
+})
+
+describe('what is not a status file', () => {
+  test.each(['tintin.xml.new', 'tintin.pid', 'tintin.monitor', 'qemu.driver'])('%s', (name) => expect(isStatusFile(name)).toBe(false))
+  test('tintin.xml is one', () => expect(isStatusFile('tintin.xml')).toBe(true))
+  test.each([
+    ['empty', ''], ['cut off', "<domstatus state='running' reason='booted' pid='1'><domain><name>a</name>"], ['no state', "<domstatus pid='1'/>"],
+    ['a bare domain', '<domain><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid></domain>'],
+  ])('%s', (_, text) => expect(() => parseStatus(text)).toThrow())
+
+  test('a job in the domain’s own metadata is no job', () => {
+    const text = "<domstatus state='running' reason='booted' pid='1'><domain type='kvm'><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid><metadata><x:y xmlns:x='u'><job async='migration out' phase='begin3' flags='0x0'/></x:y></metadata></domain></domstatus>"
+    expect(parseStatus(text).status).toMatchObject({ async: 'none', phase: undefined })
+  })
+})

@@ -4,6 +4,7 @@ import { withIds } from '../../src/core/start.ts'
 import { carryOut } from './carry-out.ts'
 import type { Decisions } from './decisions.ts'
 import type { Domain } from './domains.ts'
+import { INIT } from './hook-prepare.ts'
 import { type Here, devicesOf, isActiveHere, lockVg, locksOf, put, recordsOf, table, unlockVg } from './looks.ts'
 import { type Steps, until } from './process.ts'
 import type { Session } from './session.ts'
@@ -76,7 +77,7 @@ class Look {
     const devices = devicesOf(here)
     const locks = locksOf(here)
     const record = records.known.find((known) => known.domain.uuid === domain.uuid)
-    const recordDaemonAlive = record?.daemon === undefined ? 'unknown' : record.daemon.pid === host.daemon?.pid
+    const recordDaemonAlive = record?.daemon === undefined ? 'unknown' : record.daemon.pid === host.daemon?.pid || record.daemon.pid === INIT.pid
     const wanted = decisions.wantedOf(sighting, record, { libvirtAlive: host.daemon !== undefined, recordDaemonAlive, now: world.now - host.bootedAt })
     const view = { domain: { name: domain.name, uuid: domain.uuid }, wanted, record, runs: status !== undefined && status.pid > 0, live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })) }
     return { plan: decisions.planDrive(view, { locks, devices, records }), status }

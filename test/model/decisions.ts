@@ -18,6 +18,10 @@ export interface Decisions {
   readonly planDrive: typeof planDrive
   /** Whether acts on one host exclude each other (R11). */
   readonly excludes: boolean
+  /** Whether a hook keeps in mind which daemon called it. */
+  readonly remembersCaller: boolean
+  /** Whether `release` says on record that the domain has ended before it waits for the VG's lock. */
+  readonly announcesRelease: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, excludes: true }
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, excludes: true, remembersCaller: true, announcesRelease: true }

@@ -1,7 +1,7 @@
 import { acts } from './acts.ts'
 import type { Decisions } from './decisions.ts'
 import { LAYOUTS } from './domains.ts'
-import { boot, faults, startDaemon } from './faults.ts'
+import { boot, faults, startDaemon, stopDaemon } from './faults.ts'
 import { checkMoment, checkQuiet, stateOf } from './oracle.ts'
 import type { Process, Woken } from './process.ts'
 import { Session } from './session.ts'
@@ -10,6 +10,8 @@ import { type Violation, World } from './world.ts'
 /** What happens, in which order. Each choice picks among what is possible at its moment; 0 is always: go on as before. */
 export interface Schedule {
   readonly layout: number
+  /** What runs already when it begins. */
+  readonly opening: number
   readonly choices: readonly number[]
 }
 
@@ -29,16 +31,19 @@ const BOUNDS = { steps: 66, acts: 84, time: 90, limits: 93 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const SECONDS = [1, 2, 31, 16, 151]
+/** Which domains run on A, by their number, at the beginning of a schedule. */
+const OPENINGS: readonly (readonly number[])[] = [[0], [0], [0, 1], []]
 /** Steps within which everything must have come to rest once nothing new happens. */
 const REST = 6000
 /** Full passes of both agents after which a world that does not change counts as quiet. */
 const CALM_PASSES = 4
 
 /** Plays one schedule, then lets everything come to rest with fair agents, and looks at what is left. */
-export function play({ layout, choices }: Schedule, decisions: Decisions, watch?: (state: string) => void, isTraced = false): Result {
+export function play({ layout, opening, choices }: Schedule, decisions: Decisions, watch?: (state: string) => void, isTraced = false): Result {
   const world = new World(LAYOUTS[layout % LAYOUTS.length] ?? [], isTraced)
   const session = new Session(world, decisions)
   const player = new Player(world, session, watch)
+  for (const index of OPENINGS[opening % OPENINGS.length] ?? []) player.open(index)
   for (const choice of choices) {
     if (world.violation !== undefined) break
     player.choose(choice)
@@ -80,12 +85,22 @@ class Player {
     for (let taken = 0; taken < (burst === 0 ? 200 : burst) && process.isAlive && process.isReady && world.violation === undefined; taken++) this.#step(process, 'go')
   }
 
+  /** Starts a domain on A, undisturbed. */
+  open(index: number): void {
+    const { world, session } = this
+    const domain = world.domains[index]
+    if (domain === undefined) return
+    session.start(world.hosts.A, domain)
+    for (let ready = this.#ready(); ready.length > 0; ready = this.#ready()) for (const process of ready) this.#step(process, 'go')
+  }
+
   /** Everything that was broken is repaired, nothing new happens, everyone gets a turn: it must come to rest, and be right. */
   rest(): void {
     const { world, session } = this
     world.note(world.hosts.A, () => '*** from here on everything is fair')
     for (const host of world.all) {
       if (!host.isUp) boot(session, host)
+      if (world.interrupted.has(host) && host.daemon !== undefined) stopDaemon(session, host)
       if (host.daemon === undefined) startDaemon(session, host)
       if (host.agent?.isAlive !== true) session.startAgent(host)
     }

@@ -11,6 +11,7 @@ export interface Move {
 /** The end of every process of a host that is of one of these kinds. */
 function killAll({ world }: Session, host: Host, kinds: readonly ProcessKind[]): void {
   for (const process of world.processes) if (process.host === host.name && kinds.includes(process.kind)) process.kill()
+  world.processes = world.processes.filter(({ isAlive }) => isAlive)
 }
 
 export function stopDaemon(session: Session, host: Host): void {
@@ -66,7 +67,13 @@ export function faults(session: Session): Move[] {
     ]
   })
   return [
-    ...programs.map((process): Move => ({ label: `${process.label} on ${process.host} is killed`, act: () => process.kill() })),
+    ...programs.map((process): Move => ({
+      label: `${process.label} on ${process.host} is killed`,
+      act: () => {
+        process.kill()
+        if (process.label.startsWith('release')) world.interrupted.add(world.hosts[process.host])
+      },
+    })),
     ...ofHosts,
     ...world.migrations.flatMap((migration): Move[] => [
       { label: 'virsh migrate is killed', act: () => { migration.isClientGone = true } },

@@ -18,6 +18,9 @@ export interface Call {
   readonly isMigration: boolean
 }
 
+/** The process that adopts orphans; it outlives everything. */
+export const INIT = { pid: 1, start: '0' }
+
 interface Decided {
   readonly facts: HostFacts
   readonly plan: StartPlan
@@ -51,8 +54,9 @@ function* underLock(here: Here, decisions: Decisions, { domain }: Call, { facts,
   const leftovers = (facts.records.known.find((known) => known.domain.uuid === domain.uuid)?.volumes ?? []).filter(({ before }) => before === 'inactive')
   const write = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
-    const daemon = host.daemon === undefined ? {} : { daemon: host.daemon }
-    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...daemon })
+    // Whoever is asked for its parent later is told of process 1, which adopts the child of a daemon that has ended.
+    const daemon = decisions.remembersCaller ? here.caller : (host.daemon === here.caller ? here.caller : INIT)
+    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...(daemon && { daemon }) })
   }
   const putRefused = (volumes: readonly RecordedVolume[]): void => write(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes)
   yield

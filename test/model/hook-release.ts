@@ -14,6 +14,10 @@ const TRIES = 2
 export function* release(here: Here, decisions: Decisions, domain: Domain, gotPastPrepare: boolean): Steps<boolean> {
   const plan = yield* decide(here, decisions, domain, gotPastPrepare)
   if (plan.kind !== 'deactivate') return yield* settle(here, domain, plan)
+  if (decisions.announcesRelease) {
+    yield
+    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: here.host.records.get(domain.uuid)?.volumes ?? plan.volumes })
+  }
   if (!(yield* lockVg(here))) return false
   try {
     return yield* underLock(here, decisions, domain, gotPastPrepare)

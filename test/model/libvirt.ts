@@ -22,8 +22,9 @@ export class Libvirt {
   * #call<T>(label: string, hook: (here: Here) => Steps<T>): Steps<T | undefined> {
     const { world, host, decisions } = this
     let answer: T | undefined
+    const caller = host.daemon
     function* main(): Steps<void> {
-      answer = yield* hook({ world, host, self: () => child, excludes: decisions.excludes })
+      answer = yield* hook({ world, host, self: () => child, excludes: decisions.excludes, caller })
     }
     const child: Process = world.spawn('hook', host, label, main())
     yield until(() => !child.isAlive)

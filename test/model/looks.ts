@@ -15,6 +15,8 @@ export interface Here {
   /** Itself, once it runs. */
   readonly self: () => Process
   readonly excludes: boolean
+  /** Of a hook: the daemon that called it. */
+  readonly caller: Host['daemon']
 }
 
 const TABLE = volumeTable(LOGICAL_VOLUMES)

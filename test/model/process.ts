@@ -1,3 +1,5 @@
+import type { HostName } from './world.ts'
+
 /** Where a process stands still: until something is true, or until its time limit ends the wait. */
 export interface Wait {
   readonly until: () => boolean
@@ -21,7 +23,7 @@ export class Process {
   taken = 0
   #wait: Wait | undefined
 
-  constructor(readonly id: number, readonly kind: ProcessKind, readonly host: string, readonly label: string, readonly steps: Steps<void>) {}
+  constructor(readonly id: number, readonly kind: ProcessKind, readonly host: HostName, readonly label: string, readonly steps: Steps<void>) {}
 
   get isReady(): boolean {
     return this.#wait === undefined || this.#wait.until()

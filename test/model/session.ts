@@ -56,6 +56,6 @@ export class Session {
   }
 
   startAgent(host: Host): void {
-    host.agent = this.#spawn('agent', host, 'agent', (self) => agent({ world: this.world, host, self, excludes: this.decisions.excludes }, this.decisions, this))
+    host.agent = this.#spawn('agent', host, 'agent', (self) => agent({ world: this.world, host, self, excludes: this.decisions.excludes, caller: undefined }, this.decisions, this))
   }
 }

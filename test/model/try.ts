@@ -10,14 +10,14 @@ for (let seed = seed0; seed < seed0 + n; seed++) {
   let x = seed * 2654435761 >>> 0 || 1
   const rnd = (): number => { x ^= x << 13; x >>>= 0; x ^= x >>> 17; x ^= x << 5; x >>>= 0; return x }
   for (let i = 0; i < 10; i++) rnd()
-  const layout = rnd() % 5
+  const layout = rnd() % 5, opening = rnd() % 4
   const choices = Array.from({ length: 10 + rnd() % 60 }, () => rnd() % CHOICES)
-  const r = play({ layout, choices }, PRODUCT)
+  const r = play({ layout, opening, choices }, PRODUCT)
   steps += r.steps; if (r.isContested) contested++
   if (r.violation) {
     const key = r.violation.rule
     kinds.set(key, (kinds.get(key) ?? 0) + 1)
-    if (!first.has(key)) { first.set(key, seed); const again = play({ layout, choices }, PRODUCT, undefined, true); console.log(seed, layout, r.violation, '\n' + again.trace.join('\n')) }
+    if (!first.has(key)) { first.set(key, seed); const again = play({ layout, opening, choices }, PRODUCT, undefined, true); console.log(seed, layout, opening, r.violation, '\n' + again.trace.join('\n')) }
   }
 }
 console.log(n, 'schedules', steps, 'steps', Date.now() - t, 'ms', 'contested', contested, [...kinds])

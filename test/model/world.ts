@@ -49,7 +49,7 @@ export interface Violation {
 
 const host = (name: HostName): Host => ({
   name, isUp: true, bootedAt: -1000, diedAt: 0, records: new Map(), statuses: new Map(), qemus: new Map(), definitions: new Map(),
-  daemon: { pid: 1, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), spoiled: new Set(), agent: undefined, hasStatusChanged: false,
+  daemon: { pid: 2, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), spoiled: new Set(), agent: undefined, hasStatusChanged: false,
 })
 
 /** Two hosts, the shared leases between them, and every process on them. */
@@ -63,9 +63,11 @@ export class World {
   violation: Violation | undefined
   /** Domains of which libvirt itself made two, after the reply of Finish was lost (FACTS 19): counted apart. */
   readonly contested = new Set<string>()
+  /** Hosts where a `release` was killed: what it did not put on record waits for the end of its libvirt daemon. */
+  readonly interrupted = new Set<Host>()
   readonly trace: string[] = []
   readonly migrations: Migration[] = []
-  #number = 0
+  #number = 2
 
   constructor(readonly domains: readonly Domain[], readonly isTraced: boolean) {
     for (const { name } of domains) for (const where of this.all) where.definitions.set(name, undefined)

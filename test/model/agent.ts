@@ -87,6 +87,7 @@ class Look {
     const { here, domain, memory, session } = this
     yield
     if (record !== undefined) put(here, domain, record)
+    if (abortJob) here.world.reach('storage copy aborted')
     if (abortJob) for (const migration of here.world.migrations) if (migration.domain === domain) migration.isAborted = true
     const isGoingOut = status?.async === 'migration out' && status.phase !== undefined && ((status.flags ?? 0) & (0x40 | 0x80 | 0x400)) === 0
     const { failures } = yield* carryOut(here, changes, 'go-on', (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv))
@@ -95,6 +96,7 @@ class Look {
     memory.isRefused = failures.includes('held')
     yield
     if (isContested && !memory.isSuspended) {
+      here.world.reach('suspended by the agent')
       memory.isSuspended = true
       session.suspend(here.host, domain)
     } else if (memory.isSuspended && failures.length === 0) {
@@ -109,6 +111,7 @@ class Look {
     const { here, domain, decisions } = this
     yield
     if (plan.kind === 'keep') return true
+    here.world.reach('released by the agent')
     if (plan.kind === 'forget') {
       put(here, domain, undefined)
       return true

@@ -21,6 +21,7 @@ export interface Result {
   readonly steps: number
   /** libvirt made two of a domain (FACTS 19). */
   readonly isContested: boolean
+  readonly reached: ReadonlyMap<string, number>
   readonly trace: readonly string[]
 }
 
@@ -49,7 +50,7 @@ export function play({ layout, opening, choices }: Schedule, decisions: Decision
     player.choose(choice)
   }
   if (world.violation === undefined) player.rest()
-  return { violation: world.violation, steps: player.steps, isContested: world.contested.size > 0, trace: world.trace }
+  return { violation: world.violation, steps: player.steps, isContested: world.contested.size > 0, reached: world.reached, trace: world.trace }
 }
 
 class Player {

@@ -77,6 +77,7 @@ function* tryUnderLock(here: Here, decisions: Decisions, domain: Domain): Steps<
   yield
   if (!isFailed && missing.length === 0 && left.length === 0) {
     const id = `id-${world.next()}`
+    world.reach('let in')
     write([], { id, at: world.now - host.bootedAt })
     return { id }
   }

@@ -45,6 +45,7 @@ function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration 
   yield
   const idInDefinition = xmlId !== undefined && host.definitions.get(domain.name) === xmlId
   const incoming = decisions.isIncoming({ record, xmlId, idInDefinition, now: world.now - host.bootedAt })
+  if (incoming) world.reach('prepare of a migration')
   if (incoming && !isMigration) world.violate('R2', `a fresh start of ${domain.name} on ${host.name} was taken for a migration`)
   return { facts, plan: decisions.planStart(domain.volumes, facts, domain.uuid, incoming, record?.volumes ?? []) }
 }

@@ -97,6 +97,7 @@ export class Libvirt {
         if (role === 'exclusive' && world.leases.get(lv)?.get(host.name) !== 'exclusive') world.violate('R1', `${domain.name} was started on ${host.name} without its exclusive lock on ${lv}`)
       }
       qemu.cpus = 'running'
+      world.reach('started')
       yield
       this.setStatus(domain, { state: 'running', reason: 'booted' })
     }

@@ -58,6 +58,7 @@ export class LiveMigration {
     if (this.migration.isClientGone) return this.#leavePaused()
     if (hasFinished !== true || this.migration.isReplyLost) return yield* this.#fail()
     if (!this.#setPhase('confirm3')) return
+    this.world.reach('migrated')
     yield* this.#at(source, 'confirm', (self) => source.stop(domain, self))
   }
 
@@ -78,7 +79,9 @@ export class LiveMigration {
     const { domain, destination } = this.migration
     const id = yield* this.#at(destination, 'define', () => destination.migrate(domain))
     yield
-    if (id !== undefined && this.#destinationIsUp) destination.host.definitions.set(domain.name, id)
+    if (id === undefined || !this.#destinationIsUp) return
+    this.world.reach('offline migration')
+    destination.host.definitions.set(domain.name, id)
   }
 
   * #prepareDestination(): Steps<boolean> {
@@ -170,6 +173,7 @@ export class LiveMigration {
       this.#setPhase('confirm3_cancelled')
       yield
       if (!this.#sourceIsThere) return
+      this.world.reach(this.#hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped')
       if (this.#hasFinishBegun) this.world.contested.add(domain.name)
       this.#qemu.cpus = 'running'
       yield
@@ -180,7 +184,9 @@ export class LiveMigration {
   /** Nobody can tell the source whether the destination runs: it stays paused, without a job. */
   #leavePaused(): void {
     const { domain, source } = this.migration
-    if (this.#sourceIsThere) source.setStatus(domain, { state: 'paused', reason: 'migration' })
+    if (!this.#sourceIsThere) return
+    this.world.reach('left paused')
+    source.setStatus(domain, { state: 'paused', reason: 'migration' })
   }
 
   /** The destination of a migration that failed before Finish is killed. */

@@ -8,6 +8,7 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
   yield* libvirt.lock(domain, self)
   const status = host.statuses.get(domain.name)
   const qemu = host.qemus.get(domain.name)
+  if (status !== undefined) libvirt.world.reach(`daemon back in ${status.async} ${status.phase ?? ''}`)
   if (status === undefined) return libvirt.unlock(domain)
   if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill') yield* libvirt.end(domain)
   else if (outcomeOf(status.async, status.phase, status.reason) === 'run') {

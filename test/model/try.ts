@@ -5,6 +5,7 @@ const n = Number(words[0] ?? 1000), seed0 = Number(words[1] ?? 1)
 let steps = 0, contested = 0
 const kinds = new Map<string, number>()
 const t = Date.now()
+const reached = new Map<string, number>()
 const first = new Map<string, number>()
 for (let seed = seed0; seed < seed0 + n; seed++) {
   let x = seed * 2654435761 >>> 0 || 1
@@ -13,6 +14,7 @@ for (let seed = seed0; seed < seed0 + n; seed++) {
   const layout = rnd() % 5, opening = rnd() % 4
   const choices = Array.from({ length: 10 + rnd() % 60 }, () => rnd() % CHOICES)
   const r = play({ layout, opening, choices }, PRODUCT)
+  for (const [k, v] of r.reached) reached.set(k, (reached.get(k) ?? 0) + v)
   steps += r.steps; if (r.isContested) contested++
   if (r.violation) {
     const key = r.violation.rule
@@ -20,6 +22,6 @@ for (let seed = seed0; seed < seed0 + n; seed++) {
     if (!first.has(key)) { first.set(key, seed); const again = play({ layout, opening, choices }, PRODUCT, undefined, true); console.log(seed, layout, opening, r.violation, '\n' + again.trace.join('\n')) }
   }
 }
-console.log(n, 'schedules', steps, 'steps', Date.now() - t, 'ms', 'contested', contested, [...kinds])
+console.log(n, 'schedules', steps, 'steps', Date.now() - t, 'ms', 'contested', contested, [...kinds], reached)
 return 0
 }

@@ -63,6 +63,8 @@ export class World {
   violation: Violation | undefined
   /** Domains of which libvirt itself made two, after the reply of Finish was lost (FACTS 19): counted apart. */
   readonly contested = new Set<string>()
+  /** How often the schedule came to what is worth counting: it shows that the explorer gets there at all. */
+  readonly reached = new Map<string, number>()
   /** Hosts where a `release` was killed: what it did not put on record waits for the end of its libvirt daemon. */
   readonly interrupted = new Set<Host>()
   readonly trace: string[] = []
@@ -95,6 +97,10 @@ export class World {
   /** A line for whoever reads a broken schedule. */
   note(where: Host, text: () => string): void {
     if (this.isTraced) this.trace.push(`${where.name}: ${text()}`)
+  }
+
+  reach(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
   }
 
   /** The first violation ends a schedule. */

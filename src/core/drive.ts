@@ -1,6 +1,6 @@
 import { type LockState, type LockTable, lockOf, suffices } from './lock-state.ts'
 import type { Device } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn } from './record.ts'
+import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import type { Change } from './start.ts'
@@ -27,6 +27,8 @@ export interface DomainView {
   readonly runs: boolean
   /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
   readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string })[]
+  /** What its record is to remember of a migration out. */
+  readonly memory?: MigrationMemory | undefined
 }
 
 /** This host at the same moment: under the VG's lock where it is for acting (R11). */
@@ -69,7 +71,8 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
   if (volumes.length === 0) return { kind: 'nothing', reports: [] }
   const steps = wanted.mode === 'unchanged' ? [] : volumes.map((volume) => stepOf(volume, wanted, view, facts))
   const recorded = volumes.map((volume, index) => ({ ...volume, mode: steps[index]?.mode ?? volume.mode }))
-  const put: DomainRecord = { ...(isAdopted ? { format: 1 } : record), domain: view.domain, state: 'running', volumes: recorded }
+  const { incoming: _used, migration: _old, ...kept } = record ?? { format: 1 as const }
+  const put: DomainRecord = { ...kept, domain: view.domain, state: 'running', volumes: recorded, ...(view.memory && { migration: view.memory }) }
   const isKnown = facts.records.unreadable.length === 0
   return {
     kind: 'drive',
@@ -144,4 +147,5 @@ const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts):
 /** Field by field; `ids` and what else stands there is carried along unchanged. */
 const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
   record !== undefined && put.state === record.state && put.domain.name === record.domain.name && put.volumes.length === record.volumes.length &&
+  put.migration?.phase === record.migration?.phase && put.migration?.suspend === record.migration?.suspend &&
   put.volumes.every((volume, index) => volume.mode === record.volumes[index]?.mode)

@@ -31,6 +31,15 @@ export interface DomainRecord {
   readonly daemon?: { readonly pid: number; readonly start: string }
   /** Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since boot. */
   readonly incoming?: { readonly id: string; readonly at: number }
+  /** Kept by the agent while it may matter (core/contested.ts). */
+  readonly migration?: MigrationMemory
+}
+
+/** The last phase of a migration out after which the domain may run on both hosts, and whether the agent suspended it for that. */
+export interface MigrationMemory {
+  readonly phase: string
+  /** `asked`: on record before the command; `done`: libvirt has done it. */
+  readonly suspend?: 'asked' | 'done'
 }
 
 /** A record that uses up an incoming one must be younger than this, in seconds (DESIGN 4). */

@@ -1,0 +1,43 @@
+import type { DomainStatus } from './reconcile.ts'
+import type { MigrationMemory } from './record.ts'
+
+/**
+ * Phases of a migration out after which the destination may run the domain even though this host runs it again: the reply of the
+ * Finish phase was lost, or a cancelled one's (FACTS 19).
+ */
+const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
+
+/** What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or another migration begins. */
+export function remembered(status: DomainStatus, before: MigrationMemory | undefined): MigrationMemory | undefined {
+  if (status.async !== 'migration out' || status.phase === undefined) return before
+  if (!DOUBTFUL.has(status.phase)) return undefined
+  return before?.phase === status.phase ? before : { phase: status.phase }
+}
+
+/** What is known when the promotion of a domain that runs here has been tried. */
+export interface PromotionResult {
+  readonly status: DomainStatus
+  readonly memory: MigrationMemory | undefined
+  /** `refused`: another host holds a volume. `failed`: anything else. */
+  readonly promotion: 'granted' | 'refused' | 'failed'
+  readonly onContested: 'suspend' | 'alert'
+}
+
+/**
+ * - `suspend`: `virsh suspend`, since the domain may be running on the other host too, and two shared locks stop neither;
+ * - `resume`: exclusive was granted, and it was the agent that suspended it;
+ * - `forget`: exclusive was granted, nothing else to do;
+ * - `alert`: contested, and only to be said;
+ * - `none`: an ordinary promotion, or nothing new.
+ */
+export type ContestedStep = 'suspend' | 'resume' | 'forget' | 'alert' | 'none'
+
+/** The lost reply (DESIGN 4). A domain is suspended once: whoever resumes it by hand has decided. */
+export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
+  if (memory === undefined || status.async !== 'none') return 'none'
+  const isPaused = status.state === 'paused'
+  if (promotion === 'granted') return memory.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
+  if (promotion === 'failed' || isPaused) return 'none'
+  if (memory.suspend === 'done') return 'alert'
+  return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'
+}

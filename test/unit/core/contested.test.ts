@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest'
+import { type PromotionResult, contestedStep, remembered } from '../../../src/core/contested.ts'
+import type { DomainStatus } from '../../../src/core/reconcile.ts'
+
+const RUNS: DomainStatus = { state: 'running', reason: 'booted', pid: 1, async: 'none', phase: undefined, flags: undefined }
+const out = (phase: string | undefined): DomainStatus => ({ ...RUNS, async: 'migration out', phase, flags: 0x109 })
+const PAUSED: DomainStatus = { ...RUNS, state: 'paused', reason: 'user' }
+
+describe('what is remembered of a migration out', () => {
+  test.each<[string, DomainStatus, string | undefined, string | undefined]>([
+    ['a doubtful phase', out('perform3_done'), undefined, 'perform3_done'],
+    ['the next one', out('confirm3_cancelled'), 'perform3_done', 'confirm3_cancelled'],
+    ['a confirmed end', out('confirm3'), 'perform3_done', undefined],
+    ['a new migration', out('begin3'), 'confirm3_cancelled', undefined],
+    ['a new one without a phase yet', out(undefined), 'confirm3_cancelled', 'confirm3_cancelled'],
+    ['no job any more', RUNS, 'confirm3_cancelled', 'confirm3_cancelled'],
+    ['nothing', RUNS, undefined, undefined],
+  ])('%s', (_, status, before, expected) => expect(remembered(status, before === undefined ? undefined : { phase: before })?.phase).toBe(expected))
+
+  test('a suspension is not forgotten in the same phase', () =>
+    expect(remembered(out('perform3_done'), { phase: 'perform3_done', suspend: 'done' })).toEqual({ phase: 'perform3_done', suspend: 'done' }))
+})
+
+describe('the lost reply', () => {
+  const lost = { phase: 'perform3_done' }
+  const step = (changed: Partial<PromotionResult>) => contestedStep({ status: RUNS, memory: lost, promotion: 'refused', onContested: 'suspend', ...changed })
+  test.each<[string, Partial<PromotionResult>, string]>([
+    ['refused: suspended', {}, 'suspend'],
+    ['refused, and asked for before the agent ended', { memory: { ...lost, suspend: 'asked' } }, 'suspend'],
+    ['refused, and only to be said', { onContested: 'alert' }, 'alert'],
+    ['refused, and a person resumed it', { memory: { ...lost, suspend: 'done' } }, 'alert'],
+    ['refused, and suspended already', { status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'none'],
+    ['refused, and paused by a person', { status: PAUSED }, 'none'],
+    ['refused in a state that cannot be suspended', { status: { ...RUNS, state: 'pmsuspended' } }, 'alert'],
+    ['it failed for another reason', { promotion: 'failed' }, 'none'],
+    ['granted: resumed', { promotion: 'granted', status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'resume'],
+    ['granted: one that was never suspended runs on', { promotion: 'granted' }, 'forget'],
+    ['granted: a person has resumed it', { promotion: 'granted', memory: { ...lost, suspend: 'done' } }, 'forget'],
+    ['granted: a person has paused it', { promotion: 'granted', status: PAUSED }, 'forget'],
+    ['granted: paused for another reason by now', { promotion: 'granted', status: { ...PAUSED, reason: 'ioerror' }, memory: { ...lost, suspend: 'done' } }, 'forget'],
+    ['an ordinary promotion that is refused', { memory: undefined }, 'none'],
+    ['while a job is on', { status: out('perform3_done') }, 'none'],
+  ])('%s', (_, changed, expected) => expect(step(changed)).toBe(expected))
+})

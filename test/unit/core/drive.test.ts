@@ -1,0 +1,142 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type DomainView, type DriveFacts, type DrivePlan, planDrive } from '../../../src/core/drive.ts'
+import type { LockState } from '../../../src/core/lock-state.ts'
+import type { DomainRecord, RecordState, RecordedVolume } from '../../../src/core/record.ts'
+import type { Unchanged, Wanted } from '../../../src/core/reconcile.ts'
+import type { Mode } from '../../../src/core/volume.ts'
+import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf } from '../support/lvm.ts'
+
+const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
+const data = logicalVolume({ vg: 'virtVG', lv: 'data' })
+const withIds = (volume = root, changed: Partial<RecordedVolume> = {}): RecordedVolume => recorded(volume, { ids: { lv: volume.uuid, vg: volume.vgUuid, lock: volume.lockUuid }, ...changed })
+const running = (volumes = [withIds()], state: RecordState = 'running'): DomainRecord => recordOf(1, state, volumes)
+const EX = lockTable([[root, 'exclusive']])
+const SH = lockTable([[root, 'shared']])
+const NONE = lockTable()
+const OUT: Wanted = { mode: 'shared', direction: 'out' }
+const IN: Wanted = { mode: 'shared', direction: 'in' }
+const HERE: Wanted = { mode: 'exclusive' }
+const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
+
+interface Case extends Partial<Omit<DomainView, 'live'>>, Partial<DriveFacts> {
+  readonly live?: readonly { readonly lv: string; readonly mode: Mode }[]
+}
+function plan({ wanted = HERE, record = running(), runs = true, memory, live = [], locks = EX, devices = [], ...facts }: Case): DrivePlan {
+  const known = facts.records ?? records(...(record === undefined ? [] : [record]))
+  return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
+}
+/** In short words: changes, `record` if one is written, `abort`, and what is said. */
+function words(given: Case): string {
+  const made = plan(given)
+  const said = made.reports.map((report) => `!${'why' in report ? report.why : report.kind}`)
+  if (made.kind === 'nothing') return said.join(' ')
+  if (made.kind === 'release') return ['release', made.plan.kind, ...said].join(' ')
+  return [...made.changes.map(({ lv, to }) => `${lv}:${to}`), ...(made.record === undefined ? [] : ['record']), ...(made.abortJob ? ['abort'] : []), ...said].join(' ')
+}
+
+describe('a domain that is on record', () => {
+  test.each<[string, Case, string]>([
+    ['runs and holds its volume', {}, ''],
+    ['runs with a shared lock', { locks: SH }, 'root:exclusive'],
+    ['runs without a lock', { locks: NONE }, 'root:exclusive'],
+    ['migrates out', { wanted: OUT }, 'root:shared record'],
+    ['migrates out and has demoted', { wanted: OUT, locks: SH, record: running([withIds(root, { mode: 'shared' })]) }, ''],
+    ['migrates out without a lock', { wanted: OUT, locks: NONE }, 'root:shared record'],
+    ['comes in and shares', { wanted: IN, locks: SH, record: running([withIds(root, { mode: 'shared' })]) }, ''],
+    ['comes in and holds exclusively', { wanted: IN }, ''],
+    ['comes in without a lock', { wanted: IN, locks: NONE }, 'root:shared record'],
+    ['is seen to run', { record: running([withIds()], 'prepared') }, 'record'],
+    ['was prepared, without QEMU yet', { record: running([withIds()], 'prepared'), runs: false }, ''],
+    ['only shares', { record: running([withIds(root, { role: 'shared', mode: 'shared' })]), locks: SH }, ''],
+    ['only shares, and migrates out', { wanted: OUT, record: running([withIds(root, { role: 'shared', mode: 'shared' })]), locks: SH }, ''],
+    ['only shares what is exclusive here, and migrates out', { wanted: OUT, record: running([withIds(root, { role: 'shared', mode: 'shared' })]) }, ''],
+    ['lost a lock it only shares', { record: running([withIds(root, { role: 'shared', mode: 'shared' })]), locks: NONE }, 'root:shared'],
+    ['is on a local volume', { record: running([recorded(root, { mode: 'local' })]), locks: NONE }, ''],
+    ['is on a thin volume', { wanted: OUT, record: running([withIds(root, { ids: { lv: 'a', vg: 'b', lock: root.uuid } })]) }, '!pool-lock'],
+    ['has no UUID on record, but a device', { record: running([recorded(root)]), devices: [deviceOf(root)] }, ''],
+    ['has neither UUID nor device', { record: running([recorded(root)]) }, 'root:exclusive'],
+    ['got a volume plugged in', { live: [{ lv: 'root', mode: 'exclusive' }, { lv: 'data', mode: 'exclusive' }] }, 'data:exclusive record'],
+    ['got one plugged in that it reads', { live: [{ lv: 'data', mode: 'shared' }] }, 'data:shared record'],
+    ['got one that it holds', { live: [{ lv: 'data', mode: 'exclusive' }], devices: [deviceOf(data)], locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]) }, 'record'],
+    ['got one unplugged', { record: running([withIds(), withIds(data)]), locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]) }, ''],
+    ['has a lost lockspace', { locks: lockTable([], []) }, '!lockspace-lost'],
+    ['migrates out of a lost lockspace', { wanted: OUT, locks: lockTable([], []) }, '!lockspace-lost'],
+    ['cannot be told about its locks', { locks: { kind: 'unknown', why: 'down', detail: '' } satisfies LockState }, '!locks-unknown'],
+    ['shares with another domain of this host', { wanted: OUT, records: records(running(), recordOf(2, 'running', [withIds()])) }, '!claimed'],
+    ['shares with one that only reads', { wanted: OUT, records: records(running(), recordOf(2, 'prepared', [withIds(root, { role: 'shared' })])) }, '!claimed'],
+    ['shares with one that has ended', { wanted: OUT, records: records(running(), recordOf(2, 'releasing', [withIds()])) }, 'root:shared record'],
+    ['migrates out and another record cannot be read', { wanted: OUT, records: { known: [running()], unreadable: ['x'] } }, '!records-unreadable'],
+    ['runs shared and another record cannot be read', { locks: SH, records: { known: [running()], unreadable: ['x'] } }, 'root:exclusive !records-unreadable'],
+    ['remembers a phase', { memory: { phase: 'perform3_done' } }, 'record'],
+    ['copies its storage out', { wanted: because('storage-copy') }, '!storage-copy'],
+    ['copies its storage onto what is shared', { wanted: because('storage-copy'), locks: SH }, 'abort !storage-copy'],
+    ['copies its storage and has no lock', { wanted: because('storage-copy'), locks: NONE }, 'abort !storage-copy'],
+    ['copies its storage and the locks are unknown', { wanted: because('storage-copy'), locks: { kind: 'unknown', why: 'failed', detail: '' } }, '!storage-copy'],
+    ['goes out offline', { wanted: because('offline'), locks: SH }, '!offline'],
+    ['was left paused', { wanted: because('left-paused'), locks: SH }, '!left-paused'],
+    ['has a job that begins', { wanted: because('job-starting'), locks: SH }, ''],
+    ['cannot be seen', { wanted: because('unknown'), runs: false }, '!unknown'],
+    ['may be gone', { wanted: because('gone-once'), runs: false }, ''],
+    ['is gone', { wanted: { mode: 'inactive' }, runs: false }, 'release deactivate'],
+    ['is gone, and another uses its volume', { wanted: { mode: 'inactive' }, records: records(running(), recordOf(2, 'running', [withIds()])) }, 'release forget'],
+    ['is gone, and found its volume active', { wanted: { mode: 'inactive' }, record: running([withIds(root, { before: 'active' })]) }, 'release forget'],
+    ['is gone, and a record cannot be read', { wanted: { mode: 'inactive' }, records: { known: [running()], unreadable: ['x'] } }, 'release keep !records-unreadable'],
+  ])('%s', (_, given, expected) => expect(words(given)).toBe(expected))
+})
+
+describe('a domain without a record in force', () => {
+  const live = [{ lv: 'root', mode: 'exclusive' }] as const
+  const without = (given: Case): string => {
+    const { record, locks = NONE, devices = [], wanted = HERE, runs = true } = given
+    const view: DomainView = { domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, live: live.map((volume) => ({ vg: 'virtVG', reason: '', ...volume })) }
+    const made = planDrive(view, { locks, devices, records: records(...(record ? [record] : [])) })
+    return made.kind === 'drive' ? [...made.changes.map(({ lv, to }) => `${lv}:${to}`), made.record === undefined ? '' : `${made.record.state} ${made.record.volumes.map(({ lv }) => lv).join()}`].join(' ') : made.kind
+  }
+  test.each<[string, Case, string]>([
+    ['runs', {}, 'root:exclusive running root'],
+    ['runs and holds its volume', { locks: EX, devices: [deviceOf(root)] }, 'running root'],
+    ['migrates out', { wanted: OUT, locks: EX, devices: [deviceOf(root)] }, 'root:shared running root'],
+    ['comes in: its prepare is at work', { wanted: IN }, 'nothing'],
+    ['has no QEMU yet', { runs: false }, 'nothing'],
+    ['goes down', { wanted: because('ending') }, 'nothing'],
+    ['was refused once', { record: running([], 'refused') }, 'root:exclusive running root'],
+    ['was let in once', { record: { ...running([], 'incoming'), incoming: { id: 'x', at: 1 } } }, 'root:exclusive running root'],
+    ['left a volume behind once', { record: running([withIds(data)], 'releasing'), locks: lockTable([[data, 'exclusive']]) }, 'root:exclusive running data,root'],
+  ])('%s', (_, given, expected) => expect(without(given)).toBe(expected))
+
+  test('an id that was not used up goes', () => {
+    const made = plan({ record: { ...running([withIds()], 'incoming'), incoming: { id: 'x', at: 1 } } })
+    expect(made).toMatchObject({ kind: 'drive' })
+    expect(made.kind === 'drive' && made.record).not.toHaveProperty('incoming')
+  })
+})
+
+test('whatever the state: R3, R4, R9', () => {
+  const mode = fc.constantFrom<Mode>('exclusive', 'shared')
+  const wanted = fc.constantFrom<Wanted>(HERE, OUT, IN, because('left-paused'), because('unknown'), because('storage-copy'), { mode: 'inactive' })
+  const locks = fc.oneof(fc.constantFrom<LockState>({ kind: 'unknown', why: 'down', detail: '' }, lockTable([], [])), fc.array(fc.tuple(fc.constantFrom(root, data), mode)).map((held) => lockTable(held)))
+  const state = fc.option(fc.constantFrom<RecordState>('incoming', 'prepared', 'running', 'refused', 'releasing'), { nil: undefined })
+  const role = fc.record({ role: mode, before: fc.constantFrom('active' as const, 'inactive' as const) })
+  fc.assert(fc.property(wanted, locks, state, role, fc.option(state, { nil: undefined }), fc.boolean(), (want, held, own, volume, others, runs) => {
+    const record = own && running([withIds(root, volume)], own)
+    const other = others && recordOf(2, others, [withIds()])
+    const made = planDrive(
+      { domain: { name: 'vm1', uuid: uuidOf(1) }, wanted: want, record, runs, live: [{ vg: 'virtVG', lv: 'data', mode: 'exclusive', reason: '' }] },
+      { locks: held, devices: [deviceOf(root), deviceOf(data)], records: records(...[record, other].filter((each) => each !== undefined)) },
+    )
+    if (made.kind !== 'drive') return
+    expect(want.mode).not.toBe('inactive')
+    for (const { lv, to } of made.changes) {
+      const lock = held.kind === 'known' ? (held.locks.get((lv === 'root' ? root : data).uuid) ?? 'none') : 'unknown'
+      expect(['exclusive', 'shared']).toContain(to)
+      expect(lock).not.toBe('unknown')
+      expect(lock).not.toBe(to)
+      if (lock === 'exclusive') {
+        expect(want).toEqual(OUT)
+        if (lv === 'root') expect(['prepared', 'running']).not.toContain(other?.state)
+      }
+      expect(made.record ?? record).toMatchObject({ volumes: expect.arrayContaining([expect.objectContaining({ lv })]) })
+    }
+  }))
+})

@@ -1,5 +1,6 @@
 import type { DrivePlan } from '../../src/core/drive.ts'
 import type { DomainStatus, Sighting } from '../../src/core/reconcile.ts'
+import type { MigrationMemory } from '../../src/core/record.ts'
 import { withIds } from '../../src/core/start.ts'
 import { carryOut } from './carry-out.ts'
 import type { Decisions } from './decisions.ts'
@@ -17,10 +18,6 @@ const RETRY = 1
 interface Memory {
   /** Full passes in a row that did not see it. */
   absences: number
-  /** The last phase of a migration out of here. */
-  phase: string | undefined
-  isRefused: boolean
-  isSuspended: boolean
 }
 
 /** The agent of one host: watches, compares, acts; for ever. */
@@ -34,7 +31,7 @@ export function* agent(here: Here, decisions: Decisions, session: Session): Step
     host.hasStatusChanged = false
     let isRetrying = false
     for (const domain of world.domains) {
-      const memory = memories.get(domain.name) ?? { absences: 0, phase: undefined, isRefused: false, isSuspended: false }
+      const memory = memories.get(domain.name) ?? { absences: 0 }
       memories.set(domain.name, memory)
       if (isFull) memory.absences = host.statuses.has(domain.name) ? 0 : memory.absences + 1
       const isSettled = yield* new Look(here, decisions, domain, memory, session).run()
@@ -51,7 +48,7 @@ class Look {
   /** @returns whether nothing is left to be done */
   * run(): Steps<boolean> {
     const first = yield* this.#decide()
-    if (isIdle(first.plan)) return true
+    if (isIdle(first.plan) && first.memory === undefined) return true
     if (!(yield* lockVg(this.here))) return false
     try {
       const { plan, status } = yield* this.#decide()
@@ -63,13 +60,12 @@ class Look {
     }
   }
 
-  * #decide(): Steps<{ plan: DrivePlan; status: DomainStatus | undefined }> {
+  * #decide(): Steps<{ plan: DrivePlan; status: DomainStatus | undefined; memory: MigrationMemory | undefined }> {
     const { here, domain, memory, decisions } = this
     const { host, world } = here
     yield
     const status = host.statuses.get(domain.name)
     if (status !== undefined) memory.absences = 0
-    if (status?.async === 'migration out') memory.phase = status.phase
     const sighting: Sighting = status === undefined ? { kind: 'gone', passes: memory.absences } : isActiveHere(here, domain) ? { kind: 'active', status } : { kind: 'left-over' }
     yield
     const records = recordsOf(here)
@@ -79,32 +75,50 @@ class Look {
     const record = records.known.find((known) => known.domain.uuid === domain.uuid)
     const recordDaemonAlive = record?.daemon === undefined ? 'unknown' : record.daemon.pid === host.daemon?.pid || record.daemon.pid === INIT.pid
     const wanted = decisions.wantedOf(sighting, record, { libvirtAlive: host.daemon !== undefined, recordDaemonAlive, now: world.now - host.bootedAt })
-    const view = { domain: { name: domain.name, uuid: domain.uuid }, wanted, record, runs: status !== undefined && status.pid > 0, live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })) }
-    return { plan: decisions.planDrive(view, { locks, devices, records }), status }
+    const migration = status === undefined ? undefined : decisions.remembered(status, record?.migration)
+    const view = { memory: migration, domain: { name: domain.name, uuid: domain.uuid }, wanted, record, runs: status !== undefined && status.pid > 0, live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })) }
+    return { plan: decisions.planDrive(view, { locks, devices, records }), status, memory: migration }
   }
 
   * #drive({ record, changes, abortJob }: Extract<DrivePlan, { kind: 'drive' }>, status: DomainStatus | undefined): Steps<boolean> {
-    const { here, domain, memory, session } = this
+    const { here, domain } = this
     yield
     if (record !== undefined) put(here, domain, record)
-    if (abortJob) here.world.reach('storage copy aborted')
-    if (abortJob) for (const migration of here.world.migrations) if (migration.domain === domain) migration.isAborted = true
+    if (abortJob) {
+      here.world.reach('storage copy aborted')
+      for (const migration of here.world.migrations) if (migration.domain === domain) migration.isAborted = true
+    }
     const isGoingOut = status?.async === 'migration out' && status.phase !== undefined && ((status.flags ?? 0) & (0x40 | 0x80 | 0x400)) === 0
     const { failures } = yield* carryOut(here, changes, 'go-on', (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv))
-    if (status?.async !== 'none') return failures.length === 0
-    const isContested = failures.includes('held') && !memory.isRefused && (memory.phase === 'perform3_done' || memory.phase === 'confirm3_cancelled')
-    memory.isRefused = failures.includes('held')
-    yield
-    if (isContested && !memory.isSuspended) {
-      here.world.reach('suspended by the agent')
-      memory.isSuspended = true
-      session.suspend(here.host, domain)
-    } else if (memory.isSuspended && failures.length === 0) {
-      memory.isSuspended = false
-      memory.phase = undefined
-      session.resume(here.host, domain)
-    }
+    if (status !== undefined) yield* this.#settleContest(status, failures.length === 0 ? 'granted' : failures.includes('held') ? 'refused' : 'failed')
     return failures.length === 0
+  }
+
+  /** The lost reply: what follows from a promotion that was tried (src/core/contested.ts). */
+  * #settleContest(status: DomainStatus, promotion: 'granted' | 'refused' | 'failed'): Steps<void> {
+    const { here, domain, decisions, session } = this
+    const { host, world } = here
+    const remember = (migration: MigrationMemory | undefined): void => {
+      const record = host.records.get(domain.uuid)
+      if (record === undefined) return
+      const { migration: _old, ...kept } = record
+      put(here, domain, { ...kept, ...(migration && { migration }) })
+    }
+    yield
+    const memory = host.records.get(domain.uuid)?.migration
+    const step = decisions.contestedStep({ status, memory, promotion, onContested: 'suspend' })
+    if (step === 'forget') remember(undefined)
+    if ((step !== 'suspend' && step !== 'resume') || memory === undefined) return
+    if (step === 'suspend') remember({ phase: memory.phase, suspend: 'asked' })
+    world.reach(step === 'suspend' ? 'suspended by the agent' : 'resumed by the agent')
+    // libvirt may be at work on a hook that waits for the VG's lock.
+    unlockVg(here)
+    const command = step === 'suspend' ? session.suspend(host, domain) : session.resume(host, domain)
+    yield until(() => command?.isAlive !== true)
+    if (!(yield* lockVg(here))) return
+    yield
+    const isDone = command !== undefined && host.statuses.get(domain.name)?.state === (step === 'suspend' ? 'paused' : 'running')
+    if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember(step === 'suspend' ? { phase: memory.phase, suspend: 'done' } : undefined)
   }
 
   * #release({ plan }: Extract<DrivePlan, { kind: 'release' }>): Steps<boolean> {

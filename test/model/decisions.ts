@@ -1,4 +1,5 @@
 import { planIncoming } from '../../src/core/migrate.ts'
+import { contestedStep, remembered } from '../../src/core/contested.ts'
 import { planDrive } from '../../src/core/drive.ts'
 import { wantedOf } from '../../src/core/reconcile.ts'
 import { planRelease, stillHere } from '../../src/core/release.ts'
@@ -16,6 +17,8 @@ export interface Decisions {
   readonly isIncoming: typeof isIncoming
   readonly wantedOf: typeof wantedOf
   readonly planDrive: typeof planDrive
+  readonly remembered: typeof remembered
+  readonly contestedStep: typeof contestedStep
   /** Whether acts on one host exclude each other (R11). */
   readonly excludes: boolean
   /** Whether a hook keeps in mind which daemon called it. */
@@ -24,4 +27,4 @@ export interface Decisions {
   readonly announcesRelease: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, excludes: true, remembersCaller: true, announcesRelease: true }
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true }

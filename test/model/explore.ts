@@ -32,6 +32,10 @@ const BOUNDS = { steps: 66, acts: 84, time: 90, limits: 93 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const SECONDS = [1, 2, 31, 16, 151]
+/** Turns of everyone that a live migration takes, undisturbed, at most. */
+export const MIGRATION_TURNS = 90
+/** Openings are below this. */
+export const OPENINGS_COUNT = 4 * MIGRATION_TURNS
 /** Which domains run on A, by their number, at the beginning of a schedule. */
 const OPENINGS: readonly (readonly number[])[] = [[0], [0], [0, 1], []]
 /** Steps within which everything must have come to rest once nothing new happens. */
@@ -44,7 +48,7 @@ export function play({ layout, opening, choices }: Schedule, decisions: Decision
   const world = new World(LAYOUTS[layout % LAYOUTS.length] ?? [], isTraced)
   const session = new Session(world, decisions)
   const player = new Player(world, session, watch)
-  for (const index of OPENINGS[opening % OPENINGS.length] ?? []) player.open(index)
+  player.open(opening)
   for (const choice of choices) {
     if (world.violation !== undefined) break
     player.choose(choice)
@@ -86,13 +90,28 @@ class Player {
     for (let taken = 0; taken < (burst === 0 ? 200 : burst) && process.isAlive && process.isReady && world.violation === undefined; taken++) this.#step(process, 'go')
   }
 
-  /** Starts a domain on A, undisturbed. */
-  open(index: number): void {
+  /** Starts domains on A, undisturbed, and the first turns of a migration of the first to B. */
+  open(opening: number): void {
     const { world, session } = this
-    const domain = world.domains[index]
-    if (domain === undefined) return
-    session.start(world.hosts.A, domain)
-    for (let ready = this.#ready(); ready.length > 0; ready = this.#ready()) for (const process of ready) this.#step(process, 'go')
+    const { A } = world.hosts
+    for (const index of OPENINGS[opening % OPENINGS.length] ?? []) {
+      const domain = world.domains[index]
+      if (domain !== undefined) session.start(A, domain)
+      this.#takeTurns(REST)
+    }
+    const [domain] = world.domains
+    const turns = Math.floor(opening / OPENINGS.length)
+    if (domain === undefined || turns === 0) return
+    session.migrate(A, domain, 'live')
+    this.#takeTurns(turns)
+  }
+
+  #takeTurns(limit: number): void {
+    for (let turns = 0; turns < limit && this.world.violation === undefined; turns++) {
+      const ready = this.#ready()
+      if (ready.length === 0) return
+      for (const process of ready) if (process.isAlive && process.isReady) this.#step(process, 'go')
+    }
   }
 
   /** Everything that was broken is repaired, nothing new happens, everyone gets a turn: it must come to rest, and be right. */

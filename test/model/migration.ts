@@ -169,7 +169,8 @@ export class LiveMigration {
     const { domain, source } = this.migration
     yield
     if (!this.#sourceIsThere) return
-    if (this.#qemu?.cpus === 'paused') {
+    const isStopped = this.#qemu?.cpus === 'paused'
+    if (isStopped && this.#qemu !== undefined) {
       this.#setPhase('confirm3_cancelled')
       yield
       if (!this.#sourceIsThere) return
@@ -178,7 +179,7 @@ export class LiveMigration {
       this.#qemu.cpus = 'running'
       yield
     }
-    if (this.#sourceIsThere) source.setStatus(domain, { state: 'running', reason: 'migration canceled' })
+    if (this.#sourceIsThere) source.setStatus(domain, { state: 'running', reason: isStopped ? 'migration canceled' : 'booted' })
   }
 
   /** Nobody can tell the source whether the destination runs: it stays paused, without a job. */

@@ -30,12 +30,12 @@ export class Session {
     if (host.daemon !== undefined) this.#spawn('libvirt', host, `stop ${domain.name}`, (self) => this.#libvirts[host.name].stop(domain, self))
   }
 
-  resume(host: Host, domain: Domain): void {
-    this.#spawn('libvirt', host, `resume ${domain.name}`, (self) => this.#libvirts[host.name].resume(domain, self))
+  resume(host: Host, domain: Domain): Process | undefined {
+    return host.daemon && this.#spawn('libvirt', host, `resume ${domain.name}`, (self) => this.#libvirts[host.name].resume(domain, self))
   }
 
-  suspend(host: Host, domain: Domain): void {
-    this.#spawn('libvirt', host, `suspend ${domain.name}`, (self) => this.#libvirts[host.name].suspend(domain, self))
+  suspend(host: Host, domain: Domain): Process | undefined {
+    return host.daemon && this.#spawn('libvirt', host, `suspend ${domain.name}`, (self) => this.#libvirts[host.name].suspend(domain, self))
   }
 
   recover(host: Host, domain: Domain): void {

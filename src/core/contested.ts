@@ -7,6 +7,12 @@ import type { MigrationMemory } from './record.ts'
  */
 const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
 
+/**
+ * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in the status file
+ * when the job is gone, so that it tells of a doubtful phase that was over before anybody looked.
+ */
+const isBackFromMigration = ({ state, reason }: DomainStatus): boolean => state === 'running' && reason === 'migration canceled'
+
 /** What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or another migration begins. */
 export function remembered(status: DomainStatus, before: MigrationMemory | undefined): MigrationMemory | undefined {
   if (status.async !== 'migration out' || status.phase === undefined) return before
@@ -34,10 +40,11 @@ export type ContestedStep = 'suspend' | 'resume' | 'forget' | 'alert' | 'none'
 
 /** The lost reply (DESIGN 4). A domain is suspended once: whoever resumes it by hand has decided. */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
-  if (memory === undefined || status.async !== 'none') return 'none'
+  if (status.async !== 'none' || (memory === undefined && !isBackFromMigration(status))) return 'none'
   const isPaused = status.state === 'paused'
-  if (promotion === 'granted') return memory.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
+  if (promotion === 'granted' && memory === undefined) return 'none'
+  if (promotion === 'granted') return memory?.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
   if (promotion === 'failed' || isPaused) return 'none'
-  if (memory.suspend === 'done') return 'alert'
+  if (memory?.suspend === 'done') return 'alert'
   return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'
 }

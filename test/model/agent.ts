@@ -108,8 +108,9 @@ class Look {
     const memory = host.records.get(domain.uuid)?.migration
     const step = decisions.contestedStep({ status, memory, promotion, onContested: 'suspend' })
     if (step === 'forget') remember(undefined)
-    if ((step !== 'suspend' && step !== 'resume') || memory === undefined) return
-    if (step === 'suspend') remember({ phase: memory.phase, suspend: 'asked' })
+    if (step !== 'suspend' && step !== 'resume') return
+    const phase = memory?.phase ?? status.reason
+    if (step === 'suspend') remember({ phase, suspend: 'asked' })
     world.reach(step === 'suspend' ? 'suspended by the agent' : 'resumed by the agent')
     // libvirt may be at work on a hook that waits for the VG's lock.
     unlockVg(here)
@@ -118,7 +119,7 @@ class Look {
     if (!(yield* lockVg(here))) return
     yield
     const isDone = command !== undefined && host.statuses.get(domain.name)?.state === (step === 'suspend' ? 'paused' : 'running')
-    if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember(step === 'suspend' ? { phase: memory.phase, suspend: 'done' } : undefined)
+    if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember(step === 'suspend' ? { phase, suspend: 'done' } : undefined)
   }
 
   * #release({ plan }: Extract<DrivePlan, { kind: 'release' }>): Steps<boolean> {

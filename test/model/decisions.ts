@@ -25,6 +25,8 @@ export interface Decisions {
   readonly remembersCaller: boolean
   /** Whether `release` says on record that the domain has ended before it waits for the VG's lock. */
   readonly announcesRelease: boolean
+  /** Whether `release` takes a record away only while it holds the VG's lock. */
+  readonly forgetsUnderLock: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true }
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true, forgetsUnderLock: true }

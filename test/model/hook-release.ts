@@ -13,8 +13,9 @@ const TRIES = 2
 /** release of src/hook/release.ts, effect by effect. */
 export function* release(here: Here, decisions: Decisions, domain: Domain, gotPastPrepare: boolean): Steps<boolean> {
   const plan = yield* decide(here, decisions, domain, gotPastPrepare)
-  if (plan.kind !== 'deactivate') return yield* settle(here, domain, plan)
-  if (decisions.announcesRelease) {
+  const isSettled = plan.kind === 'keep' || (plan.kind === 'forget' && !decisions.forgetsUnderLock)
+  if (isSettled) return yield* settle(here, domain, plan)
+  if (plan.kind === 'deactivate' && decisions.announcesRelease) {
     yield
     put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: here.host.records.get(domain.uuid)?.volumes ?? plan.volumes })
   }

@@ -179,7 +179,8 @@ export class LiveMigration {
       this.#qemu.cpus = 'running'
       yield
     }
-    if (this.#sourceIsThere) source.setStatus(domain, { state: 'running', reason: isStopped ? 'migration canceled' : 'booted' })
+    const reason = isStopped ? 'migration canceled' : source.host.statuses.get(domain.name)?.reason
+    if (this.#sourceIsThere && reason !== undefined) source.setStatus(domain, { state: 'running', reason })
   }
 
   /** Nobody can tell the source whether the destination runs: it stays paused, without a job. */

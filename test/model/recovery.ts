@@ -12,9 +12,11 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
   if (status === undefined) return libvirt.unlock(domain)
   if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill') yield* libvirt.end(domain)
   else if (outcomeOf(status.async, status.phase, status.reason) === 'run') {
+    const wasPaused = qemu.cpus === 'paused'
     qemu.cpus = 'running'
     yield
-    libvirt.setStatus(domain, { state: 'running', reason: status.async === 'migration in' ? 'migrated' : 'migration canceled' })
+    const reason = status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason
+    libvirt.setStatus(domain, { state: 'running', reason })
   } else libvirt.setStatus(domain, { state: status.state, reason: status.reason })
   libvirt.unlock(domain)
 }

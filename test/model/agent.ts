@@ -90,8 +90,16 @@ class Look {
     }
     const isGoingOut = status?.async === 'migration out' && status.phase !== undefined && ((status.flags ?? 0) & (0x40 | 0x80 | 0x400)) === 0
     const { failures } = yield* carryOut(here, changes, 'go-on', (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv))
-    if (status !== undefined) yield* this.#settleContest(status, failures.length === 0 ? 'granted' : failures.includes('held') ? 'refused' : 'failed')
-    return failures.length === 0
+    yield
+    const isGranted = failures.length === 0 && this.#holdsAll()
+    if (status !== undefined) yield* this.#settleContest(status, isGranted ? 'granted' : failures.includes('held') ? 'refused' : 'failed')
+    return failures.length === 0 && (isGranted || status?.async !== 'none')
+  }
+
+  /** Read back: an exit status of 0 is not a lock (R1). */
+  #holdsAll(): boolean {
+    const { here: { world, host }, domain } = this
+    return domain.volumes.every(({ lv, role }) => role === 'shared' || world.leases.get(lv)?.get(host.name) === 'exclusive')
   }
 
   /** The lost reply: what follows from a promotion that was tried (src/core/contested.ts). */

@@ -1,7 +1,7 @@
 import { acts } from './acts.ts'
 import type { Decisions } from './decisions.ts'
 import { LAYOUTS } from './domains.ts'
-import { boot, faults, startDaemon, stopDaemon } from './faults.ts'
+import { MOVE_KINDS, type MoveKind, boot, faults, startDaemon, stopDaemon } from './faults.ts'
 import { checkMoment, checkQuiet, stateOf } from './oracle.ts'
 import type { Process, Woken } from './process.ts'
 import { Session } from './session.ts'
@@ -12,6 +12,8 @@ export interface Schedule {
   readonly layout: number
   /** What runs already when it begins. */
   readonly opening: number
+  /** A bit for each kind of move that is left out, so that rare ones meet. */
+  readonly without: number
   readonly choices: readonly number[]
 }
 
@@ -28,26 +30,27 @@ export interface Result {
 /** Choices are below this. */
 export const CHOICES = 1 << 20
 /** Of 100 choices: steps of processes below the first bound, then acts of a person, time, time limits, and faults. */
-const BOUNDS = { steps: 66, acts: 84, time: 90, limits: 93 }
+const BOUNDS = { steps: 66, acts: 84, time: 88, limits: 92 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const SECONDS = [1, 2, 31, 16, 151]
+/** What has happened before a schedule begins: which domains run on A, by their number, and whether the first was migrated offline to B. */
+const OPENINGS: readonly { readonly onA: readonly number[]; readonly offline?: true }[] = [{ onA: [0] }, { onA: [0, 1] }, { onA: [0], offline: true }, { onA: [] }]
 /** Turns of everyone that a live migration takes, undisturbed, at most. */
-export const MIGRATION_TURNS = 90
-/** Openings are below this. */
-export const OPENINGS_COUNT = 4 * MIGRATION_TURNS
-/** Which domains run on A, by their number, at the beginning of a schedule. */
-const OPENINGS: readonly (readonly number[])[] = [[0], [0], [0, 1], []]
+const MIGRATION_TURNS = 90
+/** Openings are below this: what runs, and how far a live migration of the first domain has come. */
+export const OPENING_COUNT = OPENINGS.length * MIGRATION_TURNS
 /** Steps within which everything must have come to rest once nothing new happens. */
 const REST = 6000
 /** Full passes of both agents after which a world that does not change counts as quiet. */
 const CALM_PASSES = 4
 
 /** Plays one schedule, then lets everything come to rest with fair agents, and looks at what is left. */
-export function play({ layout, opening, choices }: Schedule, decisions: Decisions, watch?: (state: string) => void, isTraced = false): Result {
+export function play({ layout, opening, without, choices }: Schedule, decisions: Decisions, tolerated: readonly Violation['rule'][] = [], isTraced = false): Result {
   const world = new World(LAYOUTS[layout % LAYOUTS.length] ?? [], isTraced)
+  world.tolerated = tolerated
   const session = new Session(world, decisions)
-  const player = new Player(world, session, watch)
+  const player = new Player(world, session, without)
   player.open(opening)
   for (const choice of choices) {
     if (world.violation !== undefined) break
@@ -61,15 +64,16 @@ class Player {
   steps = 0
   #last: Process | undefined
 
-  constructor(readonly world: World, readonly session: Session, readonly watch: ((state: string) => void) | undefined) {}
+  constructor(readonly world: World, readonly session: Session, readonly without: number) {}
 
   choose(choice: number): void {
     const { world, session } = this
     const kind = choice % 100
     const pick = Math.floor(choice / 100)
     if (kind >= BOUNDS.steps) {
-      const moves = kind < BOUNDS.acts ? acts(session) : kind < BOUNDS.time ? [] : kind < BOUNDS.limits ? [] : faults(session)
-      const limits = kind >= BOUNDS.time && kind < BOUNDS.limits ? world.processes.filter(({ canTimeOut }) => canTimeOut) : []
+      const isLimit = kind >= BOUNDS.time && kind < BOUNDS.limits
+      const limits = isLimit && this.#may('limit') ? world.processes.filter(({ canTimeOut }) => canTimeOut) : []
+      const moves = isLimit ? [] : (kind < BOUNDS.acts ? acts(session) : faults(session)).filter((move) => this.#may(move.kind))
       const move = moves[pick % moves.length]
       const limit = limits[pick % limits.length]
       if (kind >= BOUNDS.acts && kind < BOUNDS.time) return this.#pass(SECONDS[pick % SECONDS.length] ?? 1)
@@ -94,16 +98,23 @@ class Player {
   open(opening: number): void {
     const { world, session } = this
     const { A } = world.hosts
-    for (const index of OPENINGS[opening % OPENINGS.length] ?? []) {
-      const domain = world.domains[index]
-      if (domain !== undefined) session.start(A, domain)
+    const { onA, offline } = OPENINGS[opening % OPENINGS.length] ?? { onA: [] }
+    const [domain] = world.domains
+    if (domain !== undefined && offline) session.migrate(A, domain, 'offline')
+    this.#takeTurns(REST)
+    for (const index of onA) {
+      const started = world.domains[index]
+      if (started !== undefined) session.start(A, started)
       this.#takeTurns(REST)
     }
-    const [domain] = world.domains
     const turns = Math.floor(opening / OPENINGS.length)
     if (domain === undefined || turns === 0) return
     session.migrate(A, domain, 'live')
     this.#takeTurns(turns)
+  }
+
+  #may(kind: MoveKind): boolean {
+    return ((this.without >> MOVE_KINDS.indexOf(kind)) & 1) === 0
   }
 
   #takeTurns(limit: number): void {
@@ -159,6 +170,5 @@ class Player {
     process.step(how)
     if (!process.isAlive) this.world.processes = this.world.processes.filter(({ isAlive }) => isAlive)
     checkMoment(this.world)
-    this.watch?.(stateOf(this.world))
   }
 }

@@ -2,8 +2,15 @@ import type { ProcessKind } from './process.ts'
 import type { Session } from './session.ts'
 import type { Host } from './world.ts'
 
-/** Something that goes wrong, or comes back. */
+/** What can happen to a world beside the steps of its processes. A schedule may leave kinds out. */
+export const MOVE_KINDS = [
+  'start', 'stop', 'migrate', 'offline', 'copy', 'resume', 'abort', 'limit', 'kill hook', 'kill lvchange', 'power', 'daemon', 'agent', 'spoil', 'qemu', 'client', 'reply', 'lie',
+] as const
+export type MoveKind = (typeof MOVE_KINDS)[number]
+
+/** Something that a person does, that goes wrong, or that comes back. */
 export interface Move {
+  readonly kind: MoveKind
   readonly label: string
   readonly act: () => void
 }
@@ -47,17 +54,19 @@ export function faults(session: Session): Move[] {
   const { world } = session
   const programs = world.processes.filter(({ kind }) => kind === 'hook' || kind === 'lvchange')
   const ofHosts = world.all.flatMap((host): Move[] => {
-    if (!host.isUp) return [{ label: `${host.name} boots`, act: () => boot(session, host) }]
+    if (!host.isUp) return [{ kind: 'power', label: `${host.name} boots`, act: () => boot(session, host) }]
     return [
       host.daemon === undefined
-        ? { label: `libvirtd of ${host.name} starts`, act: () => startDaemon(session, host) }
-        : { label: `libvirtd of ${host.name} ends`, act: () => stopDaemon(session, host) },
+        ? { kind: 'daemon', label: `libvirtd of ${host.name} starts`, act: () => startDaemon(session, host) }
+        : { kind: 'daemon', label: `libvirtd of ${host.name} ends`, act: () => stopDaemon(session, host) },
       host.agent?.isAlive === true
-        ? { label: `the agent of ${host.name} is killed`, act: () => host.agent?.kill() }
-        : { label: `the agent of ${host.name} starts`, act: () => session.startAgent(host) },
-      { label: `${host.name} loses its power`, act: () => crash(session, host) },
-      ...world.domains.map(({ name }): Move => ({ label: `the next start of ${name} on ${host.name} fails after its prepare`, act: () => host.spoiled.add(name) })),
+        ? { kind: 'agent', label: `the agent of ${host.name} is killed`, act: () => host.agent?.kill() }
+        : { kind: 'agent', label: `the agent of ${host.name} starts`, act: () => session.startAgent(host) },
+      { kind: 'power', label: `${host.name} loses its power`, act: () => crash(session, host) },
+      { kind: 'lie', label: `the next lvchange on ${host.name} exits with 0 and leaves the lock as it is`, act: () => { host.isLying = true } },
+      ...world.domains.map(({ name }): Move => ({ kind: 'spoil', label: `the next start of ${name} on ${host.name} fails after its prepare`, act: () => host.spoiled.add(name) })),
       ...world.domains.filter(({ name }) => host.qemus.has(name)).map((domain): Move => ({
+        kind: 'qemu',
         label: `QEMU of ${domain.name} on ${host.name} ends`,
         act: () => {
           host.qemus.delete(domain.name)
@@ -68,6 +77,7 @@ export function faults(session: Session): Move[] {
   })
   return [
     ...programs.map((process): Move => ({
+      kind: process.kind === 'hook' ? 'kill hook' : 'kill lvchange',
       label: `${process.label} on ${process.host} is killed`,
       act: () => {
         process.kill()
@@ -76,8 +86,8 @@ export function faults(session: Session): Move[] {
     })),
     ...ofHosts,
     ...world.migrations.flatMap((migration): Move[] => [
-      { label: 'virsh migrate is killed', act: () => { migration.isClientGone = true } },
-      { label: 'the reply of Finish is lost', act: () => { migration.isReplyLost = true } },
+      { kind: 'client', label: 'virsh migrate is killed', act: () => { migration.isClientGone = true } },
+      { kind: 'reply', label: 'the reply of Finish is lost', act: () => { migration.isReplyLost = true } },
     ]),
   ]
 }

@@ -44,6 +44,8 @@ export const isOpen = (world: World, host: Host, lv: string): boolean =>
 /** The steps of one lvchange, which nobody can take back once begun: lock, then device; or device, then lock. */
 function* lvchange(world: World, host: Host, { to, lvs, mayDemote }: Command, done: (result: LvchangeResult) => void): Steps<void> {
   const failures: LvchangeFailure[] = []
+  const isLying = host.isLying
+  host.isLying = false
   for (const lv of lvs) {
     yield
     if (to === 'inactive') {
@@ -53,11 +55,11 @@ function* lvchange(world: World, host: Host, { to, lvs, mayDemote }: Command, do
       }
       host.devices.delete(lv)
       yield
-      world.leases.get(lv)?.delete(host.name)
+      if (!isLying) world.leases.get(lv)?.delete(host.name)
       continue
     }
     const mode = to === 'exclusive' ? 'exclusive' : 'shared'
-    let isTaken = take(world, host, lv, mode, mayDemote)
+    let isTaken = isLying || take(world, host, lv, mode, mayDemote)
     if (!isTaken && mode === 'shared') {
       // It tries for five seconds by itself (FACTS 21).
       yield

@@ -1,0 +1,69 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Decisions, PRODUCT } from './decisions.ts'
+import { LAYOUTS } from './domains.ts'
+import { CHOICES, OPENING_COUNT, type Schedule, play } from './explore.ts'
+import { MOVE_KINDS, type MoveKind } from './faults.ts'
+import { MUTATIONS, type Mutation } from './mutations.ts'
+import type { Violation } from './world.ts'
+
+/** Schedules to be played; 100,000 take two minutes: MODEL_SCHEDULES=100000, and MODEL_SEED for others than last time. */
+const SCHEDULES = Number(process.env['MODEL_SCHEDULES'] ?? 4000)
+const SEED = Number(process.env['MODEL_SEED'] ?? 4)
+/** Within so many a mutation has to show. */
+const MUTANT_SCHEDULES = 4000
+const ALL_KINDS = (1 << MOVE_KINDS.length) - 1
+
+/** Schedules, with some kinds of moves left out of most of them, so that rare ones meet. */
+function schedules(only: readonly MoveKind[] = []): fc.Arbitrary<Schedule> {
+  const others = only.length === 0 ? 0 : MOVE_KINDS.reduce((mask, kind, index) => (only.includes(kind) ? mask : mask | (1 << index)), 0)
+  const some = fc.tuple(fc.nat(ALL_KINDS), fc.nat(ALL_KINDS)).map(([one, other]) => one & other)
+  return fc.noBias(fc.record({
+    layout: fc.nat(LAYOUTS.length - 1),
+    opening: fc.nat(OPENING_COUNT - 1),
+    without: only.length === 0 ? fc.oneof(fc.constant(0), some) : fc.constant(others),
+    choices: fc.array(fc.nat(CHOICES - 1), { minLength: 10, maxLength: 70, size: 'max' }),
+  }))
+}
+
+/** A broken schedule, told step by step. */
+function tell(schedule: Schedule, decisions: Decisions, { rule, text }: Violation): string {
+  return [`${rule}: ${text}`, ...play(schedule, decisions, [], true).trace].join('\n')
+}
+
+describe('the protocol, explored', () => {
+  const reached = new Map<string, number>()
+
+  test(`${SCHEDULES} schedules of two hosts: no VM runs twice, and everything comes to rest with exclusive where it runs`, { timeout: 1_800_000 }, () => {
+    fc.assert(fc.property(schedules(), (schedule) => {
+      const result = play(schedule, PRODUCT)
+      for (const [what, times] of result.reached) reached.set(what, (reached.get(what) ?? 0) + times)
+      if (result.violation !== undefined) throw new Error(tell(schedule, PRODUCT, result.violation))
+    }), { numRuns: SCHEDULES, seed: SEED })
+  })
+
+  test('the explorer has been everywhere', () => {
+    expect([...reached.keys()].sort()).toEqual(expect.arrayContaining([
+      'daemon back in migration in finish3', 'daemon back in migration in prepare', 'daemon back in migration out begin3', 'daemon back in migration out confirm3',
+      'daemon back in migration out perform3', 'daemon back in migration out perform3_done', 'left paused', 'let in', 'migrated',
+      'migration failed after the CPUs stopped', 'offline migration', 'prepare of a migration', 'released by the agent', 'reply of Finish lost', 'resumed by the agent',
+      'started', 'storage copy aborted', 'suspended by the agent',
+    ]))
+  })
+})
+
+describe('taken out, a rule is missed', () => {
+  test.each(MUTATIONS.map((mutation) => [mutation.name, mutation] as const))('%s', (_name, mutation) => {
+    expect(mutation.breaks).toContain(firstBreach(mutation)?.rule)
+  })
+})
+
+/** The first breach of one of the mutation's rules. */
+function firstBreach({ decisions, tolerated, only }: Mutation): Violation | undefined {
+  let found: Violation | undefined
+  fc.check(fc.property(schedules(only), (schedule) => {
+    found ??= play(schedule, decisions, tolerated).violation
+    return found === undefined
+  }), { numRuns: MUTANT_SCHEDULES, seed: SEED, endOnFailure: true })
+  return found
+}

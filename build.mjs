@@ -10,7 +10,7 @@ const ROOT = dirname(fileURLToPath(import.meta.url))
 const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
-const CHUNKS = { log: 'src/log.ts', config: 'src/config.ts' }
+const CHUNKS = { log: 'src/log.ts', config: 'src/config.ts', agent: 'src/agent/main.ts' }
 
 const separateChunks = {
   name: 'separate-chunks',

@@ -12,6 +12,14 @@ async function main(words: readonly string[]): Promise<number> {
       const { runHook } = await import('./hook/run-hook.ts')
       return runHook(call.event)
     }
+    case 'agent': {
+      const { runAgent } = await import('./agent/main.ts')
+      return runAgent()
+    }
+    case 'step': {
+      const { runStep } = await import('./agent/main.ts')
+      return runStep(call)
+    }
     case 'dry-run': {
       const { dryRun } = await import('./cli/dry-run.ts')
       return dryRun(call.event, call)

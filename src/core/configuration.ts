@@ -8,6 +8,8 @@ export interface Configuration {
   readonly migrateWait: number
   /** How long a hook waits for another act of this host on the same VG. */
   readonly lockWait: number
+  /** Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes (core/contested.ts). */
+  readonly onContested: 'suspend' | 'alert'
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Empty: no log. */
   readonly logFile: string
@@ -18,6 +20,7 @@ export const DEFAULTS: Configuration = {
   localVolumeGroups: 'ignore',
   migrateWait: 30,
   lockWait: 30,
+  onContested: 'suspend',
   logLevel: 'info',
   logFile: '/var/log/libvirt/lvguard.log',
 }

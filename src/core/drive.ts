@@ -133,7 +133,7 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
 }
 
 /** By the UUID of the LV that owns the lock, which is on record; else by that of the active device. */
-function heldOf(volume: RecordedVolume, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
+export function heldOf(volume: RecordedVolume, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
   if (volume.ids !== undefined) return lockOf(locks, volume.ids.lock)
   const device = devices.find((candidate) => isSameVolume(candidate, volume))
   if (device === undefined) return 'none'

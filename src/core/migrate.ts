@@ -14,6 +14,8 @@ export interface IncomingFacts extends HostFacts {
   readonly record: DomainRecord | undefined
   /** libvirt's status files say that the domain is active here; `unknown` counts as yes. */
   readonly activeHere: boolean | 'unknown'
+  /** An agent runs here, which will make exclusive what comes in shared. */
+  readonly agentRuns: boolean
 }
 
 /**
@@ -28,6 +30,7 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const earlier = record?.state === 'incoming' ? record.volumes : []
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
+  if (!facts.agentRuns && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal)) problems.push({ kind: 'no-agent' })
   for (const { vg, lv, role, isLocal } of volumes) {
     const volume = table.volumes.get(fullName({ vg, lv }))
     if (volume === undefined || isLocal) continue

@@ -10,6 +10,9 @@ export interface HookEvent {
 export type Call =
   | { readonly kind: 'hook'; readonly event: HookEvent }
   | { readonly kind: 'dry-run'; readonly event: HookEvent; readonly json: boolean; readonly xmlFile: string | undefined }
+  | { readonly kind: 'agent' }
+  /** One step by hand; `domain` is a name or a UUID. */
+  | { readonly kind: 'step'; readonly step: 'demote' | 'promote'; readonly domain: string; readonly force: boolean }
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
   | { readonly kind: 'usage'; readonly error: string }
@@ -33,7 +36,17 @@ export function parseCall(words: readonly string[]): Call {
     const isNamedLikeAnOption = words.length === 4 && SUB_OPERATIONS.includes(subOperation)
     if (!name.startsWith('-') || isNamedLikeAnOption) return { kind: 'hook', event: { name, operation, subOperation, extra } }
   }
-  return parseOptions(words)
+  return parseCommand(words) ?? parseOptions(words)
+}
+
+/** `agent`, `demote [--force] DOMAIN`, `promote DOMAIN`; undefined for anything else. */
+function parseCommand([command, ...words]: readonly string[]): Call | undefined {
+  if (command === 'agent' && words.length === 0) return { kind: 'agent' }
+  if (command !== 'demote' && command !== 'promote') return undefined
+  const force = command === 'demote' && words.includes('--force')
+  const [domain, ...more] = words.filter((word) => word !== '--' && !(force && word === '--force'))
+  if (domain === undefined || domain.startsWith('-') || more.length > 0) return { kind: 'usage', error: `${command} needs one domain, by its name or UUID` }
+  return { kind: 'step', step: command, domain, force }
 }
 
 function parseOptions(words: readonly string[]): Call {

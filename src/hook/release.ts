@@ -51,7 +51,8 @@ export async function release(domain: Domain, configuration: Configuration | und
     const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
     const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, timeLeft() / 1000))
     try {
-      return await releaseUnderLock(domain, configuration, locks, timeLeft)
+      // R11: what was true before the lock was ours may not be any more.
+      return await releaseUnderLock(domain, await decideRelease(domain, configuration), locks, timeLeft)
     } finally {
       locks.release()
     }
@@ -70,14 +71,18 @@ export async function release(domain: Domain, configuration: Configuration | und
 }
 
 /** A plan with nothing to deactivate. What is kept is said: R4. */
-function settle(domain: Domain, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
+function settle(domain: Named, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
   if (plan.kind === 'forget') removeRecord(domain.uuid)
   return plan.kind === 'keep' ? { kind: 'left', volumes: plan.volumes, why: plan.reason } : { kind: 'nothing', reason: plan.reason }
 }
 
-async function releaseUnderLock(domain: Domain, configuration: Configuration | undefined, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
-  // R11: what was true before the lock was ours may not be any more.
-  const plan = await decideRelease(domain, configuration)
+type Named = Pick<Domain, 'name' | 'uuid'>
+
+/**
+ * Carries a plan out that was made under the VGs' locks. The agent's way too.
+ * @param timeLeft milliseconds; 0: one try
+ */
+export async function releaseUnderLock(domain: Named, plan: ReleasePlan, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
   if (plan.kind !== 'deactivate') return settle(domain, plan)
   const put = (volumes: readonly RecordedVolume[]): void => {
     writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes })

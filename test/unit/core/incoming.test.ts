@@ -24,7 +24,7 @@ interface Case extends Partial<IncomingFacts> {
 /** The plan in short words: `shared`, `stays`, or the problems. */
 function plan({ role = 'exclusive', volume = root, ...facts }: Case): string {
   const { record } = facts
-  const host: IncomingFacts = { locks: lockTable(), devices: [], users: new Map(), table: volumeTable([volume]), activeHere: false, record, records: records(...(record === undefined ? [] : [record])), ...facts }
+  const host: IncomingFacts = { locks: lockTable(), devices: [], users: new Map(), table: volumeTable([volume]), activeHere: false, agentRuns: true, record, records: records(...(record === undefined ? [] : [record])), ...facts }
   const made = planIncoming([wanted(role)], host, uuidOf(1))
   return made.kind === 'refuse' ? made.problems.map(({ kind }) => `!${kind}`).join() : made.changes.map(({ to }) => to).join() || 'stays'
 }
@@ -39,6 +39,9 @@ describe('whether a migration is let in', () => {
     ['that cannot be told', { activeHere: 'unknown' }, '!active-here'],
     ['the VM starts here', { record: recordOf(1, 'prepared', []) }, '!active-here'],
     ['the agent has seen it run here', { record: recordOf(1, 'running', []) }, '!active-here'],
+    ['no agent runs here', { agentRuns: false }, '!no-agent'],
+    ['no agent runs here, and it only shares', { agentRuns: false, role: 'shared' }, 'shared'],
+    ['no agent runs here, and it is local', { agentRuns: false, role: 'local' }, 'local'],
     ['it was refused here', { record: recordOf(1, 'refused', []) }, 'shared'],
     ['it left this host', { record: recordOf(1, 'releasing', [recorded(root)]) }, 'shared'],
     ['it was announced before', { record: recordOf(1, 'incoming', [], { incoming: { id: 'x', at: 1 } }) }, 'shared'],
@@ -58,7 +61,7 @@ describe('whether a migration is let in', () => {
 
   test('it never asks for exclusive, and never touches a volume that is exclusive here and is to be so', () => {
     fc.assert(fc.property(situation, ({ host, wanted: volumes }) => {
-      const facts: IncomingFacts = { ...host.facts(), table: volumeTable(host.states.map(({ volume }) => volume)), record: undefined, activeHere: false }
+      const facts: IncomingFacts = { ...host.facts(), table: volumeTable(host.states.map(({ volume }) => volume)), record: undefined, activeHere: false, agentRuns: true }
       const made = planIncoming(volumes, facts, uuidOf(1))
       if (made.kind === 'refuse') return
       expect(made.changes.filter(({ to }) => to !== 'shared')).toEqual([])

@@ -5,6 +5,7 @@ import { hostileName } from '../support/arbitraries.ts'
 
 /** A call in short words: `hook tintin prepare begin -`, `dry-run tintin prepare begin - json`, `usage`. */
 function short(call: Call): string {
+  if (call.kind === 'step') return [call.step, call.domain, ...(call.force ? ['force'] : [])].join(' ')
   if (call.kind !== 'hook' && call.kind !== 'dry-run') return call.kind
   const { name, operation, subOperation, extra } = call.event
   const options = call.kind === 'hook' ? [] : [...(call.json ? ['json'] : []), ...(call.xmlFile === undefined ? [] : [call.xmlFile])]
@@ -35,6 +36,18 @@ describe('a call by libvirt or by a person', () => {
     ['tintin', 'usage'],
     ['tintin prepare', 'usage'],
     ['tintin prepare begin', 'usage'],
+    ['agent', 'agent'],
+    ['agent now', 'usage'],
+    ['agent prepare begin -', 'hook agent prepare begin -'],
+    ['demote tintin', 'demote tintin'],
+    ['demote --force tintin', 'demote tintin force'],
+    ['demote tintin --force', 'demote tintin force'],
+    ['demote', 'usage'],
+    ['demote a b', 'usage'],
+    ['demote --what', 'usage'],
+    ['promote tintin', 'promote tintin'],
+    ['promote --force tintin', 'usage'],
+    ['promote release end -', 'hook promote release end -'],
     ['--what', 'usage'],
     ['--dry-run', 'usage'],
     ['--dry-run tintin', 'usage'],

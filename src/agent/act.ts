@@ -1,0 +1,132 @@
+import { type ContestedStep, contestedStep } from '../core/contested.ts'
+import { type DrivePlan, type Report, heldOf, planDrive } from '../core/drive.ts'
+import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
+import type { DomainRecord, MigrationMemory, RecordedVolume } from '../core/record.ts'
+import { withIds } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
+import { messageOf, unlessFull } from '../hook/failures.ts'
+import type { Outcome } from '../hook/outcome.ts'
+import { releaseUnderLock } from '../hook/release.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState, volumeTable } from '../lvm/lvm.ts'
+import { readRecords, writeRecord } from '../record-store.ts'
+import { lockVgs } from '../vg-lock.ts'
+import { type Done, carryOutAll } from './carry-out.ts'
+import type { AgentHost, SeenDomain } from './host.ts'
+
+/** What came of an act for one domain; what it calls for beyond locks is done afterwards, with no VG's lock held. */
+export interface ActResult {
+  readonly view: SeenDomain
+  readonly done: readonly Done[]
+  readonly reports: readonly Report[]
+  /** Its record could not be written: nothing was changed that is not on record. */
+  readonly unwritable: string | undefined
+  readonly contested: ContestedStep
+  readonly abortJob: boolean
+  /** Of a domain that is gone. */
+  readonly released: Outcome | undefined
+}
+
+type Drive = Extract<DrivePlan, { kind: 'drive' }>
+
+const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
+const NOTHING = { done: [], unwritable: undefined, contested: 'none', abortJob: false, released: undefined } as const
+
+/** Overrides what a view calls for: `lvguard demote` and `promote`. */
+export type Insist = (view: SeenDomain) => SeenDomain
+
+/**
+ * Brings the volumes of domains to what their states call for, under the locks of their VGs: looks again at everything, writes the
+ * records, then acts (R11). Waits for no other host: a refused `lvchange -aey` fails at once (FACTS 20).
+ * @param vgs of all these domains
+ * @throws VgBusy if a hook, or whoever else, keeps a VG's lock for longer than lock_wait
+ */
+export async function act(uuids: readonly string[], vgs: readonly string[], host: AgentHost, insist: Insist = (view) => view): Promise<ActResult[]> {
+  const locks = await lockVgs(vgs, host.configuration.lockWait)
+  try {
+    // A record without volumes has no VG whose lock could be held: from here to its removal nothing is waited for.
+    const state = vgs.length === 0 ? NO_LOCKS : await lockState()
+    host.learn(state)
+    const records = readRecords()
+    const look = host.look()
+    const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, records)))
+    const devices = views.some(needsDevices) ? activeVolumes() : []
+    const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
+    const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord }[] => {
+      const view = views[index]
+      if (view === undefined || plan.kind !== 'drive') return []
+      const put = plan.record ?? view.record
+      if (put === undefined) return []
+      const unwritable = plan.record === undefined ? undefined : tryTo(() => writeRecord(put))
+      // What is on record already may be made exclusive all the same: that endangers nobody.
+      const isOnRecord = (name: string): boolean => view.record?.volumes.some((volume) => fullName(volume) === name) === true
+      const changes = unwritable === undefined ? plan.changes : plan.changes.filter((change) => change.to === 'exclusive' && isOnRecord(fullName(change)))
+      return [{ view, plan: { ...plan, changes }, unwritable, record: put }]
+    })
+    const owners = new Map(drives.flatMap(({ plan, record }) => plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const)))
+    const { done, after } = await carryOutAll([...owners.keys()], (change) => owners.get(change) as RecordedVolume, state, locks)
+    const results: ActResult[] = []
+    for (const [index, view] of views.entries()) {
+      const plan = plans[index]
+      const drive = drives.find((each) => each.view === view)
+      const reports = plan?.reports ?? []
+      if (plan?.kind === 'release') {
+        results.push({ ...NOTHING, view, reports, released: await releaseUnderLock(view.domain, plan.plan, locks, () => 0) })
+      } else if (drive === undefined) {
+        results.push({ ...NOTHING, view, reports })
+      } else {
+        const own = done.filter(({ change }) => drive.plan.changes.includes(change))
+        const record = await identified(drive.record, drive.unwritable === undefined)
+        const contested = contestedAfter(view, record, after, own, host)
+        results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, released: undefined })
+      }
+    }
+    return results
+  } finally {
+    locks.release()
+  }
+}
+
+const needsDevices = ({ record, live }: SeenDomain): boolean =>
+  (record?.volumes ?? []).some(({ ids }) => ids === undefined) || live.some((volume) => record?.volumes.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv) !== true)
+
+const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined => record.volumes.find((volume) => fullName(volume) === name)
+
+function tryTo(write: () => void): string | undefined {
+  try {
+    write()
+    return undefined
+  } catch (error) {
+    return messageOf(error)
+  }
+}
+
+/** The record with the UUIDs of its volumes, which lvs is asked for once, when they are not there yet. */
+async function identified(record: DomainRecord, mayWrite: boolean): Promise<DomainRecord> {
+  const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
+  if (unknown.length === 0) return record
+  const table = (await volumeTable(unknown)) ?? NO_VOLUMES
+  const whole = { ...record, volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)) }
+  if (mayWrite) unlessFull(() => writeRecord(whole))
+  return whole
+}
+
+/** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */
+function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState, done: readonly Done[], host: AgentHost): ContestedStep {
+  const { status, memory, wanted } = view
+  if (status === undefined || memory === undefined || wanted.mode !== 'exclusive' || after.kind === 'unknown') return 'none'
+  const devices = record.volumes.some(({ ids }) => ids === undefined) ? activeVolumes() : []
+  const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || heldOf(volume, after, devices) === 'exclusive')
+  const isRefused = done.some(({ kind }) => kind === 'refused')
+  const promotion = isGranted ? 'granted' : isRefused ? 'refused' : 'failed'
+  const step = contestedStep({ status, memory, promotion, onContested: host.configuration.onContested })
+  if (step === 'suspend') remember(record, { ...memory, suspend: 'asked' }, host)
+  if (step === 'forget') remember(record, undefined, host)
+  return step
+}
+
+function remember(record: DomainRecord, migration: MigrationMemory | undefined, host: AgentHost): void {
+  const { migration: _old, ...kept } = record
+  host.remember(record.domain.uuid, migration)
+  unlessFull(() => writeRecord({ ...kept, ...(migration && { migration }) }))
+}

@@ -1,0 +1,144 @@
+import { milliseconds, monotonic } from '../clock.ts'
+import { type Line, SAY_AGAIN, byWhom, lineOf, transition } from '../core/agent-words.ts'
+import type { Report } from '../core/drive.ts'
+import { ReportBook } from '../core/report-book.ts'
+import { PATIENCE } from '../core/retry.ts'
+import { fullName } from '../core/volume.ts'
+import { heldProblem } from '../hook/failures.ts'
+import { linesOf } from '../hook/outcome.ts'
+import type { ActResult } from './act.ts'
+import type { Done } from './carry-out.ts'
+import type { AgentHost, SeenDomain } from './host.ts'
+import type { Journal } from './journal.ts'
+import { virsh } from './virsh.ts'
+
+/** A line that may be true for long. `more` is asked only when it is said: it costs commands. */
+interface Saying extends Line {
+  readonly key: string
+  readonly again?: number
+  readonly more?: () => Promise<string>
+}
+
+/** What follows an act once the VGs' locks are free: lines in the journal, questions to sanlock, virsh. */
+export class Aftermath {
+  readonly #host: AgentHost
+  readonly #journal: Journal
+  readonly #book = new ReportBook()
+  /** When the first of a row of refusals was, in milliseconds, by domain. */
+  readonly #refusedSince = new Map<string, number>()
+  readonly #asked = new Set<string>()
+  actAgain: (view: SeenDomain) => void = () => undefined
+
+  constructor(host: AgentHost, journal: Journal) {
+    this.#host = host
+    this.#journal = journal
+  }
+
+  /** @returns `again` where something is still not as it should be, and time may help */
+  follow(result: ActResult): 'again' | 'settled' {
+    const { view, done, released, unwritable } = result
+    const { name, uuid } = view.domain
+    for (const each of done) if (each.kind === 'done') this.#sayTransition(view, each)
+    this.sayReports(view, result.reports)
+    const open = done.filter(({ kind }) => kind !== 'done')
+    if (!open.some(({ kind }) => kind === 'refused')) this.#refusedSince.delete(uuid)
+    else if (!this.#refusedSince.has(uuid)) this.#refusedSince.set(uuid, milliseconds())
+    const sayings = open.flatMap((each) => this.#sayingOf(view, each))
+    if (unwritable !== undefined) sayings.push({ key: 'unwritable', priority: 2, again: SAY_AGAIN, text: `the record of ${name} in /run/lvguard cannot be written (${unwritable}); make room in /run (df /run)` })
+    if (released?.kind === 'left') sayings.push({ key: `left ${released.why}`, priority: 3, text: linesOf(released, name).join(' ') })
+    if (result.contested === 'alert') sayings.push(this.#contested(view, done, 'It is not suspended'))
+    this.#say(`${uuid} act`, sayings)
+    if (released?.kind === 'done') {
+      const volumes = released.volumes.map(fullName)
+      this.#journal.say({ priority: 5, text: `${name} is gone: ${volumes.join(', ')} released` }, this.#about(view, 'release', volumes, 'released'))
+    }
+    if (result.abortJob) void this.#ask('domjobabort', view, `the migration of ${name} was aborted: it copies storage, and its volumes are still shared with another host after an earlier migration; migrate without --copy-storage`)
+    if (result.contested === 'suspend') void this.#suspend(view, done)
+    if (result.contested === 'resume') void this.#ask('resume', view, `${name} was resumed: its volumes are exclusive here`)
+    return open.length > 0 || released?.kind === 'left' ? 'again' : 'settled'
+  }
+
+  /** What cannot, or must not, be put right; what concerns the whole host is said once for all. */
+  sayReports(view: SeenDomain, reports: readonly Report[]): void {
+    this.#say(view.domain.uuid, reports.filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost').map((report): Saying => {
+      const key = Object.values(report).join(' ')
+      const isLeft = report.kind === 'unchanged' && report.why === 'left-paused'
+      return { key, ...lineOf(report, view.domain.name), ...(isLeft ? { more: () => this.#whoShares(view) } : {}) }
+    }))
+  }
+
+  sayOfHost(sayings: readonly Saying[], about: string): void {
+    this.#say(about, sayings.map((saying) => ({ again: SAY_AGAIN, ...saying })))
+  }
+
+  #say(about: string, sayings: readonly Saying[]): void {
+    for (const { priority, text, more } of this.#book.update(about, sayings, monotonic())) {
+      if (more === undefined) this.#journal.say({ priority, text })
+      else void more().then((addition) => this.#journal.say({ priority, text: text + addition }), () => this.#journal.say({ priority, text }))
+    }
+  }
+
+  #sayTransition(view: SeenDomain, { change, before, milliseconds: time }: Done): void {
+    const operation = change.to === 'shared' ? 'demote' : before === 'shared' ? 'promote' : 'repair'
+    this.#journal.say({ priority: before === 'none' ? 5 : 6, text: transition(view.domain.name, change, before, time) }, this.#about(view, operation, [fullName(change)], change.to, time))
+  }
+
+  #sayingOf(view: SeenDomain, { kind, change, before, why }: Done): Saying[] {
+    const { name, uuid } = view.domain
+    const volume = fullName(change)
+    if (kind === 'failed') return [{ key: `failed ${volume} ${why}`, priority: 3, again: SAY_AGAIN, text: `${name}: ${volume} cannot be made ${change.to}: ${why}` }]
+    // A source needs a moment to let go. A lock that is missing altogether has none.
+    const isOrdinary = before === 'shared' && milliseconds() - (this.#refusedSince.get(uuid) ?? 0) < PATIENCE
+    if (isOrdinary) return []
+    const text = before === 'none' ? `${name} runs here without a lock on ${volume}, which is held by ` : `${name} runs here, and ${volume} cannot be made exclusive: held by `
+    return [{ key: `refused ${volume}`, priority: 2, again: SAY_AGAIN, text, more: () => this.#holdersOf(volume) }]
+  }
+
+  #contested({ domain, memory }: SeenDomain, done: readonly Done[], then: string): Saying {
+    const volume = done.find(({ kind }) => kind === 'refused')?.change
+    return {
+      key: 'contested', priority: 2, again: SAY_AGAIN, text: `${domain.name} runs here after a migration whose end is in doubt (last phase ${memory?.phase}), and may be running on another host too. ${then}. Holder: `,
+      more: () => (volume === undefined ? Promise.resolve('unknown') : this.#holdersOf(fullName(volume))),
+    }
+  }
+
+  async #holdersOf(volume: string): Promise<string> {
+    const problem = await heldProblem(volume, undefined)
+    return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
+  }
+
+  async #whoShares({ record, domain }: SeenDomain): Promise<string> {
+    const volume = record?.volumes.find(({ role, mode }) => role === 'exclusive' && mode !== 'local')
+    if (volume === undefined) return ''
+    const problem = await heldProblem(fullName(volume), undefined)
+    const others = problem.kind === 'held' ? problem.holders.filter(({ isThisHost }) => !isThisHost) : []
+    if (others.length === 0) return `. No other host is seen to hold ${fullName(volume)}; if it runs nowhere else: virsh resume ${domain.name}`
+    return `: do not resume here, ${fullName(volume)} is held by ${byWhom(others)}. If it runs there, destroy it here: virsh destroy ${domain.name}`
+  }
+
+  async #suspend(view: SeenDomain, done: readonly Done[]): Promise<void> {
+    const { memory, domain: { uuid } } = view
+    const isDone = await this.#ask('suspend', view, undefined)
+    if (!isDone || memory === undefined) return
+    this.#host.remember(uuid, { ...memory, suspend: 'done' })
+    this.#say(`${uuid} suspended`, [this.#contested(view, done, 'It was suspended, and is resumed when its volumes are exclusive here')])
+    this.#say(`${uuid} suspended`, [])
+    this.actAgain(view)
+  }
+
+  /** @returns whether libvirt did it; one question at a time about a domain */
+  async #ask(command: 'suspend' | 'resume' | 'domjobabort', view: SeenDomain, then: string | undefined): Promise<boolean> {
+    const { name, uuid } = view.domain
+    if (this.#asked.has(uuid)) return false
+    this.#asked.add(uuid)
+    const problem = await virsh(command, uuid)
+    this.#asked.delete(uuid)
+    this.#say(`${uuid} virsh`, problem === undefined ? [] : [{ key: command, priority: 2, again: SAY_AGAIN, text: `virsh ${command} ${name} failed: ${problem}` }])
+    if (problem === undefined && then !== undefined) this.#journal.say({ priority: 4, text: then }, this.#about(view, command, [], command))
+    return problem === undefined
+  }
+
+  #about({ domain }: SeenDomain, operation: string, volumes: readonly string[], outcome: string, time = 0) {
+    return { domain: domain.name, uuid: domain.uuid, operation, volumes, outcome, milliseconds: Math.round(time) }
+  }
+}

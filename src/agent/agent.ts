@@ -1,0 +1,131 @@
+import { planDrive } from '../core/drive.ts'
+import type { LockState } from '../core/lock-state.ts'
+import { lineOf } from '../core/agent-words.ts'
+import { messageOf } from '../hook/failures.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState } from '../lvm/lvm.ts'
+import { readRecords } from '../record-store.ts'
+import { VgBusy } from '../vg-lock.ts'
+import { type ActResult, act } from './act.ts'
+import { type AgentHost, type SeenDomain, vgsOfView } from './host.ts'
+import type { Aftermath } from './aftermath.ts'
+import type { Retries } from './retries.ts'
+
+/** Domains whose VGs are the same, and which are acted on together. */
+interface Group {
+  readonly vgs: readonly string[]
+  readonly waiting: Set<string>
+}
+
+/** Compares what should be with what is, whenever something may have changed, and sees to the difference. Holds no state that matters. */
+export class Agent {
+  readonly #host: AgentHost
+  readonly #aftermath: Aftermath
+  readonly #retries: Retries
+  readonly #groups = new Map<string, Group>()
+  #passing = false
+
+  constructor(host: AgentHost, aftermath: Aftermath, retries: Retries) {
+    this.#host = host
+    this.#aftermath = aftermath
+    this.#retries = retries
+    aftermath.actAgain = (view) => this.#enqueue(view)
+  }
+
+  /** A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd first. */
+  lookAtChanges(): void {
+    const look = this.#host.look()
+    const changed = this.#host.takeChanged()
+    if (changed.length === 0) return
+    const records = readRecords()
+    for (const uuid of changed) {
+      this.#retries.forget(uuid)
+      const view = this.#host.viewOf(uuid, look, records)
+      if (view.runs && isWorthActing(view)) this.#enqueue(view)
+    }
+  }
+
+  /** Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it should be. */
+  async pass(): Promise<void> {
+    if (this.#passing) return
+    this.#passing = true
+    try {
+      const locks = await lockState()
+      this.#host.learn(locks)
+      this.#compare(locks)
+    } catch (error) {
+      this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `a pass failed: ${messageOf(error)}` }], 'pass')
+    } finally {
+      this.#passing = false
+    }
+  }
+
+  #compare(locks: LockState): void {
+    const records = readRecords()
+    const look = this.#host.pass(records)
+    const uuids = [...new Set([...look.active.keys(), ...records.known.map(({ domain }) => domain.uuid)])]
+    const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records))
+    // Only a volume without its UUIDs on record needs a look at the devices.
+    const devices = views.some(({ record, live }) => live.length > (record?.volumes.length ?? 0) || record?.volumes.some(({ ids }) => ids === undefined)) ? activeVolumes() : []
+    const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>()
+    for (const view of views) {
+      const plan = planDrive(view, { locks, devices, records }, view.detail)
+      for (const report of plan.reports) {
+        if (report.kind === 'locks-unknown') hostWide.set('locks', { priority: 3, text: `the locks of this host cannot be read (${report.detail}); nothing is changed. See 'systemctl status lvmlockd'` })
+        if (report.kind === 'lockspace-lost') hostWide.set(`lockspace ${report.vg}`, { priority: 2, text: lineOf(report, 'at least one VM').text })
+      }
+      this.#aftermath.sayReports(view, plan.reports)
+      const isDue = plan.kind === 'release' || (plan.kind === 'drive' && (plan.record !== undefined || plan.changes.length > 0 || plan.abortJob || isInDoubt(view)))
+      if (isDue && !this.#retries.isPending(view.domain.uuid)) this.#enqueue(view)
+    }
+    this.#retries.keepOnly(uuids)
+    this.#aftermath.sayOfHost([...hostWide].map(([key, line]) => ({ key, ...line })), 'host')
+  }
+
+  #enqueue(view: SeenDomain): void {
+    const vgs = vgsOfView(view)
+    const key = vgs.join(' ')
+    const group = this.#groups.get(key)
+    if (group !== undefined) {
+      group.waiting.add(view.domain.uuid)
+      return
+    }
+    const started: Group = { vgs, waiting: new Set([view.domain.uuid]) }
+    this.#groups.set(key, started)
+    // What comes in the same moment goes along.
+    queueMicrotask(() => void this.#work(key, started))
+  }
+
+  async #work(key: string, { vgs, waiting }: Group): Promise<void> {
+    while (waiting.size > 0) {
+      const uuids = [...waiting]
+      waiting.clear()
+      let results: ActResult[]
+      try {
+        results = await act(uuids, vgs, this.#host)
+      } catch (error) {
+        const text = error instanceof VgBusy ? `another act on ${error.vg} has been at work for ${error.seconds} s: see 'ps -ef | grep lvchange'` : `lvguard failed: ${messageOf(error)}`
+        this.#aftermath.sayOfHost([{ key, priority: 3, text }], `group ${key}`)
+        for (const uuid of uuids) this.#again(uuid)
+        continue
+      }
+      this.#aftermath.sayOfHost([], `group ${key}`)
+      for (const result of results) if (this.#aftermath.follow(result) === 'again') this.#again(result.view.domain.uuid, result.released !== undefined)
+        else this.#retries.forget(result.view.domain.uuid)
+    }
+    this.#groups.delete(key)
+  }
+
+  #again(uuid: string, isRelease = false): void {
+    this.#retries.later(uuid, isRelease, () => {
+      const view = this.#host.viewOf(uuid, this.#host.look(), readRecords())
+      if (view.runs || view.record !== undefined) this.#enqueue(view)
+    })
+  }
+}
+
+const isInDoubt = ({ memory, wanted }: SeenDomain): boolean => memory !== undefined && wanted.mode === 'exclusive'
+
+/** Where the state of its status file can call for a change at all. */
+const isWorthActing = ({ wanted, record, live }: SeenDomain): boolean =>
+  (record !== undefined || live.length > 0) && (wanted.mode === 'exclusive' || (wanted.mode === 'shared' && wanted.direction === 'out') || (wanted.mode === 'unchanged' && wanted.why === 'storage-copy'))

@@ -1,0 +1,94 @@
+import { uptime } from 'node:os'
+import { remembered } from '../core/contested.ts'
+import type { Configuration } from '../core/configuration.ts'
+import { candidatesOf } from '../core/domain.ts'
+import type { DomainView } from '../core/drive.ts'
+import type { LockState } from '../core/lock-state.ts'
+import type { DomainRecord, MigrationMemory, Records } from '../core/record.ts'
+import { type DomainStatus, wantedOf } from '../core/reconcile.ts'
+import { isLibvirtAlive } from '../libvirt/daemon-alive.ts'
+import { lives } from '../processes.ts'
+import { recordOf } from '../record-store.ts'
+import { type Look, StatusFolder } from './status-folder.ts'
+
+/** A domain as it is seen at one look, with the words that a report needs. */
+export interface SeenDomain extends DomainView {
+  /** Of its status file; undefined where it has none. */
+  readonly status: DomainStatus | undefined
+  readonly detail: string
+}
+
+/** What the agent knows of this host between two looks. */
+export class AgentHost {
+  readonly #folder = new StatusFolder()
+  /** Changed since `takeChanged` was asked last, whoever looked. */
+  readonly #changed = new Set<string>()
+  // Phases may pass between two acts: what was seen is kept until it is on record.
+  readonly #memories = new Map<string, MigrationMemory | undefined>()
+  configuration: Configuration
+  /** VGs that had a lockspace at the last pass. */
+  lockspaces: ReadonlySet<string> = new Set()
+
+  constructor(configuration: Configuration) {
+    this.configuration = configuration
+  }
+
+  look(): Look {
+    const look = this.#folder.look()
+    for (const uuid of look.changed) {
+      this.#changed.add(uuid)
+      const status = look.active.get(uuid)?.status
+      if (status === undefined) this.#memories.delete(uuid)
+      else if (status.async === 'migration out' && status.phase !== undefined) this.#memories.set(uuid, remembered(status, this.#memories.get(uuid)))
+    }
+    return look
+  }
+
+  /** The domains whose status files have changed since the last such question: an act's look takes none of them away. */
+  takeChanged(): string[] {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    return changed
+  }
+
+  /** A look that counts as a full pass: domains on record that are not seen are a step nearer to being gone. */
+  pass(records: Records): Look {
+    const look = this.look()
+    this.#folder.countMissing(records.known.map(({ domain }) => domain.uuid), look)
+    return look
+  }
+
+  remember(uuid: string, memory: MigrationMemory | undefined): void {
+    this.#memories.set(uuid, memory)
+  }
+
+  /** Everything that is known of a domain. Reads nothing but whether processes live. */
+  viewOf(uuid: string, look: Look, records: Records): SeenDomain {
+    const record = recordOf(uuid, records)
+    const file = look.active.get(uuid)
+    const sighting = this.#folder.sightingOf(uuid, look)
+    const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
+    const live = file === undefined ? [] : candidatesOf(file.domain, this.configuration).volumes.filter(({ vg }) => this.lockspaces.has(vg))
+    return {
+      domain: { name: file?.domain.name ?? record?.domain.name ?? uuid, uuid },
+      wanted: wantedOf(sighting, record, { libvirtAlive: sighting.kind === 'gone' && isLibvirtAlive(), recordDaemonAlive: daemonOf(record), now: uptime() }),
+      record,
+      runs: sighting.kind === 'active' && sighting.status.pid > 0,
+      live,
+      memory: file === undefined ? memory : remembered(file.status, memory),
+      status: file?.status,
+      detail: sighting.kind === 'unknown' ? sighting.detail : '',
+    }
+  }
+
+  /** Keeps the names of the lockspaces from an answer of lvmlockctl; an answer that failed changes nothing. */
+  learn(locks: LockState): void {
+    if (locks.kind === 'known') this.lockspaces = new Set(locks.lockspaces.keys())
+  }
+}
+
+const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' => (record?.daemon === undefined ? 'unknown' : lives(record.daemon))
+
+/** The VGs whose locks an act on a domain needs, sorted. */
+export const vgsOfView = ({ record, live }: DomainView): string[] =>
+  [...new Set([...(record?.volumes ?? []).filter(({ mode }) => mode !== 'local'), ...live].map(({ vg }) => vg))].sort()

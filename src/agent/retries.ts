@@ -1,0 +1,51 @@
+import { releasePause, retryPause } from '../core/retry.ts'
+
+/** Timers, so that tests bring their own. @returns what cancels it */
+export type Schedule = (work: () => void, milliseconds: number) => () => void
+
+export const schedule: Schedule = (work, pause) => {
+  const timer = setTimeout(work, pause)
+  return () => clearTimeout(timer)
+}
+
+interface Retry {
+  attempts: number
+  /** Undefined while it is being tried. */
+  cancel: (() => void) | undefined
+}
+
+/** What is to be tried again, by domain. */
+export class Retries {
+  readonly #schedule: Schedule
+  readonly #retries = new Map<string, Retry>()
+
+  constructor(timers: Schedule = schedule) {
+    this.#schedule = timers
+  }
+
+  /** Tries again after a pause that grows with each attempt. @param isRelease of a domain that is gone: rarely */
+  later(uuid: string, isRelease: boolean, work: () => void): void {
+    const retry = this.#retries.get(uuid) ?? { attempts: 0, cancel: undefined }
+    retry.cancel?.()
+    const pause = isRelease ? releasePause(retry.attempts) : retryPause(retry.attempts)
+    retry.attempts += 1
+    retry.cancel = this.#schedule(() => {
+      retry.cancel = undefined
+      work()
+    }, pause)
+    this.#retries.set(uuid, retry)
+  }
+
+  isPending(uuid: string): boolean {
+    return this.#retries.get(uuid)?.cancel !== undefined
+  }
+
+  forget(uuid: string): void {
+    this.#retries.get(uuid)?.cancel?.()
+    this.#retries.delete(uuid)
+  }
+
+  keepOnly(uuids: readonly string[]): void {
+    for (const uuid of this.#retries.keys()) if (!uuids.includes(uuid)) this.forget(uuid)
+  }
+}

@@ -1,0 +1,96 @@
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type StatusFile, isStatusFile, parseStatus } from '../libvirt/domain-status.ts'
+import type { Sighting } from '../core/reconcile.ts'
+import { PROC_FOLDER, STATUS_FOLDER } from '../paths.ts'
+
+/** One file, as it was when it was read last. */
+interface Known {
+  readonly mark: string
+  readonly content: StatusFile | { readonly error: string }
+}
+
+/** What one look at the folder has found. */
+export interface Look {
+  /** By UUID. */
+  readonly active: ReadonlyMap<string, StatusFile>
+  /** Domains whose file is new or another since the look before, or that have none any more. */
+  readonly changed: readonly string[]
+  /** The folder, or files in it, that cannot be read or understood: any of them may be any domain's. */
+  readonly unreadable: readonly string[]
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** libvirt's status files, each parsed again only when it is another one: by inode, size and time of change. */
+export class StatusFolder {
+  readonly #files = new Map<string, Known>()
+  #active: ReadonlyMap<string, StatusFile> = new Map()
+  readonly #missed = new Map<string, number>()
+
+  /** Never throws. */
+  look(): Look {
+    const before = this.#active
+    const unreadable: string[] = []
+    let names: string[] = []
+    try {
+      names = readdirSync(STATUS_FOLDER).filter(isStatusFile)
+    } catch (error) {
+      // libvirt makes it when its daemon starts first.
+      if (!isAbsent(error)) unreadable.push(`${STATUS_FOLDER}: ${messageOf(error)}`)
+    }
+    const present = new Set(names)
+    for (const name of this.#files.keys()) if (!present.has(name)) this.#files.delete(name)
+    const active = new Map<string, StatusFile>()
+    for (const name of names) {
+      const content = this.#read(name)
+      if (content === undefined) continue
+      if ('error' in content) unreadable.push(`${join(STATUS_FOLDER, name)}: ${content.error}`)
+      else active.set(content.domain.uuid, content)
+    }
+    this.#active = active
+    for (const uuid of active.keys()) this.#missed.delete(uuid)
+    const changed = [...new Set([...active.keys(), ...before.keys()])].filter((uuid) => active.get(uuid) !== before.get(uuid))
+    return { active, changed, unreadable }
+  }
+
+  #read(name: string): Known['content'] | undefined {
+    const file = join(STATUS_FOLDER, name)
+    try {
+      const { ino, size, mtimeMs } = statSync(file)
+      const mark = `${ino} ${size} ${mtimeMs}`
+      const known = this.#files.get(name)
+      if (known?.mark === mark) return known.content
+      const content = parsed(readFileSync(file, 'utf8'))
+      this.#files.set(name, { mark, content })
+      return content
+    } catch (error) {
+      this.#files.delete(name)
+      return isAbsent(error) ? undefined : { error: messageOf(error) }
+    }
+  }
+
+  /** Counts a full pass for each domain on record that has no status file; the look is that pass's own. */
+  countMissing(uuids: readonly string[], { active }: Look): void {
+    for (const uuid of this.#missed.keys()) if (!uuids.includes(uuid)) this.#missed.delete(uuid)
+    for (const uuid of uuids) if (!active.has(uuid)) this.#missed.set(uuid, (this.#missed.get(uuid) ?? 0) + 1)
+  }
+
+  /** What a look says of one domain. */
+  sightingOf(uuid: string, { active, unreadable }: Look): Sighting {
+    const file = active.get(uuid)
+    if (file === undefined) return unreadable.length > 0 ? { kind: 'unknown', detail: unreadable.join('; ') } : { kind: 'gone', passes: this.#missed.get(uuid) ?? 0 }
+    const { status } = file
+    return status.pid > 0 && !existsSync(join(PROC_FOLDER, String(status.pid))) ? { kind: 'left-over' } : { kind: 'active', status }
+  }
+}
+
+const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+
+function parsed(text: string): Known['content'] {
+  try {
+    return parseStatus(text)
+  } catch (error) {
+    return { error: messageOf(error) }
+  }
+}

@@ -1,0 +1,15 @@
+import { query } from '../lvm/run.ts'
+
+/** libvirt's own daemon on this host, whichever it is. Never from a hook, which would wait for itself (R7). */
+const CONNECTION = ['--connect', 'qemu:///system'] as const
+
+/**
+ * One command about a domain, by its UUID.
+ * @returns undefined if libvirt did it, else why not, in one line
+ */
+export async function virsh(command: 'suspend' | 'resume' | 'domjobabort', uuid: string): Promise<string | undefined> {
+  const { exitCode, stderr, isAbsent, timedOut } = await query('virsh', [...CONNECTION, command, uuid])
+  if (exitCode === 0) return undefined
+  if (isAbsent) return 'virsh is not installed (libvirt-clients)'
+  return timedOut ? 'virsh did not end within its time' : (stderr.trim().split('\n')[0] ?? '').replace(/^error: /, '') || `virsh exited with ${exitCode ?? 'a signal'}`
+}

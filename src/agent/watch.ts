@@ -1,0 +1,50 @@
+import { type FSWatcher, statSync, watch } from 'node:fs'
+import { dirname } from 'node:path'
+
+/**
+ * Watches a folder by inotify, also one that is not there yet or is replaced: then the nearest folder above it is watched, until it is
+ * there. Events carry no news but that something may have changed; what is lost, the next full pass sees.
+ */
+export class FolderWatch {
+  #watcher: FSWatcher | undefined
+  #inode: number | undefined
+  readonly #folder: string
+  readonly #changed: () => void
+
+  constructor(folder: string, changed: () => void) {
+    this.#folder = folder
+    this.#changed = changed
+    this.renew()
+  }
+
+  /** Watches anew if the folder is another one than the one that is watched. Cheap; called with each pass too. */
+  renew(): void {
+    const target = nearest(this.#folder)
+    const inode = inodeOf(target)
+    if (this.#watcher !== undefined && inode === this.#inode) return
+    this.#watcher?.close()
+    this.#watcher = undefined
+    try {
+      this.#watcher = watch(target, () => this.#event())
+      this.#watcher.on('error', () => {
+        this.#inode = undefined
+      })
+      this.#inode = inode
+    } catch {
+      // No inotify instance is left: the passes go on.
+    }
+  }
+
+  close(): void {
+    this.#watcher?.close()
+  }
+
+  #event(): void {
+    this.renew()
+    this.#changed()
+  }
+}
+
+const inodeOf = (folder: string): number | undefined => statSync(folder, { throwIfNoEntry: false })?.ino
+
+const nearest = (folder: string): string => (inodeOf(folder) !== undefined || dirname(folder) === folder ? folder : nearest(dirname(folder)))

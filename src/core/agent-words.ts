@@ -1,0 +1,53 @@
+import type { Report } from './drive.ts'
+import type { Holder } from './problem.ts'
+import type { Change } from './start.ts'
+import { type Mode, fullName } from './volume.ts'
+
+/** Priorities of syslog(3), as systemd takes them before a line on stderr (sd-daemon(3)). */
+export type Priority = 2 | 3 | 4 | 5 | 6
+
+/** A line for the journal. */
+export interface Line {
+  readonly priority: Priority
+  readonly text: string
+}
+
+const line = (priority: Priority, text: string): Line => ({ priority, text })
+
+/** Seconds after which what endangers a running VM is said again. */
+export const SAY_AGAIN = 600
+
+/** A report in words. */
+export function lineOf(report: Report, domain: string): Line {
+  switch (report.kind) {
+    case 'lockspace-lost':
+      return line(2, `${domain} runs here, but volume group ${report.vg} has no lockspace here any more: nothing protects its volumes. Nothing is changed. See 'lvmlockctl --info' and 'journalctl -u sanlock'`)
+    case 'locks-unknown':
+      return line(3, `the locks of ${domain} cannot be read (${report.detail}); nothing is changed`)
+    case 'records-unreadable':
+      return line(3, `what else uses the volumes of ${domain} cannot be told, because ${report.files.join(', ')} cannot be read; nothing is taken from it`)
+    case 'claimed':
+      return line(3, `${report.volume} stays exclusive: ${report.domain} uses it on this host too, so ${domain} cannot migrate`)
+    case 'pool-lock':
+      return line(4, `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`)
+    case 'unchanged':
+      return UNCHANGED[report.why]?.(domain, report.detail) ?? line(6, `${domain}: nothing is changed (${report.why})`)
+  }
+}
+
+const UNCHANGED: Partial<Record<Extract<Report, { kind: 'unchanged' }>['why'], (domain: string, detail: string) => Line>> = {
+  'storage-copy': (domain) => line(4, `${domain} migrates with --copy-storage: its volumes are not shared, because it would mirror a shared volume onto itself; leave that option out`),
+  'offline': (domain) => line(4, `${domain} migrates --offline while it runs: its volumes are not shared; it runs on here`),
+  'left-paused': (domain) => line(2, `${domain} was left paused by a migration; its locks stay as they are, and a person has to decide`),
+  'not-understood': (domain) => line(3, `the status file of ${domain} says something that this lvguard does not know; its locks stay as they are`),
+  'unknown': (domain, detail) => line(3, `whether ${domain} runs cannot be told (${detail}); its locks stay as they are`),
+  'daemon-down': (domain) => line(5, `${domain} is on record here and no libvirt daemon runs that could tell whether it does; its locks stay as they are`),
+}
+
+/** A change that was carried out. */
+export const transition = (domain: string, change: Change, before: Mode | 'none', milliseconds: number): string =>
+  `${domain}: ${fullName(change)} ${before} -> ${change.to}: ${change.reason} (${Math.round(milliseconds)} ms)`
+
+/** Who holds, in words. */
+export const byWhom = (holders: readonly Holder[]): string =>
+  holders.length === 0 ? 'another host' : holders.map(({ name, mode, silentFor }) => `${name} (${mode}${silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`})`).join(' and ')

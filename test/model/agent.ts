@@ -49,7 +49,9 @@ class Look {
   * run(): Steps<boolean> {
     const first = yield* this.#decide()
     if (isIdle(first.plan) && first.memory === undefined) return true
-    if (!(yield* lockVg(this.here))) return false
+    // A record that names no volume names no VG either.
+    const isNameless = first.plan.kind === 'release' && first.plan.plan.kind === 'forget' && !this.decisions.locksForNoVolumes
+    if (!isNameless && !(yield* lockVg(this.here))) return false
     try {
       const { plan, status } = yield* this.#decide()
       if (plan.kind === 'release') return yield* this.#release(plan)

@@ -11,7 +11,7 @@ import type { Violation } from './world.ts'
 const SCHEDULES = Number(process.env['MODEL_SCHEDULES'] ?? 4000)
 const SEED = Number(process.env['MODEL_SEED'] ?? 4)
 /** Within so many a mutation has to show. */
-const MUTANT_SCHEDULES = 4000
+const MUTANT_SCHEDULES = 40000
 const ALL_KINDS = (1 << MOVE_KINDS.length) - 1
 
 /** Schedules, with some kinds of moves left out of most of them, so that rare ones meet. */

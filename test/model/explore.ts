@@ -29,8 +29,8 @@ export interface Result {
 
 /** Choices are below this. */
 export const CHOICES = 1 << 20
-/** Of 100 choices: steps of processes below the first bound, then acts of a person, time, time limits, and faults. */
-const BOUNDS = { steps: 66, acts: 84, time: 88, limits: 92 }
+/** Of 100 choices: steps of processes below the first bound, then one of them held up, acts of a person, time, time limits, and faults. */
+const BOUNDS = { steps: 60, heldUp: 66, acts: 84, time: 88, limits: 92 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const SECONDS = [1, 2, 31, 16, 151]
@@ -63,6 +63,7 @@ export function play({ layout, opening, without, choices }: Schedule, decisions:
 class Player {
   steps = 0
   #last: Process | undefined
+  readonly #heldUp = new Set<Process>()
 
   constructor(readonly world: World, readonly session: Session, readonly without: number) {}
 
@@ -70,6 +71,7 @@ class Player {
     const { world, session } = this
     const kind = choice % 100
     const pick = Math.floor(choice / 100)
+    if (kind >= BOUNDS.steps && kind < BOUNDS.heldUp) return this.#holdUp(pick)
     if (kind >= BOUNDS.steps) {
       const isLimit = kind >= BOUNDS.time && kind < BOUNDS.limits
       const limits = isLimit && this.#may('limit') ? world.processes.filter(({ canTimeOut }) => canTimeOut) : []
@@ -87,7 +89,7 @@ class Player {
     }
     const ready = this.#ready()
     const index = pick % ready.length
-    const process = index === 0 && this.#last?.isAlive === true && this.#last.isReady ? this.#last : ready[index]
+    const process = index === 0 && this.#last?.isAlive === true && ready.includes(this.#last) ? this.#last : ready[index]
     if (process === undefined) return this.#pass(1)
     this.#last = process
     const burst = BURSTS[Math.floor(pick / 64) % BURSTS.length] ?? 1
@@ -113,6 +115,14 @@ class Player {
     this.#takeTurns(turns)
   }
 
+  /** A process that gets no turn for a while, wherever it stands; or an end to all that. */
+  #holdUp(pick: number): void {
+    const { processes } = this.world
+    const process = processes[Math.floor(pick / 2) % processes.length]
+    if (pick % 2 === 0) this.#heldUp.clear()
+    else if (process !== undefined) this.#heldUp.add(process)
+  }
+
   #may(kind: MoveKind): boolean {
     return ((this.without >> MOVE_KINDS.indexOf(kind)) & 1) === 0
   }
@@ -135,6 +145,7 @@ class Player {
       if (host.daemon === undefined) startDaemon(session, host)
       if (host.agent?.isAlive !== true) session.startAgent(host)
     }
+    this.#heldUp.clear()
     const end = this.steps + REST
     let calm = 0
     let before = ''
@@ -158,7 +169,8 @@ class Player {
   }
 
   #ready(): Process[] {
-    return this.world.processes.filter((process) => process.isAlive && process.isReady)
+    const ready = this.world.processes.filter((process) => process.isAlive && process.isReady)
+    return this.#heldUp.size === 0 ? ready : ready.filter((process) => !this.#heldUp.has(process))
   }
 
   #pass(seconds: number): void {

@@ -25,10 +25,12 @@ export interface Decisions {
   readonly remembersCaller: boolean
   /** Whether `release` says on record that the domain has ended before it waits for the VG's lock. */
   readonly announcesRelease: boolean
+  /** Whether `release` leaves alone the record of a life of the domain that began while it waited. */
+  readonly releasesItsOwn: boolean
   /** Whether the agent holds the VG's lock while it takes away a record that names no volume. */
   readonly locksForNoVolumes: boolean
   /** Whether `release` takes a record away only while it holds the VG's lock. */
   readonly forgetsUnderLock: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true, forgetsUnderLock: true, locksForNoVolumes: true }
+export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true, forgetsUnderLock: true, locksForNoVolumes: true, releasesItsOwn: true }

@@ -55,5 +55,6 @@ export const MUTATIONS: readonly Mutation[] = [
   without('`prepare` asks who called it when it writes, not when it begins', ['quiet'], { remembersCaller: false }),
   without('`release` waits for the lock before it says that the domain has ended', ['quiet'], { announcesRelease: false }, { only: ['start', 'stop', 'spoil', 'limit'] }),
   without('`release` takes a record away without the lock', ['quiet'], { forgetsUnderLock: false }, { only: ['start', 'offline', 'stop', 'kill hook'] }),
+  without('`release` gives back what a later start has taken', ['R4'], { releasesItsOwn: false }, { only: ['start', 'stop', 'daemon'] }),
   without('the agent takes a record without volumes away without the lock', ['quiet', 'twice'], { locksForNoVolumes: false }, { only: ['start', 'offline', 'stop', 'kill hook', 'agent'] }),
 ]

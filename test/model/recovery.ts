@@ -12,6 +12,8 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
   if (status === undefined) return libvirt.unlock(domain)
   if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill') yield* libvirt.end(domain)
   else if (outcomeOf(status.async, status.phase, status.reason) === 'run') {
+    // The reply of Finish was lost before (FACTS 19).
+    if (status.phase === 'confirm3_cancelled') libvirt.world.contested.add(domain.name)
     const wasPaused = qemu.cpus === 'paused'
     qemu.cpus = 'running'
     yield

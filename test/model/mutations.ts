@@ -13,10 +13,12 @@ export interface Mutation {
   readonly tolerated: readonly Violation['rule'][]
   /** The only kinds of moves to be tried, where chance alone would take too long. */
   readonly only: readonly MoveKind[]
+  /** Takes so many schedules to show that it is tried in long runs only. */
+  readonly isRare: boolean
 }
 
-const without = (name: string, breaks: Mutation['breaks'], changed: Partial<Decisions>, { tolerated = [], only = [] }: Partial<Mutation> = {}): Mutation =>
-  ({ name, breaks, decisions: { ...PRODUCT, ...changed }, tolerated, only })
+const without = (name: string, breaks: Mutation['breaks'], changed: Partial<Decisions>, { tolerated = [], only = [], isRare = false }: Partial<Mutation> = {}): Mutation =>
+  ({ name, breaks, decisions: { ...PRODUCT, ...changed }, tolerated, only, isRare })
 
 /** Passed over, so that only a VM that runs twice counts. */
 const HARM_ONLY = { tolerated: ['R1', 'R2', 'R3'] } as const
@@ -34,7 +36,7 @@ export const MUTATIONS: readonly Mutation[] = [
   without('R2: an id that stands in the persistent definition counts', ['twice'], {
     isIncoming: (evidence) => PRODUCT.isIncoming({ ...evidence, idInDefinition: false }),
   }, { ...HARM_ONLY, only: ['start', 'migrate'] }),
-  without('R11: acts on one host overlap', ['twice', 'unlocked', 'R4'], { excludes: false }, HARM_ONLY),
+  without('R11: acts on one host overlap', ['twice', 'unlocked', 'R4'], { excludes: false }, { tolerated: [...HARM_ONLY.tolerated, 'quiet'] }),
   without('no state `prepared`: no status file means gone', ['R4', 'unlocked', 'twice'], {
     wantedOf: (sighting, record, around) => PRODUCT.wantedOf(sighting, asRunning(record), around),
   }, HARM_ONLY),
@@ -53,8 +55,8 @@ export const MUTATIONS: readonly Mutation[] = [
     contestedStep: (result) => (result.memory === undefined ? 'none' : PRODUCT.contestedStep(result)),
   }, { only: ['agent', 'reply'] }),
   without('`prepare` asks who called it when it writes, not when it begins', ['quiet'], { remembersCaller: false }),
-  without('`release` waits for the lock before it says that the domain has ended', ['quiet'], { announcesRelease: false }, { only: ['start', 'stop', 'spoil', 'limit'] }),
-  without('`release` takes a record away without the lock', ['quiet'], { forgetsUnderLock: false }, { only: ['start', 'offline', 'stop', 'kill hook'] }),
-  without('`release` gives back what a later start has taken', ['R4'], { releasesItsOwn: false }, { only: ['start', 'stop', 'daemon'] }),
-  without('the agent takes a record without volumes away without the lock', ['quiet', 'twice'], { locksForNoVolumes: false }, { only: ['start', 'offline', 'stop', 'kill hook', 'agent'] }),
+  without('`release` waits for the lock before it says that the domain has ended', ['quiet'], { announcesRelease: false }, { only: ['start', 'stop', 'spoil', 'limit'], isRare: true }),
+  without('`release` takes a record away without the lock', ['quiet'], { forgetsUnderLock: false }, { only: ['start', 'offline', 'stop', 'kill hook'], isRare: true }),
+  without('`release` gives back what a later start has taken', ['R4'], { releasesItsOwn: false }, { only: ['start', 'stop', 'daemon'], isRare: true }),
+  without('the agent takes a record without volumes away without the lock', ['quiet', 'twice'], { locksForNoVolumes: false }, { only: ['start', 'offline', 'stop', 'kill hook', 'agent'], isRare: true }),
 ]

@@ -20,12 +20,15 @@ Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is mi
   /usr/sbin/lvguard           the same program as a command (a link)
   /etc/libvirt/lvguard.conf   its configuration, all defaults; an existing one is kept
   /etc/logrotate.d/lvguard    rotation of its log; an existing one is kept
+  /etc/systemd/system/lvguard.service     the agent, which is enabled and started
+  /etc/systemd/system/{libvirtd,virtqemud,libvirt-guests}.service.d/lvguard.conf
+                              VMs start after the lockspaces of their volumes, and stop before them
 and has the running libvirt daemon look for its hooks again. No domain is touched.
 
   --keep-existing  another /etc/libvirt/hooks/qemu moves to /etc/libvirt/hooks/qemu.d/, where libvirt 6.5 and newer
                    runs it after lvguard; without this option it is refused
   --destdir DIR    install below DIR (to make a package); this host is neither checked nor told
-  --uninstall      remove the hook, the command and the log rotation; everything else stays, and is named
+  --uninstall      remove the hook, the command, the agent and the log rotation; everything else stays, and is named
 
 Exit status: 0 done, 1 refused or failed, 2 wrong arguments.
 USAGE
@@ -142,6 +145,23 @@ tell_daemon() {
     [ -n "$told" ] || say 'reloaded   nothing: no libvirt daemon runs; it looks for its hooks when it starts'
 }
 
+# The agent: enabled, and started anew, which costs it nothing. Returns 1 if that failed.
+start_agent() {
+    if ! systemd_runs; then
+        say "to do      no systemd here: have 'lvguard agent' run for as long as the host does"
+        return 0
+    fi
+    systemctl daemon-reload && systemctl --quiet enable lvguard.service && systemctl restart lvguard.service || return 1
+    say 'started    lvguard.service, the agent'
+}
+
+# Domains run on, with the locks that they have.
+stop_agent() {
+    systemd_runs || return 0
+    systemctl --quiet disable --now lvguard.service || return 1
+    say 'stopped    lvguard.service, the agent'
+}
+
 # --- writing: stage all, then rename all
 
 # In the folder of the file, so that the rename is one step. libvirt runs no such name in hooks/, logrotate skips the ~,
@@ -149,7 +169,8 @@ tell_daemon() {
 temporary() { printf '%s/.%s-lvguard-%s~' "${1%/*}" "${1##*/}" "$$"; }
 
 remove_temporary() {
-    for file in "$conf" "$rotate" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for file in "$conf" "$rotate" "$service" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for unit in $ordered; do rm -f "$(temporary "$(order_file "$unit")")"; done
 }
 
 not_written() {
@@ -192,6 +213,12 @@ put_configuration() {
         put "$2"
     fi
 }
+
+# A file that is ours alone, and follows the delivered one.
+stage_own() { same "$1" "$2" 644 || stage "$1" "$2" 644; }
+
+# The drop-in of a unit that has to start after the lockspaces.
+order_file() { printf '%s/%s.service.d/lvguard.conf' "$units" "$1"; }
 
 # --- another program's hook
 
@@ -241,7 +268,7 @@ look() {
     if exists "$link" && ! is_our_link; then
         fail "$link is not lvguard's; nothing was changed." 'Move it away and run this again.'
     fi
-    for file in "$conf" "$rotate"; do
+    for file in "$conf" "$rotate" "$service"; do
         [ ! -d "$file" ] || fail "$file is a folder; nothing was changed." 'Move it away and run this again.'
     done
 }
@@ -274,6 +301,8 @@ install_all() {
     trap 'exit 143' TERM
     stage_configuration "$here/lvguard.conf" "$conf"
     stage_configuration "$here/lvguard.logrotate" "$rotate"
+    stage_own "$here/lvguard.service" "$service"
+    for unit in $ordered; do stage_own "$here/lvguard-order.conf" "$(order_file "$unit")"; done
     if ! same "$built" "$hook" 755; then
         stage "$built" "$hook" 755
         [ -n "$destdir" ] || env -i PATH="$daemon_path" "$(temporary "$hook")" --version </dev/null >/dev/null ||
@@ -286,6 +315,8 @@ install_all() {
     trap '' HUP INT TERM
     put_configuration "$here/lvguard.conf" "$conf"
     put_configuration "$here/lvguard.logrotate" "$rotate"
+    put "$service"
+    for unit in $ordered; do put "$(order_file "$unit")"; done
     if [ -n "$kept" ]; then
         keep "$kept" || fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
         mv -f "$(temporary "$hook")" "$hook" || {
@@ -304,10 +335,13 @@ install_all() {
     fi
     if [ -n "$destdir" ]; then
         say 'next       on the host that gets these files: systemctl reload libvirtd (or virtqemud), which finds the hook'
+        say '           systemctl daemon-reload; systemctl enable --now lvguard.service'
         return
     fi
     tell_daemon || fail "$daemon was not told of the hook: systemctl reload $daemon failed." \
         'Domains start without locks until that is done, or until the daemon is restarted.'
+    start_agent || fail 'the agent did not start: see journalctl -u lvguard.' \
+        'The hook is in place and VMs start with locks; they cannot migrate live until: systemctl enable --now lvguard'
     check_locking
     say 'next       on each host: a shared volume group, its locking started (vgs -o +lock_type; vgchange --lockstart VG)'
     say '           on every other host that has the volume group: this installation'
@@ -325,12 +359,23 @@ uninstall_all() {
     [ -n "$destdir" ] || [ "$(id -u)" -eq 0 ] ||
         fail 'only root can remove lvguard; nothing was changed.' 'Run it with sudo.'
 
+    if [ -z "$destdir" ] && exists "$service"; then
+        stop_agent || fail 'the agent could not be stopped: systemctl disable --now lvguard.service failed; nothing was changed.'
+    fi
     if is_our_link; then remove "$link"
     elif exists "$link"; then say "stays      $link, which is not lvguard's"
     fi
     if cmp -s "$here/lvguard.logrotate" "$rotate"; then remove "$rotate"
     elif exists "$rotate"; then say "stays      $rotate, which is not as delivered"
     fi
+    if exists "$service"; then remove "$service"; fi
+    for unit in $ordered; do
+        file=$(order_file "$unit")
+        exists "$file" || continue
+        remove "$file"
+        rmdir "${file%/*}" 2>/dev/null || :
+    done
+    if [ -z "$destdir" ] && systemd_runs; then systemctl daemon-reload || :; fi
     if is_ours "$hook"; then
         remove "$hook"
         if [ -z "$destdir" ]; then
@@ -395,6 +440,9 @@ built=$project/dist/qemu
 hook=$destdir/etc/libvirt/hooks/qemu
 conf=$destdir/etc/libvirt/lvguard.conf
 rotate=$destdir/etc/logrotate.d/lvguard
+units=$destdir/etc/systemd/system
+service=$units/lvguard.service
+ordered='libvirtd virtqemud libvirt-guests'
 link=$destdir/usr/sbin/lvguard
 link_target=/etc/libvirt/hooks/qemu
 

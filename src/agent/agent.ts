@@ -24,6 +24,7 @@ export class Agent {
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
   #passing = false
+  #asked = false
 
   constructor(host: AgentHost, aftermath: Aftermath, retries: Retries) {
     this.#host = host
@@ -47,12 +48,17 @@ export class Agent {
 
   /** Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it should be. */
   async pass(): Promise<void> {
+    this.#asked = true
     if (this.#passing) return
     this.#passing = true
     try {
-      const locks = await lockState()
-      this.#host.learn(locks)
-      this.#compare(locks)
+      // What asks for a pass during one gets one of its own.
+      while (this.#asked) {
+        this.#asked = false
+        const locks = await lockState()
+        this.#host.learn(locks)
+        this.#compare(locks)
+      }
     } catch (error) {
       this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `a pass failed: ${messageOf(error)}` }], 'pass')
     } finally {

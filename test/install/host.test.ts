@@ -5,6 +5,7 @@ import { expect } from 'vitest'
 import { foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
 
 const onHost = testWith('namespaces')
+const STARTED = ['daemon-reload', '--quiet enable lvguard.service', 'restart lvguard.service']
 const etc = (host: { root: string }) => snapshot(join(host.root, 'etc'))
 
 onHost('installs, tells libvirtd and says what comes next; the second run says unchanged', () => {
@@ -14,9 +15,12 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   expect(first.stdout.split('\n')).toEqual([
     'installed  /etc/libvirt/lvguard.conf',
     'installed  /etc/logrotate.d/lvguard',
+    'installed  /etc/systemd/system/lvguard.service',
+    ...['libvirtd', 'virtqemud', 'libvirt-guests'].map((unit) => `installed  /etc/systemd/system/${unit}.service.d/lvguard.conf`),
     'installed  /etc/libvirt/hooks/qemu',
     'installed  /usr/sbin/lvguard',
     'reloaded   libvirtd, which looks for its hooks now; domains run on',
+    'started    lvguard.service, the agent',
     expect.stringMatching(/^next {7}on each host: .*--lockstart/),
     expect.stringContaining('every other host'),
     expect.stringContaining('lvguard --dry-run DOMAIN prepare begin -'),
@@ -28,9 +32,19 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   const before = etc(host)
   const second = host.install()
   expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
-  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(4)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(8)
   expect(etc(host)).toEqual(before)
+  expect(host.units()).toEqual([...STARTED, ...STARTED])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
+})
+
+onHost('an agent that does not start is a failure, with the command to type, and the hook is in place', () => {
+  const host = privateHost()
+  host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; restart*) exit 1;; esac')
+  const { code, stderr } = host.install()
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/^install\.sh: the agent did not start: see journalctl -u lvguard\.\n.*systemctl enable --now lvguard\n$/)
+  expect(read(host.hook)).toBe(program())
 })
 
 onHost('tells virtqemud where that one runs, and nobody where none does', () => {
@@ -38,7 +52,7 @@ onHost('tells virtqemud where that one runs, and nobody where none does', () => 
   host.tool('systemctl', 'case "$*" in *libvirtd) exit 3;; "reload "*) echo "$2" >> /reloads;; esac')
   expect(host.install().stdout).toContain('reloaded   virtqemud,')
   expect(host.reloads()).toEqual(['virtqemud'])
-  host.tool('systemctl', 'exit 3')
+  host.tool('systemctl', 'case "$1" in is-active) exit 3;; esac')
   expect(host.install()).toMatchObject({ code: 0, stdout: expect.stringContaining('no libvirt daemon runs') })
   rmSync(join(host.root, 'run/systemd'), { recursive: true })
   expect(host.install()).toMatchObject({ code: 0, stdout: expect.stringContaining('no systemd here') })
@@ -141,4 +155,6 @@ onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', 
   expect(host.install(['--uninstall'])).toMatchObject({ code: 0, stderr: '' })
   expect([host.hook, host.command].map((path) => existsSync(path))).toEqual([false, false])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
+  expect(host.units()).toEqual([...STARTED, '--quiet disable --now lvguard.service', 'daemon-reload'])
+  expect(existsSync(host.service) || host.order.some((path) => existsSync(path))).toBe(false)
 })

@@ -45,6 +45,13 @@ describe('a fresh installation', () => {
       'etc/libvirt/lvguard.conf': `644 ${read(join(source, 'lvguard.conf'))}`,
       'etc/logrotate.d': 'folder 755',
       'etc/logrotate.d/lvguard': `644 ${read(join(source, 'lvguard.logrotate'))}`,
+      'etc/systemd': 'folder 755',
+      'etc/systemd/system': 'folder 755',
+      'etc/systemd/system/lvguard.service': `644 ${read(join(source, 'lvguard.service'))}`,
+      ...Object.fromEntries(['libvirtd', 'virtqemud', 'libvirt-guests'].flatMap((unit) => [
+        [`etc/systemd/system/${unit}.service.d`, 'folder 755'],
+        [`etc/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${read(join(source, 'lvguard-order.conf'))}`],
+      ])),
       usr: 'folder 755',
       'usr/sbin': 'folder 755',
       'usr/sbin/lvguard': '-> /etc/libvirt/hooks/qemu',
@@ -52,9 +59,12 @@ describe('a fresh installation', () => {
     expect(lines(stdout)).toEqual([
       `installed  ${it.conf}`,
       `installed  ${it.rotation}`,
+      `installed  ${it.service}`,
+      ...it.order.map((file) => `installed  ${file}`),
       `installed  ${it.hook}`,
       `installed  ${it.command}`,
       expect.stringMatching(/^next {7}on the host .* systemctl reload libvirtd/),
+      expect.stringContaining('systemctl enable --now lvguard.service'),
     ])
   })
 
@@ -78,8 +88,8 @@ describe('a fresh installation', () => {
     mkdirSync(it.destdir)
     chownSync(it.destdir, 65534, 65534)
     expect(it.install([], { uid: 65534 }).code).toBe(0)
-    expect(lines(it.install([], { uid: 65534 }).stdout).slice(0, 4)).toEqual(
-      Array(4).fill(expect.stringMatching(/^unchanged/)),
+    expect(lines(it.install([], { uid: 65534 }).stdout).slice(0, 8)).toEqual(
+      Array(8).fill(expect.stringMatching(/^unchanged/)),
     )
     for (const words of [[], ['--uninstall'], ['--destdir', '/']]) {
       const { code, stderr } = run(join(it.project, 'install/install.sh'), words, { uid: 65534 })
@@ -97,8 +107,8 @@ describe('again', () => {
     const inode = statSync(it.hook).ino
     const { code, stdout } = it.install()
     expect(code).toBe(0)
-    expect(lines(stdout).slice(0, 4)).toEqual(
-      [it.conf, it.rotation, it.hook, it.command].map((path) => `unchanged  ${path}`),
+    expect(lines(stdout).slice(0, 8)).toEqual(
+      [it.conf, it.rotation, it.service, ...it.order, it.hook, it.command].map((path) => `unchanged  ${path}`),
     )
     expect(snapshot(it.destdir)).toEqual(before)
     expect(statSync(it.hook).ino).toBe(inode)
@@ -393,6 +403,7 @@ describe('--uninstall', () => {
     expect(lines(stdout)).toEqual([
       `removed    ${it.command}`,
       `removed    ${it.rotation}`,
+      ...[it.service, ...it.order].map((file) => `removed    ${file}`),
       `removed    ${it.hook}`,
       `stays      ${it.conf}`,
     ])
@@ -545,6 +556,7 @@ describe('the files', () => {
       local_volume_groups: 'ignore',
       migrate_wait: 30,
       lock_wait: 30,
+      on_contested: 'suspend',
       log_level: 'info',
       log_file: '/var/log/libvirt/lvguard.log',
     })

@@ -104,6 +104,9 @@ export interface Place {
   readonly command: string
   readonly conf: string
   readonly rotation: string
+  readonly service: string
+  /** The drop-ins, in the order in which they are named. */
+  readonly order: readonly string[]
   install(words?: readonly string[], options?: RunOptions): Outcome
 }
 
@@ -114,6 +117,8 @@ export const paths = (below: string) => ({
   command: join(below, 'usr/sbin/lvguard'),
   conf: join(below, 'etc/libvirt/lvguard.conf'),
   rotation: join(below, 'etc/logrotate.d/lvguard'),
+  service: join(below, 'etc/systemd/system/lvguard.service'),
+  order: ['libvirtd', 'virtqemud', 'libvirt-guests'].map((unit) => join(below, `etc/systemd/system/${unit}.service.d/lvguard.conf`)),
 })
 
 export function place(built: string | undefined = program(), base = folder()): Place {
@@ -165,6 +170,8 @@ export interface PrivateHost extends Omit<Place, 'destdir'> {
   tool(name: string, script: string): void
   /** What systemctl was asked to reload, in order. */
   reloads(): string[]
+  /** What it was asked to do with units of ours, in order. */
+  units(): string[]
 }
 
 // The machine's /usr with an empty /usr/sbin and /usr/local and no Node; all else is empty. Gone with the last process.
@@ -202,11 +209,12 @@ export function privateHost(built = program()): PrivateHost {
     command: `${root}.sbin/lvguard`,
     tool: (name, script) => write(join(root, 'commands', name), `#!/bin/sh\n${script}\n`, 0o755),
     reloads: () => (existsSync(join(root, 'reloads')) ? read(join(root, 'reloads')).trim().split('\n') : []),
+    units: () => (existsSync(join(root, 'units')) ? read(join(root, 'units')).trim().split('\n') : []),
     install: (words = []) =>
       run('unshare', ['-m', 'sh', '-c', enter, 'sh', root, '/project/install/install.sh', ...words]),
   }
   write(`${root}.local/bin/node`, '#!/bin/sh\necho v18.19.0\n', 0o755)
-  host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "reload "*) echo "$2" >> /reloads;; esac')
+  host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "reload "*) echo "$2" >> /reloads;; is-active*) ;; *) echo "$*" >> /units;; esac')
   host.tool('libvirtd', 'echo "/usr/sbin/libvirtd (libvirt) 9.0.0"')
   host.tool('lvmconfig', 'echo use_lvmlockd=1')
   host.tool('lvmlockctl', 'exit 0')

@@ -5,7 +5,7 @@ import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 const SHORT_WAIT = 'migrate_wait = 1\n'
 const CONFIGURATION = '/etc/libvirt/lvguard.conf'
 
-/** Live migrations, with the source demoted by hand: what the agent does, in the hook's own words. */
+/** Live migrations, with the source demoted and the destination promoted by hand: the hook's part alone. */
 export const migrations: readonly Scenario[] = [
   {
     name: 'a migration: demoted by hand, let in on trial, prepared shared, promoted by hand',
@@ -44,6 +44,22 @@ export const migrations: readonly Scenario[] = [
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       assert.deepEqual((await b.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
       assertPassed(await tintin.release(a))
+    },
+  },
+  {
+    name: 'a migration to a host without an agent is refused before anything is locked',
+    play: async (ring) => {
+      const [, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const refusedHere = async (): Promise<void> =>
+        assertRefused(await b.hook({ name: 'tintin', operation: 'migrate', xml: tintin.xml() }), /tintin was not let in: no lvguard agent runs on this host/, /Here: systemctl start lvguard/)
+      await b.write('/run/lvguard/agent', undefined)
+      await refusedHere()
+      await b.write('/run/lvguard/agent', `${process.pid} 1\n`)
+      await refusedHere()
+      await b.write('/run/lvguard/agent', undefined)
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
     },
   },
   {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { processOf } from '../../src/processes.ts'
 import type { Host, Lock, Result } from '../ring.ts'
 
 /** A disk of a VM in a scenario: a path, or a volume of the ring's VG by its name, with what stands inside `<disk>` beside it. */
@@ -38,9 +39,16 @@ export class Vm {
     return host.hook({ name: this.name, operation: 'release', xml: this.xml() })
   }
 
-  migrate(host: Host, xml = this.xml()): Promise<Result> {
+  /** On a host where an agent runs, or seems to. */
+  async migrate(host: Host, xml = this.xml()): Promise<Result> {
+    await announceAgent(host)
     return host.hook({ name: this.name, operation: 'migrate', xml })
   }
+}
+
+/** What an agent leaves on its host, in the name of this very process: a scenario in which none has to act needs none. */
+export async function announceAgent(host: Host): Promise<void> {
+  if ((await host.read('/run/lvguard/agent')) === undefined) await host.write('/run/lvguard/agent', `${process.pid} ${processOf(process.pid)?.start}\n`)
 }
 
 /** A VM with one disk on the volume of the same name. */

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa, execaSync } from 'execa'
 import { describe, expect, test } from 'vitest'
-import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { Vm, announceAgent, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { withRing } from './with-ring.ts'
 
 const ring = withRing()
@@ -151,6 +151,7 @@ describe('a dry run', () => {
 
   test('--json gives the plan', async () => {
     await ring().volume('tintin')
+    await announceAgent(ring().hosts[0])
     const { stdout } = await dryRun(['--json', 'tintin', 'migrate'], tintin.xml())
     expect(JSON.parse(stdout)).toMatchObject({
       domain: 'tintin', uuid: tintin.uuid, operation: 'migrate', outcome: 'proceed', lockState: 'known',

@@ -151,6 +151,7 @@ export class SimulatedHost implements Host {
 
   emptyRun(): void {
     for (const folder of ['/run/lvguard', '/run/libvirt/qemu']) this.root.empty(folder)
+    this.root.write('/run/libvirtd.pid', undefined)
   }
 
   /** Ends what still runs and takes all faults and waits away; no command that waits is carried out. */

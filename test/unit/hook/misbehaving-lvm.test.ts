@@ -10,6 +10,7 @@ vi.mock('../../../src/lvm/lvm.ts', () => ({
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
 vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+const { announceAgent } = await import('../../../src/agent-presence.ts')
 const { prepare } = await import('../../../src/hook/prepare.ts')
 const { release } = await import('../../../src/hook/release.ts')
 const { parseDomain } = await import('../../../src/libvirt/domain-xml.ts')
@@ -21,6 +22,7 @@ const { readRecords } = await import('../../../src/record-store.ts')
 beforeEach(() => {
   host = new HostDouble()
   root.clear()
+  announceAgent()
 })
 afterEach(() => {
   vi.useRealTimers()

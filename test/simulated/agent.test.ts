@@ -1,0 +1,333 @@
+import { describe, expect, test } from 'vitest'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { Agent, until } from './agent.ts'
+import { Libvirt } from './libvirt.ts'
+import { withRing } from './with-ring.ts'
+
+const ring = withRing()
+const tintin = vmOn('virtVG', 'tintin')
+const recordFile = `/run/lvguard/${tintin.uuid}.json`
+const recordOn = async (host: { read(path: string): Promise<string | undefined> }): Promise<{ state: string; volumes: { lv: string; mode: string; ids?: unknown }[]; migration?: unknown }> =>
+  JSON.parse((await host.read(recordFile)) ?? '{}') as never
+const locksAre = (here: string, there: string) => async (): Promise<boolean> => {
+  const [a, b] = ring().hosts
+  return (await a.lock('tintin')) === here && (await b.lock('tintin')) === there
+}
+
+/** tintin runs on the first host, whose agent has seen it, and the second host has an agent too. */
+async function running() {
+  const [a, b] = ring().hosts
+  await ring().volume('tintin')
+  const [here, there] = [new Libvirt(a), new Libvirt(b)]
+  here.startDaemon()
+  there.startDaemon()
+  assertPassed(await tintin.prepare(a))
+  here.put(tintin)
+  const agent = await Agent.start(ring(), a)
+  await until(async () => (await recordOn(a)).state === 'running')
+  return { a, b, here, there, agent }
+}
+
+describe('a live migration with nothing typed', () => {
+  test('the source demotes, the destination promotes, and the record follows', async () => {
+    const { a, b, here, there, agent } = await running()
+    const other = await Agent.start(ring(), b)
+    here.out(tintin, undefined)
+    const migrating = tintin.migrate(b)
+    here.out(tintin, 'begin3')
+    const letIn = await migrating
+    assertPassed(letIn)
+    await assertLocks(ring().hosts, 'tintin', ['sh', 'none'])
+    assertPassed(await tintin.prepare(b, letIn.stdout))
+    there.put(tintin, { state: 'paused', reason: 'migration', async: 'migration in', phase: 'finish3', flags: 9 })
+    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    there.put(tintin, { reason: 'migrated' })
+    here.out(tintin, 'confirm3', { state: 'shutdown', reason: 'unknown' })
+    here.remove(tintin)
+    assertPassed(await tintin.release(a))
+    await until(locksAre('none', 'ex'))
+    expect(agent.said(/tintin: virtVG\/tintin exclusive -> shared: the domain is migrating out \(\d+ ms\)/)).toHaveLength(1)
+    await until(() => other.said(/<6>tintin: virtVG\/tintin shared -> exclusive: the domain runs here/).length === 1)
+    await other.quiet()
+    expect(await recordOn(b)).toMatchObject({ state: 'running', volumes: [{ lv: 'tintin', mode: 'exclusive' }] })
+    expect(await a.list('/run/lvguard')).not.toContain(`${tintin.uuid}.json`)
+  })
+
+  test('a migration that is cancelled: the source promotes', async () => {
+    const { a, here, agent } = await running()
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    here.out(tintin, 'perform3')
+    here.put(tintin)
+    await until(locksAre('ex', 'none'))
+    await agent.quiet()
+    expect(await recordOn(a)).toMatchObject({ state: 'running', volumes: [{ mode: 'exclusive' }] })
+  })
+
+  test('the agent is killed at every step and does at its start what was left to do', async () => {
+    const { here, agent } = await running()
+    await agent.kill()
+    here.out(tintin, 'begin3')
+    await agent.restart()
+    await until(locksAre('sh', 'none'))
+    await agent.kill()
+    here.put(tintin)
+    await agent.restart()
+    await until(locksAre('ex', 'none'))
+  })
+
+  test('before the phase is written nothing is demoted; with storage or offline neither, and it says why once', async () => {
+    const { here, agent } = await running()
+    here.out(tintin, undefined)
+    await agent.passTwice()
+    here.out(tintin, 'begin3', { flags: 0x141 })
+    await agent.passTwice()
+    expect(agent.said(/<4>tintin migrates with --copy-storage/)).toHaveLength(1)
+    here.out(tintin, 'begin3', { flags: 0x40b })
+    await agent.passTwice()
+    expect(agent.said(/tintin migrates --offline while it runs/)).toHaveLength(1)
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    expect(ring().log.lines(undefined, 'virsh')).toEqual([])
+  })
+
+  test('a job that copies storage onto a volume that is still shared is aborted', async () => {
+    const { b, here } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.put(tintin)
+    here.out(tintin, 'begin3', { flags: 0x141 })
+    await until(() => here.asked.includes('domjobabort tintin'))
+  })
+
+  test('a folder that comes later, and one that is replaced, are watched', async () => {
+    const { a, here } = await running()
+    a.root.write('/run/libvirt/qemu', undefined)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+  })
+})
+
+describe('repairs', () => {
+  test('a lock that is missing under a running VM is taken again', async () => {
+    const { a, agent } = await running()
+    await a.killLocking()
+    await agent.passTwice()
+    expect(agent.said(/<3>the locks of this host cannot be read \(lvmlockd does not answer\)/)).toHaveLength(1)
+    await a.restartLocking({ adopt: false })
+    ring().cluster.reset()
+    await agent.passTwice()
+    await until(() => agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/).length === 1)
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+  })
+
+  test('where the lockspace is gone nothing is changed, and the alarm is raised once', async () => {
+    const { a, agent } = await running()
+    ring().cluster.locks.setLockspace(a.state, 'virtVG', 'stopped')
+    const before = ring().log.lines(a.name, 'lvchange').length
+    await agent.passTwice()
+    await agent.passTwice()
+    expect(agent.said(/<2>at least one VM runs here, but volume group virtVG has no lockspace here/)).toHaveLength(1)
+    expect(ring().log.lines(a.name, 'lvchange')).toHaveLength(before)
+  })
+
+  test('a domain that is gone without a release is released, after two passes and not before', async () => {
+    const { here, agent } = await running()
+    here.remove(tintin)
+    here.killDaemon()
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    expect(agent.said(/no libvirt daemon runs that could tell/)).toHaveLength(1)
+    here.startDaemon()
+    await agent.passTwice()
+    await until(() => agent.said(/<5>tintin is gone: virtVG\/tintin released/).length === 1)
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+  })
+
+  test('a start in progress is left alone for as long as its daemon lives', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    new Libvirt(a).startDaemon()
+    assertPassed(await tintin.prepare(a))
+    const agent = await Agent.start(ring(), a)
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    await a.write(recordFile, JSON.stringify({ ...(await recordOn(a)), daemon: { pid: process.pid, start: '1' } }))
+    await agent.passTwice()
+    await until(locksAre('none', 'none'))
+  })
+
+  test('what a release could not finish is finished, and said once', async () => {
+    const { a, here, agent } = await running()
+    a.open('virtVG/tintin')
+    here.remove(tintin)
+    expect((await tintin.release(a)).code).toBe(1)
+    await agent.passTwice()
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    expect(agent.said(/tintin has ended, but virtVG\/tintin stays active/)).toHaveLength(1)
+    a.close('virtVG/tintin')
+    await agent.restart()
+    await agent.passTwice()
+    await until(locksAre('none', 'none'))
+  })
+
+  test('an incoming record that nothing followed goes, with what a migrate that died left locked', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    new Libvirt(a).startDaemon()
+    const agent = await Agent.start(ring(), a)
+    a.act('lvchange -asy virtVG/tintin')
+    const volumes = [{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'shared', before: 'inactive' }]
+    const domain = { name: 'tintin', uuid: tintin.uuid }
+    await a.write(recordFile, JSON.stringify({ format: 1, domain, state: 'incoming', volumes }))
+    await agent.passTwice()
+    await until(locksAre('none', 'none'))
+    assertPassed(await tintin.migrate(a))
+    await agent.passTwice()
+    const young = await recordOn(a)
+    expect(young.state).toBe('incoming')
+    await a.write(recordFile, JSON.stringify({ ...young, incoming: { id: 'x', at: 1 } }))
+    await agent.passTwice()
+    expect(await a.read(recordFile)).toBeUndefined()
+  })
+
+  test('a volume plugged into a running VM is locked and put on record, and goes with it', async () => {
+    const { a, here, agent } = await running()
+    await ring().volume('data')
+    const grown = new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }])
+    here.put(grown)
+    await until(async () => (await a.lock('data')) === 'ex')
+    await agent.quiet()
+    expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }, { lv: 'data', ids: expect.anything() }])
+    here.remove(tintin)
+    assertPassed(await tintin.release(a))
+    await assertLocks(ring().hosts, 'data', ['none', 'none'])
+  })
+
+  test('one that another host holds is said, by name', async () => {
+    const { b, here, agent } = await running()
+    await ring().volume('data')
+    b.act('lvchange -aey virtVG/data')
+    here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
+    await until(() => agent.said(/<2>tintin runs here without a lock on virtVG\/data, which is held by host2 \(exclusive/).length === 1)
+  })
+
+  test('a VM that is older than lvguard is adopted', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.act('lvchange -aey virtVG/tintin')
+    const libvirt = new Libvirt(a)
+    libvirt.startDaemon()
+    libvirt.put(tintin)
+    await Agent.start(ring(), a)
+    await until(async () => (await recordOn(a)).state === 'running')
+    libvirt.remove(tintin)
+    assertPassed(await tintin.release(a))
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+  })
+})
+
+describe('the lost reply', () => {
+  test('a domain that runs here after a migration in doubt, and whose volume is held, is suspended until it is exclusive', async () => {
+    const { a, b, here, agent } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    await until(async () => (await recordOn(a)).migration !== undefined)
+    await agent.restart()
+    here.put(tintin)
+    await until(() => here.asked.includes('suspend tintin'))
+    await until(() => agent.said(/<2>tintin runs here after a migration whose end is in doubt \(last phase perform3_done\).*It was suspended.*host2 \(shared/).length === 1)
+    await agent.restart()
+    expect(here.asked).toEqual(['suspend tintin'])
+    b.act('lvchange -an virtVG/tintin')
+    await until(() => here.asked.includes('resume tintin'))
+    await until(async () => (await recordOn(a)).migration === undefined)
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+  })
+
+  test('with on_contested = "alert" it is only said', async () => {
+    const [a] = ring().hosts
+    await a.write('/etc/libvirt/lvguard.conf', 'on_contested = "alert"\n')
+    const { b, here, agent } = await running()
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'confirm3_cancelled')
+    await agent.quiet()
+    here.put(tintin)
+    await until(() => agent.said(/<2>.*It is not suspended/).length === 1)
+    expect(ring().log.lines(undefined, 'virsh')).toEqual([])
+  })
+
+  test('an ordinary promotion that stays refused suspends nobody', async () => {
+    const { a, b, here, agent } = await running()
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'perform3')
+    await agent.quiet()
+    here.put(tintin)
+    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 4)
+    expect(ring().log.lines(undefined, 'virsh')).toEqual([])
+    b.act('lvchange -an virtVG/tintin')
+    await until(locksAre('ex', 'none'))
+  })
+
+  test('a source that was left paused while another host shares: do not resume here', async () => {
+    const { b, here, agent } = await running()
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.put(tintin, { state: 'paused', reason: 'migration' })
+    await agent.passTwice()
+    await until(() => agent.said(/<2>tintin was left paused by a migration.*do not resume here, virtVG\/tintin is held by host2/).length === 1)
+    await assertLocks(ring().hosts, 'tintin', ['sh', 'sh'])
+  })
+})
+
+describe('by hand', () => {
+  test('demote: only while libvirt says so; promote: only where it runs', async () => {
+    const { a, agent, here } = await running()
+    await agent.kill()
+    assertRefused(await a.program(['demote', 'tintin']), /tintin was not demoted: libvirt does not say that it is migrating/, /--force/)
+    here.out(tintin, 'begin3')
+    const demoted = await a.program(['demote', tintin.uuid])
+    expect(demoted).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^tintin: virtVG\/tintin exclusive -> shared/) })
+    assertRefused(await a.program(['promote', 'tintin']), /it is migrating out of this host/)
+    here.put(tintin)
+    expect(await a.program(['promote', 'tintin'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/shared -> exclusive/) })
+    expect(await a.program(['promote', 'tintin'])).toMatchObject({ code: 0, stdout: 'tintin: nothing to do\n' })
+    const forced = await a.program(['demote', '--force', 'tintin'])
+    expect(forced).toMatchObject({ code: 0, stderr: expect.stringMatching(/warning: libvirt does not say/) })
+    await assertLocks(ring().hosts, 'tintin', ['sh', 'none'])
+    expect((await a.program(['promote', 'milou'])).stderr).toMatch(/milou does not run on this host/)
+    expect((await a.program(['promote'])).code).toBe(2)
+  })
+
+  test('promote names the holder', async () => {
+    const { a, b, agent } = await running()
+    await agent.kill()
+    await a.program(['demote', '--force', 'tintin'])
+    b.act('lvchange -asy virtVG/tintin')
+    assertRefused(await a.program(['promote', 'tintin']), /virtVG\/tintin is held by host2 \(shared/, /It stays shared here/)
+  })
+})
+
+test('one agent a host', async () => {
+  const { a } = await running()
+  const second = await a.program(['agent'])
+  expect(second).toMatchObject({ code: 1, stderr: expect.stringMatching(/an agent runs on this host already \(process \d+\)/) })
+})
+
+test('in a steady state a pass asks lvmlockctl once, and nothing else', async () => {
+  const { a, agent } = await running()
+  await agent.quiet()
+  ring().log.clear()
+  await agent.passTwice()
+  expect(ring().log.lines(a.name)).toEqual(['lvmlockctl --info', 'lvmlockctl --info'])
+})

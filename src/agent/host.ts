@@ -75,7 +75,7 @@ export class AgentHost {
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
-      memory: file === undefined ? memory : remembered(file.status, memory),
+      memory: file === undefined ? memory : remembered(file.status, memory, record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',
     }

@@ -1,5 +1,5 @@
 import type { DomainStatus } from './reconcile.ts'
-import type { MigrationMemory } from './record.ts'
+import type { MigrationMemory, RecordedVolume } from './record.ts'
 
 /**
  * Phases of a migration out after which the destination may run the domain even though this host runs it again: the reply of the
@@ -9,12 +9,18 @@ const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
 
 /**
  * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in the status file
- * when the job is gone, so that it tells of a doubtful phase that was over before anybody looked.
+ * when the job is gone.
  */
-const isBackFromMigration = ({ state, reason }: DomainStatus): boolean => state === 'running' && reason === 'migration canceled'
+const isBackFromMigration = ({ state, reason, async }: DomainStatus): boolean => async === 'none' && state === 'running' && reason === 'migration canceled'
 
-/** What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or another migration begins. */
-export function remembered(status: DomainStatus, before: MigrationMemory | undefined): MigrationMemory | undefined {
+/**
+ * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or another migration begins.
+ * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase may have come and
+ *   gone while no agent looked
+ */
+export function remembered(status: DomainStatus, before: MigrationMemory | undefined, volumes: readonly RecordedVolume[] = []): MigrationMemory | undefined {
+  const isUntried = volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
+  if (before === undefined && isUntried && isBackFromMigration(status)) return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   if (!DOUBTFUL.has(status.phase)) return undefined
   return before?.phase === status.phase ? before : { phase: status.phase }
@@ -40,11 +46,10 @@ export type ContestedStep = 'suspend' | 'resume' | 'forget' | 'alert' | 'none'
 
 /** The lost reply (DESIGN 4). A domain is suspended once: whoever resumes it by hand has decided. */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
-  if (status.async !== 'none' || (memory === undefined && !isBackFromMigration(status))) return 'none'
+  if (memory === undefined || status.async !== 'none') return 'none'
   const isPaused = status.state === 'paused'
-  if (promotion === 'granted' && memory === undefined) return 'none'
-  if (promotion === 'granted') return memory?.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
+  if (promotion === 'granted') return memory.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
   if (promotion === 'failed' || isPaused) return 'none'
-  if (memory?.suspend === 'done') return 'alert'
+  if (memory.suspend === 'done') return 'alert'
   return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'
 }

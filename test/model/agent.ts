@@ -77,7 +77,7 @@ class Look {
     const record = records.known.find((known) => known.domain.uuid === domain.uuid)
     const recordDaemonAlive = record?.daemon === undefined ? 'unknown' : record.daemon.pid === host.daemon?.pid || record.daemon.pid === INIT.pid
     const wanted = decisions.wantedOf(sighting, record, { libvirtAlive: host.daemon !== undefined, recordDaemonAlive, now: world.now - host.bootedAt })
-    const migration = status === undefined ? undefined : decisions.remembered(status, record?.migration)
+    const migration = status === undefined ? undefined : decisions.remembered(status, record?.migration, record?.volumes)
     const view = { memory: migration, domain: { name: domain.name, uuid: domain.uuid }, wanted, record, runs: status !== undefined && status.pid > 0, live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })) }
     return { plan: decisions.planDrive(view, { locks, devices, records }), status, memory: migration }
   }
@@ -118,8 +118,8 @@ class Look {
     const memory = host.records.get(domain.uuid)?.migration
     const step = decisions.contestedStep({ status, memory, promotion, onContested: 'suspend' })
     if (step === 'forget') remember(undefined)
-    if (step !== 'suspend' && step !== 'resume') return
-    const phase = memory?.phase ?? status.reason
+    if ((step !== 'suspend' && step !== 'resume') || memory === undefined) return
+    const { phase } = memory
     if (step === 'suspend') remember({ phase, suspend: 'asked' })
     world.reach(step === 'suspend' ? 'suspended by the agent' : 'resumed by the agent')
     // libvirt may be at work on a hook that waits for the VG's lock.

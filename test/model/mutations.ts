@@ -52,7 +52,7 @@ export const MUTATIONS: readonly Mutation[] = [
   }),
   without('the lost reply: nobody is suspended', ['contested'], { contestedStep: () => 'none' }),
   without('the lost reply: only a phase that was seen counts', ['contested'], {
-    contestedStep: (result) => (result.memory === undefined ? 'none' : PRODUCT.contestedStep(result)),
+    remembered: (status, before) => PRODUCT.remembered(status, before),
   }, { only: ['agent', 'reply'] }),
   without('`prepare` asks who called it when it writes, not when it begins', ['quiet'], { remembersCaller: false }),
   without('`release` waits for the lock before it says that the domain has ended', ['quiet'], { announcesRelease: false }, { only: ['start', 'stop', 'spoil', 'limit'], isRare: true }),

@@ -7,7 +7,7 @@ import { schedules } from './schedules.ts'
 import type { Violation } from './world.ts'
 
 /** Schedules to be played; 100,000 take some minutes: MODEL_SCHEDULES=100000, and MODEL_SEED for others than last time. */
-const SCHEDULES = Number(process.env['MODEL_SCHEDULES'] ?? 4000)
+const SCHEDULES = Number(process.env['MODEL_SCHEDULES'] ?? 2500)
 const SEED = Number(process.env['MODEL_SEED'] ?? 4)
 const IS_LONG = SCHEDULES >= 50_000
 /** Within so many a mutation has to show. */

@@ -41,6 +41,7 @@ export class LiveMigration {
     yield
     const status = host.statuses.get(domain.name)
     if (kind === 'offline' && status === undefined) return yield* this.#defineOnDestination()
+    if (host.daemon === undefined || host.daemon !== this.#daemons[0]) return
     if (status?.state !== 'running' || status.async !== 'none' || host.busy.get(domain.name)?.isAlive === true) return
     this.#qemu = host.qemus.get(domain.name)
     source.setStatus(domain, { ...status, async: OUT, phase: undefined, flags: 0 })

@@ -12,7 +12,7 @@ describe('what is remembered of a migration out', () => {
     ['a doubtful phase', out('perform3_done'), undefined, 'perform3_done'],
     ['the next one', out('confirm3_cancelled'), 'perform3_done', 'confirm3_cancelled'],
     ['a confirmed end', out('confirm3'), 'perform3_done', undefined],
-    ['a new migration', out('begin3'), 'confirm3_cancelled', undefined],
+    ['a new migration', out('begin3'), 'confirm3_cancelled', 'confirm3_cancelled'],
     ['a new one without a phase yet', out(undefined), 'confirm3_cancelled', 'confirm3_cancelled'],
     ['no job any more', RUNS, 'confirm3_cancelled', 'confirm3_cancelled'],
     ['nothing', RUNS, undefined, undefined],

@@ -1,5 +1,5 @@
 import type { Move, MoveKind } from './faults.ts'
-import type { MigrationKind } from './migration.ts'
+import type { MigrationKind } from './incoming.ts'
 import type { Session } from './session.ts'
 
 const KINDS: readonly MigrationKind[] = ['live', 'live', 'live', 'live', 'offline', 'copyStorage']

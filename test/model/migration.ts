@@ -1,126 +1,46 @@
-import type { Domain } from './domains.ts'
-import type { Libvirt } from './libvirt.ts'
-import { type Process, type Steps, until } from './process.ts'
+import { FLAGS, Incoming, type Migration, at } from './incoming.ts'
+import type { Steps } from './process.ts'
 import type { Host, Qemu, World } from './world.ts'
 
-/** VIR_MIGRATE_* of libvirt-domain.h. */
-export const FLAGS = { live: 0x1, copyStorage: 0x1 | 0x40, offline: 0x400 } as const
-export type MigrationKind = keyof typeof FLAGS
-
-/** One virsh migrate, between two daemons. */
-export interface Migration {
-  readonly domain: Domain
-  readonly kind: MigrationKind
-  readonly source: Libvirt
-  readonly destination: Libvirt
-  /** virsh domjobabort. */
-  isAborted: boolean
-  /** virsh itself was killed: nobody tells the daemons of each other any more. */
-  isClientGone: boolean
-  /** The answer of Finish is lost (FACTS 19). */
-  isReplyLost: boolean
-}
-
 const OUT = 'migration out'
-const IN = 'migration in'
 
 /** The steps of a live migration as virsh drives them (FACTS 3, 13, 14), and the ways it can end. */
 export class LiveMigration {
-  readonly #daemons: readonly [Host['daemon'], Host['daemon']]
-  /** Where Finish has begun on the destination, its CPUs may run whatever is answered. */
-  #hasFinishBegun = false
+  readonly #daemon: Host['daemon']
+  readonly #incoming: Incoming
   #qemu: Qemu | undefined
 
   constructor(readonly world: World, readonly migration: Migration) {
-    this.#daemons = [migration.source.host.daemon, migration.destination.host.daemon]
+    this.#daemon = migration.source.host.daemon
+    this.#incoming = new Incoming(world, migration)
   }
 
   * run(): Steps<void> {
-    const { domain, source, destination, kind } = this.migration
+    const { domain, source, kind } = this.migration
     const { host } = source
     yield
     const status = host.statuses.get(domain.name)
-    if (kind === 'offline' && status === undefined) return yield* this.#defineOnDestination()
-    if (host.daemon === undefined || host.daemon !== this.#daemons[0]) return
+    if (kind === 'offline' && status === undefined) return yield* this.#incoming.define()
+    if (host.daemon === undefined || host.daemon !== this.#daemon) return
     if (status?.state !== 'running' || status.async !== 'none' || host.busy.get(domain.name)?.isAlive === true) return
     this.#qemu = host.qemus.get(domain.name)
     source.setStatus(domain, { ...status, async: OUT, phase: undefined, flags: 0 })
     yield
     if (!this.#setPhase('begin3')) return
-    if (kind === 'offline') yield* this.#defineOnDestination()
-    if (kind === 'offline' || !(yield* this.#prepareDestination())) return yield* this.#cancel()
+    if (kind === 'offline') yield* this.#incoming.define()
+    if (kind === 'offline' || !(yield* this.#incoming.prepare())) return yield* this.#cancel()
     if (!(yield* this.#perform())) return yield* this.#fail()
     if (this.migration.isClientGone) {
-      yield* this.#abandonDestination()
+      yield* this.#incoming.abandon()
       return this.#leavePaused()
     }
-    const hasFinished = yield* this.#at(destination, 'finish', () => this.#finish())
+    const hasFinished = yield* this.#incoming.finish()
     yield
     if (this.migration.isClientGone) return this.#leavePaused()
-    if (hasFinished !== true || this.migration.isReplyLost) return yield* this.#fail()
+    if (!hasFinished || this.migration.isReplyLost) return yield* this.#fail()
     if (!this.#setPhase('confirm3')) return
     this.world.reach('migrated')
-    yield* this.#at(source, 'confirm', (self) => source.stop(domain, self))
-  }
-
-  /** Work of one of the daemons: it ends with its daemon. @returns undefined where it did */
-  * #at<T>({ host }: Libvirt, label: string, work: (self: () => Process) => Steps<T>): Steps<T | undefined> {
-    let answer: T | undefined
-    function* main(): Steps<void> {
-      answer = yield* work(() => thread)
-    }
-    if (host.daemon === undefined) return undefined
-    const thread: Process = this.world.spawn('libvirt', host, `${label} ${this.migration.domain.name}`, main())
-    yield until(() => !thread.isAlive)
-    return answer
-  }
-
-  /** virsh migrate --offline: `migrate` alone, and a definition that may keep what it printed. */
-  * #defineOnDestination(): Steps<void> {
-    const { domain, destination } = this.migration
-    const id = yield* this.#at(destination, 'define', () => destination.migrate(domain))
-    yield
-    if (id === undefined || !this.#destinationIsUp) return
-    this.world.reach('offline migration')
-    destination.host.definitions.set(domain.name, id)
-  }
-
-  * #prepareDestination(): Steps<boolean> {
-    if (!this.#destinationIsUp) return false
-    return (yield* this.#at(this.migration.destination, 'incoming', (self) => this.#letIn(self))) === true
-  }
-
-  * #letIn(self: () => Process): Steps<boolean> {
-    const { domain, destination, kind } = this.migration
-    const { host } = destination
-    const xmlId = yield* destination.migrate(domain)
-    if (xmlId === undefined) return false
-    yield* destination.lock(domain, self)
-    // Already active there; or libvirt's own refusal to copy to a path that is not there yet.
-    const canCopy = kind !== 'copyStorage' || domain.volumes.every(({ lv }) => host.devices.has(lv))
-    const canComeIn = canCopy && !host.statuses.has(domain.name)
-    if (canComeIn) yield* this.#launch(xmlId)
-    destination.unlock(domain)
-    return this.#destinationIsThere
-  }
-
-  * #launch(xmlId: string): Steps<void> {
-    const { domain, destination, kind } = this.migration
-    const job = { async: IN, phase: 'prepare', flags: FLAGS[kind] }
-    // Seen on both versions: pid 0, before QEMU was launched.
-    const isEarly = this.world.now % 2 === 1
-    if (isEarly) destination.setStatus(domain, { state: 'paused', reason: 'starting up', ...job })
-    const isPrepared = (yield* destination.prepare({ domain, xmlId, isMigration: true })) === true
-    yield
-    const isSpoiled = destination.host.spoiled.delete(domain.name)
-    const qemu = isPrepared && !isSpoiled ? destination.launch(domain) : undefined
-    if (qemu === undefined) {
-      destination.removeStatus(domain)
-      return yield* destination.releaseOf(domain, isPrepared)
-    }
-    destination.setStatus(domain, { state: 'paused', reason: 'starting up', ...job })
-    yield
-    if (destination.isRunning(domain, qemu)) destination.setStatus(domain, { state: 'paused', reason: 'migration', ...job })
+    yield* at(this.world, source.host, 'confirm', (self) => source.stop(domain, self))
   }
 
   /** RAM moves; at its end the source's CPUs stand still. @returns false where it was cut off */
@@ -140,28 +60,8 @@ export class LiveMigration {
     return isDone
   }
 
-  /** Finish on the destination: its CPUs run, then its status file says so. @returns whether the answer is that it runs */
-  * #finish(): Steps<boolean> {
-    const { domain, destination } = this.migration
-    const qemu = destination.host.qemus.get(domain.name)
-    if (!this.#destinationIsThere || qemu === undefined) return false
-    const job = { async: IN, phase: 'finish3', flags: FLAGS[this.migration.kind] }
-    this.#hasFinishBegun = true
-    destination.setStatus(domain, { state: 'paused', reason: 'migration', ...job })
-    yield
-    if (!this.#destinationIsThere) return false
-    qemu.cpus = 'running'
-    yield
-    if (!this.#destinationIsThere) return false
-    destination.setStatus(domain, { state: 'running', reason: 'migrated', ...job })
-    yield
-    if (!this.#destinationIsThere) return false
-    destination.setStatus(domain, { state: 'running', reason: 'migrated' })
-    return true
-  }
-
   * #fail(): Steps<void> {
-    if (!this.#hasFinishBegun) yield* this.#abandonDestination()
+    if (!this.#incoming.hasFinishBegun) yield* this.#incoming.abandon()
     yield* this.#cancel()
   }
 
@@ -175,8 +75,8 @@ export class LiveMigration {
       this.#setPhase('confirm3_cancelled')
       yield
       if (!this.#sourceIsThere) return
-      this.world.reach(this.#hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped')
-      if (this.#hasFinishBegun) this.world.contested.add(domain.name)
+      this.world.reach(this.#incoming.hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped')
+      if (this.#incoming.hasFinishBegun) this.world.contested.add(domain.name)
       this.#qemu.cpus = 'running'
       yield
     }
@@ -192,33 +92,15 @@ export class LiveMigration {
     source.setStatus(domain, { state: 'paused', reason: 'migration' })
   }
 
-  /** The destination of a migration that failed before Finish is killed. */
-  * #abandonDestination(): Steps<void> {
-    const { domain, destination } = this.migration
-    yield
-    if (this.#destinationIsThere) yield* this.#at(destination, 'abandon', (self) => destination.stop(domain, self))
-  }
-
-  get #destinationIsUp(): boolean {
-    const { host } = this.migration.destination
-    return host.daemon !== undefined && host.daemon === this.#daemons[1]
-  }
-
-  /** The incoming domain is still there, under the same daemon. */
-  get #destinationIsThere(): boolean {
-    const { domain, destination: { host } } = this.migration
-    return this.#destinationIsUp && host.qemus.has(domain.name) && host.statuses.get(domain.name)?.async === IN
-  }
-
   get #sourceIsThere(): boolean {
     const { domain, source: { host } } = this.migration
-    const isSame = host.daemon !== undefined && host.daemon === this.#daemons[0]
+    const isSame = host.daemon !== undefined && host.daemon === this.#daemon
     return isSame && this.#qemu !== undefined && host.qemus.get(domain.name) === this.#qemu && host.statuses.get(domain.name)?.async === OUT
   }
 
   get #isBroken(): boolean {
     const { isAborted, isClientGone } = this.migration
-    return isAborted || isClientGone || !this.#sourceIsThere || !this.#destinationIsThere
+    return isAborted || isClientGone || !this.#sourceIsThere || !this.#incoming.isThere
   }
 
   /** @returns false where the source is not there any more */

@@ -2,7 +2,7 @@ import type { DomainRecord } from '../../src/core/record.ts'
 import type { DomainStatus } from '../../src/core/reconcile.ts'
 import type { Mode } from '../../src/core/volume.ts'
 import type { Domain } from './domains.ts'
-import type { Migration } from './migration.ts'
+import type { Migration } from './incoming.ts'
 import { Process, type ProcessKind, type Steps } from './process.ts'
 
 export type HostName = 'A' | 'B'

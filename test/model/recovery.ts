@@ -19,7 +19,9 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
     yield
     const reason = status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason
     libvirt.setStatus(domain, { state: 'running', reason })
-  } else libvirt.setStatus(domain, { state: status.state, reason: status.reason })
+  } else if (qemu.cpus === status.state) libvirt.setStatus(domain, { state: status.state, reason: status.reason })
+  // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
+  else libvirt.setStatus(domain, qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' })
   libvirt.unlock(domain)
 }
 

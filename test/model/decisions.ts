@@ -6,7 +6,10 @@ import { planRelease, stillHere } from '../../src/core/release.ts'
 import { missingLocks, planStart, planUndo } from '../../src/core/start.ts'
 import { isIncoming } from '../../src/core/takeover.ts'
 
-/** What the program decides, function by function: the very functions of src/core. A mutation puts another in the place of one. */
+/**
+ * What the program decides, function by function: the very functions of src/core. A mutation puts another in the place of one. Below them
+ * the habits of the programs that carry the decisions out, which the model keeps because without any of them the protocol breaks.
+ */
 export interface Decisions {
   readonly planStart: typeof planStart
   readonly planIncoming: typeof planIncoming
@@ -33,4 +36,7 @@ export interface Decisions {
   readonly forgetsUnderLock: boolean
 }
 
-export const PRODUCT: Decisions = { planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, excludes: true, remembersCaller: true, announcesRelease: true, forgetsUnderLock: true, locksForNoVolumes: true, releasesItsOwn: true }
+export const PRODUCT: Decisions = {
+  planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep,
+  excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true,
+}

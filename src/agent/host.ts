@@ -1,5 +1,5 @@
 import { uptime } from 'node:os'
-import { remembered } from '../core/contested.ts'
+import { isSettledBy, remembered } from '../core/contested.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { candidatesOf } from '../core/domain.ts'
 import type { DomainView } from '../core/drive.ts'
@@ -39,7 +39,11 @@ export class AgentHost {
       this.#changed.add(uuid)
       const status = look.active.get(uuid)?.status
       if (status === undefined) this.#memories.delete(uuid)
-      else if (status.async === 'migration out' && status.phase !== undefined) this.#memories.set(uuid, remembered(status, this.#memories.get(uuid)))
+      else if (status.async === 'migration out' && status.phase !== undefined) {
+        const memory = remembered(status, this.#memories.get(uuid))
+        // What is only on record is not overruled by a phase that says nothing of it.
+        if (memory !== undefined || isSettledBy(status.phase)) this.#memories.set(uuid, memory)
+      }
     }
     return look
   }
@@ -75,7 +79,7 @@ export class AgentHost {
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
-      memory: file === undefined ? memory : remembered(file.status, memory),
+      memory: file === undefined ? memory : remembered(file.status, memory, record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',
     }

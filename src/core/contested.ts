@@ -1,5 +1,5 @@
 import type { DomainStatus } from './reconcile.ts'
-import type { MigrationMemory } from './record.ts'
+import type { MigrationMemory, RecordedVolume } from './record.ts'
 
 /**
  * Phases of a migration out after which the destination may run the domain even though this host runs it again: the reply of the
@@ -7,10 +7,26 @@ import type { MigrationMemory } from './record.ts'
  */
 const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
 
-/** What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or another migration begins. */
-export function remembered(status: DomainStatus, before: MigrationMemory | undefined): MigrationMemory | undefined {
+/**
+ * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in the status file
+ * when the job is gone.
+ */
+const isBackFromMigration = ({ state, reason, async }: DomainStatus): boolean => async === 'none' && state === 'running' && reason === 'migration canceled'
+
+/** libvirt knows that the destination runs it, and this host's QEMU goes. */
+export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
+
+/**
+ * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or the destination has confirmed.
+ * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase may have come and
+ *   gone while no agent looked
+ */
+export function remembered(status: DomainStatus, before: MigrationMemory | undefined, volumes: readonly RecordedVolume[] = []): MigrationMemory | undefined {
+  const isUntried = volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
+  if (before === undefined && isUntried && isBackFromMigration(status)) return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
-  if (!DOUBTFUL.has(status.phase)) return undefined
+  // A new migration settles nothing: both may run still.
+  if (!DOUBTFUL.has(status.phase)) return isSettledBy(status.phase) ? undefined : before
   return before?.phase === status.phase ? before : { phase: status.phase }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type PromotionResult, contestedStep, remembered } from '../../../src/core/contested.ts'
 import type { DomainStatus } from '../../../src/core/reconcile.ts'
+import { recorded } from '../support/lvm.ts'
 
 const RUNS: DomainStatus = { state: 'running', reason: 'booted', pid: 1, async: 'none', phase: undefined, flags: undefined }
 const out = (phase: string | undefined): DomainStatus => ({ ...RUNS, async: 'migration out', phase, flags: 0x109 })
@@ -11,11 +12,23 @@ describe('what is remembered of a migration out', () => {
     ['a doubtful phase', out('perform3_done'), undefined, 'perform3_done'],
     ['the next one', out('confirm3_cancelled'), 'perform3_done', 'confirm3_cancelled'],
     ['a confirmed end', out('confirm3'), 'perform3_done', undefined],
-    ['a new migration', out('begin3'), 'confirm3_cancelled', undefined],
+    ['a new migration', out('begin3'), 'confirm3_cancelled', 'confirm3_cancelled'],
     ['a new one without a phase yet', out(undefined), 'confirm3_cancelled', 'confirm3_cancelled'],
     ['no job any more', RUNS, 'confirm3_cancelled', 'confirm3_cancelled'],
     ['nothing', RUNS, undefined, undefined],
   ])('%s', (_, status, before, expected) => expect(remembered(status, before === undefined ? undefined : { phase: before })?.phase).toBe(expected))
+
+  test('a phase that nobody saw, told by the reason why it runs, as long as no promotion was tried', () => {
+    const back = { ...RUNS, reason: 'migration canceled' }
+    const shared = [recorded({ vg: 'virtVG', lv: 'root' }, { mode: 'shared' })]
+    const iso = [recorded({ vg: 'virtVG', lv: 'iso' }, { role: 'shared', mode: 'shared' })]
+    expect(remembered(back, undefined, shared)).toEqual({ phase: 'migration canceled' })
+    expect(remembered(back, undefined, [recorded({ vg: 'virtVG', lv: 'root' })])).toBeUndefined()
+    expect(remembered(back, undefined, iso)).toBeUndefined()
+    expect(remembered(RUNS, undefined, shared)).toBeUndefined()
+    expect(remembered({ ...back, async: 'migration out' }, undefined, shared)).toBeUndefined()
+    expect(remembered(back, { phase: 'perform3_done', suspend: 'done' }, shared)).toEqual({ phase: 'perform3_done', suspend: 'done' })
+  })
 
   test('a suspension is not forgotten in the same phase', () =>
     expect(remembered(out('perform3_done'), { phase: 'perform3_done', suspend: 'done' })).toEqual({ phase: 'perform3_done', suspend: 'done' }))

@@ -117,10 +117,10 @@ export class Domain {
    * Waits until it is so: the domain runs on this host (on none), its volumes are exclusive and open there, and nothing of
    * them is active or locked anywhere else.
    */
-  async runs(on: ClusterHost | 'nowhere', { lock = 'ex', seconds = 30 }: { lock?: 'ex' | 'sh'; seconds?: number } = {}): Promise<void> {
+  async runs(on: ClusterHost | 'nowhere', { lock = 'ex', state = 'running', seconds = 30 }: { lock?: 'ex' | 'sh'; state?: 'running' | 'paused'; seconds?: number } = {}): Promise<void> {
     let wrong: readonly string[] = []
     await untilTrue('', async () => {
-      wrong = (await this.ring.truth()).flatMap((truth) => this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none'))
+      wrong = (await this.ring.truth()).flatMap((truth) => this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none', state))
       return wrong.length === 0
     }, { seconds }).catch((error: unknown) => {
       if (wrong.length === 0) throw error
@@ -128,9 +128,10 @@ export class Domain {
     })
   }
 
-  private differences({ host, locks, devices, domains }: Truth, wanted: 'ex' | 'sh' | 'none'): string[] {
+  private differences({ host, locks, devices, domains }: Truth, wanted: 'ex' | 'sh' | 'none', active: string): string[] {
     const state = domains.get(this.name) ?? 'undefined'
-    const wrong = (state === 'running') === (wanted !== 'none') ? [] : [`the domain is ${state} on ${host}`]
+    const isRight = wanted === 'none' ? state === 'shut off' || state === 'undefined' : state === active
+    const wrong = isRight ? [] : [`the domain is ${state} on ${host}`]
     for (const volume of this.volumes) {
       const lock = locks.get(volume) ?? 'none'
       const open = devices.get(volume)

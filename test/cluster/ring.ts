@@ -175,6 +175,16 @@ export class ClusterRing implements Ring {
     )
   }
 
+  /** The agent on both nodes, as installed. */
+  async startAgents(): Promise<void> {
+    await Promise.all(this.hosts.map(({ node }) => node.must('systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }')))
+  }
+
+  /** No agent, but hooks that believe in one: for domains that no libvirt knows, which an agent would take for gone. */
+  async stopAgents(): Promise<void> {
+    await Promise.all(this.hosts.map(({ node }) => node.must(`systemctl stop lvguard; echo "1 $(cut -d ' ' -f 22 /proc/1/stat)" > /run/lvguard/agent`)))
+  }
+
   async reset(): Promise<void> {
     await Promise.all(
       this.hosts.map(({ node }) =>

@@ -1,5 +1,5 @@
 /**
- * `npm run test:cluster [-- WORD…]`: plays the scenarios whose names have all the words on one pair of nodes, each on clean
+ * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns on one pair of nodes, each on clean
  * nodes. SUITE=bookworm|trixie, STORAGE=shared|drbd. The last line is `N passed, N failed, N skipped`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -21,7 +21,8 @@ interface Told {
 export async function main(argv: readonly string[]): Promise<number> {
   const suite = suiteOf(process.env['SUITE'])
   const storage = storageOf(process.env['STORAGE'])
-  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere)].filter(({ name }) => argv.every((word) => name.includes(word)))
+  // In their order: those that stop the agents last.
+  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere)].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
   const nodes = new Nodes({ suite, storage, image: await image(suite), run: join(home, 'run'), bound: true })
@@ -73,6 +74,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     const cluster = new ClusterRing(own)
     try {
       if (!clean) await own.restore(installed)
+      await cluster.startAgents()
       await within(scenario.seconds ?? 240, scenario.play(cluster))
     } catch (error) {
       failure = error ?? new Error('it threw nothing')
@@ -106,7 +108,10 @@ function fromEverywhere(scenario: (typeof everywhere)[number]): ClusterScenario 
   const reason = scenario.not?.cluster
   return {
     name: `everywhere: ${scenario.name}`,
-    play: (cluster) => scenario.play(cluster),
+    play: async (cluster) => {
+      await cluster.stopAgents()
+      await scenario.play(cluster)
+    },
     ...(reason === undefined ? {} : { not: { bookworm: reason, trixie: reason } }),
   }
 }

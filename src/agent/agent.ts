@@ -35,6 +35,14 @@ export class Agent {
 
   /** A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd first. */
   lookAtChanges(): void {
+    try {
+      this.#actOnChanges()
+    } catch (error) {
+      this.#sayFailed(error)
+    }
+  }
+
+  #actOnChanges(): void {
     const look = this.#host.look()
     const changed = this.#host.takeChanged()
     if (changed.length === 0) return
@@ -60,10 +68,15 @@ export class Agent {
         this.#compare(locks)
       }
     } catch (error) {
-      this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `a pass failed: ${messageOf(error)}` }], 'pass')
+      this.#sayFailed(error)
     } finally {
       this.#passing = false
     }
+  }
+
+  /** A fault of this program: the next pass tries again. */
+  #sayFailed(error: unknown): void {
+    this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `lvguard failed: ${messageOf(error)}` }], 'pass')
   }
 
   #compare(locks: LockState): void {

@@ -90,7 +90,7 @@ const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' i
 function parsed(text: string): Known['content'] {
   try {
     // Copied, because V8 keeps the whole text of a file for a word that was cut out of it.
-    return JSON.parse(JSON.stringify(parseStatus(text))) as StatusFile
+    return structuredClone(parseStatus(text))
   } catch (error) {
     return { error: messageOf(error) }
   }

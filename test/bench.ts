@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setTimeout as pause } from 'node:timers/promises'
 import { execa } from 'execa'
 import { Vm } from './scenarios/vm.ts'
 
@@ -10,7 +11,7 @@ const BUILT = fileURLToPath(new URL('../dist/qemu', import.meta.url))
 /** Seconds that the stand-ins of LVM's tools take: what the real ones took on real locks without contention (test/locks). */
 const TOOLS = { lvmlockctl: 0.01, lvs: 0.045, lvchange: 0.057 } as const
 
-const uuid = (index: number): string => `5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cuu${String(index).padStart(2, '0')}`
+const uuid = (index: number): string => `5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cu${String(index).padStart(3, '0')}`
 
 /** Stand-ins with a fixed time and fixed answers, so that what is left is the program's own. */
 function makeTools(folder: string, count: number): void {
@@ -46,6 +47,50 @@ const row = (what: string, time: number, note: string): void => {
   process.stdout.write(`${what.padEnd(64)} ${time.toFixed(1).padStart(7)} ms   ${note}\n`)
 }
 
+const DOMAINS = 500
+const PASSES = 20
+/** A real status file, with all that libvirt writes into one. */
+const STATUS = fileURLToPath(new URL('captures/debian-13/status/migrate-live/node2/05.xml', import.meta.url))
+
+/** A host's files with many VMs that run and hold their volumes. */
+function makeDomains(root: string): void {
+  for (const name of ['run/lvguard', 'run/libvirt/qemu', 'proc/973']) mkdirSync(join(root, name), { recursive: true })
+  const status = readFileSync(STATUS, 'utf8')
+  for (let index = 0; index < DOMAINS; index++) {
+    const vm = new Vm(`vm${index}`, [{ path: `/dev/virtVG/disk${index}` }])
+    const text = status.replace(/pid='\d+'/, "pid='973'").replaceAll('tintin', vm.name).replace(/<uuid>[^<]*/, `<uuid>${vm.uuid}`).replace(/<source dev='[^']*'/, `<source dev='/dev/virtVG/disk${index}'`)
+    writeFileSync(join(root, `run/libvirt/qemu/${vm.name}.xml`), text)
+    const ids = { lv: uuid(index), vg: 'x', lock: uuid(index) }
+    const volumes = [{ vg: 'virtVG', lv: `disk${index}`, role: 'exclusive', mode: 'exclusive', before: 'inactive', ids }]
+    writeFileSync(join(root, `run/lvguard/${vm.uuid}.json`), JSON.stringify({ format: 1, domain: { name: vm.name, uuid: vm.uuid }, state: 'running', volumes }))
+  }
+}
+
+const field = (file: string, pattern: RegExp): number => Number(pattern.exec(readFileSync(file, 'utf8'))?.[1])
+/** Milliseconds of CPU that a process has used: fields 14 and 15 of proc(5), /proc/PID/stat, in ticks of 10 ms. */
+const cpuOf = (pid: number): number => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13).reduce((sum, ticks) => sum + Number(ticks) * 10, 0) ?? 0
+
+/** The agent beside many VMs: CPU time of a pass, without lvmlockctl's own, and what it keeps in memory. */
+async function agent(folder: string): Promise<void> {
+  const root = join(folder, 'agent')
+  makeDomains(root)
+  makeTools(join(folder, 'agent-tools'), DOMAINS)
+  writeFileSync(join(folder, 'agent-tools/locked'), '')
+  const running = execa(BUILT, ['agent'], { extendEnv: false, env: { LVGUARD_ROOT: root, PATH: `${join(folder, 'agent-tools')}:/usr/sbin:/usr/bin:/sbin:/bin` }, reject: false, stdin: 'ignore' })
+  const pid = running.pid ?? 0
+  await pause(5000)
+  const before = cpuOf(pid)
+  for (let pass = 0; pass < PASSES; pass++) {
+    running.kill('SIGHUP')
+    await pause(250)
+  }
+  row(`agent: a pass with ${DOMAINS} VMs`, (cpuOf(pid) - before) / PASSES, 'of CPU beside lvmlockctl')
+  process.stdout.write(`${`agent: resident, with ${DOMAINS} VMs`.padEnd(64)} ${(field(`/proc/${pid}/status`, /^VmRSS:\s+(\d+)/m) / 1024).toFixed(1).padStart(7)} MB\n`)
+  running.kill('SIGKILL')
+  const { stderr } = await running
+  if (stderr.split('\n').length > 1) process.stdout.write(`the agent said: ${stderr.split('\n')[1]}\n`)
+}
+
 /** `npm run bench [RUNS]`: what a hook call costs, with the floor beside it. Figures only; nothing is asserted. */
 export async function main([runs = '40']: readonly string[]): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'lvguard-bench-'))
@@ -74,6 +119,7 @@ export async function main([runs = '40']: readonly string[]): Promise<number> {
     row('prepare, one disk', prepare, `${own(prepare, 2).toFixed(1)} ms beside Node, one lvchange and two lvmlockctl (lvs runs beside lvchange)`)
     row('release, one disk', release, `${own(release, 1).toFixed(1)} ms beside Node, one lvchange and one lvmlockctl`)
     row('prepare, sixteen disks', sixteen, `${(sixteen / prepare).toFixed(2)} times one disk, with the same lvchange`)
+    await agent(folder)
     return 0
   } finally {
     rmSync(folder, { recursive: true })

@@ -12,7 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** A stand-in for Node that names itself and shows the words that it got. */
 mkdirSync(bin)
-writeFileSync(join(bin, 'node'), '#!/bin/sh\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n')
+writeFileSync(join(bin, 'node'), '#!/bin/sh\ncase $1 in --*) printf "%s " "$1"; shift ;; esac\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n')
 chmodSync(join(bin, 'node'), 0o755)
 
 /** `0`, or the words that Node got; behind them ` 0` where its status counts for nothing. */
@@ -42,6 +42,9 @@ describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', ()
     [['reconnect', 'prepare', 'begin', '-'], 'node: [reconnect] [prepare] [begin] [-]'],
     [['tintin', 'newop', 'begin', '-'], 'node: [tintin] [newop] [begin] [-] 0'],
     [['--help'], 'node: [--help]'],
+    [['agent'], '--max-semi-space-size=1 node: [agent]'],
+    [['agent', 'prepare', 'begin', '-'], 'node: [agent] [prepare] [begin] [-]'],
+    [['demote', 'tintin'], 'node: [demote] [tintin]'],
     [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],
     // R5, whatever libvirt's sub-operations may be one day.
     [['tintin', 'reconnect', 'middle', '-'], '0'],

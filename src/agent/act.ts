@@ -44,7 +44,7 @@ export type Insist = (view: SeenDomain) => SeenDomain
 export async function act(uuids: readonly string[], vgs: readonly string[], host: AgentHost, insist: Insist = (view) => view): Promise<ActResult[]> {
   const locks = await lockVgs(vgs, host.configuration.lockWait)
   try {
-    // A record without volumes has no VG whose lock could be held: from here to its removal nothing is waited for.
+    // No VG at all: from here to the removal of a record nothing is waited for.
     const state = vgs.length === 0 ? NO_LOCKS : await lockState()
     host.learn(state)
     const records = readRecords()

@@ -102,7 +102,9 @@ export class Agent {
   }
 
   #enqueue(view: SeenDomain): void {
-    const vgs = vgsOfView(view)
+    const own = vgsOfView(view)
+    // A record that names no volume names no VG either, and a hook of that domain may be at work on any.
+    const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()
     const key = vgs.join(' ')
     const group = this.#groups.get(key)
     if (group !== undefined) {

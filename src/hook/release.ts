@@ -1,7 +1,7 @@
 import { milliseconds } from '../clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
-import type { RecordedVolume } from '../core/record.ts'
+import type { DomainRecord, RecordedVolume } from '../core/record.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { isActiveHere } from '../libvirt/status.ts'
@@ -22,6 +22,8 @@ export const RELEASE_LIMIT = 5000
 /** Milliseconds during which a volume in use is tried again, and between two tries. */
 const IN_USE_LIMIT = 2000
 const IN_USE_PAUSE = 200
+/** Seconds that a record of a domain that took nothing is worth waiting for; the agent takes it away otherwise. */
+const FORGET_WAIT = 1
 
 /**
  * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's volumes only where
@@ -46,14 +48,20 @@ export async function release(domain: Domain, configuration: Configuration | und
   const start = milliseconds()
   const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (milliseconds() - start))
   let volumes: readonly RecordedVolume[] = []
+  const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
   const work = async (): Promise<Outcome> => {
+    const record = recordOf(domain.uuid, readRecords())
     const plan = await decideRelease(domain, configuration)
-    if (plan.kind !== 'deactivate') return settle(domain, plan)
+    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
+    if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
-    const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
+    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
+    const mine: DomainRecord = { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: record?.volumes ?? plan.volumes }
+    unlessFull(() => writeRecord(mine))
     const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, timeLeft() / 1000))
     try {
       // R11: what was true before the lock was ours may not be any more.
+      if (isNewLife(domain, record)) return STARTED_AGAIN
       return await releaseUnderLock(domain, await decideRelease(domain, configuration), locks, timeLeft)
     } finally {
       locks.release()
@@ -69,6 +77,33 @@ export async function release(domain: Domain, configuration: Configuration | und
     return { kind: 'left', volumes, why: error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error) }
   } finally {
     clearTimeout(timer)
+  }
+}
+
+const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
+
+/** A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon: that record is not its own. */
+function isNewLife({ uuid }: Named, old: DomainRecord | undefined): boolean {
+  const record = recordOf(uuid, readRecords())
+  return record !== undefined && record.state !== 'releasing' && record.state !== 'refused' && JSON.stringify(record) !== JSON.stringify(old)
+}
+
+/** Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its trial. */
+async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number): Promise<Outcome> {
+  const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS)
+  let locks: VgLocks
+  try {
+    locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds)
+  } catch (error) {
+    if (error instanceof VgBusy) return { kind: 'nothing', reason: `its record stays for now: another act on ${error.vg} is at work` }
+    throw error
+  }
+  try {
+    if (isNewLife(domain, record)) return STARTED_AGAIN
+    const plan = await decideRelease(domain, configuration)
+    return plan.kind === 'deactivate' ? await releaseUnderLock(domain, plan, locks, () => 0) : settle(domain, plan)
+  } finally {
+    locks.release()
   }
 }
 

@@ -4,6 +4,7 @@ import { meanwhileDo } from '../lvm/run.ts'
 import { write } from '../output.ts'
 import { LONGEST_XML, readStdin } from '../stdin.ts'
 import type { HookEvent } from './call.ts'
+import './daemon.ts'
 import { askLocks } from './host.ts'
 import { exitStatusOf, linesOf } from './outcome.ts'
 

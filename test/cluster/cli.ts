@@ -2,9 +2,10 @@
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { found, image, Nodes, volumeGroup, type Node, type Storage, type Suite } from './nodes.ts'
+import { ClusterRing } from './ring.ts'
 
 const usage = `usage: npm run cluster -- COMMAND
-  up [--suite=bookworm|trixie] [--storage=shared|drbd]   boots two nodes with the shared volume group ${volumeGroup}
+  up [--suite=bookworm|trixie] [--storage=shared|drbd]   boots two nodes with the shared volume group ${volumeGroup}, lvguard installed
   ssh N [COMMAND…]   a shell, or one command, on node N
   cut N              pulls the plug of node N
   boot N             starts it again, with its lockspace
@@ -47,6 +48,7 @@ async function up(run: string, old: Nodes | undefined, suite: Suite, storage: St
   const nodes = new Nodes({ suite, storage, image: await image(suite), run, bound: false })
   try {
     await nodes.ready()
+    await new ClusterRing(nodes).install()
   } catch (error) {
     await nodes.down()
     throw error

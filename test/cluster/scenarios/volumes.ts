@@ -135,7 +135,7 @@ export const volumes: readonly ClusterScenario[] = [
     async play(cluster) {
       const [one, two] = cluster.hosts
       await one.node.must(
-        `lvremove -q -y ${volumeGroup}/thinpool > /dev/null 2>&1; lvcreate -q -y --type thin-pool -L 16m --poolmetadatasize 4m -n thinpool ${volumeGroup} && lvcreate -q -y -V 8m -T ${volumeGroup}/thinpool -n thin --setautoactivation n && ` +
+        `lvremove -q -y ${volumeGroup}/thinpool > /dev/null 2>&1; lvcreate -q -y --type thin-pool -L 16m --poolmetadatasize 4m -n thinpool ${volumeGroup} && lvcreate -q -y -V 8m -T ${volumeGroup}/thinpool -n thin && ` +
           `lvchange -q -an ${volumeGroup}/thin && lvchange -q -an ${volumeGroup}/thinpool`,
       )
       const poolLock = async (host: ClusterHost): Promise<number> => [...(await host.truth()).locks].length

@@ -1,15 +1,15 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
-import type { DomainRecord, MigrationMemory, RecordedVolume } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume } from '../core/record.ts'
 import { withIds } from '../core/start.ts'
-import { fullName } from '../core/volume.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
 import { messageOf, unlessFull } from '../hook/failures.ts'
 import type { Outcome } from '../hook/outcome.ts'
 import { releaseUnderLock } from '../hook/release.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
-import { readRecords, writeRecord } from '../record-store.ts'
+import { readRecords, recordOf, writeRecord } from '../record-store.ts'
 import { lockVgs } from '../vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './host.ts'
@@ -50,7 +50,7 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
     const records = readRecords()
     const look = host.look()
     const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, records)))
-    const devices = views.some(needsDevices) ? activeVolumes() : []
+    const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord }[] => {
       const view = views[index]
@@ -71,7 +71,7 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       const drive = drives.find((each) => each.view === view)
       const reports = plan?.reports ?? []
       if (plan?.kind === 'release') {
-        results.push({ ...NOTHING, view, reports, released: await releaseUnderLock(view.domain, plan.plan, locks, () => 0) })
+        results.push({ ...NOTHING, view, reports, released: await releaseUnderLock(view.domain, plan.plan, locks, () => 0).catch(failed) })
       } else if (drive === undefined) {
         results.push({ ...NOTHING, view, reports })
       } else {
@@ -87,8 +87,14 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
   }
 }
 
-const needsDevices = ({ record, live }: SeenDomain): boolean =>
-  (record?.volumes ?? []).some(({ ids }) => ids === undefined) || live.some((volume) => record?.volumes.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv) !== true)
+/** One domain's fault is not that of those which are acted on with it. */
+const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
+
+/** A record as it is now to be; not if a `release`, which needs no lock to say so, has said meanwhile that the domain has ended. */
+const rewrite = (record: DomainRecord): void => {
+  const now = recordOf(record.domain.uuid, readRecords())
+  if (now !== undefined && IN_USE.includes(now.state)) unlessFull(() => writeRecord(record))
+}
 
 const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined => record.volumes.find((volume) => fullName(volume) === name)
 
@@ -107,7 +113,7 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
   if (unknown.length === 0) return record
   const table = (await volumeTable(unknown)) ?? NO_VOLUMES
   const whole = { ...record, volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)) }
-  if (mayWrite) unlessFull(() => writeRecord(whole))
+  if (mayWrite) rewrite(whole)
   return whole
 }
 
@@ -115,8 +121,9 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
 function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState, done: readonly Done[], host: AgentHost): ContestedStep {
   const { status, memory, wanted } = view
   if (status === undefined || memory === undefined || wanted.mode !== 'exclusive' || after.kind === 'unknown') return 'none'
-  const devices = record.volumes.some(({ ids }) => ids === undefined) ? activeVolumes() : []
-  const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || heldOf(volume, after, devices) === 'exclusive')
+  const devices = activeVolumes()
+  const isNowhere = (name: VolumeName): boolean => !devices.some(({ vg, lv }) => vg === name.vg && lv === name.lv)
+  const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || isNowhere(volume) || heldOf(volume, after, devices) === 'exclusive')
   const isRefused = done.some(({ kind }) => kind === 'refused')
   const promotion = isGranted ? 'granted' : isRefused ? 'refused' : 'failed'
   const step = contestedStep({ status, memory, promotion, onContested: host.configuration.onContested })
@@ -128,5 +135,5 @@ function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState
 function remember(record: DomainRecord, migration: MigrationMemory | undefined, host: AgentHost): void {
   const { migration: _old, ...kept } = record
   host.remember(record.domain.uuid, migration)
-  unlessFull(() => writeRecord({ ...kept, ...(migration && { migration }) }))
+  rewrite({ ...kept, ...(migration && { migration }) })
 }

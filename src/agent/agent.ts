@@ -84,8 +84,7 @@ export class Agent {
     const look = this.#host.pass(records)
     const uuids = [...new Set([...look.active.keys(), ...records.known.map(({ domain }) => domain.uuid)])]
     const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records))
-    // Only a volume without its UUIDs on record needs a look at the devices.
-    const devices = views.some(({ record, live }) => live.length > (record?.volumes.length ?? 0) || record?.volumes.some(({ ids }) => ids === undefined)) ? activeVolumes() : []
+    const devices = activeVolumes()
     const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>()
     for (const view of views) {
       const plan = planDrive(view, { locks, devices, records }, view.detail)

@@ -95,4 +95,4 @@ const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' => (rec
 
 /** The VGs whose locks an act on a domain needs, sorted. */
 export const vgsOfView = ({ record, live }: DomainView): string[] =>
-  [...new Set([...(record?.volumes ?? []).filter(({ mode }) => mode !== 'local'), ...live].map(({ vg }) => vg))].sort()
+  [...new Set([...(record?.volumes ?? []), ...live].map(({ vg }) => vg))].sort()

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { DEFAULTS } from '../core/configuration.ts'
@@ -5,7 +6,7 @@ import { PASS_PERIOD } from '../core/retry.ts'
 import { announceAgent, runningAgent } from '../agent-presence.ts'
 import { messageOf } from '../hook/failures.ts'
 import { write } from '../output.ts'
-import { STATUS_FOLDER } from '../paths.ts'
+import { CONFIGURATION_FILE, STATUS_FOLDER } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { Aftermath } from './aftermath.ts'
 import { Agent } from './agent.ts'
@@ -36,7 +37,9 @@ export async function runAgent(): Promise<number> {
   const journal = openJournal(() => host.configuration)
   const aftermath = new Aftermath(host, journal)
   const agent = new Agent(host, aftermath, new Retries())
+  let mark = ''
   const configure = async (): Promise<void> => {
+    mark = markOf(CONFIGURATION_FILE)
     const parsed = await readConfiguration()
     const wrong = 'errors' in parsed ? parsed.errors : []
     host.configuration = 'configuration' in parsed ? parsed.configuration : host.configuration
@@ -51,6 +54,8 @@ export async function runAgent(): Promise<number> {
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const pass = async (): Promise<void> => {
     watch.renew()
+    // The hook reads it at each call: they must not differ for long.
+    if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
   }
   process.on('SIGHUP', () => void configure().then(pass))
@@ -59,6 +64,12 @@ export async function runAgent(): Promise<number> {
   freeMemory()
   setInterval(() => void pass(), PASS_PERIOD)
   return new Promise(() => undefined)
+}
+
+/** What tells one version of a file from another; empty where there is none. */
+function markOf(file: string): string {
+  const stat = statSync(file, { throwIfNoEntry: false })
+  return stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`
 }
 
 /** An event comes for each step of a rename, and for each domain. */

@@ -34,7 +34,6 @@ export interface DomainView {
 /** This host at the same moment: under the VG's lock where it is for acting (R11). */
 export interface DriveFacts {
   readonly locks: LockState
-  /** Needed for volumes whose UUIDs are not on record. */
   readonly devices: readonly Device[]
   readonly records: Records
 }
@@ -67,7 +66,7 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
   const isAdopted = record === undefined || !IN_USE.includes(record.state)
   // Between a `migrate` and its `prepare`, or before QEMU runs, the hooks are at work.
   if (!view.runs || (isAdopted && (wanted.mode === 'unchanged' || (wanted.mode === 'shared' && wanted.direction === 'in')))) return { kind: 'nothing', reports: said }
-  const volumes = volumesOf(view, isAdopted)
+  const volumes = volumesOf(view, isAdopted, facts)
   if (volumes.length === 0) return { kind: 'nothing', reports: [] }
   const steps = wanted.mode === 'unchanged' ? [] : volumes.map((volume) => stepOf(volume, wanted, view, facts))
   const recorded = volumes.map((volume, index) => ({ ...volume, mode: steps[index]?.mode ?? volume.mode }))
@@ -90,13 +89,22 @@ function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan 
   return { kind: 'release', plan, reports: plan.kind === 'keep' ? [{ kind: 'records-unreadable', files: records.unreadable }] : [] }
 }
 
-/** What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. */
-function volumesOf({ record, live }: DomainView, isAdopted: boolean): RecordedVolume[] {
+/**
+ * What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. A volume in use has a
+ * device, which device-mapper does not remove while it is open: one without is nothing that this domain runs on.
+ */
+function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
   // Of a domain without a record in force: what an earlier life of it could not give back.
-  const known = (record?.volumes ?? []).filter(({ before }) => !isAdopted || before === 'inactive')
-  const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)))
+  const known = (record?.volumes ?? []).filter((volume) => (!isAdopted || volume.before === 'inactive') && (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)))
+  const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
   return [...known, ...added.map(({ vg, lv, mode }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive' }))]
 }
+
+const hasDevice = (volume: VolumeName, { devices }: Pick<DriveFacts, 'devices'>): boolean => devices.some((device) => isSameVolume(device, volume))
+
+/** Taken out of the domain, and deactivated here since. */
+const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
+  !hasDevice(volume, { devices }) && locks.kind === 'known' && locks.lockspaces.has(volume.vg) && heldOf(volume, locks, devices) === 'none'
 
 const isSameVolume = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 
@@ -129,7 +137,7 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
   }
   if (suffices(held, target)) return { ...NO_STEP, mode: target === 'shared' && held === 'exclusive' ? volume.mode : target }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
-  return to(target, 'its lock is missing under a running domain')
+  return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
 
 /** By the UUID of the LV that owns the lock, which is on record; else by that of the active device. */

@@ -125,8 +125,10 @@ function momentOf(name: VolumeName, volume: LogicalVolume | undefined, { locks, 
   return { active: device !== undefined, lock: lockOf(locks, volume.lockUuid) }
 }
 
-/** A recorded volume with its UUIDs, where lvs has told them: then its release needs no lvs. */
+/** A recorded volume with its UUIDs, and its pool if it has one, where lvs has told them: then its release needs no lvs. */
 export function withIds(volume: RecordedVolume, { volumes }: VolumeTable): RecordedVolume {
   const row = volumes.get(fullName(volume))
-  return row === undefined ? volume : { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }
+  if (row === undefined) return volume
+  const pool = volume.pool ?? (row.pool === undefined ? undefined : { lv: row.pool, before: volume.before })
+  return { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid }, ...(pool && { pool }) }
 }

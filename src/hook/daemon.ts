@@ -1,5 +1,5 @@
 import type { DomainRecord } from '../core/record.ts'
-import { processOf } from '../processes.ts'
+import { lives, processOf } from '../processes.ts'
 
 // Asked for when the program begins (run-hook.ts): a parent that has ended is replaced by process 1, which lives for ever.
 const CALLER = process.ppid === 1 ? undefined : processOf(process.ppid)
@@ -9,3 +9,6 @@ const CALLER = process.ppid === 1 ? undefined : processOf(process.ppid)
  * before it could be asked for is on record as a process that does not live.
  */
 export const callingDaemon = (): Required<Pick<DomainRecord, 'daemon'>> => ({ daemon: CALLER ?? { pid: process.ppid, start: 'ended' } })
+
+/** Whether the daemon that called this hook has ended since: then nobody waits for it any more, and another may be at work. */
+export const callerHasEnded = (): boolean => CALLER === undefined || !lives(CALLER)

@@ -11,7 +11,9 @@ import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { lives } from '../processes.ts'
 import { carryOut } from './changes.ts'
+import { callerHasEnded } from './daemon.ts'
 import { messageOf, unlessFull } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
@@ -51,17 +53,21 @@ export async function release(domain: Domain, configuration: Configuration | und
   const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
   const work = async (): Promise<Outcome> => {
     const record = recordOf(domain.uuid, readRecords())
+    if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
     const plan = await decideRelease(domain, configuration)
     if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
+    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
+    const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
+    if (recorded.length > 0) unlessFull(() => writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: recorded }))
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
-    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
-    const mine: DomainRecord = { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: record?.volumes ?? plan.volumes }
-    unlessFull(() => writeRecord(mine))
     const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, timeLeft() / 1000))
     try {
       // R11: what was true before the lock was ours may not be any more.
-      if (isNewLife(domain, record)) return STARTED_AGAIN
+      const now = recordOf(domain.uuid, readRecords())
+      if (isNewLife(now, record)) return STARTED_AGAIN
+      // The agent was quicker. Without a record the XML would count, which does not know what was active before.
+      if (record !== undefined && now === undefined) return { kind: 'nothing', reason: 'it was released meanwhile' }
       return await releaseUnderLock(domain, await decideRelease(domain, configuration), locks, timeLeft)
     } finally {
       locks.release()
@@ -83,10 +89,8 @@ export async function release(domain: Domain, configuration: Configuration | und
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 
 /** A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon: that record is not its own. */
-function isNewLife({ uuid }: Named, old: DomainRecord | undefined): boolean {
-  const record = recordOf(uuid, readRecords())
-  return record !== undefined && record.state !== 'releasing' && record.state !== 'refused' && JSON.stringify(record) !== JSON.stringify(old)
-}
+const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined): boolean =>
+  now !== undefined && (now.state === 'prepared' || now.state === 'incoming') && JSON.stringify(now) !== JSON.stringify(old)
 
 /** Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its trial. */
 async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number): Promise<Outcome> {
@@ -99,7 +103,9 @@ async function forget(domain: Domain, configuration: Configuration | undefined, 
     throw error
   }
   try {
-    if (isNewLife(domain, record)) return STARTED_AGAIN
+    const now = recordOf(domain.uuid, readRecords())
+    if (isNewLife(now, record)) return STARTED_AGAIN
+    if (now === undefined) return { kind: 'nothing', reason: 'it was released meanwhile' }
     const plan = await decideRelease(domain, configuration)
     return plan.kind === 'deactivate' ? await releaseUnderLock(domain, plan, locks, () => 0) : settle(domain, plan)
   } finally {

@@ -14,6 +14,7 @@ const running = (volumes = [withIds()], state: RecordState = 'running'): DomainR
 const EX = lockTable([[root, 'exclusive']])
 const SH = lockTable([[root, 'shared']])
 const NONE = lockTable()
+const BOTH = [deviceOf(root), deviceOf(data)]
 const OUT: Wanted = { mode: 'shared', direction: 'out' }
 const IN: Wanted = { mode: 'shared', direction: 'in' }
 const HERE: Wanted = { mode: 'exclusive' }
@@ -22,7 +23,7 @@ const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
 interface Case extends Partial<Omit<DomainView, 'live'>>, Partial<DriveFacts> {
   readonly live?: readonly { readonly lv: string; readonly mode: Mode }[]
 }
-function plan({ wanted = HERE, record = running(), runs = true, memory, live = [], locks = EX, devices = [], ...facts }: Case): DrivePlan {
+function plan({ wanted = HERE, record = running(), runs = true, memory, live = [], locks = EX, devices = BOTH, ...facts }: Case): DrivePlan {
   const known = facts.records ?? records(...(record === undefined ? [] : [record]))
   return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
 }
@@ -55,7 +56,10 @@ describe('a domain that is on record', () => {
     ['is on a local volume', { record: running([recorded(root, { mode: 'local' })]), locks: NONE }, ''],
     ['is on a thin volume', { wanted: OUT, record: running([withIds(root, { ids: { lv: 'a', vg: 'b', lock: root.uuid } })]) }, '!pool-lock'],
     ['has no UUID on record, but a device', { record: running([recorded(root)]), devices: [deviceOf(root)] }, ''],
-    ['has neither UUID nor device', { record: running([recorded(root)]) }, 'root:exclusive'],
+    ['has neither UUID nor device', { record: running([recorded(root)]), devices: [] }, ''],
+    ['got one unplugged, which was deactivated then', { record: running([withIds(), withIds(data)]), devices: [deviceOf(root)] }, 'record'],
+    ['got one unplugged, which was deactivated then, while the locks are unknown', { record: running([withIds(), withIds(data)]), devices: [deviceOf(root)], locks: { kind: 'unknown', why: 'down', detail: '' } }, '!locks-unknown !locks-unknown'],
+    ['got one plugged in that is no volume of this host', { live: [{ lv: 'root', mode: 'exclusive' }, { lv: 'disk1p1', mode: 'exclusive' }] }, ''],
     ['got a volume plugged in', { live: [{ lv: 'root', mode: 'exclusive' }, { lv: 'data', mode: 'exclusive' }] }, 'data:exclusive record'],
     ['got one plugged in that it reads', { live: [{ lv: 'data', mode: 'shared' }] }, 'data:shared record'],
     ['got one that it holds', { live: [{ lv: 'data', mode: 'exclusive' }], devices: [deviceOf(data)], locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]) }, 'record'],
@@ -88,7 +92,7 @@ describe('a domain that is on record', () => {
 describe('a domain without a record in force', () => {
   const live = [{ lv: 'root', mode: 'exclusive' }] as const
   const without = (given: Case): string => {
-    const { record, locks = NONE, devices = [], wanted = HERE, runs = true } = given
+    const { record, locks = NONE, devices = BOTH, wanted = HERE, runs = true } = given
     const view: DomainView = { domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, live: live.map((volume) => ({ vg: 'virtVG', reason: '', ...volume })) }
     const made = planDrive(view, { locks, devices, records: records(...(record ? [record] : [])) })
     return made.kind === 'drive' ? [...made.changes.map(({ lv, to }) => `${lv}:${to}`), made.record === undefined ? '' : `${made.record.state} ${made.record.volumes.map(({ lv }) => lv).join()}`].join(' ') : made.kind

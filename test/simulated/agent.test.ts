@@ -116,7 +116,8 @@ describe('repairs', () => {
     await agent.passTwice()
     expect(agent.said(/<3>the locks of this host cannot be read \(lvmlockd does not answer\)/)).toHaveLength(1)
     await a.restartLocking({ adopt: false })
-    ring().cluster.reset()
+    // The leases of the old lvmlockd are cleared; the device that the VM has open has never gone.
+    ring().cluster.locks.reset()
     await agent.passTwice()
     await until(() => agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/).length === 1)
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
@@ -196,6 +197,8 @@ describe('repairs', () => {
   test('a volume plugged into a running VM is locked and put on record, and goes with it', async () => {
     const { a, here, agent } = await running()
     await ring().volume('data')
+    // By hand: libvirt plugs nothing in that is not there.
+    a.act('lvchange -asy virtVG/data')
     const grown = new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }])
     here.put(grown)
     await until(async () => (await a.lock('data')) === 'ex')
@@ -207,11 +210,28 @@ describe('repairs', () => {
   })
 
   test('one that another host holds is said, by name', async () => {
-    const { b, here, agent } = await running()
-    await ring().volume('data')
+    const { a, b, here, agent } = await running()
+    const data = await ring().volume('data')
     b.act('lvchange -aey virtVG/data')
+    // Active without a lock, as after a lockspace that was lost.
+    ring().cluster.devices.activate(a.state, ring().cluster.volumes.get(data))
     here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
     await until(() => agent.said(/<2>tintin runs here without a lock on virtVG\/data, which is held by host2 \(exclusive/).length === 1)
+  })
+
+  test('one that was plugged out and deactivated is left to whoever takes it', async () => {
+    const { a, b, here, agent } = await running()
+    await ring().volume('data')
+    a.act('lvchange -aey virtVG/data')
+    here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
+    await until(async () => (await recordOn(a)).volumes.length === 2)
+    here.put(tintin)
+    a.act('lvchange -an virtVG/data')
+    await agent.passTwice()
+    expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }])
+    b.act('lvchange -aey virtVG/data')
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'data', ['none', 'ex'])
   })
 
   test('a VM that is older than lvguard is adopted', async () => {

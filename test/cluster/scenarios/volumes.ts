@@ -156,6 +156,42 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'RAID1, cache, a COW snapshot, its origin and a thin snapshot in one VM: one host, no live migration, all free after it',
+    seconds: 400,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const vg = volumeGroup
+      await one.node.must(
+        `for lv in snap origin mirror cached thinsnap thinpool; do lvremove -q -y ${vg}/$lv > /dev/null 2>&1; done; set -e; ` +
+          // One physical volume has to do for both images.
+          `lvcreate -q -y --type raid1 -m 1 --alloc anywhere --nosync -L 8m -n mirror ${vg}; ` +
+          `lvcreate -q -y -L 8m -n cached ${vg}; lvcreate -q -y --type cache-pool -L 8m -n cachepool ${vg}; lvconvert -q -y --type cache --cachepool cachepool ${vg}/cached; ` +
+          `lvcreate -q -y -L 8m -n origin ${vg}; lvcreate -q -y -s -L 4m -n snap ${vg}/origin; ` +
+          `lvcreate -q -y --type thin-pool -L 16m --poolmetadatasize 4m -n thinpool ${vg}; lvcreate -q -y -V 8m -T ${vg}/thinpool -n thin; lvcreate -q -y -s -n thinsnap ${vg}/thin; ` +
+          `lvchange -q -y -an ${vg}`,
+      )
+      const held = async (host: ClusterHost): Promise<number> => [...(await host.truth()).locks].length
+      try {
+        const disks = ['mirror', 'cached', 'origin', 'snap', 'thinsnap'].map((lv, index) => diskOf(lv, `vd${String.fromCharCode(97 + index)}`))
+        const tintin = await cluster.domain('tintin', { volumes: [], disks })
+        await succeeds(tintin.start(one))
+        await tintin.runs(one)
+        // The snapshot's lock is its origin's, the thin snapshot's its pool's (FACTS 27).
+        assert.equal(await held(one), 4)
+        await isRefused(tintin.start(two), /is held exclusively by node1/)
+        assert.equal(await held(two), 0)
+        await isRefused(tintin.migrate(one, two), /cannot be shared/)
+        await tintin.runs(one)
+        await succeeds(tintin.destroy(one))
+        await untilTrue('the release of all', async () => (await held(one)) === 0)
+        const { devices } = await one.truth()
+        assert.deepEqual([...devices.keys()], [])
+      } finally {
+        await one.node.shell(`virsh -q destroy tintin; lvchange -q -y -an ${vg}; for lv in snap origin mirror cached thinsnap thinpool; do lvremove -q -y ${vg}/$lv; done`)
+      }
+    },
+  },
+  {
     name: 'a local volume group beside the shared one is activated and deactivated with its VM',
     not: { drbd: 'the disk of each node’s own carries DRBD' },
     async play(cluster) {

@@ -1,5 +1,5 @@
 import { uptime } from 'node:os'
-import { isSettledBy, remembered } from '../core/contested.ts'
+import { hasReasonOfMigration, isSettledBy, remembered } from '../core/contested.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { candidatesOf } from '../core/domain.ts'
 import type { DomainView } from '../core/drive.ts'
@@ -25,6 +25,11 @@ export class AgentHost {
   readonly #changed = new Set<string>()
   // Phases may pass between two acts: what was seen is kept until it is on record.
   readonly #memories = new Map<string, MigrationMemory | undefined>()
+  /**
+   * Domains that were seen to migrate out while they still ran with the reason that an earlier migration had left them: should this one
+   * end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow last long enough to be seen.
+   */
+  readonly #oldReasons = new Set<string>()
   configuration: Configuration
   /** VGs that had a lockspace at the last pass. */
   lockspaces: ReadonlySet<string> = new Set()
@@ -38,6 +43,8 @@ export class AgentHost {
     for (const uuid of look.changed) {
       this.#changed.add(uuid)
       const status = look.active.get(uuid)?.status
+      if (status === undefined || (status.async === 'migration out' && status.state !== 'running')) this.#oldReasons.delete(uuid)
+      else if (status.async === 'migration out' && status.phase !== undefined && hasReasonOfMigration(status)) this.#oldReasons.add(uuid)
       if (status === undefined) this.#memories.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined) {
         const memory = remembered(status, this.#memories.get(uuid))
@@ -79,7 +86,7 @@ export class AgentHost {
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
-      memory: file === undefined ? memory : remembered(file.status, memory, record?.volumes),
+      memory: file === undefined ? memory : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',
     }

@@ -11,7 +11,7 @@ const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
  * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in the status file
  * when the job is gone.
  */
-const isBackFromMigration = ({ state, reason, async }: DomainStatus): boolean => async === 'none' && state === 'running' && reason === 'migration canceled'
+export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean => state === 'running' && reason === 'migration canceled'
 
 /** libvirt knows that the destination runs it, and this host's QEMU goes. */
 export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
@@ -23,7 +23,7 @@ export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
  */
 export function remembered(status: DomainStatus, before: MigrationMemory | undefined, volumes: readonly RecordedVolume[] = []): MigrationMemory | undefined {
   const isUntried = volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
-  if (before === undefined && isUntried && isBackFromMigration(status)) return { phase: status.reason }
+  if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status)) return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   // A new migration settles nothing: both may run still.
   if (!DOUBTFUL.has(status.phase)) return isSettledBy(status.phase) ? undefined : before

@@ -298,6 +298,32 @@ describe('the lost reply', () => {
     await until(locksAre('ex', 'none'))
   })
 
+  test('the reason that an earlier migration left is none to suspend after another one that never stopped the CPUs', async () => {
+    const { a, b, here, agent } = await running()
+    const old = { reason: 'migration canceled' }
+    here.put(tintin, old)
+    await agent.passTwice()
+    here.out(tintin, 'perform3', old)
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    await agent.quiet()
+    here.put(tintin, old)
+    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 4)
+    expect(ring().log.lines(undefined, 'virsh')).toEqual([])
+  })
+
+  test('but it is one if nobody watched', async () => {
+    const { b, here, agent } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'perform3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    await agent.kill()
+    here.put(tintin, { reason: 'migration canceled' })
+    await agent.restart()
+    await until(() => here.asked.includes('suspend tintin'))
+  })
+
   test('a source that was left paused while another host shares: do not resume here', async () => {
     const { b, here, agent } = await running()
     here.out(tintin, 'begin3')

@@ -171,6 +171,8 @@ export class ClusterRing implements Ring {
       this.hosts.map(async ({ node }) => {
         await node.copy(['dist', 'install'], '/root/lvguard')
         await node.must('/root/lvguard/install/install.sh')
+        // Post-copy, by a QEMU that is not root.
+        await node.must('sysctl -q vm.unprivileged_userfaultfd=1')
       }),
     )
   }

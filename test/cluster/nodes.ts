@@ -124,7 +124,7 @@ export class Node {
       },
       { seconds: 30, every: 0.1 },
     )
-    if (memory !== '') await untilTrue(`the memory of ${this.name}`, async () => (await this.status()) === 'paused', { every: 0.1 })
+    if (memory !== '') await untilTrue(`the memory of ${this.name}`, async () => (await this.status().catch(() => '')) === 'paused', { every: 0.1 })
   }
 
   /** Opens the one ssh connection that all commands share: a handshake costs a second in emulation, a command on it 50 ms. */

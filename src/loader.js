@@ -52,6 +52,8 @@ function load(name) {
 function sourceOf(name) {
   var text = chunks[name].toString()
   var source = text.slice(text.indexOf('/*') + 2, text.lastIndexOf('*/'))
+  // base64, but for its / which could end the comment.
+  if (source.slice(0, 7) === 'packed:') return require('zlib').inflateRawSync(Buffer.from(source.slice(7).replace(/_/g, '/'), 'base64')).toString('latin1')
   return source.indexOf('*<end>/') < 0 ? source : source.split('*<end>/').join('*/')
 }
 

@@ -22,8 +22,8 @@ for node in node /usr/bin/node /usr/local/bin/node; do
   # Nothing to do but to log it: a Node that is broken must not matter.
   if [ $call$handled = hookno ]; then "$node" "$0" "$@"; exit 0; fi
   # exec, so that libvirt waits for one process and its AppArmor profile is left behind (FACTS 10).
-  # The agent stays for months and does little: a young generation of 16 MB, twice, would stay too.
-  [ "$call $1" = "admin agent" ] && exec "$node" --max-semi-space-size=1 "$0" "$@"
+  # The agent stays for months and does little: 58 MB resident with 500 VMs instead of 82 (Node 20, npm run bench).
+  [ "$call $1" = "admin agent" ] && exec "$node" --optimize-for-size "$0" "$@"
   exec "$node" "$0" "$@"
 done
 [ $call = hook ] && [ $handled = no ] && exit 0

@@ -102,7 +102,8 @@ export async function main([runs = '40']: readonly string[]): Promise<number> {
       const tools = join(folder, `tools${disks}`)
       makeTools(tools, disks)
       const root = join(folder, `root${disks}`)
-      mkdirSync(root, { recursive: true })
+      // As on a host: winston writes to its file.
+      mkdirSync(join(root, 'var/log/libvirt'), { recursive: true })
       return `env -i LVGUARD_ROOT=${root} PATH=${tools}:/usr/sbin:/usr/bin:/sbin:/bin sh -c 'exec ${BUILT} tintin ${operation} ${operation === 'release' ? 'end' : 'begin'} - < ${xml}'`
     }
     const tool = (name: string): string => `env -i PATH=${join(folder, 'tools1')}:/usr/bin:/bin ${name}`

@@ -42,7 +42,7 @@ describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', ()
     [['reconnect', 'prepare', 'begin', '-'], 'node: [reconnect] [prepare] [begin] [-]'],
     [['tintin', 'newop', 'begin', '-'], 'node: [tintin] [newop] [begin] [-] 0'],
     [['--help'], 'node: [--help]'],
-    [['agent'], '--max-semi-space-size=1 node: [agent]'],
+    [['agent'], '--optimize-for-size node: [agent]'],
     [['agent', 'prepare', 'begin', '-'], 'node: [agent] [prepare] [begin] [-]'],
     [['demote', 'tintin'], 'node: [demote] [tintin]'],
     [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],

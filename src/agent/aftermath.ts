@@ -4,7 +4,7 @@ import type { Report } from '../core/drive.ts'
 import { ReportBook } from '../core/report-book.ts'
 import { PATIENCE } from '../core/retry.ts'
 import { fullName } from '../core/volume.ts'
-import { heldProblem } from '../hook/failures.ts'
+import { heldProblem, holdersInWords } from '../hook/failures.ts'
 import { linesOf } from '../hook/outcome.ts'
 import type { ActResult } from './act.ts'
 import type { Done } from './carry-out.ts'
@@ -91,20 +91,15 @@ export class Aftermath {
     const isOrdinary = before === 'shared' && milliseconds() - (this.#refusedSince.get(uuid) ?? 0) < PATIENCE
     if (isOrdinary) return []
     const text = before === 'none' ? `${name} runs here without a lock on ${volume}, which is held by ` : `${name} runs here, and ${volume} cannot be made exclusive: held by `
-    return [{ key: `refused ${volume}`, priority: 2, again: SAY_AGAIN, text, more: () => this.#holdersOf(volume) }]
+    return [{ key: `refused ${volume}`, priority: 2, again: SAY_AGAIN, text, more: () => holdersInWords(volume) }]
   }
 
   #contested({ domain, memory }: SeenDomain, done: readonly Done[], then: string): Saying {
     const volume = done.find(({ kind }) => kind === 'refused')?.change
     return {
       key: 'contested', priority: 2, again: SAY_AGAIN, text: `${domain.name} runs here after a migration whose end is in doubt (last phase ${memory?.phase}), and may be running on another host too. ${then}. Holder: `,
-      more: () => (volume === undefined ? Promise.resolve('unknown') : this.#holdersOf(fullName(volume))),
+      more: () => (volume === undefined ? Promise.resolve('unknown') : holdersInWords(fullName(volume))),
     }
-  }
-
-  async #holdersOf(volume: string): Promise<string> {
-    const problem = await heldProblem(volume, undefined)
-    return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
   }
 
   async #whoShares({ record, domain }: SeenDomain): Promise<string> {

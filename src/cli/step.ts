@@ -1,11 +1,11 @@
 import { act } from '../agent/act.ts'
 import type { Done } from '../agent/carry-out.ts'
 import { AgentHost, type SeenDomain, vgsOfView } from '../agent/host.ts'
-import { byWhom, lineOf, transition } from '../core/agent-words.ts'
+import { lineOf, transition } from '../core/agent-words.ts'
 import type { Records } from '../core/record.ts'
 import { fullName } from '../core/volume.ts'
 import type { Call } from '../hook/call.ts'
-import { heldProblem, messageOf } from '../hook/failures.ts'
+import { holdersInWords, messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
@@ -73,14 +73,10 @@ function insisted(call: Step, view: SeenDomain): SeenDomain {
 async function tell({ domain: { name } }: SeenDomain, done: readonly Done[], hasReports: boolean): Promise<number> {
   for (const each of done) {
     if (each.kind === 'done') write(1, `${printable(transition(name, each.change, each.before, each.milliseconds))}\n`)
-    else if (each.kind === 'refused') complain(`${fullName(each.change)} is held by ${await holders(fullName(each.change))}.`, `It stays ${each.before === 'none' ? 'without a lock' : each.before} here.`)
+    else if (each.kind === 'refused') complain(`${fullName(each.change)} is held by ${await holdersInWords(fullName(each.change))}.`, `It stays ${each.before === 'none' ? 'without a lock' : each.before} here.`)
     else complain(`${fullName(each.change)} cannot be made ${each.change.to}: ${each.why}.`)
   }
   if (done.length === 0 && !hasReports) write(1, `${printable(name)}: nothing to do\n`)
   return hasReports || done.some(({ kind }) => kind !== 'done') ? 1 : 0
 }
 
-async function holders(volume: string): Promise<string> {
-  const problem = await heldProblem(volume, undefined)
-  return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
-}

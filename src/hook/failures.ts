@@ -1,4 +1,5 @@
 import { monotonic } from '../clock.ts'
+import { byWhom } from '../core/agent-words.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
@@ -47,6 +48,12 @@ export async function heldProblem(name: string, table: VolumeTable | undefined):
   const [vg = '', lv = ''] = name.split('/')
   const volume = table?.volumes.get(name) ?? (await volumeTable([{ vg, lv }]))?.volumes.get(name)
   return { kind: 'held', volume: name, holders: volume === undefined ? [] : await holdersOf(volume, monotonic) }
+}
+
+/** Who holds a volume, for the end of a sentence: `node1 (shared)`. Asks the lease; takes no lock. */
+export async function holdersInWords(name: string): Promise<string> {
+  const problem = await heldProblem(name, undefined)
+  return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -6,6 +6,7 @@ import { milliseconds } from '../clock.ts'
 import { NO_VOLUMES } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { settled } from '../core/relatives.ts'
 import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
@@ -129,25 +130,14 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
   // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
   const undone = [...undo, ...('undone' in below ? below.undone : [])]
-  putRefused(undone.length === 0 ? [] : await stillTaken([...taken, ...below.recorded], undone))
+  const given = [...taken, ...below.recorded].filter(({ vg, lv }) => undone.some((other) => other.vg === vg && other.lv === lv))
+  // What could not be given back stays on record, so that the `release` that follows tries again.
+  putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
   // Who holds what is asked last: nothing is kept locked meanwhile.
   return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? missing : await problemsOf(failed, table, after), incoming)
 }
 
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
-
-/** The volumes that could not be given back: kept on record, so that the `release` that follows tries again. */
-async function stillTaken(recorded: readonly RecordedVolume[], undo: readonly { vg: string; lv: string }[]): Promise<RecordedVolume[]> {
-  const locks = await lockState()
-  const devices = activeVolumes()
-  return recorded.filter((volume) => {
-    if (!undo.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return false
-    const isActive = devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
-    // A pool's lock may be another VM's.
-    const isLocked = volume.pool === undefined && (locks.kind === 'unknown' || volume.ids === undefined || locks.locks.has(volume.ids.lock))
-    return isActive || isLocked
-  })
-}
 
 const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
 

@@ -3,6 +3,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { found, image, Nodes, volumeGroup, type Node, type Storage, type Suite } from './nodes.ts'
 import { ClusterRing } from './ring.ts'
+import { times } from './times.ts'
 
 const usage = `usage: npm run cluster -- COMMAND
   up [--suite=bookworm|trixie] [--storage=shared|drbd]   boots two nodes with the shared volume group ${volumeGroup}, lvguard installed
@@ -10,6 +11,7 @@ const usage = `usage: npm run cluster -- COMMAND
   cut N              pulls the plug of node N
   boot N             starts it again, with its lockspace
   status             which nodes run
+  times [N]          what lvguard adds to N live migrations between them
   down               ends both and removes their disks`
 
 export async function main(argv: readonly string[]): Promise<number> {
@@ -26,6 +28,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       return 0
     case 'status':
       return await status(nodes)
+    case 'times':
+      return nodes === undefined ? say('no nodes: npm run cluster -- up', 1) : await times(nodes, Number(number || 5))
     case 'ssh':
     case 'cut':
     case 'boot': {

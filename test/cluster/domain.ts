@@ -72,7 +72,8 @@ export class Domain {
   }
 
   async define({ node }: ClusterHost): Promise<void> {
-    await node.must('cat > /root/define.xml && virsh -q define /root/define.xml', { input: this.xml() })
+    const file = `/root/${this.name}.xml`
+    await node.must(`cat > ${file} && virsh -q define ${file}`, { input: this.xml() })
   }
 
   start(on: ClusterHost): Promise<Result> {
@@ -82,6 +83,11 @@ export class Domain {
   /** Asks the guest to power off: it does so at once. */
   shutdown(on: ClusterHost): Promise<Result> {
     return on.virsh('shutdown', this.name)
+  }
+
+  /** The guest powers off by itself, also while libvirt would let nobody ask it to: during a migration. */
+  async powerOffFromInside({ node }: ClusterHost): Promise<void> {
+    await node.must(`printf p > $(virsh -q ttyconsole ${this.name})`)
   }
 
   destroy(on: ClusterHost): Promise<Result> {
@@ -147,6 +153,22 @@ export class Domain {
     return wrong
   }
 
+  /** Waits until its migration out of this host is in this phase, in libvirt's words. */
+  async reaches(phase: 'begin3' | 'perform3' | 'finish3', on: ClusterHost): Promise<void> {
+    const status = `/run/libvirt/qemu/${this.name}.xml`
+    await untilTrue(`phase ${phase} of ${this.name} on ${on.name}`, async () => (await on.node.shell(`grep -q "phase='${phase}'" ${status}`)).code === 0, { every: 0.1 })
+  }
+
+  /** Runs on this host and writes, exclusive within ten seconds, and nothing that any guest of it wrote was lost or written by another. */
+  async isWholeOn(host: ClusterHost): Promise<void> {
+    await this.runs(host, { seconds: 10 })
+    await this.writes(host)
+    // Suspended, so that no slot is read while it is written.
+    const listing = await host.node.must(`virsh -q suspend ${this.name} && guest-journal list /dev/${volumeGroup}/${this.volumes[0]}; code=$?; virsh -q resume ${this.name}; exit $code`)
+    const { faults, boots } = await this.judged(listing)
+    assert.deepEqual([faults, boots.length], [[], 1], `the data of ${this.name}`)
+  }
+
   /** Reads the guest's journal off its first volume, which must be free: what was written, and by whom. */
   async journal(): Promise<Journal> {
     const [host] = this.ring.hosts
@@ -155,6 +177,10 @@ export class Domain {
     const [up, down] = shared === '' ? ['true', 'true'] : [`lvchange -q -asy ${shared}`, `lvchange -q -an ${shared}`]
     const list = this.options.format === undefined ? `guest-journal list /dev/${path}` : `qemu-img convert -f ${this.options.format} -O raw /dev/${path} /root/disk.raw && guest-journal list /root/disk.raw`
     const listing = await host.node.must(`${up} && lvchange -q -aey ${path} && ${list}; code=$?; lvchange -q -an ${path}; ${down}; exit $code`)
+    return await this.judged(listing)
+  }
+
+  private async judged(listing: string): Promise<Journal> {
     const reported = await Promise.all(this.ring.hosts.map(async (one) => acknowledged(await this.console(one))))
     return judge(listing, Math.max(...reported))
   }

@@ -109,7 +109,8 @@ ssh-keygen -q -t ed25519 -N '' -C lvguard-cluster -f "$aside/id"
 install -d -m 700 "$root/root/.ssh"
 cp "$aside/id.pub" "$root/root/.ssh/authorized_keys"
 install -m 600 "$aside/id" "$root/root/.ssh/id_ed25519"
-printf 'Host node*\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n' > "$root/root/.ssh/config"
+# One connection for all: a handshake costs seconds in emulation, and each migration would make one.
+printf 'Host node*\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n ControlMaster auto\n ControlPath /run/ssh-%%h\n ControlPersist yes\n ServerAliveInterval 5\n' > "$root/root/.ssh/config"
 printf 'UsePAM no\nUseDNS no\nMaxSessions 200\nMaxStartups 200\n' > "$root/etc/ssh/sshd_config.d/cluster.conf"
 
 # Network: the first card leads outside, the second to the other node.

@@ -87,10 +87,11 @@ export class Node {
     const uuid = `00000000-0000-4000-8000-00000000000${this.number}`
     // Compiling AppArmor's profiles takes half a minute a boot and ten seconds a VM in emulation: once, on Debian 13, is enough.
     const security = this.settings.suite === 'bookworm' ? 'mitigations=off apparmor=0' : 'mitigations=off'
+    // The plainest processor is the quickest to emulate: all takes a seventh less than with `-cpu max` (node -e 0: 790 ms, not 920).
     // Code at the same addresses in each process need not be translated anew, if there is room to keep what was (tb-size, MiB): both
     // together make Node start in 1.5 s here instead of 2.5 to 5 s.
     const words = [
-      ...['-name', this.name, '-uuid', uuid, '-accel', 'tcg,thread=multi,tb-size=2048', '-cpu', 'max', '-smp', '1', '-m', '1800'],
+      ...['-name', this.name, '-uuid', uuid, '-accel', 'tcg,thread=multi,tb-size=2048', '-cpu', 'qemu64', '-smp', '1', '-m', '1800'],
       ...['-display', 'none', '-serial', `file:${join(this.home, 'serial.log')}`, '-pidfile', join(this.home, 'pid')],
       ...['-qmp', `unix:${join(this.home, 'monitor')},server=on,wait=off`],
       ...['-kernel', join(from, 'vmlinux'), '-initrd', join(from, 'initrd.img')],

@@ -5,7 +5,17 @@ import { join } from 'node:path'
 import type { HookCall, Host, Lock, Result, Ring } from '../ring.ts'
 import { Domain, type DomainOptions } from './domain.ts'
 import { type Node, type Nodes, quote, volumeGroup } from './nodes.ts'
+import { succeeds } from './expect.ts'
 import { untilTrue } from './wait.ts'
+
+/** libvirt's daemon, on the node. */
+const DAEMON = 'libvirtd'
+
+/** libvirt's ports for the memory of VMs, 49152 to 49215, at one kilobyte a second; all else as fast as ever. */
+const SLOW_STREAM =
+  'tc qdisc replace dev eth1 root handle 1: prio && tc qdisc replace dev eth1 parent 1:3 handle 30: tbf rate 8kbit burst 3000 limit 60000 && ' +
+  'tc filter replace dev eth1 parent 1: protocol ip prio 1 u32 match ip dport 49152 0xffc0 flowid 1:3'
+const FREE_STREAM = 'tc qdisc del dev eth1 root 2> /dev/null || true'
 
 /** What a host really holds: lvmlockd's locks, device-mapper's devices, libvirt's domains. Never the hook's own word. */
 export interface Truth {
@@ -88,9 +98,23 @@ export class ClusterHost implements Host {
     await untilTrue(`lvmlockd on ${this.name}`, async () => (await this.node.shell(`vgs ${volumeGroup}`)).code === 0)
   }
 
+  /** From now on migrations that leave this host stay in the middle, until `freeStream`. */
+  async slowStream(): Promise<void> {
+    await this.node.must(SLOW_STREAM)
+  }
+
+  async freeStream(): Promise<void> {
+    await this.node.must(FREE_STREAM)
+  }
+
+  /** Stops libvirt's daemon, and its sockets, which would start it again. */
+  async stopLibvirt(): Promise<void> {
+    await this.node.must(`systemctl stop '${DAEMON}*'`)
+  }
+
   /** Restarts libvirt's daemon and waits until it answers. */
   async restartLibvirt(): Promise<void> {
-    await this.node.must('unit=$(systemctl is-active -q virtqemud && echo virtqemud || echo libvirtd); systemctl reset-failed $unit; systemctl restart $unit')
+    await this.node.must(`systemctl reset-failed ${DAEMON}; systemctl restart ${DAEMON}`)
     await untilTrue(`libvirt on ${this.name}`, async () => (await this.virsh('list')).code === 0)
   }
 
@@ -123,39 +147,86 @@ export class ClusterHost implements Host {
   }
 }
 
+/** What lasts from one scenario to the next, as long as the nodes are the same. */
+export class Session {
+  /** UUIDs of the volumes that were made, by name. */
+  readonly uuids = new Map<string, string>()
+  /** Whether the VM of `ClusterRing.standing` runs. */
+  stands = false
+}
+
+const STANDING = 'tintin'
+
 export class ClusterRing implements Ring {
   readonly kind = 'cluster'
   readonly devices = true
   readonly volumeGroup = volumeGroup
   readonly hosts: readonly [ClusterHost, ClusterHost]
-  private readonly uuids = new Map<string, string>()
+  /** Volumes of this scenario: they may be in use. */
+  private readonly made = new Set<string>()
 
-  constructor(readonly nodes: Nodes) {
+  constructor(
+    readonly nodes: Nodes,
+    readonly session = new Session(),
+  ) {
     const [one, two] = nodes.all
-    this.hosts = [new ClusterHost(one, this.uuids), new ClusterHost(two, this.uuids)]
+    this.hosts = [new ClusterHost(one, session.uuids), new ClusterHost(two, session.uuids)]
   }
 
   async volume(name: string): Promise<string> {
     const [one, two] = this.hosts
     const path = `${volumeGroup}/${name}`
-    const device = `/dev/${path}`
-    await two.run('lvchange', '-an', '-y', path)
+    this.made.add(name)
     // Zeroed: an old journal must not show through. `-an` at once: lvcreate would leave it exclusive here (FACTS 36).
+    const zeroed = `dd if=/dev/zero of=/dev/${path} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} > /dev/null`
+    if (this.session.uuids.has(name) && (await one.node.shell(`lvchange -q -aey ${path} && ${zeroed}`)).code === 0) return path
+    await two.run('lvchange', '-an', '-y', path)
     const uuid = await one.node.must(
       `{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ` +
-        `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ` +
-        `dd if=/dev/zero of=${device} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} > /dev/null && ` +
+        `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ${zeroed} && ` +
         `lvs --noheadings -o lv_uuid ${path}`,
     )
-    this.uuids.set(name, uuid.trim())
+    this.session.uuids.set(name, uuid.trim())
     return path
+  }
+
+  /**
+   * A VM that runs and writes, for scenarios with `standing`, which leave it so: the one of the scenario before, on whichever host it was
+   * left, or a new one on the first host. A start takes longer here than a migration.
+   * @returns the VM, the host on which it runs, and the other one
+   */
+  async standing(): Promise<{ vm: Domain; from: ClusterHost; to: ClusterHost }> {
+    const [one, two] = this.hosts
+    if (this.session.stands) {
+      const vm = new Domain(STANDING, this, {})
+      const [{ domains }] = await this.truth()
+      const [from, to] = domains.get(vm.name) === 'running' ? [one, two] : [two, one]
+      await vm.runs(from)
+      return { vm, from, to }
+    }
+    const vm = await this.domain(STANDING)
+    await succeeds(vm.start(one))
+    await vm.writes(one)
+    await vm.runs(one)
+    this.session.stands = true
+    return { vm, from: one, to: two }
+  }
+
+  /** What a scenario with `standing` leaves: nothing but its VM, exclusive on one host. @throws what else there is */
+  async settle(): Promise<void> {
+    await Promise.all(this.hosts.map((host) => host.node.must(`rm -f /etc/libvirt/lvguard.conf; ${FREE_STREAM}`)))
+    const truths = await this.truth()
+    const here = truths.map(({ locks, devices, domains }) => ({ locks: [...locks], devices: [...devices.keys()], running: [...domains].filter(([, state]) => state === 'running').map(([name]) => name) }))
+    const nothing = { locks: [], devices: [], running: [] }
+    const all = { locks: [[STANDING, 'ex']], devices: [STANDING], running: [STANDING] }
+    assert.deepEqual([...here].sort((a, b) => a.running.length - b.running.length), [nothing, all])
   }
 
   /** A VM, shut off, of the same UUID on both nodes, with new volumes: by default one of its own name. */
   async domain(name: string, options: DomainOptions = {}): Promise<Domain> {
     const domain = new Domain(name, this, options)
-    for (const volume of domain.volumes) if (!this.uuids.has(volume)) await this.volume(volume)
-    for (const host of this.hosts) await domain.define(host)
+    for (const volume of domain.volumes) if (!this.made.has(volume)) await this.volume(volume)
+    await Promise.all(this.hosts.map((host) => domain.define(host)))
     return domain
   }
 
@@ -177,6 +248,15 @@ export class ClusterRing implements Ring {
     )
   }
 
+  /** A VM's life once: libvirt learns what QEMU can do, the hook's code is compiled and kept, ssh connected. */
+  async warmUp(): Promise<void> {
+    await this.startAgents()
+    const { vm, from, to } = await this.standing()
+    await succeeds(vm.migrate(from, to))
+    await succeeds(vm.migrate(to, from))
+    await this.reset()
+  }
+
   /** The agent on both nodes, as installed. */
   async startAgents(): Promise<void> {
     await Promise.all(this.hosts.map(({ node }) => node.must('systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }')))
@@ -188,13 +268,14 @@ export class ClusterRing implements Ring {
   }
 
   async reset(): Promise<void> {
+    this.session.stands = false
     await Promise.all(
       this.hosts.map(({ node }) =>
         node.must(
           'kill -CONT $(pidof lvmlockd); names=$(virsh -q list --all --name); commands=; ' +
             'for name in $names; do commands="$commands destroy $name; undefine --managed-save $name;"; done; ' +
             '[ -z "$names" ] || virsh -q "$commands" 2> /dev/null; ' +
-            `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /var/log/libvirt/qemu/*.console /etc/libvirt/lvguard.conf`,
+            `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /var/log/libvirt/qemu/*.console /etc/libvirt/lvguard.conf; ${FREE_STREAM}`,
         ),
       ),
     )

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { SCENARIOS as everywhere } from '../scenarios/all.ts'
 import { storageOf, suiteOf } from './cli.ts'
 import { image, Nodes, type Suite } from './nodes.ts'
-import { ClusterRing } from './ring.ts'
+import { ClusterRing, Session } from './ring.ts'
 import type { ClusterScenario } from './scenario.ts'
 import { clusterScenarios } from './scenarios/all.ts'
 
@@ -54,13 +54,16 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     return result
   }
   await timed('(nodes ready)', () => nodes.ready())
-  await timed('(install.sh on both)', () => new ClusterRing(nodes).install())
+  const fresh = new ClusterRing(nodes)
+  await timed('(install.sh on both)', () => fresh.install())
+  await timed('(a first life of a VM)', () => fresh.warmUp())
   await timed('(state kept)', () => nodes.save(installed))
 
   const told: Told[] = []
   let logs: string | undefined
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
+  let session = new Session()
   for (const scenario of scenarios) {
     const reason = scenario.not?.[suite] ?? scenario.not?.[nodes.settings.storage]
     if (reason !== undefined) {
@@ -71,11 +74,14 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     const from = Date.now()
     let failure: unknown
     const own = new Nodes(nodes.settings)
-    const cluster = new ClusterRing(own)
+    if (!clean) session = new Session()
+    const cluster = new ClusterRing(own, session)
     try {
       if (!clean) await own.restore(installed)
       await cluster.startAgents()
+      if (session.stands && scenario.standing !== true) await cluster.reset()
       await within(scenario.seconds ?? 240, scenario.play(cluster))
+      if (scenario.standing === true) await cluster.settle()
     } catch (error) {
       failure = error ?? new Error('it threw nothing')
     }
@@ -90,7 +96,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
       print(indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)))
       print(`         logs: ${into}`)
     }
-    clean = failure === undefined && scenario.spoils !== true && (await isClean(cluster))
+    clean = failure === undefined && scenario.spoils !== true && (scenario.standing === true || (await isClean(cluster)))
     for (const node of own.all) node.retire()
   }
   for (const { name, outcome, seconds } of told) if (outcome !== 'skipped') times.push([name, seconds])

@@ -5,6 +5,8 @@ import type { ClusterRing } from './ring.ts'
 export interface ClusterScenario {
   readonly name: string
   readonly play: (cluster: ClusterRing) => Promise<void>
+  /** It plays with `cluster.standing()`, and leaves that VM running, exclusive on one host. */
+  readonly standing?: boolean
   /** It leaves more behind than `reset` takes away: the next one begins on nodes fresh from the kept state. */
   readonly spoils?: boolean
   /** After this time it has failed. Default 240 s. */

@@ -1,8 +1,8 @@
 /*
  * The guest of the cluster tests, on the bare machine: a Linux kernel takes minutes to boot in an emulation inside an
  * emulation, this takes a second and 8 MiB. It writes its journal to the first virtio disk, reports to the first serial
- * port once a second, powers off when the power button is pressed (virsh shutdown) and resets the machine when R is
- * pressed (virsh send-key NAME KEY_R): a reboot from inside.
+ * port once a second, powers off when the power button is pressed (virsh shutdown) or a `p` comes in on that port, and resets
+ * the machine when R is pressed (virsh send-key NAME KEY_R): a reboot from inside.
  *
  * Started by QEMU's -kernel as a multiboot image, on the i440FX machine (`pc`), whose firmware has set up PCI.
  */
@@ -159,7 +159,7 @@ __attribute__((used)) static void machine(void) {
       writer_report(&writer, " wrote ");
       told = ticks;
     }
-    if (in16(power) & 1u << 8) {
+    if (in16(power) & 1u << 8 || (in8(0x3fd) & 1 && in8(0x3f8) == 'p')) {
       writer_report(&writer, " powers off after ");
       out16(power + 4, 1u << 13);
     }

@@ -2,7 +2,8 @@ import type { ClusterScenario } from '../scenario.ts'
 import { faults } from './faults.ts'
 import { life } from './life.ts'
 import { migration } from './migration.ts'
+import { migrationFaults } from './migration-faults.ts'
 import { volumes } from './volumes.ts'
 
 /** The stories that need libvirt, in the order in which they are told. */
-export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...volumes, ...faults]
+export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...volumes, ...faults]

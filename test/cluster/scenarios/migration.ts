@@ -1,153 +1,123 @@
 import assert from 'node:assert/strict'
+import type { Result } from '../../ring.ts'
 import type { Domain } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
-import { untilTrue } from '../wait.ts'
 
-/** One plain migration with these flags, nothing typed around it: exclusive before and after, nothing lost, one boot. */
-function plain(kind: string, flags: readonly string[], more: Partial<ClusterScenario> = {}): ClusterScenario {
-  return {
-    name: `a live migration, ${kind}: nothing typed, nothing lost`,
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await succeeds(tintin.migrate(one, two, ...flags))
-      await tintin.runs(two)
-      await tintin.writes(two)
-      await endsWhole(tintin, two)
-    },
-    ...more,
-  }
+interface Standing {
+  readonly vm: Domain
+  readonly from: ClusterHost
+  readonly to: ClusterHost
 }
 
-async function runsOn(cluster: ClusterRing, host: ClusterHost): Promise<Domain> {
-  const tintin = await cluster.domain('tintin')
-  await succeeds(tintin.start(host))
-  await tintin.writes(host)
-  return tintin
+/** A story about the VM that stands, which runs on `from` and may go to `to`. */
+function standing(name: string, play: (standing: Standing, cluster: ClusterRing) => Promise<void>, more: Partial<ClusterScenario> = {}): ClusterScenario {
+  return { name, standing: true, play: async (cluster) => play(await cluster.standing(), cluster), ...more }
 }
 
-/** Off, free on both hosts, and its journal written by one boot alone. */
-async function endsWhole(tintin: Domain, on: ClusterHost): Promise<void> {
-  await succeeds(tintin.shutdown(on))
-  await tintin.runs('nowhere')
-  const { boots } = await tintin.dataIsWhole()
-  assert.equal(boots.length, 1)
-}
+/** One migration with these flags, nothing typed around it: exclusive before and after, nothing lost, no second boot. */
+const plain = (kind: string, ...flags: string[]): ClusterScenario =>
+  standing(`a live migration, ${kind}: nothing typed, nothing lost`, async ({ vm, from, to }) => {
+    await succeeds(vm.migrate(from, to, ...flags))
+    await vm.isWholeOn(to)
+  })
 
 /** A migration that is refused with these words, and the VM runs on where it was. */
-async function isRefusedAndRunsOn(tintin: Domain, one: ClusterHost, migration: Promise<Awaited<ReturnType<Domain['migrate']>>>, ...words: readonly RegExp[]): Promise<void> {
+async function isRefusedAndRunsOn({ vm, from }: Standing, migration: Promise<Result>, ...words: readonly RegExp[]): Promise<void> {
   await isRefused(migration, ...words)
-  await tintin.runs(one)
-  await tintin.writes(one)
-  await endsWhole(tintin, one)
+  await vm.isWholeOn(from)
 }
 
-/** Live migrations with the agent on both hosts. */
+const stopAgent = ({ node }: ClusterHost): Promise<string> => node.must('systemctl stop lvguard')
+const SHORT_WAIT = 'migrate_wait = 3\n'
+
+/** Live migrations with the agent on both hosts, told of one VM that goes to and fro. */
 export const migration: readonly ClusterScenario[] = [
-  plain('plain', []),
-  plain('peer to peer', ['--p2p']),
-  plain('tunnelled', ['--p2p', '--tunnelled']),
-  plain('post-copy', ['--postcopy', '--postcopy-after-precopy']),
-  plain('persistent there and undefined here', ['--persistent', '--undefinesource']),
+  plain('plain'),
+  plain('peer to peer', '--p2p'),
+  plain('tunnelled', '--p2p', '--tunnelled'),
+  plain('post-copy', '--postcopy', '--postcopy-after-precopy'),
+  standing('a live migration, persistent there and undefined here: nothing typed, nothing lost', async ({ vm, from, to }) => {
+    await succeeds(vm.migrate(from, to, '--persistent', '--undefinesource'))
+    await vm.isWholeOn(to)
+    assert.equal((await from.truth()).domains.get(vm.name), undefined)
+    await vm.define(from)
+  }),
+  standing('a paused VM migrates, and is resumed there', async ({ vm, from, to }) => {
+    await succeeds(from.virsh('suspend', vm.name))
+    await succeeds(vm.migrate(from, to))
+    await vm.runs(to, { state: 'paused', seconds: 10 })
+    await succeeds(to.virsh('resume', vm.name))
+    await vm.isWholeOn(to)
+  }),
+  standing('a VM migrates there and back ten times, with a policy in its metadata', async ({ vm, from, to }) => {
+    await succeeds(from.virsh('metadata', vm.name, 'urn:lvguard:policy:1', '--live', '--key', 'lvguard', '--set', '<policy/>'))
+    for (let turn = 0; turn < 5; turn++) {
+      await succeeds(vm.migrate(from, to))
+      await vm.runs(to, { seconds: 10 })
+      await succeeds(vm.migrate(to, from))
+      await vm.runs(from, { seconds: 10 })
+    }
+    await vm.isWholeOn(from)
+    assert.match((await from.virsh('metadata', vm.name, 'urn:lvguard:policy:1')).stdout, /policy/)
+  }, { seconds: 600 }),
+  standing('two VMs migrate at once in opposite directions', async ({ vm, from, to }, cluster) => {
+    const milou = await cluster.domain('milou')
+    await succeeds(milou.start(to))
+    await Promise.all([succeeds(vm.migrate(from, to)), succeeds(milou.migrate(to, from))])
+    await milou.runs(from, { seconds: 10 })
+    await vm.isWholeOn(to)
+    await succeeds(milou.shutdown(from))
+    await milou.runs('nowhere')
+    await milou.dataIsWhole()
+  }),
+  standing('without an agent on the source a live migration is refused by name', async (all) => {
+    const { vm, from, to } = all
+    await stopAgent(from)
+    await to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
+    await isRefusedAndRunsOn(all, vm.migrate(from, to), new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`), /systemctl start lvguard/)
+  }),
+  standing('without an agent on the destination a live migration is refused at once', async (all) => {
+    const { vm, from, to } = all
+    await stopAgent(to)
+    await isRefusedAndRunsOn(all, vm.migrate(from, to), /no lvguard agent runs on this host/)
+  }),
+  standing('a migration that would copy the storage is refused, and the VM runs on with its lock', async (all) => {
+    const { vm, from, to } = all
+    await to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
+    await isRefusedAndRunsOn(all, vm.migrate(from, to, '--copy-storage-all'), new RegExp(`virtVG/${vm.name}`))
+    assert.match(await from.node.must('journalctl -q --no-pager -u lvguard'), /--copy-storage/)
+  }),
+  standing('a migration of a running VM with --offline is refused, and the VM runs on with its lock', async (all) => {
+    await all.to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
+    await isRefusedAndRunsOn(all, all.vm.migrate(all.from, all.to, '--offline', '--persistent'))
+  }),
+  standing('a migration to itself is refused and the VM runs on', async (all) => {
+    await isRefusedAndRunsOn(all, all.vm.migrate(all.from, all.from))
+  }),
+  standing('a destination that has a domain of the same name refuses, and the VM runs on with its lock', async (all, cluster) => {
+    const { vm, from, to } = all
+    await succeeds(to.virsh('undefine', vm.name))
+    await to.node.must('cat > /root/define.xml && virsh -q define /root/define.xml', { input: vm.xml().replace(vm.uuid, '11111111-2222-4333-8444-555555555555') })
+    await isRefusedAndRunsOn(all, vm.migrate(from, to), /already exists with uuid/)
+    await succeeds(to.virsh('undefine', vm.name))
+    await vm.define(to)
+    assert.deepEqual(await recordsOf(cluster), [`${vm.uuid}.json`])
+  }),
   {
-    name: 'a paused VM migrates, and is resumed there',
+    name: 'a destination without a file of the VM refuses, and the VM runs on with its lock',
     async play(cluster) {
       const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await succeeds(one.virsh('suspend', 'tintin'))
-      await succeeds(tintin.migrate(one, two))
-      await tintin.runs(two, { state: 'paused' })
-      await succeeds(two.virsh('resume', 'tintin'))
-      await tintin.writes(two)
-      await endsWhole(tintin, two)
-    },
-  },
-  {
-    name: 'a VM migrates there and back ten times, with a policy in its metadata',
-    seconds: 900,
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      for (const host of cluster.hosts) await succeeds(host.virsh('metadata', 'tintin', 'urn:lvguard:policy:1', '--config', '--key', 'lvguard', '--set', '<policy/>'))
+      const path = '/var/lib/libvirt/images/local.img'
+      await one.node.must(`truncate -s 1M ${path}`)
+      const file = `<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='${path}'/><target dev='vdb' bus='virtio'/></disk>`
+      const tintin = await cluster.domain('tintin', { devices: file })
       await succeeds(tintin.start(one))
       await tintin.writes(one)
-      for (let turn = 0; turn < 5; turn++) {
-        await succeeds(tintin.migrate(one, two))
-        await tintin.runs(two)
-        await succeeds(tintin.migrate(two, one))
-        await tintin.runs(one)
-      }
-      await tintin.writes(one)
-      await endsWhole(tintin, one)
-    },
-  },
-  {
-    name: 'two VMs migrate at once in opposite directions',
-    seconds: 400,
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      const milou = await cluster.domain('milou')
-      await succeeds(milou.start(two))
-      await Promise.all([succeeds(tintin.migrate(one, two)), succeeds(milou.migrate(two, one))])
-      await tintin.runs(two)
-      await milou.runs(one)
-      await tintin.writes(two)
-      await endsWhole(tintin, two)
-    },
-  },
-  {
-    name: 'a migration is aborted in the middle: exclusive again where it runs',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await succeeds(one.virsh('migrate-setspeed', 'tintin', '1'))
-      const migrating = tintin.migrate(one, two, '--bandwidth', '1')
-      await untilTrue('the volume is shared', async () => (await one.lock('tintin')) === 'sh')
-      await untilTrue('the migration is under way', async () => (await one.virsh('domjobabort', 'tintin')).code === 0)
-      await isRefusedAndRunsOn(tintin, one, migrating)
-    },
-  },
-  {
-    name: 'without an agent on the source a live migration is refused by name, and the VM runs on',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await one.node.must('systemctl stop lvguard')
-      await two.write('/etc/libvirt/lvguard.conf', 'migrate_wait = 3\n')
-      await isRefusedAndRunsOn(tintin, one, tintin.migrate(one, two), /virtVG\/tintin is held exclusively by node1/, /systemctl start lvguard/)
-    },
-  },
-  {
-    name: 'without an agent on the destination a live migration is refused at once',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await two.node.must('systemctl stop lvguard')
-      await isRefusedAndRunsOn(tintin, one, tintin.migrate(one, two), /no lvguard agent runs on this host/)
-    },
-  },
-  {
-    name: 'a migration that would copy the storage is refused, and the VM runs on with its lock',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await two.write('/etc/libvirt/lvguard.conf', 'migrate_wait = 3\n')
-      await isRefusedAndRunsOn(tintin, one, tintin.migrate(one, two, '--copy-storage-all'), /virtVG\/tintin/)
-    },
-  },
-  {
-    name: 'an agent that is killed while a VM runs comes back and migrates it',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      for (const { node } of cluster.hosts) await node.must('systemctl kill -s KILL lvguard')
-      for (const { node } of cluster.hosts) await untilTrue(`the agent of ${node.name}`, async () => (await node.shell('systemctl is-active -q lvguard && read pid start < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]')).code === 0)
-      await succeeds(tintin.migrate(one, two))
-      await tintin.runs(two)
-      await endsWhole(tintin, two)
+      await isRefused(tintin.migrate(one, two, '--unsafe'), /local\.img/)
+      await tintin.isWholeOn(one)
+      await two.node.must(`! ls /run/lvguard/${tintin.uuid}.json`)
     },
   },
   {
@@ -163,11 +133,22 @@ export const migration: readonly ClusterScenario[] = [
     },
   },
   {
-    name: 'a migration to itself is refused and the VM runs on',
+    name: 'eight VMs migrate at once, and all of them are exclusive there',
+    seconds: 600,
     async play(cluster) {
-      const [one] = cluster.hosts
-      const tintin = await runsOn(cluster, one)
-      await isRefusedAndRunsOn(tintin, one, tintin.migrate(one, one))
+      const [one, two] = cluster.hosts
+      const vms = await Promise.all(Array.from({ length: 8 }, (_, index) => cluster.domain(`vm${index}`)))
+      for (const vm of vms) await succeeds(vm.start(one))
+      await vms[0]?.writes(one)
+      await Promise.all(vms.map((vm) => succeeds(vm.migrate(one, two))))
+      for (const vm of vms) await vm.runs(two, { seconds: 20 })
+      await vms[0]?.isWholeOn(two)
+      await vms[7]?.isWholeOn(two)
     },
   },
 ]
+
+async function recordsOf(cluster: ClusterRing): Promise<string[]> {
+  const lists = await Promise.all(cluster.hosts.map((host) => host.list('/run/lvguard')))
+  return lists.flat().filter((name) => name.endsWith('.json'))
+}

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import type { Domain } from '../domain.ts'
+import { isRefused, succeeds } from '../expect.ts'
+import type { ClusterHost, ClusterRing } from '../ring.ts'
+import type { ClusterScenario } from '../scenario.ts'
+import { until, untilTrue } from '../wait.ts'
+
+interface Middle {
+  readonly vm: Domain
+  readonly from: ClusterHost
+  readonly to: ClusterHost
+  /** What virsh says when the migration has ended. */
+  readonly migration: ReturnType<Domain['migrate']>
+  readonly cluster: ClusterRing
+}
+
+/** Something happens while the memory goes over, which stands still meanwhile; both hosts share the volume then. */
+function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, more: Partial<ClusterScenario> = {}, ...flags: string[]): ClusterScenario {
+  return {
+    name: `in the middle of a migration ${name}`,
+    standing: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      await from.slowStream()
+      const migration = vm.migrate(from, to, ...flags)
+      await vm.reaches('perform3', from)
+      assert.deepEqual([await from.lock(vm.name), await to.lock(vm.name)], ['sh', 'sh'])
+      await happens({ vm, from, to, migration, cluster })
+    },
+    ...more,
+  }
+}
+
+/** It fails, whatever virsh says, and the VM runs on where it was, exclusive there and nothing left on the other host. */
+async function failsAndRunsOn({ vm, from, migration }: Middle): Promise<void> {
+  await from.freeStream()
+  await isRefused(migration)
+  await vm.isWholeOn(from)
+}
+
+const killAgent = ({ node }: ClusterHost): Promise<string> => node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+const abort = ({ from, vm }: Middle) => succeeds(from.virsh('domjobabort', vm.name))
+
+/** What goes wrong in a migration leads back to exclusive on the host where the VM runs. */
+export const migrationFaults: readonly ClusterScenario[] = [
+  inTheMiddle('it is aborted: exclusive again where it runs', async (middle) => {
+    await abort(middle)
+    await failsAndRunsOn(middle)
+  }),
+  inTheMiddle('the QEMU of the destination is killed: exclusive again where it runs', async (middle) => {
+    await middle.vm.killQemu(middle.to)
+    await failsAndRunsOn(middle)
+  }),
+  inTheMiddle('libvirt stops on the destination: exclusive again where it runs', async (middle) => {
+    const { to } = middle
+    await to.stopLibvirt()
+    await middle.from.freeStream()
+    await isRefused(middle.migration)
+    await to.restartLibvirt()
+    await middle.vm.isWholeOn(middle.from)
+  }),
+  inTheMiddle('libvirt restarts on the source: exclusive again where it runs', async (middle) => {
+    await middle.from.restartLibvirt()
+    await failsAndRunsOn(middle)
+  }),
+  inTheMiddle('the guest is shut down: free on both hosts', async ({ vm, from, migration }) => {
+    await vm.powerOffFromInside(from)
+    await from.freeStream()
+    await migration
+    // Whoever ran it last: the guest has powered off.
+    await vm.runs('nowhere', { seconds: 60 })
+    await vm.dataIsWhole()
+  }, { standing: false }),
+  inTheMiddle('both agents are killed, and come back before it ends', async ({ vm, from, to, migration, cluster }) => {
+    for (const host of [from, to]) await killAgent(host)
+    await cluster.startAgents()
+    await from.freeStream()
+    await succeeds(migration)
+    await vm.isWholeOn(to)
+  }),
+  inTheMiddle('both agents are killed, and come back after it has ended', async ({ vm, from, to, migration, cluster }) => {
+    for (const host of [from, to]) await killAgent(host)
+    await from.freeStream()
+    await succeeds(migration)
+    // Shared still, since nobody has promoted it; and nobody else can take it.
+    await vm.runs(to, { lock: 'sh' })
+    await cluster.startAgents()
+    await vm.isWholeOn(to)
+  }),
+  inTheMiddle('both agents are killed and it is aborted: exclusive where it runs when they are back', async (middle) => {
+    const { vm, from, to, cluster } = middle
+    for (const host of [from, to]) await killAgent(host)
+    await abort(middle)
+    await from.freeStream()
+    await isRefused(middle.migration)
+    await vm.runs(from, { lock: 'sh' })
+    await cluster.startAgents()
+    await vm.isWholeOn(from)
+  }),
+  {
+    name: 'the agent of the source is killed before it demotes, and comes back while the destination waits',
+    standing: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      await killAgent(from)
+      const migration = vm.migrate(from, to)
+      await vm.reaches('begin3', from)
+      await untilTrue('the hook of the destination waits', async () => (await to.node.shell(`pgrep -f 'hooks/qemu ${vm.name} migrate'`)).code === 0)
+      assert.equal(await from.lock(vm.name), 'ex')
+      await cluster.startAgents()
+      await succeeds(migration)
+      await vm.isWholeOn(to)
+    },
+  },
+  {
+    name: 'the answer that ends a migration is lost: the source is suspended, and the destination goes on once a person has decided',
+    seconds: 400,
+    spoils: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      // What the destination says takes four seconds to arrive: time to cut the line between the start of its CPUs and its answer.
+      await to.node.must('tc qdisc add dev eth1 root netem delay 4s')
+      const migration = vm.migrate(from, to)
+      await untilTrue('the CPUs run on the destination', async () => (await to.node.shell(`grep -q "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`)).code === 0, { seconds: 180, every: 0.05 })
+      await to.node.must('tc qdisc replace dev eth1 root netem loss 100%')
+      await isRefused(migration)
+      // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
+      const statesOf = async () => Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
+      await until('the source is suspended', async () => ((await statesOf()).join() === 'paused,running' ? true : undefined), { seconds: 60 })
+      assert.deepEqual([await from.lock(vm.name), await to.lock(vm.name)], ['sh', 'sh'])
+      assert.match(await from.node.must('journalctl -q --no-pager -u lvguard'), /whose end is in doubt/)
+      await to.freeStream()
+      await succeeds(vm.destroy(from))
+      await vm.runs(to, { seconds: 20 })
+      await vm.writes(to)
+    },
+  },
+  {
+    name: 'the plug of the destination is pulled in the middle, and with it a VM that ran there: both run here once its lease has run out',
+    seconds: 420,
+    spoils: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      const milou = await cluster.domain('milou')
+      await succeeds(milou.start(to))
+      await milou.writes(to)
+      await from.slowStream()
+      const migration = vm.migrate(from, to)
+      await vm.reaches('perform3', from)
+      await to.node.cut()
+      await succeeds(from.virsh('domjobabort', vm.name))
+      await from.freeStream()
+      await isRefused(milou.start(from), new RegExp(`virtVG/milou is held exclusively by ${to.name}`))
+      assert.equal(await from.lock(vm.name), 'sh')
+      // 140 to 150 s after the last renewal (FACTS 32).
+      await until('the start of what ran there', async () => ((await milou.start(from)).code === 0 ? true : undefined), { seconds: 300, every: 5 })
+      await untilTrue('the promotion of what runs here', async () => (await from.lock(vm.name)) === 'ex', { seconds: 30 })
+      await isRefused(migration)
+      const { locks, domains } = await from.truth()
+      assert.deepEqual([locks.get('milou'), domains.get('milou'), domains.get(vm.name)], ['ex', 'running', 'running'])
+      await milou.writes(from)
+      await vm.writes(from)
+    },
+  },
+]

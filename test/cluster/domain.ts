@@ -16,7 +16,7 @@ export interface DomainOptions {
   readonly shared?: readonly string[]
   /** An image on the first volume in which the guest's journal lies. */
   readonly format?: 'qcow2'
-  /** What QEMU is told to boot; by default the guest that writes. */
+  /** What QEMU is told to boot; by default the guest that writes; `none`: the firmware alone, which costs nothing once it has given up. */
   readonly kernel?: string
   /** Further elements of `<devices>`. */
   readonly devices?: string
@@ -55,8 +55,8 @@ export class Domain {
     return [
       "<domain type='qemu'>",
       `  <name>${this.name}</name><uuid>${this.uuid}</uuid>`,
-      "  <memory unit='MiB'>8</memory><vcpu>1</vcpu>",
-      `  <os><type arch='x86_64' machine='pc'>hvm</type><kernel>${this.options.kernel ?? guest}</kernel></os>`,
+      "  <memory unit='MiB'>10</memory><vcpu>1</vcpu>",
+      `  <os><type arch='x86_64' machine='pc'>hvm</type>${this.options.kernel === 'none' ? '' : `<kernel>${this.options.kernel ?? guest}</kernel>`}</os>`,
       '  <features><acpi/></features>',
       '  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>',
       '  <devices>',
@@ -86,8 +86,10 @@ export class Domain {
   }
 
   /** The guest powers off by itself, also while libvirt would let nobody ask it to: during a migration. */
-  async powerOffFromInside({ node }: ClusterHost): Promise<void> {
-    await node.must(`printf p > $(virsh -q ttyconsole ${this.name})`)
+  async powerOffFromInside(on: ClusterHost): Promise<void> {
+    // QEMU looks once a second whether anybody is at the other end.
+    await on.node.must(`{ printf p; sleep 4; } > $(virsh -q ttyconsole ${this.name})`)
+    await untilTrue(`${this.name} powers off`, async () => (await this.console(on)).includes(' powers off after '))
   }
 
   destroy(on: ClusterHost): Promise<Result> {

@@ -11,8 +11,12 @@ import { untilTrue } from './wait.ts'
 /** libvirt's daemon, on the node. */
 const DAEMON = 'libvirtd'
 
-/** libvirt's ports for the memory of VMs, 49152 to 49215, at one kilobyte a second; all else as fast as ever. */
+/**
+ * libvirt's ports for the memory of VMs, 49152 to 49215, at one kilobyte a second; all else as fast as ever. With little room in the
+ * kernel for what is on its way: else QEMU takes all for sent, and stops the VM to end the migration.
+ */
 const SLOW_STREAM =
+  'sysctl -q net.ipv4.tcp_wmem="4096 16384 65536" && ' +
   'tc qdisc replace dev eth1 root handle 1: prio && tc qdisc replace dev eth1 parent 1:3 handle 30: tbf rate 8kbit burst 3000 limit 60000 && ' +
   'tc filter replace dev eth1 parent 1: protocol ip prio 1 u32 match ip dport 49152 0xffc0 flowid 1:3'
 const FREE_STREAM = 'tc qdisc del dev eth1 root 2> /dev/null || true'

@@ -1,6 +1,7 @@
 /**
  * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns on one pair of nodes, each on clean
- * nodes. SUITE=bookworm|trixie, STORAGE=shared|drbd. The last line is `N passed, N failed, N skipped`.
+ * nodes. SUITE=bookworm|trixie, STORAGE=shared|drbd. WITHIN=MINUTES: what has not begun by then is named, and not run. The last line is
+ * `N passed, N failed, N skipped`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -60,12 +61,13 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
   await timed('(state kept)', () => nodes.save(installed))
 
   const told: Told[] = []
+  const end = Date.now() + Number(process.env['WITHIN'] ?? Number.POSITIVE_INFINITY) * 60_000
   let logs: string | undefined
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
   let session = new Session()
   for (const scenario of scenarios) {
-    const reason = scenario.not?.[suite] ?? scenario.not?.[nodes.settings.storage]
+    const reason = scenario.not?.[suite] ?? scenario.not?.[nodes.settings.storage] ?? (Date.now() > end ? 'NOT RUN, no time was left' : undefined)
     if (reason !== undefined) {
       told.push({ name: scenario.name, outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)

@@ -12,7 +12,7 @@ enum { MULTIBOOT_MAGIC = 0x1badb002 };
 __attribute__((section(".multiboot"), used)) static const uint32_t multiboot[3] = {MULTIBOOT_MAGIC, 0, -(uint32_t)MULTIBOOT_MAGIC};
 
 __attribute__((used)) static char stack[16384] __attribute__((aligned(16)));
-__asm__(".globl _start\n_start: cli\n mov $stack + 16384, %esp\n cld\n call machine\n");
+__asm__(".globl _start\n_start: cli\n mov $stack + 16384, %esp\n cld\n push %ebx\n call machine\n");
 
 /* The compiler may call these. */
 void *memset(void *to, int byte, size_t size) {
@@ -144,9 +144,18 @@ static uint64_t random(void) {
   return value;
 }
 
-__attribute__((used)) static void machine(void) {
+/*
+ * What lies above 8 MiB gets a content: zeroes are sent as nothing, and a migration of nothing is never in its middle. What the loader
+ * says of the memory: kilobytes above the first megabyte, the third word.
+ */
+static void fill_memory(const uint32_t *loaded) {
+  for (uint32_t at = 8u << 20; at < (1024 + loaded[2]) * 1024; at += 4) *(volatile uint32_t *)at = at * 0x9e3779b9u;
+}
+
+__attribute__((used)) static void machine(const uint32_t *loaded) {
   struct writer writer;
   uint16_t power;
+  fill_memory(loaded);
   clock_start();
   disk_open();
   power = (uint16_t)(pci_read(pci_find(0x71138086), 0x40) & 0xffc0); /* PIIX4 power management */

@@ -3,39 +3,48 @@ import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { untilTrue } from '../wait.ts'
 
-/** A VM that runs, then something happens to its host, and it runs on, with its lock, through a restart of libvirt. */
-function survivesRestart(name: string, happens: string): ClusterScenario {
-  return {
-    name,
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      await succeeds(tintin.start(one))
-      await tintin.writes(one)
-      await one.node.must(happens)
-      await one.restartLibvirt()
-      await tintin.runs(one)
-      await tintin.writes(one)
-      await isRefused(tintin.start(two), /held exclusively by node1/)
-    },
-  }
-}
+/** Something happens to the host of the VM that stands, and the VM runs on, with its lock, through a restart of libvirt. */
+const survivesRestart = (name: string, happens: string, undone: string): ClusterScenario => ({
+  name,
+  standing: true,
+  async play(cluster) {
+    const { vm, from, to } = await cluster.standing()
+    await from.node.must(happens)
+    try {
+      await from.restartLibvirt()
+      await vm.isWholeOn(from)
+      await isRefused(vm.start(to), new RegExp(`held exclusively by ${from.name}`))
+    } finally {
+      await from.node.must(undone)
+    }
+  },
+})
+
+const NO_NODE = 'mv /usr/bin/node /usr/bin/node.gone'
+const NODE_AGAIN = 'mv /usr/bin/node.gone /usr/bin/node'
+const NO_LOG = 'rm -f /var/log/libvirt/lvguard.log; ln -s /dev/full /var/log/libvirt/lvguard.log'
+const LOG_AGAIN = 'rm -f /var/log/libvirt/lvguard.log'
 
 /** What goes wrong around a VM never kills it, and never lets it run twice. */
-const stories: readonly ClusterScenario[] = [
-  survivesRestart('libvirt restarts: the VM lives', 'true'),
-  survivesRestart('libvirt restarts without Node: the VM lives', 'mv /usr/bin/node /usr/bin/node.gone'),
-  survivesRestart('libvirt restarts with a broken configuration: the VM lives', 'echo "][" > /etc/libvirt/lvguard.conf'),
-  survivesRestart('libvirt restarts after an upgrade of the hook: the VM lives', 'echo "// newer" >> /root/lvguard/dist/qemu && /root/lvguard/install/install.sh'),
-  survivesRestart('libvirt restarts with /run and /var/log full: the VM lives', fullDisks()),
+export const faults: readonly ClusterScenario[] = [
+  survivesRestart('libvirt restarts: the VM lives', 'true', 'true'),
+  survivesRestart('libvirt restarts without Node: the VM lives', NO_NODE, NODE_AGAIN),
+  survivesRestart('libvirt restarts with a broken configuration: the VM lives', 'echo "][" > /etc/libvirt/lvguard.conf', 'rm /etc/libvirt/lvguard.conf'),
+  survivesRestart('libvirt restarts after an upgrade of the hook: the VM lives', 'echo "// newer" >> /root/lvguard/dist/qemu && /root/lvguard/install/install.sh', 'true'),
+  // What is left of both file systems, but libvirt can write its own small files: it kills VMs itself otherwise.
+  survivesRestart('libvirt restarts with /run and /var/log full: the VM lives', `mount -t tmpfs -o size=4k full /run/lvguard && dd if=/dev/zero of=/run/lvguard/full bs=4k count=1 status=none; ${NO_LOG}`, `umount /run/lvguard; ${LOG_AGAIN}`),
   {
     name: 'no Node: a start is refused in one clear sentence, and nothing is left active',
     async play(cluster) {
       const [one] = cluster.hosts
       const tintin = await cluster.domain('tintin')
-      await one.node.must('mv /usr/bin/node /usr/bin/node.gone')
-      await isRefused(tintin.start(one), /node/i)
-      await tintin.runs('nowhere')
+      await one.node.must(NO_NODE)
+      try {
+        await isRefused(tintin.start(one), /node/i)
+        await tintin.runs('nowhere')
+      } finally {
+        await one.node.must(NODE_AGAIN)
+      }
     },
   },
   {
@@ -43,11 +52,15 @@ const stories: readonly ClusterScenario[] = [
     async play(cluster) {
       const [one] = cluster.hosts
       const tintin = await cluster.domain('tintin')
-      await one.node.must('rm -f /var/log/libvirt/lvguard.log; ln -s /dev/full /var/log/libvirt/lvguard.log')
-      await succeeds(tintin.start(one))
-      await tintin.runs(one)
-      await succeeds(tintin.destroy(one))
-      await tintin.runs('nowhere')
+      await one.node.must(NO_LOG)
+      try {
+        await succeeds(tintin.start(one))
+        await tintin.runs(one)
+        await succeeds(tintin.destroy(one))
+        await tintin.runs('nowhere')
+      } finally {
+        await one.node.must(LOG_AGAIN)
+      }
     },
   },
   {
@@ -76,6 +89,7 @@ const stories: readonly ClusterScenario[] = [
     },
   },
   {
+    spoils: true,
     name: 'lvmlockd is killed: a start is refused; it comes back and the VM that ran keeps its lock',
     async play(cluster) {
       const [one, two] = cluster.hosts
@@ -105,10 +119,3 @@ const stories: readonly ClusterScenario[] = [
     },
   },
 ]
-
-export const faults: readonly ClusterScenario[] = stories.map((story) => ({ ...story, spoils: true }))
-
-/** Fills what is left of both file systems but lets libvirt write its own small files (it kills VMs itself otherwise). */
-function fullDisks(): string {
-  return 'mkdir -p /run/lvguard && mount -t tmpfs -o size=4k full /run/lvguard && dd if=/dev/zero of=/run/lvguard/full bs=4k count=1 status=none; rm -f /var/log/libvirt/lvguard.log; ln -s /dev/full /var/log/libvirt/lvguard.log'
-}

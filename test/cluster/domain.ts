@@ -161,6 +161,12 @@ export class Domain {
     await untilTrue(`phase ${phase} of ${this.name} on ${on.name}`, async () => (await on.node.shell(`grep -q "phase='${phase}'" ${status}`)).code === 0, { every: 0.1 })
   }
 
+  /** Waits until the first of its memory has left this host: in the phase before, libvirt may be connecting still. */
+  async isOnTheWay(from: ClusterHost): Promise<void> {
+    await this.reaches('perform3', from)
+    await untilTrue(`memory of ${this.name} leaves ${from.name}`, async () => /Memory processed: +[1-9]/.test((await from.virsh('domjobinfo', this.name)).stdout))
+  }
+
   /** Runs on this host and writes, exclusive within ten seconds, and nothing that any guest of it wrote was lost or written by another. */
   async isWholeOn(host: ClusterHost): Promise<void> {
     await this.runs(host, { seconds: 10 })

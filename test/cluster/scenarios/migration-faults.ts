@@ -23,7 +23,7 @@ function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, m
       const { vm, from, to } = await cluster.standing()
       await from.slowStream()
       const migration = vm.migrate(from, to, ...flags)
-      await vm.reaches('perform3', from)
+      await vm.isOnTheWay(from)
       assert.deepEqual([await from.lock(vm.name), await to.lock(vm.name)], ['sh', 'sh'])
       await happens({ vm, from, to, migration, cluster })
     },
@@ -146,7 +146,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await milou.writes(to)
       await from.slowStream()
       const migration = vm.migrate(from, to)
-      await vm.reaches('perform3', from)
+      await vm.isOnTheWay(from)
       await to.node.cut()
       await succeeds(from.virsh('domjobabort', vm.name))
       await from.freeStream()

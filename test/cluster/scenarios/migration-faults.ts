@@ -121,8 +121,8 @@ export const migrationFaults: readonly ClusterScenario[] = [
       const { vm, from, to } = await cluster.standing()
       // What the destination says takes four seconds to arrive: time to cut the line between the start of its CPUs and its answer.
       await to.node.must('tc qdisc add dev eth1 root netem delay 4s')
-      // A virsh that gives a silent host up after six seconds instead of thirty.
-      const migration = from.node.run('virsh', '-q', '-k', '2', '-K', '2', 'migrate', '--live', vm.name, `qemu+ssh://${to.name}/system`)
+      // A virsh that gives a silent host up after a quarter of a minute instead of half a one, but not for the delay.
+      const migration = from.node.run('virsh', '-q', '-k', '5', '-K', '2', 'migrate', '--live', vm.name, `qemu+ssh://${to.name}/system`)
       await untilTrue('the CPUs run on the destination', async () => (await to.node.shell(`grep -q "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`)).code === 0, { seconds: 180, every: 0.05 })
       await to.node.must('tc qdisc replace dev eth1 root netem loss 100%')
       await isRefused(migration)

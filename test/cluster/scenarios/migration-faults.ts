@@ -127,10 +127,9 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await to.node.must('tc qdisc replace dev eth1 root netem loss 100%')
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
-      const statesOf = async () => Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
-      await until('the source is suspended', async () => ((await statesOf()).join() === 'paused,running' ? true : undefined), { seconds: 60 })
-      assert.deepEqual([await from.lock(vm.name), await to.lock(vm.name)], ['sh', 'sh'])
-      assert.match(await from.node.must('journalctl -q --no-pager -u lvguard'), /whose end is in doubt/)
+      await untilTrue('the agent of the source has suspended it', async () => /whose end is in doubt .* It was suspended/.test(await from.node.must('journalctl -q --no-pager -u lvguard')))
+      const states = await Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
+      assert.deepEqual([...states, await from.lock(vm.name), await to.lock(vm.name)], ['paused', 'running', 'sh', 'sh'])
       await to.freeStream()
       await succeeds(vm.destroy(from))
       await vm.runs(to, { seconds: 20 })

@@ -21,8 +21,8 @@ packages=(
 )
 case $suite in
   bookworm) ;;
-  # Debian 13 packs the driver of logical storage pools on its own.
-  trixie) packages+=(libvirt-daemon-driver-storage-logical) ;;
+  # Debian 13 packs the driver of logical storage pools on its own, and does without mkfs.
+  trixie) packages+=(libvirt-daemon-driver-storage-logical e2fsprogs) ;;
   *) echo "image.sh: no such suite: $suite (bookworm or trixie)" >&2; exit 2 ;;
 esac
 

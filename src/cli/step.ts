@@ -79,4 +79,3 @@ async function tell({ domain: { name } }: SeenDomain, done: readonly Done[], has
   if (done.length === 0 && !hasReports) write(1, `${printable(name)}: nothing to do\n`)
   return hasReports || done.some(({ kind }) => kind !== 'done') ? 1 : 0
 }
-

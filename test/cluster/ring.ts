@@ -19,7 +19,10 @@ const SLOW_STREAM =
   'sysctl -q net.ipv4.tcp_wmem="4096 16384 65536" && ' +
   'tc qdisc replace dev eth1 root handle 1: prio && tc qdisc replace dev eth1 parent 1:3 handle 30: tbf rate 8kbit burst 3000 limit 60000 && ' +
   'tc filter replace dev eth1 parent 1: protocol ip prio 1 u32 match ip dport 49152 0xffc0 flowid 1:3'
-const FREE_STREAM = 'tc qdisc del dev eth1 root 2> /dev/null || true'
+// As Linux has it by itself.
+const FREE_STREAM = 'sysctl -q net.ipv4.tcp_wmem="4096 16384 4194304"; tc qdisc del dev eth1 root 2> /dev/null || true'
+/** When the scenario began, in seconds: what the scenarios before it had the agent say is no news. */
+const BEGAN = '/run/scenario-began'
 
 /** What a host really holds: lvmlockd's locks, device-mapper's devices, libvirt's domains. Never the hook's own word. */
 export interface Truth {
@@ -100,6 +103,11 @@ export class ClusterHost implements Host {
     )
     await this.node.must('systemctl daemon-reload; systemctl reset-failed lvmlockd; systemctl start lvmlockd')
     await untilTrue(`lvmlockd on ${this.name}`, async () => (await this.node.shell(`vgs ${volumeGroup}`)).code === 0)
+  }
+
+  /** What the agent has said in its journal since the scenario began. */
+  agentSaid(): Promise<string> {
+    return this.node.must(`journalctl -q --no-pager -u lvguard --since "@$(cat ${BEGAN})"`)
   }
 
   /** From now on migrations that leave this host stay in the middle, until `freeStream`. */
@@ -259,6 +267,12 @@ export class ClusterRing implements Ring {
     await succeeds(vm.migrate(from, to))
     await succeeds(vm.migrate(to, from))
     await this.reset()
+  }
+
+  /** Before each scenario. */
+  async begin(): Promise<void> {
+    await Promise.all(this.hosts.map(({ node }) => node.must(`date +%s > ${BEGAN}`)))
+    await this.startAgents()
   }
 
   /** The agent on both nodes, as installed. */

@@ -80,7 +80,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     const cluster = new ClusterRing(own, session)
     try {
       if (!clean) await own.restore(installed)
-      await cluster.startAgents()
+      await cluster.begin()
       if (session.stands && scenario.standing !== true) await cluster.reset()
       await within(scenario.seconds ?? 240, scenario.play(cluster))
       if (scenario.standing === true) await cluster.settle()

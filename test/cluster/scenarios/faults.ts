@@ -102,7 +102,7 @@ export const faults: readonly ClusterScenario[] = [
       await one.node.must('systemctl reset-failed lvmlockd; systemctl start lvmlockd')
       await isRefused(milou.start(one), /virtVG/)
       await isRefused(tintin.start(two), /held exclusively by node1/)
-      await untilTrue('the alarm', async () => /has no lockspace here any more/.test(await one.node.must('journalctl -q --no-pager -u lvguard')))
+      await untilTrue('the alarm', async () => /has no lockspace here any more/.test(await one.agentSaid()))
       const [here] = await cluster.truth()
       assert.deepEqual([here.domains.get('tintin'), here.devices.get('tintin')], ['running', 1])
       await tintin.writes(one)

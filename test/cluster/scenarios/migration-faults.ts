@@ -127,7 +127,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await to.node.must('tc qdisc replace dev eth1 root netem loss 100%')
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
-      await untilTrue('the agent of the source has suspended it', async () => /whose end is in doubt .* It was suspended/.test(await from.node.must('journalctl -q --no-pager -u lvguard')))
+      await untilTrue('the agent of the source has suspended it', async () => /whose end is in doubt .* It was suspended/.test(await from.agentSaid()))
       const states = await Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
       assert.deepEqual([...states, await from.lock(vm.name), await to.lock(vm.name)], ['paused', 'running', 'sh', 'sh'])
       await to.freeStream()

@@ -4,6 +4,7 @@ import type { Domain } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
+import { untilTrue } from '../wait.ts'
 
 interface Standing {
   readonly vm: Domain
@@ -83,11 +84,17 @@ export const migration: readonly ClusterScenario[] = [
     await stopAgent(to)
     await isRefusedAndRunsOn(all, vm.migrate(from, to), /no lvguard agent runs on this host/)
   }),
+  standing('an agent that is killed while a VM runs comes back by itself and migrates it', async ({ vm, from, to }) => {
+    for (const { node } of [from, to]) await node.must('systemctl kill -s KILL lvguard')
+    for (const { node } of [from, to]) await untilTrue(`the agent of ${node.name}`, async () => (await node.shell('systemctl is-active -q lvguard && read pid start < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]')).code === 0)
+    await succeeds(vm.migrate(from, to))
+    await vm.isWholeOn(to)
+  }),
   standing('a migration that would copy the storage is refused, and the VM runs on with its lock', async (all) => {
     const { vm, from, to } = all
     await to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
     await isRefusedAndRunsOn(all, vm.migrate(from, to, '--copy-storage-all'), new RegExp(`virtVG/${vm.name}`))
-    assert.match(await from.node.must('journalctl -q --no-pager -u lvguard'), /--copy-storage/)
+    assert.match(await from.agentSaid(), /--copy-storage/)
   }),
   standing('a migration of a running VM with --offline is refused, and the VM runs on with its lock', async (all) => {
     await all.to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)

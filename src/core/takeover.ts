@@ -8,16 +8,16 @@ export interface IncomingEvidence {
   readonly xmlId: string | undefined
   /** Whether that id stands in the domain's persistent definition too, or that could not be told. */
   readonly idInDefinition: boolean | 'unknown'
-  /** Seconds since boot. */
-  readonly now: number
+  /** When libvirt called `prepare`, in seconds since boot: it may have waited for the VG's lock since, behind those of seven other VMs. */
+  readonly calledAt: number
 }
 
 /**
  * Whether this `prepare` belongs to the very migration that `migrate` let in (R2). Any doubt makes it a fresh start, which
  * asks for exclusive and so cannot harm.
  */
-export function isIncoming({ record, xmlId, idInDefinition, now }: IncomingEvidence): boolean {
+export function isIncoming({ record, xmlId, idInDefinition, calledAt }: IncomingEvidence): boolean {
   if (record?.state !== 'incoming' || record.incoming === undefined || xmlId === undefined) return false
-  const age = now - record.incoming.at
+  const age = calledAt - record.incoming.at
   return record.incoming.id === xmlId && age >= 0 && age < INCOMING_LIFETIME && idInDefinition === false
 }

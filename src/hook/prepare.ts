@@ -27,6 +27,9 @@ import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './h
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
+/** When libvirt called, as good as: this program has just begun. Seconds since boot, whole ones on Node 18. */
+const CALLED_AT = uptime()
+
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
 const OPEN_PAUSE = 200
@@ -45,7 +48,7 @@ export async function decidePrepare(subject: Subject, asked?: Asked): Promise<Pr
   const facts = await lookAround(subject, readRecords(), asked)
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
-  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), now: uptime() })
+  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt: CALLED_AT })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
   return { facts, scope, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
 }

@@ -130,7 +130,7 @@ export class Domain {
     await untilTrue('', async () => {
       wrong = (await this.ring.truth()).flatMap((truth) => this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none', state))
       return wrong.length === 0
-    }, { seconds }).catch((error: unknown) => {
+    }, { seconds, every: 0.5 }).catch((error: unknown) => {
       if (wrong.length === 0) throw error
       throw new assert.AssertionError({ message: `${this.name} should run on ${on === 'nowhere' ? 'no host' : on.name}:\n  ${wrong.join('\n  ')}` })
     })
@@ -157,8 +157,7 @@ export class Domain {
 
   /** Waits until its migration out of this host is in this phase, in libvirt's words. */
   async reaches(phase: 'begin3' | 'perform3' | 'finish3', on: ClusterHost): Promise<void> {
-    const status = `/run/libvirt/qemu/${this.name}.xml`
-    await untilTrue(`phase ${phase} of ${this.name} on ${on.name}`, async () => (await on.node.shell(`grep -q "phase='${phase}'" ${status}`)).code === 0, { every: 0.1 })
+    await on.node.until(`phase ${phase} of ${this.name} on ${on.name}`, `grep -qs "phase='${phase}'" /run/libvirt/qemu/${this.name}.xml`, { every: 0.1 })
   }
 
   /** Waits until the first of its memory has left this host: in the phase before, libvirt may be connecting still. */
@@ -168,8 +167,8 @@ export class Domain {
   }
 
   /** Runs on this host and writes, exclusive within ten seconds, and nothing that any guest of it wrote was lost or written by another. */
-  async isWholeOn(host: ClusterHost): Promise<void> {
-    await this.runs(host, { seconds: 10 })
+  async isWholeOn(host: ClusterHost, { seconds = 10 } = {}): Promise<void> {
+    await this.runs(host, { seconds })
     await this.writes(host)
     // Suspended, so that no slot is read while it is written.
     const listing = await host.node.must(`virsh -q suspend ${this.name} && guest-journal list /dev/${volumeGroup}/${this.volumes[0]}; code=$?; virsh -q resume ${this.name}; exit $code`)

@@ -182,6 +182,12 @@ export class Node {
     return stdout
   }
 
+  /** Waits on the node until a condition of its shell holds: one command, where asking again and again would keep its processor busy. */
+  async until(what: string, condition: string, { seconds = 60, every = 0.2 } = {}): Promise<void> {
+    const { code } = await this.shell(`left=${Math.ceil(seconds / every)}; until ${condition}; do [ $((left -= 1)) -gt 0 ] || exit 1; sleep ${every}; done`, { seconds: seconds * 3 })
+    if (code !== 0) throw new Error(`waited ${seconds} s in vain: ${what}`)
+  }
+
   /** Copies a folder or file of this machine to the node, below `to`. */
   async copy(from: readonly string[], to: string): Promise<void> {
     const options = await this.sshOptions()

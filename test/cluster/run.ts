@@ -1,22 +1,35 @@
 /**
- * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns on one pair of nodes, each on clean
- * nodes. SUITE=bookworm|trixie, STORAGE=shared|drbd. WITHIN=MINUTES: what has not begun by then is named, and not run. The last line is
- * `N passed, N failed, N skipped`.
+ * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns, each on clean nodes, on two pairs of
+ * nodes side by side: one pair alone leaves a third of two processors idle. SUITE=bookworm|trixie, STORAGE=shared|drbd, PAIRS=N.
+ * WITHIN=MINUTES: what has not begun by then is named, and not run. The last line is `N passed, N failed, N skipped`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SCENARIOS as everywhere } from '../scenarios/all.ts'
 import { storageOf, suiteOf } from './cli.ts'
-import { image, Nodes, type Suite } from './nodes.ts'
+import { image, Nodes } from './nodes.ts'
 import { ClusterRing, Session } from './ring.ts'
 import type { ClusterScenario } from './scenario.ts'
 import { clusterScenarios } from './scenarios/all.ts'
 
 interface Told {
-  readonly name: string
   readonly outcome: 'passed' | 'failed' | 'skipped'
   readonly seconds: number
+}
+
+/** What the pairs of nodes share. */
+interface Run {
+  readonly scenarios: readonly ClusterScenario[]
+  /** Those that no pair has taken yet. */
+  readonly waiting: Iterator<ClusterScenario>
+  readonly told: Map<ClusterScenario, Told>
+  /** The kept state of a pair with lvguard installed. */
+  readonly installed: string
+  /** When no scenario begins any more, in milliseconds of the epoch. */
+  readonly end: number
+  readonly stopping: () => boolean
+  readonly logs: () => Promise<string>
 }
 
 export async function main(argv: readonly string[]): Promise<number> {
@@ -24,9 +37,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   const storage = storageOf(process.env['STORAGE'])
   // In their order: those that stop the agents last.
   const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere)].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
+  const pairs = Math.min(Number(process.env['PAIRS'] ?? 2), scenarios.length)
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
-  const nodes = new Nodes({ suite, storage, image: await image(suite), run: join(home, 'run'), bound: true })
+  const from = await image(suite)
+  const all = Array.from({ length: pairs }, (_, index) => new Nodes({ suite, storage, image: from, run: join(home, `pair${index + 1}`), bound: true }))
   // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at once
   // (and the nodes with it, by their parent's death).
   let stopping = false
@@ -35,41 +50,70 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.on(signal, () => {
       if (stopping) process.exit(130)
       stopping = true
-      void nodes.each((node) => node.cut())
+      for (const nodes of all) void nodes.each((node) => node.cut())
     })
   }
   try {
-    return await tell(scenarios, nodes, suite, join(home, 'installed'), () => stopping)
+    return await tell(scenarios, all, home, () => stopping)
   } finally {
-    await nodes.down()
+    for (const nodes of all) await nodes.down()
     await rm(home, { recursive: true, force: true })
   }
 }
 
-async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: Suite, installed: string, stopping: () => boolean): Promise<number> {
+async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes[], home: string, stopping: () => boolean): Promise<number> {
+  const [first] = pairs
+  if (first === undefined) throw new Error('no scenario has such a name')
+  const { suite, storage } = first.settings
+  const begin = Date.now()
   const times: [string, number][] = []
-  const timed = async <T>(what: string, act: () => Promise<T>): Promise<T> => {
+  const timed = async (what: string, act: () => Promise<void>): Promise<void> => {
     const from = Date.now()
-    const result = await act()
+    await act()
     times.push([what, (Date.now() - from) / 1000])
-    return result
   }
-  await timed('(nodes ready)', () => nodes.ready())
-  const fresh = new ClusterRing(nodes)
+  const installed = join(home, 'installed')
+  await timed('(nodes ready)', () => first.ready())
+  const fresh = new ClusterRing(first)
   await timed('(install.sh on both)', () => fresh.install())
   await timed('(a first life of a VM)', () => fresh.warmUp())
-  await timed('(state kept)', () => nodes.save(installed))
+  await timed('(state kept)', () => first.save(installed))
 
-  const told: Told[] = []
-  const end = Date.now() + Number(process.env['WITHIN'] ?? Number.POSITIVE_INFINITY) * 60_000
-  let logs: string | undefined
+  let logs: Promise<string> | undefined
+  const run: Run = {
+    scenarios,
+    waiting: scenarios.values(),
+    told: new Map(),
+    installed,
+    end: begin + Number(process.env['WITHIN'] ?? Number.POSITIVE_INFINITY) * 60_000,
+    stopping,
+    logs: () => (logs ??= mkdtemp(join(tmpdir(), 'lvguard-cluster-logs-'))),
+  }
+  await Promise.all(pairs.map((nodes) => playOn(nodes, run)))
+
+  for (const scenario of scenarios) {
+    const { outcome, seconds } = run.told.get(scenario) ?? { outcome: 'skipped', seconds: 0 }
+    if (outcome !== 'skipped') times.push([scenario.name, seconds])
+  }
+  print('')
+  for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
+  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, ${pairs.length} pairs of nodes side by side, ${suite}, ${storage} storage`)
+  const count = (outcome: Told['outcome']): number => [...run.told.values()].filter((one) => one.outcome === outcome).length
+  print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
+  return count('failed') === 0 ? 0 : 1
+}
+
+/** Plays what no other pair plays, until nothing is left. */
+async function playOn(nodes: Nodes, run: Run): Promise<void> {
+  const { suite, storage } = nodes.settings
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
   let session = new Session()
-  for (const scenario of scenarios) {
-    const reason = scenario.not?.[suite] ?? scenario.not?.[nodes.settings.storage] ?? (Date.now() > end ? 'NOT RUN, no time was left' : undefined)
+  for (let next = run.waiting.next(); next.done !== true; next = run.waiting.next()) {
+    const scenario = next.value
+    const reason = scenario.not?.[suite] ?? scenario.not?.[storage] ?? (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
     if (reason !== undefined) {
-      told.push({ name: scenario.name, outcome: 'skipped', seconds: 0 })
+      run.told.set(scenario, { outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)
       continue
     }
@@ -79,7 +123,7 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     if (!clean) session = new Session()
     const cluster = new ClusterRing(own, session)
     try {
-      if (!clean) await own.restore(installed)
+      if (!clean) await own.restore(run.installed)
       await cluster.begin()
       if (session.stands && scenario.standing !== true) await cluster.reset()
       await within(scenario.seconds ?? 240, scenario.play(cluster))
@@ -87,28 +131,19 @@ async function tell(scenarios: readonly ClusterScenario[], nodes: Nodes, suite: 
     } catch (error) {
       failure = error ?? new Error('it threw nothing')
     }
-    if (stopping()) throw new Error('stopped before the end')
+    if (run.stopping()) throw new Error('stopped before the end')
     const seconds = (Date.now() - from) / 1000
-    told.push({ name: scenario.name, outcome: failure === undefined ? 'passed' : 'failed', seconds })
-    print(`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`)
+    run.told.set(scenario, { outcome: failure === undefined ? 'passed' : 'failed', seconds })
+    const told = [`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`]
     if (failure !== undefined) {
-      logs ??= await mkdtemp(join(tmpdir(), 'lvguard-cluster-logs-'))
-      const into = join(logs, scenario.name.replaceAll(/\W+/g, '-').slice(0, 60))
-      await cluster.collect(into).catch((error: unknown) => print(`         the logs are not complete: ${String(error)}`))
-      print(indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)))
-      print(`         logs: ${into}`)
+      const into = join(await run.logs(), scenario.name.replaceAll(/\W+/g, '-').slice(0, 60))
+      await cluster.collect(into).catch((error: unknown) => told.push(`         the logs are not complete: ${String(error)}`))
+      told.push(indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)), `         logs: ${into}`)
     }
+    print(told.join('\n'))
     clean = failure === undefined && scenario.spoils !== true && (scenario.standing === true || (await isClean(cluster)))
     for (const node of own.all) node.retire()
   }
-  for (const { name, outcome, seconds } of told) if (outcome !== 'skipped') times.push([name, seconds])
-  const total = times.reduce((sum, [, seconds]) => sum + seconds, 0)
-  print('')
-  for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
-  print(`${total.toFixed(1).padStart(7)} s  in all, ${suite}, ${nodes.settings.storage} storage`)
-  const count = (outcome: Told['outcome']): number => told.filter((one) => one.outcome === outcome).length
-  print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
-  return count('failed') === 0 && told.length > 0 ? 0 : 1
 }
 
 /** A scenario of all rings (test/scenarios) for this one. */

@@ -28,23 +28,24 @@ interface Decided {
 
 /** prepare of src/hook/prepare.ts, effect by effect. @returns whether it exits with 0 */
 export function* prepare(here: Here, decisions: Decisions, call: Call): Steps<boolean> {
+  const calledAt = here.world.now - here.host.bootedAt
   // lvmlockctl answers while the VG's lock is taken: what it says may be older.
   const asked = locksOf(here)
   if (!(yield* lockVg(here))) return false
   try {
-    return yield* underLock(here, decisions, call, yield* decide(here, decisions, call, asked))
+    return yield* underLock(here, decisions, call, yield* decide(here, decisions, call, asked, calledAt))
   } finally {
     unlockVg(here)
   }
 }
 
-function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration }: Call, asked: HostFacts['locks']): Steps<Decided> {
+function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration }: Call, asked: HostFacts['locks'], calledAt: number): Steps<Decided> {
   const { world, host } = here
   const facts = yield* lookAround(here, asked)
   const record = facts.records.known.find((known) => known.domain.uuid === domain.uuid)
   yield
   const idInDefinition = xmlId !== undefined && host.definitions.get(domain.name) === xmlId
-  const incoming = decisions.isIncoming({ record, xmlId, idInDefinition, now: world.now - host.bootedAt })
+  const incoming = decisions.isIncoming({ record, xmlId, idInDefinition, calledAt })
   if (incoming) world.reach('prepare of a migration')
   if (incoming && !isMigration) world.violate('R2', `a fresh start of ${domain.name} on ${host.name} was taken for a migration`)
   return { facts, plan: decisions.planStart(domain.volumes, facts, domain.uuid, incoming, record?.volumes ?? []) }

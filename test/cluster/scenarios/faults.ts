@@ -115,7 +115,7 @@ export const faults: readonly ClusterScenario[] = [
       const tintin = await cluster.domain('tintin')
       await one.pauseLocking()
       const starting = tintin.start(one)
-      await untilTrue('the hook at work', async () => (await one.node.shell("pgrep -f 'hooks/qemu tintin prepare'")).code === 0)
+      await one.node.until('the hook at work', "pgrep -f '[h]ooks/qemu tintin prepare' > /dev/null")
       await one.resumeLocking()
       await succeeds(starting)
       await tintin.runs(one)

@@ -15,6 +15,9 @@ interface Middle {
   readonly cluster: ClusterRing
 }
 
+/** Seconds, in emulation, beside another pair of nodes: an agent that has just been started has to begin first. */
+const AGENT_START = 40
+
 /** Something happens while the memory goes over, which stands still meanwhile; both hosts share the volume then. */
 function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, more: Partial<ClusterScenario> = {}, ...flags: string[]): ClusterScenario {
   return {
@@ -86,7 +89,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     // Shared still, since nobody has promoted it; and nobody else can take it.
     await vm.runs(to, { lock: 'sh' })
     await cluster.startAgents()
-    await vm.isWholeOn(to)
+    await vm.isWholeOn(to, { seconds: AGENT_START })
   }),
   inTheMiddle('both agents are killed and it is aborted: exclusive where it runs when they are back', async (middle) => {
     const { vm, from, to, cluster } = middle
@@ -96,7 +99,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     await isRefused(middle.migration)
     await vm.runs(from, { lock: 'sh' })
     await cluster.startAgents()
-    await vm.isWholeOn(from)
+    await vm.isWholeOn(from, { seconds: AGENT_START })
   }),
   {
     name: 'the agent of the source is killed before it demotes, and comes back while the destination waits',
@@ -106,7 +109,8 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await killAgent(from)
       const migration = vm.migrate(from, to)
       await vm.reaches('begin3', from)
-      await untilTrue('the hook of the destination waits', async () => (await to.node.shell(`pgrep -f 'hooks/qemu ${vm.name} migrate'`)).code === 0)
+      // Not its own shell.
+      await to.node.until('the hook of the destination waits', `pgrep -f '[h]ooks/qemu ${vm.name} migrate' > /dev/null`)
       assert.equal(await from.lock(vm.name), 'ex')
       await cluster.startAgents()
       await succeeds(migration)
@@ -123,7 +127,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await to.node.must('tc qdisc add dev eth1 root netem delay 4s')
       // A virsh that gives a silent host up after a quarter of a minute instead of half a one, but not for the delay.
       const migration = from.node.run('virsh', '-q', '-k', '5', '-K', '2', 'migrate', '--live', vm.name, `qemu+ssh://${to.name}/system`)
-      await untilTrue('the CPUs run on the destination', async () => (await to.node.shell(`grep -q "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`)).code === 0, { seconds: 180, every: 0.05 })
+      await to.node.until('the CPUs run on the destination', `grep -qs "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`, { seconds: 180 })
       await to.node.must('tc qdisc replace dev eth1 root netem loss 100%')
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.

@@ -75,14 +75,14 @@ describe('whether a migration is let in', () => {
 
 describe('whether a prepare is that of the migration that was let in (R2)', () => {
   const record = recordOf(1, 'incoming', [], { incoming: { id: 'abc', at: 1000 } })
-  const evidence: IncomingEvidence = { record, xmlId: 'abc', idInDefinition: false, now: 1001 }
+  const evidence: IncomingEvidence = { record, xmlId: 'abc', idInDefinition: false, calledAt: 1001 }
   test.each<[string, Partial<IncomingEvidence>, boolean]>([
     ['all agrees', {}, true],
-    ['at once', { now: 1000 }, true],
-    ['just in time', { now: 1000 + INCOMING_LIFETIME - 0.01 }, true],
-    ['too late', { now: 1000 + INCOMING_LIFETIME }, false],
-    ['before the record was made: another boot', { now: 999 }, false],
-    ['no clock', { now: NaN }, false],
+    ['at once', { calledAt: 1000 }, true],
+    ['just in time', { calledAt: 1000 + INCOMING_LIFETIME - 0.01 }, true],
+    ['too late', { calledAt: 1000 + INCOMING_LIFETIME }, false],
+    ['before the record was made: another boot', { calledAt: 999 }, false],
+    ['no clock', { calledAt: NaN }, false],
     ['no record', { record: undefined }, false],
     ['the trial has not ended', { record: recordOf(1, 'incoming', []) }, false],
     ['used up', { record: { ...record, state: 'prepared' } }, false],

@@ -27,9 +27,6 @@ import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './h
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
-/** When libvirt called, as good as: this program has just begun. Seconds since boot, whole ones on Node 18. */
-const CALLED_AT = uptime()
-
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
 const OPEN_PAUSE = 200
@@ -42,13 +39,16 @@ export interface PreparePlan {
   readonly incoming: boolean
 }
 
-/** Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here. */
-export async function decidePrepare(subject: Subject, asked?: Asked): Promise<PreparePlan> {
+/**
+ * Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here.
+ * @param calledAt when libvirt called, in seconds since boot (whole ones on Node 18)
+ */
+export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = uptime()): Promise<PreparePlan> {
   const { domain } = subject
   const facts = await lookAround(subject, readRecords(), asked)
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
-  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt: CALLED_AT })
+  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
   return { facts, scope, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
 }
@@ -68,18 +68,19 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
-  const first = await prepareOnce(subject, asked)
+  const calledAt = uptime()
+  const first = await prepareOnce(subject, asked, calledAt)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first
-  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined)
+  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt)
   return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
 }
 
-async function prepareOnce(subject: Subject, asked: Asked | undefined): Promise<Outcome> {
+async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
-    return await prepareUnderLock(subject, locks, asked)
+    return await prepareUnderLock(subject, locks, asked, calledAt)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
@@ -90,13 +91,13 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined): Promise<
   }
 }
 
-async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined): Promise<Outcome> {
+async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number): Promise<Outcome> {
   const { domain } = subject
-  let decided = await decidePrepare(subject, asked)
+  let decided = await decidePrepare(subject, asked, calledAt)
   // udev and the like open what is active for a moment.
   for (let tries = 0; tries < OPEN_TRIES && isOnlyOpen(decided.plan); tries++) {
     await pause(OPEN_PAUSE)
-    decided = await decidePrepare(subject)
+    decided = await decidePrepare(subject, undefined, calledAt)
   }
   const { facts, scope, plan, incoming } = decided
   if (isEmpty(scope)) return NOT_CONCERNED

@@ -61,7 +61,7 @@ export class StatusFolder {
       const mark = `${ino} ${size} ${mtimeMs}`
       const known = this.#files.get(name)
       if (known?.mark === mark) return known.content
-      const content = parsed(readFileSync(file, 'utf8'))
+      const content = parsed(readFileSync(file, 'utf8'), known === undefined || 'error' in known.content ? undefined : known.content)
       this.#files.set(name, { mark, content })
       return content
     } catch (error) {
@@ -87,10 +87,11 @@ export class StatusFolder {
 
 const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
-function parsed(text: string): Known['content'] {
+function parsed(text: string, before: StatusFile | undefined): Known['content'] {
   try {
+    const { status, domain, digest } = parseStatus(text, before)
     // Copied, because V8 keeps the whole text of a file for a word that was cut out of it.
-    return structuredClone(parseStatus(text))
+    return { status: structuredClone(status), domain: domain === before?.domain ? domain : structuredClone(domain), digest }
   } catch (error) {
     return { error: messageOf(error) }
   }

@@ -166,6 +166,8 @@ export class Session {
   readonly uuids = new Map<string, string>()
   /** Whether the VM of `ClusterRing.standing` runs. */
   stands = false
+  /** How often that VM's guest has booted. */
+  boots = 0
 }
 
 const STANDING = 'tintin'
@@ -193,12 +195,11 @@ export class ClusterRing implements Ring {
     // Zeroed: an old journal must not show through. `-an` at once: lvcreate would leave it exclusive here (FACTS 36).
     const zeroed = `dd if=/dev/zero of=/dev/${path} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} > /dev/null`
     if (this.session.uuids.has(name) && (await one.node.shell(`lvchange -q -aey ${path} && ${zeroed}`)).code === 0) return path
-    await two.run('lvchange', '-an', '-y', path)
-    const uuid = await one.node.must(
-      `{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ` +
-        `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ${zeroed} && ` +
-        `lvs --noheadings -o lv_uuid ${path}`,
-    )
+    const create = `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ${zeroed} && lvs --noheadings -o lv_uuid ${path}`
+    const fresh = await one.node.shell(create)
+    // There already, from before the state of the nodes was kept.
+    if (fresh.code !== 0) await two.run('lvchange', '-an', '-y', path)
+    const uuid = fresh.code === 0 ? fresh.stdout : await one.node.must(`{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ${create}`)
     this.session.uuids.set(name, uuid.trim())
     return path
   }
@@ -222,6 +223,7 @@ export class ClusterRing implements Ring {
     await vm.writes(one)
     await vm.runs(one)
     this.session.stands = true
+    this.session.boots = 1
     return { vm, from: one, to: two }
   }
 

@@ -5,5 +5,5 @@ import { migration } from './migration.ts'
 import { migrationFaults } from './migration-faults.ts'
 import { volumes } from './volumes.ts'
 
-/** The stories that need libvirt, in the order in which they are told. */
-export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...volumes, ...faults]
+/** The stories that need libvirt, in the order in which they are told: those about one VM that stands follow each other. */
+export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...faults, ...volumes]

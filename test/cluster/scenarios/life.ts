@@ -27,57 +27,6 @@ export const life: readonly ClusterScenario[] = [
     },
   },
   {
-    name: 'QEMU is killed: the volume is free for the other node',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      await succeeds(tintin.start(one))
-      await tintin.writes(one)
-      await tintin.killQemu(one)
-      await tintin.runs('nowhere')
-      await succeeds(tintin.start(two))
-      await tintin.writes(two)
-      await succeeds(tintin.destroy(two))
-      await tintin.dataIsWhole()
-    },
-  },
-  {
-    name: 'a reboot from inside keeps the lock all the time',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      await succeeds(tintin.start(one))
-      await tintin.writes(one)
-      await succeeds(tintin.rebootFromInside(one))
-      await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/)
-      await untilTrue('a second boot of the guest', async () => (await tintin.console(one)).split('continues after').length === 3)
-      await tintin.writes(one)
-      await tintin.runs(one)
-      await succeeds(tintin.shutdown(one))
-      await tintin.runs('nowhere')
-      await tintin.dataIsWhole()
-    },
-  },
-  {
-    name: 'managed save frees the volume, and the restore takes it again',
-    async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      await succeeds(tintin.start(one))
-      await tintin.writes(one)
-      await succeeds(one.virsh('managedsave', tintin.name))
-      await tintin.runs('nowhere')
-      await succeeds(tintin.start(one))
-      await tintin.runs(one)
-      await tintin.writes(one)
-      await isRefused(tintin.start(two), /held exclusively by node1/)
-      await succeeds(tintin.destroy(one))
-      await tintin.runs('nowhere')
-      const { boots } = await tintin.dataIsWhole()
-      assert.equal(boots.length, 1)
-    },
-  },
-  {
     name: 'a start that fails after prepare leaves nothing active',
     async play(cluster) {
       const [one, two] = cluster.hosts
@@ -126,6 +75,45 @@ export const life: readonly ClusterScenario[] = [
         assert.equal(winners.length, 1, started.filter((one) => one.vm === vm).map(({ stderr }) => stderr).join(''))
         await vm.runs(winners[0]?.host ?? 'nowhere')
       }
+    },
+  },
+  {
+    name: 'QEMU is killed: the volume is free for the other node',
+    standing: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      await vm.killQemu(from)
+      await vm.runs('nowhere')
+      await succeeds(vm.start(to))
+      cluster.session.boots++
+      await vm.isWholeOn(to)
+    },
+  },
+  {
+    name: 'a reboot from inside keeps the lock all the time',
+    standing: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      const boots = async () => (await vm.console(from)).split('continues after').length
+      const before = await boots()
+      await succeeds(vm.rebootFromInside(from))
+      cluster.session.boots++
+      await isRefused(vm.start(to), new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`))
+      await untilTrue('the next boot of the guest', async () => (await boots()) > before)
+      await vm.isWholeOn(from)
+    },
+  },
+  {
+    name: 'managed save frees the volume, and the restore takes it again',
+    standing: true,
+    async play(cluster) {
+      const { vm, from, to } = await cluster.standing()
+      await succeeds(from.virsh('managedsave', vm.name))
+      await vm.runs('nowhere')
+      await succeeds(vm.start(from))
+      await vm.writes(from)
+      await isRefused(vm.start(to), new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`))
+      await vm.isWholeOn(from)
     },
   },
 ]

@@ -158,7 +158,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await isRefused(milou.start(from), new RegExp(`virtVG/milou is held exclusively by ${to.name}`))
       assert.equal(await from.lock(vm.name), 'sh')
       // 140 to 150 s after the last renewal (FACTS 32).
-      await until('the start of what ran there', async () => ((await milou.start(from)).code === 0 ? true : undefined), { seconds: 300, every: 5 })
+      await until('the start of what ran there', async () => ((await milou.start(from)).code === 0 ? true : undefined), { seconds: 300, every: 15 })
       await untilTrue('the promotion of what runs here', async () => (await from.lock(vm.name)) === 'ex', { seconds: 30 })
       await isRefused(migration)
       const { locks, domains } = await from.truth()

@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { wantedByStatus } from '../../../src/core/reconcile.ts'
-import { isStatusFile, parseStatus } from '../../../src/libvirt/domain-status.ts'
+import { type StatusFile, isStatusFile, parseStatus } from '../../../src/libvirt/domain-status.ts'
 
 const FOLDER = new URL('../../captures', import.meta.url).pathname
 const files = (folder: string): string[] => readdirSync(join(FOLDER, folder)).map((name) => join(folder, name))
@@ -31,6 +31,15 @@ describe('recorded status files', () => {
     ['debian-12/status/migrate-p2p/node2', 'exclusive ending shared shared shared shared shared shared exclusive'],
     ['debian-13/status/migrate-p2p/node2', 'exclusive ending shared shared shared shared shared shared exclusive'],
   ])('%s', (folder, expected) => expect(story(folder)).toBe(expected))
+
+  test('a domain is parsed again only when it is another one', () => {
+    const texts = files('debian-12/status/migrate-live/node2').sort().map((file) => readFileSync(join(FOLDER, file), 'utf8'))
+    const versions: StatusFile[] = []
+    for (const text of texts) versions.push(parseStatus(text, versions.at(-1)))
+    expect(versions).toEqual(texts.map((text) => parseStatus(text)))
+    expect(new Set(versions.map(({ domain }) => domain)).size).toBe(3)
+    expect(new Set(versions.map(({ status }) => status)).size).toBe(texts.length)
+  })
 
   test('libvirt’s words', () => {
     expect(parsed('debian-13/status/migrate-live/node1/03.xml').status).toEqual({ state: 'paused', reason: 'migration', pid: expect.any(Number), async: 'migration out', phase: 'perform3_done', flags: 0x109 })

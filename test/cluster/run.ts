@@ -89,7 +89,9 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
     stopping,
     logs: () => (logs ??= mkdtemp(join(tmpdir(), 'lvguard-cluster-logs-'))),
   }
-  await Promise.all(pairs.map((nodes) => playOn(nodes, run)))
+  // All of them have ended before their nodes are taken down, whatever one of them throws.
+  const ends = await Promise.allSettled(pairs.map((nodes) => playOn(nodes, run)))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 
   for (const scenario of scenarios) {
     const { outcome, seconds } = run.told.get(scenario) ?? { outcome: 'skipped', seconds: 0 }
@@ -124,6 +126,7 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
     const cluster = new ClusterRing(own, session)
     try {
       if (!clean) await own.restore(run.installed)
+      if (run.stopping()) throw new Error('stopped before it began')
       await cluster.begin()
       if (session.stands && scenario.standing !== true) await cluster.reset()
       await within(scenario.seconds ?? 240, scenario.play(cluster))

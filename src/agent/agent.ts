@@ -1,4 +1,4 @@
-import { planDrive } from '../core/drive.ts'
+import { isAsRecorded, planDrive } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
 import { messageOf } from '../hook/failures.ts'
@@ -48,8 +48,9 @@ export class Agent {
     if (changed.length === 0) return
     const records = readRecords()
     for (const uuid of changed) {
-      this.#retries.forget(uuid)
       const view = this.#host.viewOf(uuid, look, records)
+      if (view.runs && isAsRecorded(view)) continue
+      this.#retries.forget(uuid)
       if (view.runs && isWorthActing(view)) this.#enqueue(view)
     }
   }

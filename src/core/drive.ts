@@ -82,6 +82,20 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
   }
 }
 
+/**
+ * Whether the record says already all that the domain's state calls for. Then only a lock that is not what the record says could call for
+ * an act: the next pass sees that, and what was refused is being tried again. libvirt writes a status file several times in each phase.
+ */
+export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
+  const isOnTheWayOut = wanted.mode === 'shared' && wanted.direction === 'out'
+  if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut)) return false
+  // With a doubt left, an act asks who holds the volumes (core/contested.ts).
+  const isRemembered = isOnTheWayOut ? memory?.phase === record.migration?.phase && memory?.suspend === record.migration?.suspend : memory === undefined && record.migration === undefined
+  const modeOf = ({ role }: RecordedVolume): Mode => (role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared')
+  return isRemembered && record.volumes.every((volume) => volume.mode === 'local' || volume.mode === modeOf(volume)) &&
+    live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume)))
+}
+
 /** A domain that is gone: what its own `release` would have done. */
 function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan {
   if (record === undefined) return { kind: 'nothing', reports: [] }

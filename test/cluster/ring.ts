@@ -275,7 +275,6 @@ export class ClusterRing implements Ring {
   /** Before each scenario. */
   async begin(): Promise<void> {
     await Promise.all(this.hosts.map(({ node }) => node.must(`date +%s > ${BEGAN}`)))
-    await this.startAgents()
   }
 
   /** The agent on both nodes, as installed. */

@@ -35,8 +35,8 @@ interface Run {
 export async function main(argv: readonly string[]): Promise<number> {
   const suite = suiteOf(process.env['SUITE'])
   const storage = storageOf(process.env['STORAGE'])
-  // In their order: those that stop the agents last.
-  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere)].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
+  // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the other.
+  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse()].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
   const pairs = Math.min(Number(process.env['PAIRS'] ?? 2), scenarios.length)
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
@@ -128,6 +128,7 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
       if (!clean) await own.restore(run.installed)
       if (run.stopping()) throw new Error('stopped before it began')
       await cluster.begin()
+      if (scenario.agents !== false) await cluster.startAgents()
       if (session.stands && scenario.standing !== true) await cluster.reset()
       await within(scenario.seconds ?? 240, scenario.play(cluster))
       if (scenario.standing === true) await cluster.settle()
@@ -154,6 +155,7 @@ function fromEverywhere(scenario: (typeof everywhere)[number]): ClusterScenario 
   const reason = scenario.not?.cluster
   return {
     name: `everywhere: ${scenario.name}`,
+    agents: false,
     play: async (cluster) => {
       await cluster.stopAgents()
       await scenario.play(cluster)

@@ -9,6 +9,8 @@ export interface ClusterScenario {
   readonly standing?: boolean
   /** It leaves more behind than `reset` takes away: the next one begins on nodes fresh from the kept state. */
   readonly spoils?: boolean
+  /** false: its hooks are called by itself, beside no agent. */
+  readonly agents?: false
   /** After this time it has failed. Default 240 s. */
   readonly seconds?: number
   /** Suites and storages on which it makes no sense, with the reason. */

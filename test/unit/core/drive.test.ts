@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type DomainView, type DriveFacts, type DrivePlan, planDrive } from '../../../src/core/drive.ts'
+import { type DomainView, type DriveFacts, type DrivePlan, isAsRecorded, planDrive } from '../../../src/core/drive.ts'
 import type { LockState } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordState, RecordedVolume } from '../../../src/core/record.ts'
 import type { Unchanged, Wanted } from '../../../src/core/reconcile.ts'
@@ -143,4 +143,38 @@ test('whatever the state: R3, R4, R9', () => {
       expect(made.record ?? record).toMatchObject({ volumes: expect.arrayContaining([expect.objectContaining({ lv })]) })
     }
   }))
+})
+
+describe('a domain whose record says already what its state calls for', () => {
+  const viewOf = ({ wanted = HERE, record = running(), memory, live = [] }: Case): DomainView =>
+    ({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs: true, memory, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) })
+
+  test.each<[string, Case, boolean]>([
+    ['runs', {}, true],
+    ['runs on what is on record', { live: [{ lv: 'root', mode: 'exclusive' }] }, true],
+    ['is seen to run for the first time', { record: running([withIds()], 'prepared') }, false],
+    ['runs, and has shared until now', { record: running([withIds(root, { mode: 'shared' })]) }, false],
+    ['has got another volume', { live: [{ lv: 'root', mode: 'exclusive' }, { lv: 'data', mode: 'exclusive' }] }, false],
+    ['begins to migrate out', { wanted: OUT }, false],
+    ['migrates out, and has demoted', { wanted: OUT, record: running([withIds(root, { mode: 'shared' })]) }, true],
+    ['is in a phase that is not on record', { wanted: OUT, record: running([withIds(root, { mode: 'shared' })]), memory: { phase: 'finish3' } }, false],
+    ['has a doubt to settle', { record: { ...running(), migration: { phase: 'finish3' } }, memory: { phase: 'finish3' } }, false],
+    ['comes in', { wanted: IN, record: running([withIds(root, { mode: 'shared' })]) }, false],
+    ['is in a state that changes nothing', { wanted: because('storage-copy') }, false],
+  ])('%s: %s', (_, given, expected) => expect(isAsRecorded(viewOf(given))).toBe(expected))
+
+  test('an act would change nothing, where the locks are as the record says', () => {
+    const modes = fc.constantFrom<Mode>('exclusive', 'shared')
+    const volumes = fc.tuple(modes, modes, modes, modes).map(([role, mode, otherRole, otherMode]) => [withIds(root, { role, mode }), withIds(data, { role: otherRole, mode: otherMode })])
+    const phase = fc.constantFrom(undefined, 'perform3', 'finish3').map((name) => (name === undefined ? undefined : { phase: name }))
+    const lives = fc.constantFrom<NonNullable<Case['live']>>([], [{ lv: 'root', mode: 'exclusive' }], [{ lv: 'data', mode: 'shared' }])
+    let met = 0
+    fc.assert(fc.property(volumes, fc.constantFrom(HERE, OUT, IN), phase, phase, lives, (known, wanted, memory, migration, live) => {
+      const given = { wanted, memory, live, record: { ...running(known), ...(migration && { migration }) }, locks: lockTable(known.map(({ lv, mode }) => [lv === 'root' ? root : data, mode as Mode])) }
+      if (!isAsRecorded(viewOf(given))) return
+      met += 1
+      expect(words(given)).toBe('')
+    }), { numRuns: 2000 })
+    expect(met).toBeGreaterThan(20)
+  })
 })

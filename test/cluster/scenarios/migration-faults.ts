@@ -127,9 +127,10 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await to.node.must('tc qdisc add dev eth1 root netem delay 4s')
       // A virsh that gives a silent host up after a quarter of a minute instead of half a one, but not for the delay.
       const migration = from.node.run('virsh', '-q', '-k', '5', '-K', '2', 'migrate', '--live', vm.name, `qemu+ssh://${to.name}/system`)
-      // Cut by the node itself: on a busy machine a command may come too late.
+      // Cut by the node itself: on a busy machine a command may come too late. Another handle is another queue: what was on its way in
+      // the old one, the answer among it, is gone with that.
       const run = `grep -qs "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`
-      await to.node.until('the CPUs run on the destination', `{ ${run} && tc qdisc replace dev eth1 root netem loss 100%; }`, { seconds: 180 })
+      await to.node.until('the CPUs run on the destination', `{ ${run} && tc qdisc replace dev eth1 root handle 2: netem loss 100%; }`, { seconds: 180 })
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
       await untilTrue('the agent of the source has suspended it', async () => /whose end is in doubt .* It was suspended/.test(await from.agentSaid()))

@@ -67,6 +67,8 @@ export const life: readonly ClusterScenario[] = [
       const names = Array.from({ length: 10 }, (_, index) => `vm${index}`)
       const vms = []
       for (const name of names) vms.push(await cluster.domain(name))
+      // Ten hooks one after the other, on one emulated processor: longer than the half minute of a real host.
+      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', 'lock_wait = 120\n')
       const started = await Promise.all(
         vms.flatMap((vm) => cluster.hosts.map(async (host) => ({ vm, host, ...(await vm.start(host)) }))),
       )

@@ -1,4 +1,4 @@
-import { isAsRecorded, planDrive } from '../core/drive.ts'
+import { isAsRecorded, isOnTheWayOut, planDrive } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
 import { messageOf } from '../hook/failures.ts'
@@ -149,4 +149,4 @@ const isInDoubt = ({ memory, wanted }: SeenDomain): boolean => memory !== undefi
 
 /** Where the state of its status file can call for a change at all. */
 const isWorthActing = ({ wanted, record, live }: SeenDomain): boolean =>
-  (record !== undefined || live.length > 0) && (wanted.mode === 'exclusive' || (wanted.mode === 'shared' && wanted.direction === 'out') || (wanted.mode === 'unchanged' && wanted.why === 'storage-copy'))
+  (record !== undefined || live.length > 0) && (wanted.mode === 'exclusive' || isOnTheWayOut(wanted) || (wanted.mode === 'unchanged' && wanted.why === 'storage-copy'))

@@ -87,12 +87,10 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
  * an act: the next pass sees that, and what was refused is being tried again. libvirt writes a status file several times in each phase.
  */
 export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
-  const isOnTheWayOut = wanted.mode === 'shared' && wanted.direction === 'out'
-  if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut)) return false
+  if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut(wanted))) return false
   // With a doubt left, an act asks who holds the volumes (core/contested.ts).
-  const isRemembered = isOnTheWayOut ? memory?.phase === record.migration?.phase && memory?.suspend === record.migration?.suspend : memory === undefined && record.migration === undefined
-  const modeOf = ({ role }: RecordedVolume): Mode => (role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared')
-  return isRemembered && record.volumes.every((volume) => volume.mode === 'local' || volume.mode === modeOf(volume)) &&
+  const isSettled = wanted.mode === 'shared' || memory === undefined
+  return isSettled && isSameMemory(memory, record.migration) && record.volumes.every(({ mode, role }) => mode === 'local' || mode === targetOf(role, wanted)) &&
     live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume)))
 }
 
@@ -120,6 +118,13 @@ const hasDevice = (volume: VolumeName, { devices }: Pick<DriveFacts, 'devices'>)
 const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
   !hasDevice(volume, { devices }) && locks.kind === 'known' && locks.lockspaces.has(volume.vg) && heldOf(volume, locks, devices) === 'none'
 
+/** The one state in which a lock is demoted (R3). */
+export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'shared' && wanted.direction === 'out'
+
+const targetOf = (role: Mode, wanted: Wanted): Mode => (role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared')
+
+const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean => a?.phase === b?.phase && a?.suspend === b?.suspend
+
 const isSameVolume = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 
 interface Step {
@@ -139,11 +144,10 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
   // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4, issue 4).
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
-  const target: Mode = role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
-  const isOnTheWayOut = wanted.mode === 'shared' && wanted.direction === 'out'
+  const target = targetOf(role, wanted)
   const to = (mode: Mode, reason: string): Step => ({ change: { vg, lv, to: mode, reason }, mode, reports: [] })
 
-  if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut) {
+  if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
     if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
     if (claim !== undefined) return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
@@ -169,5 +173,5 @@ const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts):
 /** Field by field; `ids` and what else stands there is carried along unchanged. */
 const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
   record !== undefined && put.state === record.state && put.domain.name === record.domain.name && put.volumes.length === record.volumes.length &&
-  put.migration?.phase === record.migration?.phase && put.migration?.suspend === record.migration?.suspend &&
+  isSameMemory(put.migration, record.migration) &&
   put.volumes.every((volume, index) => volume.mode === record.volumes[index]?.mode)

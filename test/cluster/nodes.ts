@@ -160,7 +160,7 @@ export class Node {
   }
 
   /** A script for the node's shell. */
-  async shell(script: string, { input = '', seconds = 600 }: { input?: string; seconds?: number } = {}): Promise<Result> {
+  async shell(script: string, { input = '', seconds = 180 }: { input?: string; seconds?: number } = {}): Promise<Result> {
     if (this.retired) throw new Error(`the scenario is over; not run on ${this.name}: ${script}`)
     const options = await this.sshOptions()
     const from = Date.now()

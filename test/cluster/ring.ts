@@ -110,6 +110,11 @@ export class ClusterHost implements Host {
     return this.node.must(`journalctl -q --no-pager -u lvguard --since "@$(cat ${BEGAN})"`)
   }
 
+  /** Waits until the agent that systemd has started says that it is there: in emulation it takes seconds to begin. */
+  async agentWatches(): Promise<void> {
+    await this.node.until(`the agent of ${this.name}`, '{ systemctl is-active -q lvguard && read pid start < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null')
+  }
+
   /** From now on migrations that leave this host stay in the middle, until `freeStream`. */
   async slowStream(): Promise<void> {
     await this.node.must(SLOW_STREAM)
@@ -277,9 +282,14 @@ export class ClusterRing implements Ring {
     await Promise.all(this.hosts.map(({ node }) => node.must(`date +%s > ${BEGAN}`)))
   }
 
-  /** The agent on both nodes, as installed. */
+  /** The agent on both nodes, as installed; returns when it is there. */
   async startAgents(): Promise<void> {
-    await Promise.all(this.hosts.map(({ node }) => node.must('systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }')))
+    await Promise.all(
+      this.hosts.map(async (host) => {
+        await host.node.must('systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }')
+        await host.agentWatches()
+      }),
+    )
   }
 
   /** No agent, but hooks that believe in one: for domains that no libvirt knows, which an agent would take for gone. */

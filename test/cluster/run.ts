@@ -20,7 +20,6 @@ interface Told {
 
 /** What the pairs of nodes share. */
 interface Run {
-  readonly scenarios: readonly ClusterScenario[]
   /** Those that no pair has taken yet. */
   readonly waiting: Iterator<ClusterScenario>
   readonly told: Map<ClusterScenario, Told>
@@ -37,11 +36,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   const storage = storageOf(process.env['STORAGE'])
   // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the other.
   const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse()].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
-  const pairs = Math.min(Number(process.env['PAIRS'] ?? 2), scenarios.length)
+  const pairs = Number(process.env['PAIRS'] ?? 2)
+  if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`PAIRS is a number of pairs of nodes, not ${process.env['PAIRS']}`)
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
   const from = await image(suite)
-  const all = Array.from({ length: pairs }, (_, index) => new Nodes({ suite, storage, image: from, run: join(home, `pair${index + 1}`), bound: true }))
+  const all = Array.from({ length: Math.min(pairs, scenarios.length) }, (_, index) => new Nodes({ suite, storage, image: from, run: join(home, `pair${index + 1}`), bound: true }))
   // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at once
   // (and the nodes with it, by their parent's death).
   let stopping = false
@@ -81,7 +81,6 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
 
   let logs: Promise<string> | undefined
   const run: Run = {
-    scenarios,
     waiting: scenarios.values(),
     told: new Map(),
     installed,
@@ -99,7 +98,7 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
   }
   print('')
   for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
-  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, ${pairs.length} pairs of nodes side by side, ${suite}, ${storage} storage`)
+  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, pairs of nodes side by side: ${pairs.length}, ${suite}, ${storage} storage`)
   const count = (outcome: Told['outcome']): number => [...run.told.values()].filter((one) => one.outcome === outcome).length
   print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
   return count('failed') === 0 ? 0 : 1

@@ -370,6 +370,15 @@ test('one agent a host', async () => {
   expect(second).toMatchObject({ code: 1, stderr: expect.stringMatching(/an agent runs on this host already \(process \d+\)/) })
 })
 
+test('a status file that is written again, and calls for nothing new, is no reason to ask lvmlockctl', async () => {
+  const { a, here, agent } = await running()
+  await agent.quiet()
+  ring().log.clear()
+  here.put(tintin, { reason: 'unpaused' })
+  await agent.passTwice()
+  expect(ring().log.lines(a.name)).toEqual(['lvmlockctl --info', 'lvmlockctl --info'])
+})
+
 test('in a steady state a pass asks lvmlockctl once, and nothing else', async () => {
   const { a, agent } = await running()
   await agent.quiet()

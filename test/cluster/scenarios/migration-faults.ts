@@ -15,9 +15,6 @@ interface Middle {
   readonly cluster: ClusterRing
 }
 
-/** Seconds, in emulation, beside another pair of nodes: an agent that has just been started has to begin first. */
-const AGENT_START = 40
-
 /** Something happens while the memory goes over, which stands still meanwhile; both hosts share the volume then. */
 function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, more: Partial<ClusterScenario> = {}, ...flags: string[]): ClusterScenario {
   return {
@@ -89,7 +86,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     // Shared still, since nobody has promoted it; and nobody else can take it.
     await vm.runs(to, { lock: 'sh' })
     await cluster.startAgents()
-    await vm.isWholeOn(to, { seconds: AGENT_START })
+    await vm.isWholeOn(to)
   }),
   inTheMiddle('both agents are killed and it is aborted: exclusive where it runs when they are back', async (middle) => {
     const { vm, from, to, cluster } = middle
@@ -99,7 +96,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     await isRefused(middle.migration)
     await vm.runs(from, { lock: 'sh' })
     await cluster.startAgents()
-    await vm.isWholeOn(from, { seconds: AGENT_START })
+    await vm.isWholeOn(from)
   }),
   {
     name: 'the agent of the source is killed before it demotes, and comes back while the destination waits',

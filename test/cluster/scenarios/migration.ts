@@ -4,7 +4,6 @@ import type { Domain } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
-import { untilTrue } from '../wait.ts'
 
 interface Standing {
   readonly vm: Domain
@@ -86,7 +85,7 @@ export const migration: readonly ClusterScenario[] = [
   }),
   standing('an agent that is killed while a VM runs comes back by itself and migrates it', async ({ vm, from, to }) => {
     for (const { node } of [from, to]) await node.must('systemctl kill -s KILL lvguard')
-    for (const { node } of [from, to]) await untilTrue(`the agent of ${node.name}`, async () => (await node.shell('systemctl is-active -q lvguard && read pid start < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]')).code === 0)
+    for (const host of [from, to]) await host.agentWatches()
     await succeeds(vm.migrate(from, to))
     await vm.isWholeOn(to)
   }),

@@ -10,6 +10,9 @@ vi.mock('../../../src/lvm/lvm.ts', () => ({
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
 vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+/** Seconds since boot. */
+let now = 1000
+vi.mock('node:os', async (original) => ({ ...(await original<typeof import('node:os')>()), uptime: () => now }))
 const { announceAgent } = await import('../../../src/agent-presence.ts')
 const { prepare } = await import('../../../src/hook/prepare.ts')
 const { release } = await import('../../../src/hook/release.ts')
@@ -93,6 +96,21 @@ test('the prepare of a migration whose source took its volume back is not told t
   const refused = await prepare(await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
   expect([refused.kind, host.locks.size]).toEqual(['refused', 0])
   expect(linesOf(refused, 'tintin').join()).not.toMatch(/was not started|shutdown/)
+})
+
+test.each<[string, { until: number; for: number }, string]>([
+  ['called in time, and had to wait for the volume group behind others, shares', { until: 29, for: 60 }, 'shared'],
+  ['called too late is that of a fresh start', { until: 31, for: 0 }, 'exclusive'],
+])('the prepare of a migration that was %s', async (_, waits, expected) => {
+  const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
+  now += waits.until
+  const { lockVgs } = host
+  host.lockVgs = (vgs) => {
+    now += waits.for
+    return lockVgs(vgs)
+  }
+  const started = await prepare(await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
+  expect([started.kind, [...host.locks.values()]]).toEqual(['done', [expected]])
 })
 
 describe('a release', () => {

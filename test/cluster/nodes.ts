@@ -117,15 +117,12 @@ export class Node {
     child.once('exit', () => {
       ended = true
     })
-    await until(
-      `QEMU of ${this.name}`,
-      async () => {
-        if (ended) throw new Error(`QEMU of ${this.name} ended:\n${readFileSync(join(this.home, 'qemu.log'), 'utf8').slice(-2000)}`)
-        return await this.pid()
-      },
-      { seconds: 30, every: 0.1 },
-    )
-    if (memory !== '') await untilTrue(`the memory of ${this.name}`, async () => (await this.status().catch(() => '')) === 'paused', { every: 0.1 })
+    const lives = async (): Promise<number | undefined> => {
+      if (ended) throw new Error(`QEMU of ${this.name} ended:\n${readFileSync(join(this.home, 'qemu.log'), 'utf8').slice(-2000)}`)
+      return await this.pid()
+    }
+    await until(`QEMU of ${this.name}`, lives, { seconds: 30, every: 0.1 })
+    if (memory !== '') await untilTrue(`the memory of ${this.name}`, async () => (await lives()) !== undefined && (await this.status().catch(() => '')) === 'paused', { every: 0.1 })
   }
 
   /** Opens the one ssh connection that all commands share: a handshake costs a second in emulation, a command on it 50 ms. */

@@ -58,9 +58,11 @@ export const volumes: readonly Scenario[] = [
       const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/floppy' }])
       const xml = vm.xml().replace("dev='/dev/virtVG/floppy'", (source) => `${source} startupPolicy='optional'`)
       await a.run('lvremove', '-y', 'virtVG/floppy')
-      assertPassed(await vm.prepare(a, xml))
-      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
-      assertPassed(await vm.release(a))
+      for (const vg of ['virtVG', 'nopeVG']) {
+        assertPassed(await vm.prepare(a, xml.replace('virtVG/floppy', `${vg}/floppy`)))
+        await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+        assertPassed(await vm.release(a))
+      }
       await ring.volume('floppy')
       assertPassed(await vm.prepare(a, xml))
       await assertLocks(ring.hosts, 'floppy', ['ex', 'none'])

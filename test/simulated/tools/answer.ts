@@ -34,6 +34,11 @@ export class Answer {
     return this
   }
 
+  /** What has been said so far, which is not said then. */
+  unsay(): readonly string[] {
+    return this.#stderr.splice(0).map((line) => line.trim())
+  }
+
   fail(code = 5): this {
     this.code = code
     return this

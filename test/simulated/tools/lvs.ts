@@ -35,8 +35,7 @@ export const lvs: Tool = (scene, words) => {
   const uuids = parsed.values.get('select')?.split(' || ').map((term) => /^lv_uuid=([\w-]+)$/.exec(term)?.[1])
   if (uuids?.includes(undefined) === true) return answer.say('The model selects by lv_uuid only.').fail().result()
   const rows = found.filter(({ volume }) => uuids === undefined || uuids.includes(volume.uuid)).sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
-  const json = parsed.values.get('format')?.startsWith('json') ?? false
-  printReport({ kind: 'lv', fields, json, headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
+  printReport({ kind: 'lv', fields, format: parsed.values.get('format'), config: parsed.values.get('config'), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()
 }
 

@@ -7,7 +7,10 @@ export type Row = ReadonlyMap<string, string>
 export interface Report {
   readonly kind: 'lv' | 'vg'
   readonly fields: readonly string[]
-  readonly json: boolean
+  /** How the command was told to print it: `json`, or undefined for a table. */
+  readonly format: string | undefined
+  /** Its `--config`. */
+  readonly config: string | undefined
   readonly headings: boolean
 }
 
@@ -25,21 +28,26 @@ export const fieldName = (name: string): string => {
 
 /** Prints rows as lvs and vgs do. */
 export function printReport(report: Report, rows: readonly Row[], lvm: LvmVersion, answer: Answer): void {
-  if (report.json) printJson(report, rows, lvm, answer)
+  if (report.format?.startsWith('json') === true) printJson(report, rows, lvm, answer)
   else printTable(report, rows, answer)
 }
 
 const cell = (row: Row, field: string): string => row.get(field) ?? ''
 
-function printJson({ kind, fields }: Report, rows: readonly Row[], lvm: LvmVersion, answer: Answer): void {
-  const objects = rows.map((row) => `{${fields.map((field) => `${JSON.stringify(field)}:${JSON.stringify(cell(row, field))}`).join(', ')}}`)
+/** From 2.03.31 on a log of what went wrong comes beside it, in the place of stderr; of the states that stand there too the model has none. */
+function printJson({ kind, fields, config }: Report, rows: readonly Row[], lvm: LvmVersion, answer: Answer): void {
+  const objects = rows.map((row) => objectOf(new Map(fields.map((field) => [field, cell(row, field)]))))
+  const withLog = lvm !== '2.03.16' && config !== 'log/report_command_log=0'
+  const errors = withLog ? answer.unsay().map((text, index) => objectOf(new Map([['log_seq_num', String(index + 1)], ['log_type', 'error'], ['log_message', text]]))) : []
   const lines = [
-    '{', '    "report": [', '        {', `            "${kind}": [`,
-    ...objects.map((object, index) => `                ${object}${index < objects.length - 1 ? ',' : ''}`),
-    '            ]', '        }', '    ]', ...(lvm === '2.03.16' ? [] : ['    ,', '    "log": [', '    ]']), '}',
+    '{', '    "report": [', '        {', `            "${kind}": [`, ...listed(objects).map((object) => `                ${object}`),
+    '            ]', '        }', '    ]', ...(withLog ? ['    ,', '    "log": [', ...listed(errors).map((error) => `        ${error}`), '    ]'] : []), '}',
   ]
   for (const line of lines) answer.print(`  ${line}`)
 }
+
+const objectOf = (row: Row): string => `{${[...row].map(([field, value]) => `${JSON.stringify(field)}:${JSON.stringify(value)}`).join(', ')}}`
+const listed = (objects: readonly string[]): string[] => objects.map((object, index) => `${object}${index < objects.length - 1 ? ',' : ''}`)
 
 /** Columns padded to their longest cell, the last one, too. */
 function printTable({ fields, headings }: Report, rows: readonly Row[], answer: Answer): void {

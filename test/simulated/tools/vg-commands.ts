@@ -29,8 +29,7 @@ export const vgs: Tool = (scene, words) => {
       ['vg_lock_args', shared ? '1.0.0:lvmlock' : ''], ['vg_shared', shared ? 'shared' : ''],
     ]))
   }
-  const json = parsed.values.get('format')?.startsWith('json') ?? false
-  printReport({ kind: 'vg', fields, json, headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
+  printReport({ kind: 'vg', fields, format: parsed.values.get('format'), config: parsed.values.get('config'), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()
 }
 

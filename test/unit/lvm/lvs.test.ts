@@ -67,6 +67,10 @@ test('lvs is asked without a lock, with the names behind --', () => {
   }))
 })
 
+test('lvs says on stderr what is wrong, by name and by UUID', () => {
+  for (const words of [lvsArguments([{ vg: 'virtVG', lv: 'root' }]), lvsByUuidArguments(['a-1'])]) expect(words.join(' ')).toContain('--config log/report_command_log=0 ')
+})
+
 test('by UUID, lvs is asked for all VGs at once', () => {
   expect(lvsByUuidArguments(['a-1', 'b-2']).slice(-2)).toEqual(['--select', 'lv_uuid=a-1 || lv_uuid=b-2'])
 })

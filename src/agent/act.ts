@@ -77,7 +77,7 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       } else {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
         const record = await identified(drive.record, drive.unwritable === undefined)
-        const contested = contestedAfter(view, record, after, own, host)
+        const contested = contestedAfter(view, record, after, host)
         results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, released: undefined })
       }
     }
@@ -118,15 +118,13 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
 }
 
 /** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */
-function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState, done: readonly Done[], host: AgentHost): ContestedStep {
+function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState, host: AgentHost): ContestedStep {
   const { status, memory, wanted } = view
-  if (status === undefined || memory === undefined || wanted.mode !== 'exclusive' || after.kind === 'unknown') return 'none'
+  if (status === undefined || memory === undefined || wanted.mode !== 'exclusive') return 'none'
   const devices = activeVolumes()
   const isNowhere = (name: VolumeName): boolean => !devices.some(({ vg, lv }) => vg === name.vg && lv === name.lv)
-  const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || isNowhere(volume) || heldOf(volume, after, devices) === 'exclusive')
-  const isRefused = done.some(({ kind }) => kind === 'refused')
-  const promotion = isGranted ? 'granted' : isRefused ? 'refused' : 'failed'
-  const step = contestedStep({ status, memory, promotion, onContested: host.configuration.onContested })
+  const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || isNowhere(volume) || (after.kind === 'known' && heldOf(volume, after, devices) === 'exclusive'))
+  const step = contestedStep({ status, memory, promotion: isGranted ? 'granted' : 'refused', onContested: host.configuration.onContested })
   if (step === 'suspend') remember(record, { ...memory, suspend: 'asked' }, host)
   if (step === 'forget') remember(record, undefined, host)
   return step

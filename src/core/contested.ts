@@ -34,8 +34,8 @@ export function remembered(status: DomainStatus, before: MigrationMemory | undef
 export interface PromotionResult {
   readonly status: DomainStatus
   readonly memory: MigrationMemory | undefined
-  /** `refused`: another host holds a volume. `failed`: anything else. */
-  readonly promotion: 'granted' | 'refused' | 'failed'
+  /** Read back from lvmlockd. Why it was not granted counts for nothing: LVM's words are no evidence (R15). */
+  readonly promotion: 'granted' | 'refused'
   readonly onContested: 'suspend' | 'alert'
 }
 
@@ -53,7 +53,7 @@ export function contestedStep({ status, memory, promotion, onContested }: Promot
   if (memory === undefined || status.async !== 'none') return 'none'
   const isPaused = status.state === 'paused'
   if (promotion === 'granted') return memory.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
-  if (promotion === 'failed' || isPaused) return 'none'
+  if (isPaused) return 'none'
   if (memory.suspend === 'done') return 'alert'
   return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'
 }

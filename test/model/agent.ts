@@ -94,7 +94,7 @@ class Look {
     const { failures } = yield* carryOut(here, changes, 'go-on', (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv))
     yield
     const isGranted = failures.length === 0 && this.#holdsAll()
-    if (status !== undefined) yield* this.#settleContest(status, isGranted ? 'granted' : failures.includes('held') ? 'refused' : 'failed')
+    if (status !== undefined) yield* this.#settleContest(status, isGranted ? 'granted' : 'refused')
     return failures.length === 0 && (isGranted || status?.async !== 'none')
   }
 
@@ -105,7 +105,7 @@ class Look {
   }
 
   /** The lost reply: what follows from a promotion that was tried (src/core/contested.ts). */
-  * #settleContest(status: DomainStatus, promotion: 'granted' | 'refused' | 'failed'): Steps<void> {
+  * #settleContest(status: DomainStatus, promotion: 'granted' | 'refused'): Steps<void> {
     const { here, domain, decisions, session } = this
     const { host, world } = here
     const remember = (migration: MigrationMemory | undefined): void => {

@@ -270,6 +270,24 @@ describe('the lost reply', () => {
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
   })
 
+  // R15: what LVM says is no evidence, only what lvmlockd holds.
+  test.each<[string, (a: Awaited<ReturnType<typeof running>>['a']) => void]>([
+    ['LVM refuses in words that nobody knows', (a) => a.faults.answer(/lvchange .*ey/, { code: 5, stderr: 'lvchange  Un autre h\u00f4te a virtVG/tintin\n' })],
+    ['LVM says nothing, and exits with 0', (a) => a.faults.answer(/lvchange .*ey/, {})],
+    ['the locks of this host cannot be read', (a) => a.faults.answer('lvmlockctl', { code: 1, stderr: 'no memory\n' })],
+  ])('after a doubtful phase anything but an exclusive lock suspends: %s', async (_, spoil) => {
+    const { a, b, here, agent } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    await agent.quiet()
+    spoil(a)
+    here.put(tintin)
+    await until(() => here.asked.includes('suspend tintin'))
+  })
+
   test('with on_contested = "alert" it is only said', async () => {
     const [a] = ring().hosts
     await a.write('/etc/libvirt/lvguard.conf', 'on_contested = "alert"\n')

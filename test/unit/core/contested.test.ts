@@ -45,7 +45,6 @@ describe('the lost reply', () => {
     ['refused, and suspended already', { status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'none'],
     ['refused, and paused by a person', { status: PAUSED }, 'none'],
     ['refused in a state that cannot be suspended', { status: { ...RUNS, state: 'pmsuspended' } }, 'alert'],
-    ['it failed for another reason', { promotion: 'failed' }, 'none'],
     ['granted: resumed', { promotion: 'granted', status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'resume'],
     ['granted: one that was never suspended runs on', { promotion: 'granted' }, 'forget'],
     ['granted: a person has resumed it', { promotion: 'granted', memory: { ...lost, suspend: 'done' } }, 'forget'],

@@ -1,27 +1,33 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { monotonic } from './clock.ts'
+import { type AgentState, agentStateOf } from './core/agent-state.ts'
 import { RUN_FOLDER } from './paths.ts'
-import { type ProcessIdentity, lives, processOf } from './processes.ts'
+import { lives, processOf } from './processes.ts'
 import { makeRunFolder } from './record-store.ts'
 
-/** Names the agent's process, so that a hook sees without a command whether one runs. It may stay when the agent ends. */
+/**
+ * Names the agent's process, and when it last gave a sign of life, so that a hook sees without a command whether one is there that works:
+ * `PID START SECONDS`, the last by the monotonic clock, which all processes of a host share. It may stay when the agent ends.
+ */
 const AGENT_FILE = join(RUN_FOLDER, 'agent')
 
-/** The agent that runs on this host. */
-export function runningAgent(): ProcessIdentity | undefined {
+/** The agent of this host. Never throws: what cannot be read is no agent. */
+export function agentState(): AgentState {
   try {
-    const [pid = '', start = ''] = readFileSync(AGENT_FILE, 'utf8').trim().split(' ')
+    const [pid = '', start = '', beat] = readFileSync(AGENT_FILE, 'utf8').trim().split(' ')
     const agent = { pid: Number(pid), start }
-    return Number.isSafeInteger(agent.pid) && lives(agent) ? agent : undefined
+    if (!Number.isSafeInteger(agent.pid) || !lives(agent)) return { kind: 'absent' }
+    return agentStateOf(agent.pid, beat === undefined ? undefined : Number(beat), monotonic())
   } catch {
-    return undefined
+    return { kind: 'absent' }
   }
 }
 
-/** Says that this process is the agent. @throws what the file system throws */
+/** Says that this process is the agent, and lives. @throws what the file system throws */
 export function announceAgent(): void {
   makeRunFolder()
   const own = processOf(process.pid)
-  writeFileSync(`${AGENT_FILE}.new`, `${process.pid} ${own?.start ?? ''}\n`, { mode: 0o600 })
+  writeFileSync(`${AGENT_FILE}.new`, `${process.pid} ${own?.start ?? ''} ${monotonic().toFixed(1)}\n`, { mode: 0o600 })
   renameSync(`${AGENT_FILE}.new`, AGENT_FILE)
 }

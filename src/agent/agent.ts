@@ -1,3 +1,4 @@
+import { monotonic } from '../clock.ts'
 import { isAsRecorded, isOnTheWayOut, planDrive } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
@@ -25,6 +26,8 @@ export class Agent {
   readonly #groups = new Map<string, Group>()
   #passing = false
   #asked = false
+  /** When a pass ended last, in seconds of the monotonic clock; before the first one, when this was made. */
+  lastPass = monotonic()
 
   constructor(host: AgentHost, aftermath: Aftermath, retries: Retries) {
     this.#host = host
@@ -72,6 +75,7 @@ export class Agent {
       this.#sayFailed(error)
     } finally {
       this.#passing = false
+      this.lastPass = monotonic()
     }
   }
 

@@ -3,16 +3,19 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { DEFAULTS } from '../core/configuration.ts'
 import { PASS_PERIOD } from '../core/retry.ts'
-import { announceAgent, runningAgent } from '../agent-presence.ts'
-import { messageOf } from '../hook/failures.ts'
+import { agentState, announceAgent } from '../agent-presence.ts'
+import { monotonic } from '../clock.ts'
+import { BEAT_PERIOD } from '../core/agent-state.ts'
 import { write } from '../output.ts'
 import { CONFIGURATION_FILE, STATUS_FOLDER } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { Aftermath } from './aftermath.ts'
 import { Agent } from './agent.ts'
+import { Heart } from './heart.ts'
 import { AgentHost } from './host.ts'
-import { openJournal } from './journal.ts'
+import { type Journal, openJournal } from './journal.ts'
 import { Retries } from './retries.ts'
+import { tellSystemd, watchdogPeriod } from './systemd.ts'
 import { FolderWatch } from './watch.ts'
 
 /** Bytes that the heap may grow before what passes leave behind is given back. */
@@ -39,8 +42,8 @@ function memoryKeeper(): () => void {
  * @returns only if it cannot start
  */
 export async function runAgent(): Promise<number> {
-  const other = runningAgent()
-  if (other !== undefined) {
+  const other = agentState()
+  if (other.kind === 'runs') {
     write(2, `lvguard: an agent runs on this host already (process ${other.pid}): systemctl status lvguard\n`)
     return 1
   }
@@ -57,11 +60,12 @@ export async function runAgent(): Promise<number> {
     aftermath.sayOfHost(wrong.map((error) => ({ key: error, priority: 3, text: `configuration: ${error}; what was in force stays so` })), 'configuration')
   }
   await configure()
-  try {
-    announceAgent()
-  } catch (error) {
-    journal.say({ priority: 3, text: `/run/lvguard/agent cannot be written (${messageOf(error)}): no migration is let in here` })
-  }
+  // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under the VGs' locks (R11).
+  if (other.kind === 'hangs') journal.say({ priority: 4, text: `another agent (process ${other.pid}) hangs, without a sign of life for ${other.seconds} s: this one takes its place` })
+  const heart = heartOf(agent, aftermath, journal)
+  heart.beat()
+  setInterval(() => heart.beat(), BEAT_PERIOD * 1000)
+  void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const freeMemory = memoryKeeper()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const pass = async (): Promise<void> => {
@@ -77,6 +81,26 @@ export async function runAgent(): Promise<number> {
   setInterval(() => void pass(), PASS_PERIOD)
   return new Promise(() => undefined)
 }
+
+function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal): Heart {
+  const period = watchdogPeriod()
+  return new Heart({
+    pid: process.pid,
+    now: monotonic,
+    lastPass: () => agent.lastPass,
+    state: agentState,
+    announce: announceAgent,
+    watchdog: period === undefined ? undefined : { period, tell: () => void tellSystemd('WATCHDOG=1').then((why) => sayOfSystemd(aftermath, why)) },
+    say: (line) => aftermath.sayOfHost(line === undefined ? [] : [{ key: 'heart', ...line }], 'heart'),
+    end: (line) => {
+      journal.say(line)
+      process.exit(0)
+    },
+  })
+}
+
+const sayOfSystemd = (aftermath: Aftermath, why: string | undefined): void =>
+  aftermath.sayOfHost(why === undefined ? [] : [{ key: why, priority: 3, text: `systemd cannot be told that the agent lives, and will end it: ${why}` }], 'systemd')
 
 /** What tells one version of a file from another; empty where there is none. */
 function markOf(file: string): string {

@@ -1,3 +1,4 @@
+import type { AgentState } from './agent-state.ts'
 import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
 import { lockOf } from './lock-state.ts'
 import type { Problem } from './problem.ts'
@@ -14,8 +15,8 @@ export interface IncomingFacts extends HostFacts {
   readonly record: DomainRecord | undefined
   /** libvirt's status files say that the domain is active here; `unknown` counts as yes. */
   readonly activeHere: boolean | 'unknown'
-  /** An agent runs here, which will make exclusive what comes in shared. */
-  readonly agentRuns: boolean
+  /** The agent of this host, which will make exclusive what comes in shared. */
+  readonly agent: AgentState
 }
 
 /**
@@ -30,7 +31,7 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const earlier = record?.state === 'incoming' ? record.volumes : []
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
-  if (!facts.agentRuns && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal)) problems.push({ kind: 'no-agent' })
+  if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal)) problems.push(withoutAgent(facts.agent))
   for (const { vg, lv, role, isLocal } of volumes) {
     const volume = table.volumes.get(fullName({ vg, lv }))
     if (volume === undefined || isLocal) continue
@@ -39,6 +40,8 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : plan
 }
+
+const withoutAgent = (agent: Exclude<AgentState, { kind: 'runs' }>): Problem => (agent.kind === 'absent' ? { kind: 'no-agent' } : { ...agent, kind: 'agent-hangs' })
 
 const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean => locks.kind === 'unknown' || lockOf(locks, volume.lockUuid) !== 'none'
 

@@ -30,6 +30,7 @@ export type Problem =
   | { readonly kind: 'no-lock'; readonly volume: string }
   | { readonly kind: 'active-here' }
   | { readonly kind: 'no-agent' }
+  | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
   | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number }
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   | { readonly kind: 'record-unwritable'; readonly detail: string }
@@ -96,6 +97,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because('it runs or starts on this host already', `Look at 'virsh list' here; a VM is not migrated to the host it is on`)
     case 'no-agent':
       return because('no lvguard agent runs on this host, and nobody would lock its volumes exclusively when it has arrived', `Here: systemctl start lvguard; then ${again}`)
+    case 'agent-hangs':
+      return because(`the lvguard agent of this host hangs (process ${problem.pid}, no sign of life for ${problem.seconds} s), and nobody would lock its volumes exclusively when it has arrived`, `Here: systemctl restart lvguard; then ${again}`)
     case 'vg-busy':
       return because(`another start, stop or migration on this host has been at work on volume group ${problem.vg} for ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; then ${again}`)
     case 'records-unreadable':

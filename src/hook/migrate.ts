@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import { runningAgent } from '../agent-presence.ts'
+import { agentState } from '../agent-presence.ts'
 import { milliseconds } from '../clock.ts'
 import { type LockState, type LogicalVolume, NO_VOLUMES } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
@@ -40,7 +40,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
     ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain.uuid),
-    agentRuns: runningAgent() !== undefined,
+    agent: agentState(),
   }
   if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts, scope }
   if (table === undefined) return { plan: { kind: 'refuse', problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, facts, scope }

@@ -39,7 +39,7 @@ function* decide(here: Here, decisions: Decisions, domain: Domain): Steps<Decide
   const around = { ...(yield* lookAround(here)), records }
   yield
   const record = records.known.find((known) => known.domain.uuid === domain.uuid)
-  const facts: IncomingFacts = { ...around, table: table(), record, activeHere: isActiveHere(here, domain), agentRuns: here.host.agent?.isAlive === true }
+  const facts: IncomingFacts = { ...around, table: table(), record, activeHere: isActiveHere(here, domain), agent: here.host.agent?.isAlive === true ? { kind: 'runs', pid: 1 } : { kind: 'absent' } }
   return { plan: decisions.planIncoming(domain.volumes, facts, domain.uuid), facts }
 }
 

@@ -388,6 +388,42 @@ test('one agent a host', async () => {
   expect(second).toMatchObject({ code: 1, stderr: expect.stringMatching(/an agent runs on this host already \(process \d+\)/) })
 })
 
+describe('an agent that hangs', () => {
+  const agentFile = '/run/lvguard/agent'
+  /** Stops it, and lets the time pass in which it gives no sign of life. */
+  async function hang(agent: Agent, host: { read(path: string): Promise<string | undefined>; write(path: string, text: string): Promise<void> }): Promise<void> {
+    process.kill(agent.pid, 'SIGSTOP')
+    const [pid, start, beat] = ((await host.read(agentFile)) ?? '').trim().split(' ')
+    await host.write(agentFile, `${pid} ${start} ${Number(beat) - 45}\n`)
+  }
+
+  test('lets no migration in, with words, until it works again', async () => {
+    const { b, here } = await running()
+    const other = await Agent.start(ring(), b)
+    here.out(tintin, 'begin3')
+    await hang(other, b)
+    try {
+      assertRefused(await tintin.migrate(b), new RegExp(`tintin was not let in: the lvguard agent of this host hangs \\(process ${other.pid}, no sign of life for \\d+ s\\)`), /Here: systemctl restart lvguard/)
+      await assertLocks(ring().hosts, 'tintin', ['sh', 'none'])
+    } finally {
+      process.kill(other.pid, 'SIGCONT')
+    }
+    await until(async () => (await tintin.migrate(b)).code === 0)
+  })
+
+  test('is replaced by another one, and ends itself when it finds out', async () => {
+    const { a, here, agent } = await running()
+    await hang(agent, a)
+    const other = await Agent.start(ring(), a)
+    expect(other.said(new RegExp(`<4>another agent \\(process ${agent.pid}\\) hangs, .*: this one takes its place`))).toHaveLength(1)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    process.kill(agent.pid, 'SIGCONT')
+    await until(() => agent.said(new RegExp(`<4>this agent hung, and another one \\(process ${other.pid}\\) has taken its place: it ends`)).length === 1)
+    await until(async () => (await a.read(agentFile))?.startsWith(`${other.pid} `) === true)
+  })
+})
+
 test('a status file that is written again, and calls for nothing new, is no reason to ask lvmlockctl', async () => {
   const { a, here, agent } = await running()
   await agent.quiet()

@@ -48,6 +48,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'no-lock': [[{ kind: 'no-lock', volume: 'virtVG/root' }, ['virtVG/root', 'no lock'], ['lv_lockargs', 'virtVG/root']]],
   'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
   'no-agent': [[{ kind: 'no-agent' }, ['no lvguard agent runs on this host'], ['systemctl start lvguard', 'migrate tintin again'], 'migration']],
+  'agent-hangs': [[{ kind: 'agent-hangs', pid: 4711, seconds: 45 }, ['the lvguard agent of this host hangs', 'process 4711', '45 s'], ['systemctl restart lvguard', 'migrate tintin again'], 'migration']],
   'vg-busy': [[{ kind: 'vg-busy', vg: 'virtVG', seconds: 30 }, ['virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']]],
   'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],
   'record-unwritable': [[{ kind: 'record-unwritable', detail: 'ENOSPC: no space left on device' }, ['/run/lvguard', 'ENOSPC'], ['df /run']]],

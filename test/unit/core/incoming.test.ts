@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { agentStateOf } from '../../../src/core/agent-state.ts'
 import type { LockState, LogicalVolume } from '../../../src/core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../../../src/core/migrate.ts'
 import { INCOMING_LIFETIME } from '../../../src/core/record.ts'
@@ -12,6 +13,7 @@ import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
 const thin = logicalVolume({ vg: 'virtVG', lv: 'root' }, { layout: 'thin,sparse', shareable: false })
 const wanted = (role: Mode | 'local'): ManagedVolume => ({ vg: 'virtVG', lv: 'root', role: role === 'local' ? 'exclusive' : role, isLocal: role === 'local', reason: 'disk vda' })
+const RUNS = { kind: 'runs', pid: 4711 } as const
 const ON = [deviceOf(root)]
 const EX = lockTable([[root, 'exclusive']])
 const SH = lockTable([[root, 'shared']])
@@ -24,7 +26,7 @@ interface Case extends Partial<IncomingFacts> {
 /** The plan in short words: `shared`, `stays`, or the problems. */
 function plan({ role = 'exclusive', volume = root, ...facts }: Case): string {
   const { record } = facts
-  const host: IncomingFacts = { locks: lockTable(), devices: [], users: new Map(), table: volumeTable([volume]), activeHere: false, agentRuns: true, record, records: records(...(record === undefined ? [] : [record])), ...facts }
+  const host: IncomingFacts = { locks: lockTable(), devices: [], users: new Map(), table: volumeTable([volume]), activeHere: false, agent: RUNS, record, records: records(...(record === undefined ? [] : [record])), ...facts }
   const made = planIncoming([wanted(role)], host, uuidOf(1))
   return made.kind === 'refuse' ? made.problems.map(({ kind }) => `!${kind}`).join() : made.changes.map(({ to }) => to).join() || 'stays'
 }
@@ -39,9 +41,13 @@ describe('whether a migration is let in', () => {
     ['that cannot be told', { activeHere: 'unknown' }, '!active-here'],
     ['the VM starts here', { record: recordOf(1, 'prepared', []) }, '!active-here'],
     ['the agent has seen it run here', { record: recordOf(1, 'running', []) }, '!active-here'],
-    ['no agent runs here', { agentRuns: false }, '!no-agent'],
-    ['no agent runs here, and it only shares', { agentRuns: false, role: 'shared' }, 'shared'],
-    ['no agent runs here, and it is local', { agentRuns: false, role: 'local' }, 'local'],
+    ['no agent runs here', { agent: { kind: 'absent' } }, '!no-agent'],
+    ['no agent runs here, and it only shares', { agent: { kind: 'absent' }, role: 'shared' }, 'shared'],
+    ['no agent runs here, and it is local', { agent: { kind: 'absent' }, role: 'local' }, 'local'],
+    ['the agent hangs', { agent: agentStateOf(4711, 100, 131) }, '!agent-hangs'],
+    ['the agent hangs, and it only shares', { agent: agentStateOf(4711, 100, 131), role: 'shared' }, 'shared'],
+    ['the agent has not been heard of for a while', { agent: agentStateOf(4711, 100, 130) }, 'shared'],
+    ['the agent of an older lvguard, which gives no sign of life', { agent: agentStateOf(4711, undefined, 1e9) }, 'shared'],
     ['it was refused here', { record: recordOf(1, 'refused', []) }, 'shared'],
     ['it left this host', { record: recordOf(1, 'releasing', [recorded(root)]) }, 'shared'],
     ['it was announced before', { record: recordOf(1, 'incoming', [], { incoming: { id: 'x', at: 1 } }) }, 'shared'],
@@ -61,7 +67,7 @@ describe('whether a migration is let in', () => {
 
   test('it never asks for exclusive, and never touches a volume that is exclusive here and is to be so', () => {
     fc.assert(fc.property(situation, ({ host, wanted: volumes }) => {
-      const facts: IncomingFacts = { ...host.facts(), table: volumeTable(host.states.map(({ volume }) => volume)), record: undefined, activeHere: false, agentRuns: true }
+      const facts: IncomingFacts = { ...host.facts(), table: volumeTable(host.states.map(({ volume }) => volume)), record: undefined, activeHere: false, agent: RUNS }
       const made = planIncoming(volumes, facts, uuidOf(1))
       if (made.kind === 'refuse') return
       expect(made.changes.filter(({ to }) => to !== 'shared')).toEqual([])

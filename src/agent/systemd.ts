@@ -1,0 +1,20 @@
+import { query } from '../lvm/run.ts'
+
+/**
+ * Seconds between two signs of life for systemd, three within its WatchdogSec; undefined where it waits for none (sd_watchdog_enabled(3)).
+ */
+export function watchdogPeriod(environment: NodeJS.ProcessEnv = process.env): number | undefined {
+  const microseconds = Number(environment['WATCHDOG_USEC'])
+  return environment['NOTIFY_SOCKET'] !== undefined && microseconds > 0 ? microseconds / 3e6 : undefined
+}
+
+/**
+ * One word of sd_notify(3), by a child (FACTS 42), whom the unit's NotifyAccess=all lets speak. Nothing outside a service.
+ * @returns undefined if it was said, else why not
+ */
+export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1'): Promise<string | undefined> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return undefined
+  const { exitCode, stderr, isAbsent } = await query('systemd-notify', [word])
+  if (exitCode === 0) return undefined
+  return isAbsent ? 'systemd-notify was not found' : stderr.trim() || `systemd-notify exited with ${exitCode ?? 'a signal'}`
+}

@@ -69,9 +69,9 @@ describe('the id of a migration in the XML that migrate prints', () => {
   test('two megabytes of quotes, brackets and tags take no time', () => {
     for (const filling of ['"', "'", '>', '<!--x-->', '<a/>', '<a b="c"/>']) {
       const xml = domainXml({ inside: `<description>${filling.repeat(Math.floor(2_000_000 / filling.length))}</description>` })
-      const start = performance.now()
+      const start = process.cpuUsage()
       expect(withIncomingId(xml, ID)).toContain(OURS)
-      expect(performance.now() - start).toBeLessThan(2000)
+      expect(process.cpuUsage(start).user / 1000).toBeLessThan(2000)
     }
   })
 })

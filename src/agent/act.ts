@@ -1,5 +1,5 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
-import { type DrivePlan, type Report, heldOf, planDrive } from '../core/drive.ts'
+import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume } from '../core/record.ts'
 import { withIds } from '../core/start.ts'
@@ -13,6 +13,7 @@ import { readRecords, recordOf, writeRecord } from '../record-store.ts'
 import { lockVgs } from '../vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './host.ts'
+import { witnessed } from './witness.ts'
 
 /** What came of an act for one domain; what it calls for beyond locks is done afterwards, with no VG's lock held. */
 export interface ActResult {
@@ -50,6 +51,7 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
     const records = readRecords()
     const look = host.look()
     const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, records)))
+    for (const [index, view] of views.entries()) if (view.wanted.mode === 'exclusive' && view.memory?.lvers !== undefined) views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord }[] => {
@@ -125,9 +127,17 @@ function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState
   const isNowhere = (name: VolumeName): boolean => !devices.some(({ vg, lv }) => vg === name.vg && lv === name.lv)
   const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || isNowhere(volume) || (after.kind === 'known' && heldOf(volume, after, devices) === 'exclusive'))
   const step = contestedStep({ status, memory, promotion: isGranted ? 'granted' : 'refused', onContested: host.configuration.onContested })
-  if (step === 'suspend') remember(record, { ...memory, suspend: 'asked' }, host)
-  if (step === 'forget') remember(record, undefined, host)
+  // On record only where there is news: it is looked at again with each pass.
+  const now = memoryAfter(step, memory)
+  if (!isSameMemory(now, record.migration)) remember(record, now, host)
   return step
+}
+
+function memoryAfter(step: ContestedStep, memory: MigrationMemory): MigrationMemory | undefined {
+  if (step === 'forget') return undefined
+  if (step === 'suspend') return { ...memory, suspend: 'asked' }
+  // Whoever resumes it now has been told.
+  return step === 'stay' ? { ...memory, suspend: 'done' } : memory
 }
 
 function remember(record: DomainRecord, migration: MigrationMemory | undefined, host: AgentHost): void {

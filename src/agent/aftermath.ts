@@ -1,5 +1,6 @@
 import { milliseconds, monotonic } from '../clock.ts'
-import { type Line, SAY_AGAIN, byWhom, lineOf, transition } from '../core/agent-words.ts'
+import { type Line, SAY_AGAIN, byWhom, lineOf, transition, whatToDo, witnessOf } from '../core/agent-words.ts'
+import { isInDoubtfulPhase } from '../core/contested.ts'
 import type { Report } from '../core/drive.ts'
 import { ReportBook } from '../core/report-book.ts'
 import { PATIENCE } from '../core/retry.ts'
@@ -11,6 +12,7 @@ import type { Done } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './host.ts'
 import type { Journal } from './journal.ts'
 import { virsh } from './virsh.ts'
+import { leasesOf, witnessed } from './witness.ts'
 
 /** A line that may be true for long. `more` is asked only when it is said: it costs commands. */
 interface Saying extends Line {
@@ -27,6 +29,7 @@ export class Aftermath {
   /** When the first of a row of refusals was, in milliseconds, by domain. */
   readonly #refusedSince = new Map<string, number>()
   readonly #asked = new Set<string>()
+  readonly #counted = new Set<string>()
   actAgain: (view: SeenDomain) => void = () => undefined
 
   constructor(host: AgentHost, journal: Journal) {
@@ -43,18 +46,19 @@ export class Aftermath {
     const open = done.filter(({ kind }) => kind !== 'done')
     if (!open.some(({ kind }) => kind === 'refused')) this.#refusedSince.delete(uuid)
     else if (!this.#refusedSince.has(uuid)) this.#refusedSince.set(uuid, milliseconds())
-    const sayings = open.flatMap((each) => this.#sayingOf(view, each))
+    // Of one that stays suspended the one sentence says it all.
+    const sayings = result.contested === 'stay' ? [] : open.flatMap((each) => this.#sayingOf(view, each))
     if (unwritable !== undefined) sayings.push({ key: 'unwritable', priority: 2, again: SAY_AGAIN, text: `the record of ${name} in /run/lvguard cannot be written (${unwritable}); make room in /run (df /run)` })
     if (released?.kind === 'left') sayings.push({ key: `left ${released.why}`, priority: 3, text: linesOf(released, name).join(' ') })
-    if (result.contested === 'alert') sayings.push(this.#contested(view, done, 'It is not suspended'))
+    if (result.contested === 'alert' || result.contested === 'stay') sayings.push(this.#contested(view, done, result.contested))
     this.#say(`${uuid} act`, sayings)
     if (released?.kind === 'done') {
       const volumes = released.volumes.map(fullName)
       this.#journal.say({ priority: 5, text: `${name} is gone: ${volumes.join(', ')} released` }, this.#about(view, 'release', volumes, 'released'))
     }
     if (result.abortJob) void this.#ask('domjobabort', view, `the migration of ${name} was aborted: it copies storage, and its volumes are still shared with another host after an earlier migration; migrate without --copy-storage`)
-    if (result.contested === 'suspend') void this.#suspend(view, done)
-    if (result.contested === 'resume') void this.#ask('resume', view, `${name} was resumed: its volumes are exclusive here`)
+    if (result.contested === 'suspend') void this.#suspend(view)
+    void this.#countLeases(view)
     return open.length > 0 || released?.kind === 'left' ? 'again' : 'settled'
   }
 
@@ -63,7 +67,7 @@ export class Aftermath {
     this.#say(view.domain.uuid, reports.filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost').map((report): Saying => {
       const key = Object.values(report).join(' ')
       const isLeft = report.kind === 'unchanged' && report.why === 'left-paused'
-      return { key, ...lineOf(report, view.domain.name), ...(isLeft ? { more: () => this.#whoShares(view) } : {}) }
+      return { key, ...lineOf(report, view.domain.name), ...(isLeft ? { again: SAY_AGAIN, more: () => this.#whoShares(view) } : {}) }
     }))
   }
 
@@ -94,35 +98,52 @@ export class Aftermath {
     return [{ key: `refused ${volume}`, priority: 2, again: SAY_AGAIN, text, more: () => holdersInWords(volume) }]
   }
 
-  #contested({ domain, memory }: SeenDomain, done: readonly Done[], then: string): Saying {
-    const volume = done.find(({ kind }) => kind === 'refused')?.change
+  /** What is known of a domain whose migration is in doubt, and what a person has to decide: lvguard resumes nothing (R12). */
+  #contested({ domain: { name }, record, memory = { phase: '' } }: SeenDomain, done: readonly Done[], step: 'alert' | 'stay'): Saying {
+    const refused = done.find(({ kind }) => kind === 'refused')?.change
+    const volume = refused ?? record?.volumes.find(({ role, mode }) => role === 'exclusive' && mode !== 'local')
+    const witness = witnessOf(memory)
+    const after = `after a migration whose end is in doubt (last phase ${memory.phase})`
+    const what = step === 'stay' ? `${name} stays suspended here ${after}` : `${name} runs here ${after}, and may be running on another host too. It is not suspended`
     return {
-      key: 'contested', priority: 2, again: SAY_AGAIN, text: `${domain.name} runs here after a migration whose end is in doubt (last phase ${memory?.phase}), and may be running on another host too. ${then}. Holder: `,
+      key: `${step} ${witness} ${refused === undefined}`, priority: 2, again: SAY_AGAIN, text: `${what}: ${witness}. ${whatToDo(name)}. Holder: `,
       more: () => (volume === undefined ? Promise.resolve('unknown') : holdersInWords(fullName(volume))),
     }
   }
 
-  async #whoShares({ record, domain }: SeenDomain): Promise<string> {
+  async #whoShares({ record, domain, memory }: SeenDomain): Promise<string> {
     const volume = record?.volumes.find(({ role, mode }) => role === 'exclusive' && mode !== 'local')
     if (volume === undefined) return ''
     const problem = await heldProblem(fullName(volume), undefined)
     const others = problem.kind === 'held' ? problem.holders.filter(({ isThisHost }) => !isThisHost) : []
-    if (others.length === 0) return `. No other host is seen to hold ${fullName(volume)}; if it runs nowhere else: virsh resume ${domain.name}`
-    return `: do not resume here, ${fullName(volume)} is held by ${byWhom(others)}. If it runs there, destroy it here: virsh destroy ${domain.name}`
+    const witness = witnessOf((await witnessed(memory, record)) ?? { phase: '' })
+    const holders = others.length === 0 ? `No other host is seen to hold ${fullName(volume)} now` : `Do not resume it here, ${fullName(volume)} is held by ${byWhom(others)}`
+    return `. ${holders}; ${witness}. ${whatToDo(domain.name)}`
   }
 
-  async #suspend(view: SeenDomain, done: readonly Done[]): Promise<void> {
-    const { memory, domain: { uuid } } = view
-    const isDone = await this.#ask('suspend', view, undefined)
+  async #suspend(view: SeenDomain): Promise<void> {
+    const { memory, domain: { uuid, name } } = view
+    const isDone = await this.#ask('suspend', view, `${name} was suspended: it runs here after a migration whose end is in doubt, and may run, or have run, on another host`)
     if (!isDone || memory === undefined) return
     this.#host.remember(uuid, { ...memory, suspend: 'done' })
-    this.#say(`${uuid} suspended`, [this.#contested(view, done, 'It was suspended, and is resumed when its volumes are exclusive here')])
-    this.#say(`${uuid} suspended`, [])
+    // Says what is known, and what to do.
     this.actAgain(view)
   }
 
+  /**
+   * Counts the leases while the destination is asked to let the CPUs run: what the migration itself locks there, it has locked by now, and
+   * an agent there locks them again only when it sees the domain run. With no VG's lock held.
+   */
+  async #countLeases({ status, memory, record, domain: { uuid } }: SeenDomain): Promise<void> {
+    if (status === undefined || !isInDoubtfulPhase(status) || memory === undefined || memory.lvers !== undefined || this.#counted.has(uuid)) return
+    this.#counted.add(uuid)
+    const lvers = await leasesOf(record).catch(() => undefined)
+    this.#counted.delete(uuid)
+    if (lvers !== undefined) this.#host.noteLeases(uuid, lvers)
+  }
+
   /** @returns whether libvirt did it; one question at a time about a domain */
-  async #ask(command: 'suspend' | 'resume' | 'domjobabort', view: SeenDomain, then: string | undefined): Promise<boolean> {
+  async #ask(command: 'suspend' | 'domjobabort', view: SeenDomain, then: string | undefined): Promise<boolean> {
     const { name, uuid } = view.domain
     if (this.#asked.has(uuid)) return false
     this.#asked.add(uuid)

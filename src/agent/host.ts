@@ -73,6 +73,12 @@ export class AgentHost {
     this.#memories.set(uuid, memory)
   }
 
+  /** Keeps the count of a domain's leases, if its migration is still in doubt. */
+  noteLeases(uuid: string, lvers: NonNullable<MigrationMemory['lvers']>): void {
+    const memory = this.#memories.get(uuid)
+    if (memory !== undefined && memory.lvers === undefined) this.#memories.set(uuid, { ...memory, lvers })
+  }
+
   /** Everything that is known of a domain. Reads nothing but whether processes live. */
   viewOf(uuid: string, look: Look, records: Records): SeenDomain {
     const record = recordOf(uuid, records)

@@ -4,10 +4,10 @@ import { query } from '../lvm/run.ts'
 const CONNECTION = ['--connect', 'qemu:///system'] as const
 
 /**
- * One command about a domain, by its UUID.
+ * One command about a domain, by its UUID. Never `resume` (R12).
  * @returns undefined if libvirt did it, else why not, in one line
  */
-export async function virsh(command: 'suspend' | 'resume' | 'domjobabort', uuid: string): Promise<string | undefined> {
+export async function virsh(command: 'suspend' | 'domjobabort', uuid: string): Promise<string | undefined> {
   const { exitCode, stderr, isAbsent, timedOut } = await query('virsh', [...CONNECTION, command, uuid])
   if (exitCode === 0) return undefined
   if (isAbsent) return 'virsh is not installed (libvirt-clients)'

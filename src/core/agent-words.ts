@@ -1,5 +1,6 @@
 import type { Report } from './drive.ts'
 import type { Holder } from './problem.ts'
+import type { MigrationMemory } from './record.ts'
 import type { Change } from './start.ts'
 import { type Mode, fullName } from './volume.ts'
 
@@ -47,6 +48,16 @@ const UNCHANGED: Partial<Record<Extract<Report, { kind: 'unchanged' }>['why'], (
 /** A change that was carried out. */
 export const transition = (domain: string, change: Change, before: Mode | 'none', milliseconds: number): string =>
   `${domain}: ${fullName(change)} ${before} -> ${change.to}: ${change.reason} (${Math.round(milliseconds)} ms)`
+
+/** What is known of a migration whose end is in doubt: has the domain run on the other host since? */
+export const witnessOf = ({ lvers, lockedBy }: MigrationMemory): string => {
+  if (lockedBy !== undefined) return `${lockedBy} has locked its volumes since, so that its memory here is older than its disk`
+  return lvers === undefined ? 'whether another host has locked its volumes since cannot be told' : 'nobody is seen to have locked its volumes since'
+}
+
+/** R12: what a person has to decide who finds a domain paused by a migration. */
+export const whatToDo = (domain: string): string =>
+  `If it runs or ran elsewhere since: virsh destroy ${domain} here, and start it anew. Only if it certainly never ran there: virsh resume ${domain}`
 
 /** Who holds, in words. */
 export const byWhom = (holders: readonly Holder[]): string =>

@@ -1,3 +1,4 @@
+import type { LeaseCount } from './lock-state.ts'
 import type { DomainStatus } from './reconcile.ts'
 import type { MigrationMemory, RecordedVolume } from './record.ts'
 
@@ -16,6 +17,9 @@ export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean =
 /** libvirt knows that the destination runs it, and this host's QEMU goes. */
 export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
 
+/** The job that has come to a doubtful phase is still on: what the destination has locked for it, it has locked before. */
+export const isInDoubtfulPhase = ({ async, phase }: DomainStatus): boolean => async === 'migration out' && phase !== undefined && DOUBTFUL.has(phase)
+
 /**
  * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or the destination has confirmed.
  * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase may have come and
@@ -25,10 +29,23 @@ export function remembered(status: DomainStatus, before: MigrationMemory | undef
   const isUntried = volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
   if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status)) return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
-  // A new migration settles nothing: both may run still.
-  if (!DOUBTFUL.has(status.phase)) return isSettledBy(status.phase) ? undefined : before
-  return before?.phase === status.phase ? before : { phase: status.phase }
+  if (isSettledBy(status.phase)) return undefined
+  // A new migration settles nothing: both may run still. But what it locks says nothing of where the domain ran before, and what a person
+  // has decided before it is not decided for it.
+  if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)
+  if (before?.phase === status.phase) return before
+  return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }
 }
+
+const only = (phase: string, before: MigrationMemory | undefined): MigrationMemory =>
+  ({ phase, ...(before?.lockedBy !== undefined && { lockedBy: before.lockedBy }) })
+
+/**
+ * Whether another host has taken a lease last, since it was counted. A try of this host to promote makes it the last, whether it is granted
+ * or refused: asked before such a try, this tells what has come since the try before.
+ * @param ownId host_id of this host
+ */
+export const isTakenByAnother = (before: number, now: LeaseCount, ownId: number): boolean => now.lver > before && now.owner !== ownId
 
 /** What is known when the promotion of a domain that runs here has been tried. */
 export interface PromotionResult {
@@ -41,19 +58,19 @@ export interface PromotionResult {
 
 /**
  * - `suspend`: `virsh suspend`, since the domain may be running on the other host too, and two shared locks stop neither;
- * - `resume`: exclusive was granted, and it was the agent that suspended it;
+ * - `stay`: it is paused, and stays so: its memory may be older than its disk (R12). Said again and again, until a person has decided;
  * - `forget`: exclusive was granted, nothing else to do;
  * - `alert`: contested, and only to be said;
  * - `none`: an ordinary promotion, or nothing new.
  */
-export type ContestedStep = 'suspend' | 'resume' | 'forget' | 'alert' | 'none'
+export type ContestedStep = 'suspend' | 'stay' | 'forget' | 'alert' | 'none'
 
-/** The lost reply (DESIGN 4). A domain is suspended once: whoever resumes it by hand has decided. */
+/** The lost reply (DESIGN 4). A domain is suspended once, and never resumed: whoever resumes it by hand has decided. */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
   if (memory === undefined || status.async !== 'none') return 'none'
-  const isPaused = status.state === 'paused'
-  if (promotion === 'granted') return memory.suspend !== undefined && isPaused && status.reason === 'user' ? 'resume' : 'forget'
-  if (isPaused) return 'none'
+  if (status.state === 'paused') return 'stay'
+  // Granted, but another host has locked it since: it ran there, and has ended there meanwhile.
+  if (promotion === 'granted' && (memory.lockedBy === undefined || memory.suspend === 'done')) return 'forget'
   if (memory.suspend === 'done') return 'alert'
   return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'
 }

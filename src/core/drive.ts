@@ -123,7 +123,8 @@ export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'share
 
 const targetOf = (role: Mode, wanted: Wanted): Mode => (role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared')
 
-const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean => a?.phase === b?.phase && a?.suspend === b?.suspend
+export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean =>
+  a?.phase === b?.phase && a?.suspend === b?.suspend && a?.lockedBy === b?.lockedBy && JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
 
 const isSameVolume = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 

@@ -53,6 +53,13 @@ export interface LogicalVolume {
   readonly leaseOffset: number | undefined
 }
 
+/** How often a volume's lease has been taken, by any host in any mode, and by whom last (FACTS 51). */
+export interface LeaseCount {
+  readonly lver: number
+  /** host_id of the host that took it last. */
+  readonly owner: number
+}
+
 /** Answers of one `lvs` for the volumes asked for. */
 export interface VolumeTable {
   /** By `VG/LV`. */

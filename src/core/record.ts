@@ -39,11 +39,15 @@ export interface DomainRecord {
   readonly migration?: MigrationMemory
 }
 
-/** The last phase of a migration out after which the domain may run on both hosts, and whether the agent suspended it for that. */
+/** The last phase of a migration out after which the domain may run on both hosts, what is seen of that, and whether the agent suspended it for it. */
 export interface MigrationMemory {
   readonly phase: string
   /** `asked`: on record before the command; `done`: libvirt has done it. */
   readonly suspend?: 'asked' | 'done'
+  /** By the UUID of each exclusive volume's lock: `lver` of its lease when the migration came to that phase (FACTS 51). Absent: it is not known. */
+  readonly lvers?: Readonly<Record<string, number>>
+  /** The host that is seen to have locked one of them since: the domain has run there. */
+  readonly lockedBy?: string
 }
 
 /** A record that uses up an incoming one must be younger than this, in seconds (DESIGN 4). */

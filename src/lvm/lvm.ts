@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Device, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import { type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Holder } from '../core/problem.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
@@ -81,6 +81,31 @@ export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined>
   const parsed = leader.exitCode === 0 ? parseLeader(leader.stdout) : undefined
   if (parsed === undefined || dump.exitCode !== 0) return undefined
   return { exclusive: parsed.owner, shared: parseSharers(dump.stdout) }
+}
+
+/**
+ * How often the leases of these volumes have been taken, read from the shared disk without a lock (FACTS 51), by the UUID of the LV that has
+ * the lease. One that cannot be read (dlm, or no answer) is not in it.
+ */
+export async function leaseCounts(lockUuids: readonly string[]): Promise<Map<string, LeaseCount>> {
+  const rows = [...((await volumesByUuid(lockUuids))?.volumes.values() ?? [])]
+  const counts = await Promise.all(rows.map(async (row): Promise<[string, LeaseCount][]> => {
+    if (row.lockType !== 'sanlock' || row.leaseOffset === undefined) return []
+    const { exitCode, stdout } = await query('sanlock', leaderArguments(row, row.leaseOffset))
+    const leader = exitCode === 0 ? parseLeader(stdout) : undefined
+    return leader === undefined ? [] : [[row.uuid, leader.taken]]
+  }))
+  return new Map(counts.flat())
+}
+
+/** This host's own host_id in a VG's lockspace; undefined if sanlock does not say. */
+export const ownHostId = async (vg: string): Promise<number | undefined> => parseOwnHostId((await query('sanlock', lockspacesArguments())).stdout, vg)
+
+/** The name with which a host joined a VG's lockspace, for a message. */
+export async function hostNameOf(vg: string, hostId: number): Promise<string> {
+  const known = parseHostStatus((await query('sanlock', hostStatusArguments(vg))).stdout).get(hostId)?.name ?? ''
+  const name = known !== '' ? known : parseHostName((await query('sanlock', hostNameArguments(vg, hostId))).stdout)
+  return name === '' ? `host_id ${hostId}` : name
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { LogicalVolume } from '../core/lock-state.ts'
+import type { LeaseCount, LogicalVolume } from '../core/lock-state.ts'
 
 /** What a lease on the shared disk says, read without a lock (FACTS 31). */
 export interface Lease {
@@ -30,17 +30,26 @@ export const lockspacesArguments = (): string[] => ['client', 'gets']
 const fieldsOf = (text: string, pattern: RegExp): Map<string, string> =>
   new Map([...text.matchAll(pattern)].map(([, key = '', value = '']) => [key, value.trim()]))
 
+/** The leader record of a volume's lease. */
+export interface Leader {
+  /** host_id of the exclusive holder; undefined: free, or shared. */
+  readonly owner: number | undefined
+  /** How often any host has taken it, and the host_id of the one that did so last (FACTS 51). */
+  readonly taken: LeaseCount
+}
+
 /**
- * The exclusive holder in `sanlock direct read_leader -r` (sanlock 3.8.5): time stamp 0 is free, or shared.
+ * Reads `sanlock direct read_leader -r` (sanlock 3.8.5): time stamp 0 is free, or shared.
  * @returns undefined if the answer is not a leader record
  */
-export function parseLeader(stdout: string): { readonly owner: number | undefined } | undefined {
+export function parseLeader(stdout: string): Leader | undefined {
   const fields = fieldsOf(stdout, /^(\w+) +(\S+)$/gm)
-  const owner = Number(fields.get('owner_id'))
-  const timestamp = Number(fields.get('timestamp'))
-  if (!Number.isSafeInteger(owner) || !Number.isSafeInteger(timestamp) || fields.get('resource_name') === undefined) return undefined
-  return { owner: timestamp === 0 ? undefined : owner }
+  const [owner, timestamp, lver] = ['owner_id', 'timestamp', 'lver'].map((name) => Number(fields.get(name)))
+  if (!isCount(owner) || !isCount(timestamp) || !isCount(lver) || fields.get('resource_name') === undefined) return undefined
+  return { owner: timestamp === 0 ? undefined : owner, taken: { lver, owner } }
 }
+
+const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value)
 
 /** The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31). */
 export const parseSharers = (stdout: string): number[] => [...stdout.matchAll(/^\s*(\d{4,}) \d{4,} SH\s*$/gm)].map(([, id]) => Number(id))

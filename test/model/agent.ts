@@ -118,18 +118,18 @@ class Look {
     const memory = host.records.get(domain.uuid)?.migration
     const step = decisions.contestedStep({ status, memory, promotion, onContested: 'suspend' })
     if (step === 'forget') remember(undefined)
-    if ((step !== 'suspend' && step !== 'resume') || memory === undefined) return
+    if (step !== 'suspend' || memory === undefined) return
     const { phase } = memory
-    if (step === 'suspend') remember({ phase, suspend: 'asked' })
-    world.reach(step === 'suspend' ? 'suspended by the agent' : 'resumed by the agent')
+    remember({ phase, suspend: 'asked' })
+    world.reach('suspended by the agent')
     // libvirt may be at work on a hook that waits for the VG's lock.
     unlockVg(here)
-    const command = step === 'suspend' ? session.suspend(host, domain) : session.resume(host, domain)
+    const command = session.suspend(host, domain)
     yield until(() => command?.isAlive !== true)
     if (!(yield* lockVg(here))) return
     yield
-    const isDone = command !== undefined && host.statuses.get(domain.name)?.state === (step === 'suspend' ? 'paused' : 'running')
-    if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember(step === 'suspend' ? { phase, suspend: 'done' } : undefined)
+    const isDone = command !== undefined && host.statuses.get(domain.name)?.state === 'paused'
+    if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember({ phase, suspend: 'done' })
   }
 
   * #release({ plan }: Extract<DrivePlan, { kind: 'release' }>): Steps<boolean> {

@@ -14,6 +14,9 @@ const locksAre = (here: string, there: string) => async (): Promise<boolean> => 
   return (await a.lock('tintin')) === here && (await b.lock('tintin')) === there
 }
 
+/** The agent of the first host has read the lease, in a doubtful phase. */
+const leaseIsCounted = (): Promise<unknown> => until(() => ring().log.commands(ring().hosts[0].name, 'sanlock').some(({ line, ended }) => line.includes('read_leader -r') && ended !== undefined))
+
 /** tintin runs on the first host, whose agent has seen it, and the second host has an agent too. */
 async function running() {
   const [a, b] = ring().hosts
@@ -250,7 +253,7 @@ describe('repairs', () => {
 })
 
 describe('the lost reply', () => {
-  test('a domain that runs here after a migration in doubt, and whose volume is held, is suspended until it is exclusive', async () => {
+  test('a domain that runs here after a migration in doubt, and whose volume is held, is suspended, and stays so', async () => {
     const { a, b, here, agent } = await running()
     here.answerVirsh(tintin)
     here.out(tintin, 'begin3')
@@ -261,13 +264,55 @@ describe('the lost reply', () => {
     await agent.restart()
     here.put(tintin)
     await until(() => here.asked.includes('suspend tintin'))
-    await until(() => agent.said(/<2>tintin runs here after a migration whose end is in doubt \(last phase perform3_done\).*It was suspended.*host2 \(shared/).length === 1)
+    await until(() => agent.said(/<2>tintin stays suspended here after a migration whose end is in doubt \(last phase perform3_done\).*Holder: host2 \(shared/).length === 1)
     await agent.restart()
-    expect(here.asked).toEqual(['suspend tintin'])
     b.act('lvchange -an virtVG/tintin')
-    await until(() => here.asked.includes('resume tintin'))
-    await until(async () => (await recordOn(a)).migration === undefined)
+    await until(locksAre('ex', 'none'))
+    await agent.passTwice()
+    await until(() => agent.said(/<2>tintin stays suspended .*: whether another host has locked its volumes since cannot be told.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/).length === 1)
+    expect(here.asked).toEqual(['suspend tintin'])
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    // Said again by the next agent, and forgotten once a person has decided.
+    await agent.restart()
+    await agent.passTwice()
+    await until(() => agent.said(/<2>tintin stays suspended/).length === 1)
+    here.put(tintin, { reason: 'unpaused' })
+    await until(async () => (await recordOn(a)).migration === undefined)
+    expect(here.asked).toEqual(['suspend tintin'])
+  })
+
+  test('where nobody is seen to have run it, it stays suspended all the same, and that is said', async () => {
+    const { b, here, agent } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    await leaseIsCounted()
+    await agent.quiet()
+    here.put(tintin)
+    await until(() => here.asked.includes('suspend tintin'))
+    b.act('lvchange -an virtVG/tintin')
+    await until(locksAre('ex', 'none'))
+    await agent.passTwice()
+    await until(() => agent.said(/<2>tintin stays suspended .*: nobody is seen to have locked its volumes since.*Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/).length === 1)
+    expect(here.asked).toEqual(['suspend tintin'])
+  })
+
+  test('it ran on the other host and has ended there before the first promotion: granted, and suspended', async () => {
+    const { b, here, agent } = await running()
+    here.answerVirsh(tintin)
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    b.act('lvchange -asy virtVG/tintin')
+    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    await leaseIsCounted()
+    await agent.quiet()
+    b.act('lvchange -aey virtVG/tintin')
+    b.act('lvchange -an virtVG/tintin')
+    here.put(tintin)
+    await until(() => here.asked.includes('suspend tintin'))
+    await until(() => agent.said(/<2>tintin stays suspended .*host2 has locked its volumes since/).length === 1)
   })
 
   // R15: what LVM says is no evidence, only what lvmlockd holds.
@@ -349,8 +394,11 @@ describe('the lost reply', () => {
     b.act('lvchange -asy virtVG/tintin')
     here.put(tintin, { state: 'paused', reason: 'migration' })
     await agent.passTwice()
-    await until(() => agent.said(/<2>tintin was left paused by a migration.*do not resume here, virtVG\/tintin is held by host2/).length === 1)
+    await until(() => agent.said(/<2>tintin was left paused by a migration.*Do not resume it here, virtVG\/tintin is held by host2.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume/).length === 1)
     await assertLocks(ring().hosts, 'tintin', ['sh', 'sh'])
+    b.act('lvchange -an virtVG/tintin')
+    await agent.restart()
+    await until(() => agent.said(/<2>tintin was left paused by a migration.*No other host is seen to hold virtVG\/tintin now; whether .* cannot be told.*Only if it certainly never ran there: virsh resume/).length === 1)
   })
 })
 

@@ -117,7 +117,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     },
   },
   {
-    name: 'the answer that ends a migration is lost: the source is suspended, and the destination goes on once a person has decided',
+    name: 'the answer that ends a migration is lost: the source is suspended and stays so, also when the other host has let go',
     seconds: 400,
     spoils: true,
     async play(cluster) {
@@ -132,13 +132,21 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await to.node.until('the CPUs run on the destination', `{ ${run} && tc qdisc replace dev eth1 root handle 2: netem loss 100%; }`, { seconds: 180 })
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
-      await untilTrue('the agent of the source has suspended it', async () => /whose end is in doubt .* It was suspended/.test(await from.agentSaid()))
+      await untilTrue('the agent of the source has suspended it', async () => new RegExp(`${vm.name} stays suspended here after a migration whose end is in doubt .*virsh destroy ${vm.name} here, and start it anew`).test(await from.agentSaid()))
       const states = await Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
       assert.deepEqual([...states, await from.lock(vm.name), await to.lock(vm.name)], ['paused', 'running', 'sh', 'sh'])
       await to.freeStream()
-      await succeeds(vm.destroy(from))
-      await vm.runs(to, { seconds: 20 })
       await vm.writes(to)
+      // The other host has run it, and ends it: what is here is older than its disk.
+      await succeeds(vm.destroy(to))
+      await untilTrue('exclusive where it is suspended', async () => (await from.lock(vm.name)) === 'ex', { seconds: 60 })
+      await untilTrue('what is known is said', async () => new RegExp(`${vm.name} stays suspended .*: ${to.name} has locked its volumes since.*Only if it certainly never ran there: virsh resume ${vm.name}`).test(await from.agentSaid()), { seconds: 60 })
+      assert.equal((await from.truth()).domains.get(vm.name), 'paused')
+      await succeeds(vm.destroy(from))
+      await vm.runs('nowhere')
+      await succeeds(vm.start(from))
+      await vm.runs(from)
+      await vm.writes(from)
     },
   },
   {

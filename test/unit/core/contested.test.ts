@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type PromotionResult, contestedStep, remembered } from '../../../src/core/contested.ts'
+import { type PromotionResult, contestedStep, isTakenByAnother, remembered } from '../../../src/core/contested.ts'
+import type { MigrationMemory } from '../../../src/core/record.ts'
 import type { DomainStatus } from '../../../src/core/reconcile.ts'
 import { recorded } from '../support/lvm.ts'
 
@@ -34,6 +35,17 @@ describe('what is remembered of a migration out', () => {
     expect(remembered(out('perform3_done'), { phase: 'perform3_done', suspend: 'done' })).toEqual({ phase: 'perform3_done', suspend: 'done' }))
 })
 
+describe('what a new migration leaves of an old doubt', () => {
+  const old: MigrationMemory = { phase: 'confirm3_cancelled', suspend: 'done', lvers: { root: 5 } }
+  test('its own locks are no evidence, and a person decides anew', () => expect(remembered(out('begin3'), old)).toEqual({ phase: 'confirm3_cancelled' }))
+  test('that it ran elsewhere stays true', () => expect(remembered(out('begin3'), { ...old, lockedBy: 'node2' })).toEqual({ phase: 'confirm3_cancelled', lockedBy: 'node2' }))
+  test('the count goes with the next doubtful phase of the same migration', () =>
+    expect(remembered(out('confirm3_cancelled'), { phase: 'perform3_done', lvers: { root: 5 } })).toEqual({ phase: 'confirm3_cancelled', lvers: { root: 5 } }))
+})
+
+test.each([[5, 2, false], [6, 1, false], [6, 2, true], [4, 2, false]])('a lease counted as 5 by host 1: now %i, taken last by host %i', (lver, owner, expected) =>
+  expect(isTakenByAnother(5, { lver, owner }, 1)).toBe(expected))
+
 describe('the lost reply', () => {
   const lost = { phase: 'perform3_done' }
   const step = (changed: Partial<PromotionResult>) => contestedStep({ status: RUNS, memory: lost, promotion: 'refused', onContested: 'suspend', ...changed })
@@ -42,14 +54,18 @@ describe('the lost reply', () => {
     ['refused, and asked for before the agent ended', { memory: { ...lost, suspend: 'asked' } }, 'suspend'],
     ['refused, and only to be said', { onContested: 'alert' }, 'alert'],
     ['refused, and a person resumed it', { memory: { ...lost, suspend: 'done' } }, 'alert'],
-    ['refused, and suspended already', { status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'none'],
-    ['refused, and paused by a person', { status: PAUSED }, 'none'],
+    ['refused, and suspended already', { status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'stay'],
+    ['refused, and paused by a person', { status: PAUSED }, 'stay'],
     ['refused in a state that cannot be suspended', { status: { ...RUNS, state: 'pmsuspended' } }, 'alert'],
-    ['granted: resumed', { promotion: 'granted', status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'resume'],
+    ['granted: it is not resumed', { promotion: 'granted', status: PAUSED, memory: { ...lost, suspend: 'done' } }, 'stay'],
+    ['granted: nor where nobody is seen to have locked it', { promotion: 'granted', status: PAUSED, memory: { ...lost, suspend: 'done', lvers: { root: 5 } } }, 'stay'],
     ['granted: one that was never suspended runs on', { promotion: 'granted' }, 'forget'],
+    ['granted, but another host has run it since', { promotion: 'granted', memory: { ...lost, lockedBy: 'node2' } }, 'suspend'],
+    ['the same, and only to be said', { promotion: 'granted', memory: { ...lost, lockedBy: 'node2' }, onContested: 'alert' }, 'alert'],
     ['granted: a person has resumed it', { promotion: 'granted', memory: { ...lost, suspend: 'done' } }, 'forget'],
-    ['granted: a person has paused it', { promotion: 'granted', status: PAUSED }, 'forget'],
-    ['granted: paused for another reason by now', { promotion: 'granted', status: { ...PAUSED, reason: 'ioerror' }, memory: { ...lost, suspend: 'done' } }, 'forget'],
+    ['granted: a person has resumed it who was told', { promotion: 'granted', memory: { ...lost, suspend: 'done', lockedBy: 'node2' } }, 'forget'],
+    ['granted: somebody has paused it', { promotion: 'granted', status: PAUSED }, 'stay'],
+    ['granted: paused for another reason by now', { promotion: 'granted', status: { ...PAUSED, reason: 'ioerror' }, memory: { ...lost, suspend: 'done' } }, 'stay'],
     ['an ordinary promotion that is refused', { memory: undefined }, 'none'],
     ['while a job is on', { status: out('perform3_done') }, 'none'],
   ])('%s', (_, changed, expected) => expect(step(changed)).toBe(expected))

@@ -55,8 +55,9 @@ h 1 gen 1 timestamp 671 LIVE
 
 describe('who holds a lease exclusively', () => {
   test.each<[string, string, ReturnType<typeof parseLeader>]>([
-    ['held by host 2', LEADER, { owner: 2 }],
-    ['free or shared', LEADER.replace('\ntimestamp 687', '\ntimestamp 0'), { owner: undefined }],
+    ['held by host 2', LEADER, { owner: 2, taken: { lver: 5, owner: 2 } }],
+    ['free or shared', LEADER.replace('\ntimestamp 687', '\ntimestamp 0'), { owner: undefined, taken: { lver: 5, owner: 2 } }],
+    ['no count', LEADER.replace('lver 5', 'lver -'), undefined],
     ['an error of sanlock', 'read_leader done -202\n', undefined],
     ['half an answer', LEADER.slice(0, LEADER.indexOf('resource_name')), undefined],
     ['half an answer, without the time stamp', LEADER.slice(0, LEADER.indexOf('timestamp 687')), undefined],

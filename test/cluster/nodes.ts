@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { access, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import type { Result } from '../ring.ts'
@@ -29,12 +30,19 @@ export interface Settings {
   readonly run: string
   /** Whether the nodes end with this process, whatever ends it. */
   readonly bound: boolean
+  /** Nothing but Debian is on them. */
+  readonly bare?: boolean
 }
 
 /** Builds the node image if it is not there yet; returns its folder. */
-export async function image(suite: Suite): Promise<string> {
-  const { stdout } = await execa(join(folder(), 'image.sh'), [suite], { stderr: 'inherit' })
+export async function image(suite: Suite, kind: 'node' | 'bare' = 'node'): Promise<string> {
+  const { stdout } = await execa(join(folder(), 'image.sh'), [suite, kind], { stderr: 'inherit' })
   return stdout.trim()
+}
+
+/** A run folder of this person's, for nodes that may outlive the program. */
+export function personalRun(name: string): string {
+  return join(tmpdir(), `lvguard-${name}-${userInfo().username}`)
 }
 
 /** The folder of this part of the project: the bundle that runs lies elsewhere, so it is looked for from the working folder. */
@@ -244,6 +252,13 @@ export class Node {
     return join(this.settings.run, `network${number}`)
   }
 
+  /** The same for OpenSSH's own configuration, under this node's name. */
+  async sshConfiguration(): Promise<string> {
+    const [, , , identity, , port, ...options] = await this.sshOptions()
+    const lines = [`IdentityFile=${identity}`, 'IdentitiesOnly=yes', `Port=${port}`, ...options.filter((word) => word !== '-o')]
+    return [`Host ${this.name}`, ...lines.map((line) => `  ${line.replace('=', ' ')}`), ''].join('\n')
+  }
+
   private async sshOptions(): Promise<string[]> {
     const port = await readFile(join(this.home, 'port'), 'utf8')
     const options = [
@@ -292,12 +307,29 @@ export class Nodes {
     await mkdir(this.settings.run, { recursive: true })
     await writeFile(join(this.settings.run, 'settings.json'), JSON.stringify(this.settings))
     for (const node of this.all) await node.boot()
+    await this.each((node) => node.awaitSsh())
+    await this.openDesk()
+    if (this.settings.bare === true) return
     await this.each(async (node) => {
-      await node.awaitSsh()
       await node.awaitServices()
       // A guest writes as fast as it can, on the one emulated processor that libvirt and the hook need too: they go first.
       await node.must('systemctl set-property machine.slice CPUWeight=idle')
     })
+  }
+
+  /**
+   * `ssh` and `scp` in the run folder's `bin` that know node1 and node2, as those on an administrator's own machine do: for whoever
+   * has that folder in the PATH.
+   */
+  async openDesk(): Promise<void> {
+    const { run } = this.settings
+    const config = join(run, 'ssh_config')
+    const texts = await Promise.all(this.all.map((node) => node.sshConfiguration()))
+    await writeFile(config, texts.join('\n'))
+    await mkdir(join(run, 'bin'), { recursive: true })
+    for (const command of ['ssh', 'scp']) {
+      await writeFile(join(run, 'bin', command), `#!/bin/sh\nexec /usr/bin/${command} -F ${quote(config)} "$@"\n`, { mode: 0o755 })
+    }
   }
 
   /** Keeps the state of both nodes, which stop, and of their disks in a new folder. */

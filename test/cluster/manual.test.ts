@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { heading, missingLine, stepsOf } from './manual.ts'
 
@@ -51,5 +51,12 @@ describe('the commands of a section of README.md', () => {
     expect(steps.filter(({ refused }) => refused).map(({ command }) => command)).toEqual(['virsh start tintin'])
     expect(steps.some(({ command }) => command.startsWith('virsh migrate --live'))).toBe(true)
     expect(steps.filter(({ command }) => command.startsWith('apt install'))).toHaveLength(1)
+  })
+
+  test('each link of the README leads somewhere', () => {
+    const text = readFileSync('README.md', 'utf8')
+    const anchors = new Set([...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => `#${title.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')}`))
+    const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link)
+    expect(links.filter((link) => (link.startsWith('#') ? !anchors.has(link) : !existsSync(link)))).toEqual([])
   })
 })

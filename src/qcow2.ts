@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { posix } from 'node:path'
 
 /** What the header of a qcow2 image says of other images (QEMU: docs/interop/qcow2.txt). */
@@ -73,24 +73,28 @@ const FIRST_READ = 64 * 1024
 
 /**
  * The header of the image in a file or on a device.
+ * @param offset bytes in it before the image
  * @throws BadHeader; what the file system throws
  */
-export function readHeader(file: string): Header {
+export function readHeader(file: string, offset = 0): Header {
+  // Whoever opens a pipe waits.
+  const status = statSync(file)
+  if (!status.isFile() && !status.isBlockDevice()) throw new BadHeader('it is no file and no block device')
   const descriptor = openSync(file, 'r')
   try {
-    const first = readAt(descriptor, FIRST_READ)
+    const first = readAt(descriptor, FIRST_READ, offset)
     const clusterBits = first.length >= 24 ? first.readUInt32BE(20) : 0
-    return parseHeader(clusterBits > 16 && clusterBits <= 21 ? readAt(descriptor, 2 ** clusterBits) : first)
+    return parseHeader(clusterBits > 16 && clusterBits <= 21 ? readAt(descriptor, 2 ** clusterBits, offset) : first)
   } finally {
     closeSync(descriptor)
   }
 }
 
-function readAt(descriptor: number, length: number): Buffer {
+function readAt(descriptor: number, length: number, offset: number): Buffer {
   const buffer = Buffer.alloc(length)
   let filled = 0
   for (;;) {
-    const count = readSync(descriptor, buffer, filled, length - filled, filled)
+    const count = readSync(descriptor, buffer, filled, length - filled, offset + filled)
     filled += count
     if (count === 0 || filled === length) return buffer.subarray(0, filled)
   }

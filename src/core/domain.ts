@@ -1,7 +1,7 @@
 import type { Configuration } from './configuration.ts'
 import { type DomainPolicy, NO_POLICY, type Policy, configuredPolicy } from './policy.ts'
 import type { Problem } from './problem.ts'
-import type { PathMeaning, WantedVolume } from './volume.ts'
+import type { PathMeaning, Stack, WantedVolume } from './volume.ts'
 import { meaningOfPath } from './volume.ts'
 
 /** What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. */
@@ -23,6 +23,8 @@ export interface Disk {
   readonly optional?: boolean
   /** A qcow2 image of which only its own header tells the backing file. */
   readonly image?: boolean
+  /** Where in its source it starts, in bytes (`<slice type='storage'>`); absent for 0. */
+  readonly offset?: number
 }
 
 /** A VM as libvirt describes it to a hook. */
@@ -53,6 +55,17 @@ export type Candidate = WantedVolume & {
 export interface Image extends WantedVolume {
   readonly path: string
   readonly target: string
+  readonly offset?: number
+}
+
+/** What stands where a volume's device should. */
+export interface StandIn {
+  readonly vg: string
+  readonly lv: string
+  readonly path: string
+  /** `a regular file`, `a folder`, … */
+  readonly is: string
+  readonly disk: string
 }
 
 /** What the sources of a domain's disks come to, before anything is known of the VGs. */
@@ -60,13 +73,18 @@ export interface Candidates {
   readonly volumes: readonly Candidate[]
   /** Paths that would be inside a VG if there were one of that name, but that no LV can have. */
   readonly impossible: readonly { readonly vg: string; readonly path: string; readonly disk: string }[]
+  /** Paths that name a volume, where there is something else than a device (FACTS 57). */
+  readonly standIns: readonly StandIn[]
   readonly images: readonly Image[]
   /** Sources of which cannot be told what they are: R9. */
   readonly problems: readonly Problem[]
 }
 
 /** What a source turned out to be, where its path alone does not tell. */
-export type Finding = (PathMeaning & { readonly path: string; readonly partition?: true }) | { readonly kind: 'problem'; readonly problem: Problem }
+export type Finding =
+  | (PathMeaning & { readonly path: string; readonly partition?: string; readonly stack?: Stack })
+  | ({ readonly kind: 'stand-in' } & Pick<StandIn, 'vg' | 'lv' | 'path' | 'is'>)
+  | { readonly kind: 'problem'; readonly problem: Problem }
 
 /** What a message calls a source: `disk vda`, `backing file of disk vda`, `nvram`. */
 export const nameOf = ({ target, part }: Pick<Disk, 'target' | 'part'>): string =>
@@ -85,6 +103,7 @@ export function candidatesOf(
   const isExcluded = (vg: string): boolean => volumeGroups.length > 0 && !volumeGroups.includes(vg)
   const volumes = new Map<string, Candidate>()
   const impossible: { vg: string; path: string; disk: string }[] = []
+  const standIns: StandIn[] = []
   const images: Image[] = []
   const problems: Problem[] = []
   for (const disk of domain.disks) {
@@ -101,21 +120,38 @@ export function candidatesOf(
       continue
     }
     const { vg, lv } = finding
+    if (finding.kind === 'stand-in') {
+      standIns.push({ vg, lv, path, is: finding.is, disk: nameOf(disk) })
+      continue
+    }
+    const { partition, stack } = finding
     const { mode, reason } = lockOfDisk(disk, policy, configuredPolicy({ vg, lv }, configuration.policy ?? []))
     if (mode === 'ignore') continue
-    volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), { vg, lv, mode, reason, path, ...(disk.optional === true && { optional: true }), ...(finding.partition === true && { partition: true }) }))
-    if (disk.image === true) images.push({ vg, lv, mode, reason, path, target: disk.target })
+    const wanted: Candidate = {
+      vg, lv, mode, reason, path,
+      ...(disk.optional === true && { optional: true }), ...(partition !== undefined && { partition }), ...(stack && { stack }),
+    }
+    volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), wanted))
+    if (disk.image === true) {
+      const at = disk.offset === undefined ? {} : { offset: disk.offset }
+      images.push({ vg, lv, mode, reason, path, target: disk.target, ...at, ...(stack && { stack }) })
+    }
   }
   if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
-  return { volumes: [...volumes.values()], impossible, images, problems }
+  return { volumes: [...volumes.values()], impossible, standIns, images, problems }
 }
 
-/** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are. */
+/** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are the same. */
 function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   if (known === undefined) return wanted
-  const { optional: _, partition: __, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
-  const isBoth = (flag: 'optional' | 'partition'): boolean => known[flag] === true && wanted[flag] === true
-  return { ...kept, ...(isBoth('optional') && { optional: true }), ...(isBoth('partition') && { partition: true }) }
+  const { optional: _, partition: __, stack: ___, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
+  const { partition, stack } = known
+  return {
+    ...kept,
+    ...(known.optional === true && wanted.optional === true && { optional: true }),
+    ...(partition !== undefined && partition === wanted.partition && { partition }),
+    ...(stack !== undefined && stack.holder === wanted.stack?.holder && stack.top === wanted.stack.top && { stack }),
+  }
 }
 
 /**

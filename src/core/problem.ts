@@ -22,6 +22,10 @@ export type Problem =
   | { readonly kind: 'locks-unknown'; readonly detail: string }
   | { readonly kind: 'missing-volume'; readonly volume: string; readonly disk: string }
   | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
+  /** A device of LVM's is active whose VG LVM does not see. */
+  | { readonly kind: 'unseen-vg'; readonly volume: string; readonly disk: string }
+  /** At a volume's path there is something that is no device (FACTS 57). */
+  | { readonly kind: 'no-device'; readonly path: string; readonly is: string; readonly disk: string }
   | { readonly kind: 'impossible-name'; readonly path: string; readonly disk: string }
   | { readonly kind: 'open'; readonly volume: string; readonly users: readonly string[] }
   | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string; readonly hasEnded: boolean }
@@ -72,6 +76,10 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`there is no logical volume ${problem.volume} (${problem.disk})`, `Compare 'virsh domblklist ${domain}' with 'lvs ${problem.volume.split('/')[0]}'`)
     case 'missing-vg':
       return because(`there is no volume group ${problem.vg} on this host (${problem.disk})`, `Is its storage connected? See 'vgs' and 'pvs --all'; then ${again}`)
+    case 'unseen-vg':
+      return because(`${problem.volume} is active on this host, but LVM does not see its volume group and cannot lock it (${problem.disk})`, `See filter, global_filter and use_devicesfile: lvmconfig devices; lvmdevices; then ${again}`)
+    case 'no-device':
+      return because(`${problem.path} is not the volume but ${problem.is}, which no lock protects (${problem.disk})`, `See what is in it: ls -l ${problem.path}; when nobody needs it: rm ${problem.is === 'a folder' ? '-r ' : ''}${problem.path}; then ${again}`)
     case 'impossible-name':
       return because(`no logical volume can have the path '${problem.path}' (${problem.disk})`, `Use /dev/VG/LV, with the names that 'lvs' shows`)
     case 'open':

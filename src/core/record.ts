@@ -8,8 +8,8 @@ export interface RecordedVolume extends VolumeName {
   readonly mode: Mode | 'local'
   /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
   readonly before: 'inactive' | 'active'
-  /** The domain uses a partition of it, and others may use others. */
-  readonly partition?: boolean
+  /** The domain uses a partition of it, by this name, and others may use others. `true`: which one, an earlier version did not say. */
+  readonly partition?: string | true
   /** Of a thin or VDO volume, by the name of its pool's LV: whether this host held the pool's lock before (FACTS 27). */
   readonly pool?: { readonly lv: string; readonly before: 'inactive' | 'active' }
   /** Absent until LVM has told it: then `release` needs no lvs. */

@@ -2,7 +2,7 @@ import type { Configuration } from './configuration.ts'
 import type { Candidates } from './domain.ts'
 import type { LockState, VolumeTable } from './lock-state.ts'
 import type { Problem } from './problem.ts'
-import { type WantedVolume, fullName } from './volume.ts'
+import { type VolumeName, type WantedVolume, fullName } from './volume.ts'
 
 /** A volume that this host has to activate for a domain. */
 export type ManagedVolume = Omit<WantedVolume, 'mode'> & {
@@ -18,7 +18,7 @@ export interface Scope {
 }
 
 /** Names of the VGs that a domain's paths speak of. */
-export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candidates.volumes, ...candidates.impossible].map(({ vg }) => vg))].sort()
+export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candidates.volumes, ...candidates.impossible, ...candidates.standIns].map(({ vg }) => vg))].sort()
 
 /**
  * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG is local,
@@ -32,9 +32,11 @@ export function isSettledByLockspaces(candidates: Candidates, locks: LockState):
  * Sorts a domain's paths.
  * @param table answers of lvs; may be left out only where isSettledByLockspaces
  * @param exists whether a path is there, for paths that no VG accounts for
+ * @param isActive whether device-mapper has a device of LVM's for a volume, for VGs that lvs does not see
  */
 export function scopeOf(
   candidates: Candidates, locks: LockState, table: VolumeTable | undefined, configuration: Configuration, exists: (path: string) => boolean,
+  isActive: (volume: VolumeName) => boolean = () => false,
 ): Scope {
   const problems: Problem[] = [...candidates.problems]
   const volumes: ManagedVolume[] = []
@@ -44,8 +46,19 @@ export function scopeOf(
   for (const { vg, path, disk } of candidates.impossible) {
     if (known(vg) || configuration.volumeGroups.includes(vg)) problems.push({ kind: 'impossible-name', path, disk })
   }
+  for (const { is, path, disk, ...volume } of candidates.standIns) {
+    const { vg } = volume
+    const lockType = table?.volumes.get(fullName(volume))?.lockType
+    const isManaged = known(vg) || configuration.volumeGroups.includes(vg) || lockTypes.has(vg) || table?.missingVgs.has(vg) !== true
+    if (isManaged && (lockType !== 'none' || configuration.localVolumeGroups === 'activate')) problems.push({ kind: 'no-device', path, is, disk })
+  }
   for (const { path, mode, optional, ...volume } of candidates.volumes) {
     const { vg } = volume
+    // A filter or a devices file hides its VG from LVM: nobody could lock it.
+    if (!known(vg) && table?.missingVgs.has(vg) === true && isActive(volume)) {
+      problems.push({ kind: 'unseen-vg', volume: fullName(volume), disk: volume.reason })
+      continue
+    }
     const isMissing = table !== undefined && !table.volumes.has(fullName(volume))
     if (isMissing && optional === true && (known(vg) || table.missingVgs.has(vg))) continue
     if (known(vg)) {

@@ -52,19 +52,22 @@ export function planStart(
     const device = deviceOf({ vg, lv }, devices)
     // One that is only to be released, on a volume that is inactive by now, has come to nothing.
     const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
-    const conflict = claims.find((claim) => (role === 'exclusive' || claim.volume.role === 'exclusive') && !(partition === true && claim.volume.partition === true))
+    const conflict = claims.find((claim) => (role === 'exclusive' || claim.volume.role === 'exclusive') && !isOtherPartition(partition, claim.volume.partition))
     const inUse = users.get(fullName({ vg, lv }))
     if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
-    else if (inUse !== undefined && claims.length === 0 && partition !== true) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
+    else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = device === undefined || locks.kind === 'unknown' ? 'none' : lockOfDevice(device, locks)
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
     if (!settled) changes.push({ vg, lv, to: mode, reason: mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason })
     const before = device === undefined || isOurs({ vg, lv }, [...earlier, ...everybodys]) ? 'inactive' : 'active'
-    recorded.push({ vg, lv, role, mode, before, ...(partition === true && { partition }) })
+    recorded.push({ vg, lv, role, mode, before, ...(partition !== undefined && { partition }) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
 }
+
+/** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
+const isOtherPartition = (own: string | undefined, other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
 
 /** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
 function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {

@@ -12,10 +12,20 @@ export interface VolumeName {
 /** A volume that a domain uses, with the mode it needs and the sentence that says why. */
 export interface WantedVolume extends VolumeName {
   readonly mode: Mode
-  /** The VM uses a partition of it only, which a storage pool of type disk has mapped: then that holds it open, and other VMs may use others. */
-  readonly partition?: boolean
+  /** The VM uses a partition of it only, by this name: what has mapped it holds the volume open, and other VMs may use others. */
+  readonly partition?: string
+  /** The VM uses a device that stands on it, such as LUKS: that one holds it open. */
+  readonly stack?: Stack
   /** e.g. `disk vda`, `disk hda, <readonly/>`. */
   readonly reason: string
+}
+
+/** A device on a volume, by the kernel's names. */
+export interface Stack {
+  /** The device right on the volume. */
+  readonly holder: string
+  /** Path of the device that the VM uses. */
+  readonly top: string
 }
 
 /** `VG/LV`, the form that LVM prints and takes. */

@@ -74,7 +74,7 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
 
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
 async function lockLevel({ subject: { domain, configuration }, incoming, record }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
-  const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], images: [], problems: [] })
+  const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
   const before = await lookAround(level, records)

@@ -35,7 +35,7 @@ export async function subjectOf(domain: Domain, configuration: Configuration): P
 export function subjectWith(domain: Domain, configuration: Configuration, candidates: Candidates): Subject {
   let table: Promise<VolumeTable | undefined> | undefined
   const vgs = vgsOf(candidates)
-  return { domain, configuration, candidates, isConcerned: vgs.length > 0 || candidates.problems.length > 0, vgsToLock: vgsOf({ ...candidates, impossible: [] }), table: () => (table ??= volumeTable(candidates.volumes)) }
+  return { domain, configuration, candidates, isConcerned: vgs.length > 0 || candidates.problems.length > 0, vgsToLock: vgsOf({ ...candidates, impossible: [], standIns: [] }), table: () => (table ??= volumeTable([...candidates.volumes, ...candidates.standIns])) }
 }
 
 /** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */
@@ -44,7 +44,7 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
   const answers = isSettled ? undefined : await table()
   // Nothing can be told apart without lvs: R9.
   if (!isSettled && answers === undefined) return { volumes: [], problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }
-  return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)))
+  return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)), ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv))
 }
 
 /** Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for under it. */

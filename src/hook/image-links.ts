@@ -67,12 +67,13 @@ async function findingOf(disk: Disk): Promise<Finding> {
 /** The backing file and the data file of an image. */
 async function namedIn(link: Link): Promise<Disk[]> {
   const device = activeVolumes().find(({ vg, lv }) => vg === link.vg && lv === link.lv)
-  if (device === undefined) throw refusal(link, 'its header cannot be read: it has no device')
+  const place = link.stack?.top ?? (device === undefined ? undefined : `/dev/${device.node}`)
+  if (place === undefined) throw refusal(link, 'its header cannot be read: it has no device')
   const { pathOfName, readHeader } = await import('../qcow2.ts')
   let header: ReturnType<typeof readHeader>
   try {
     // The kernel's own node: udev's links come a moment later.
-    header = readHeader(onHost(`/dev/${device.node}`))
+    header = readHeader(onHost(place), link.offset)
   } catch (error) {
     throw refusal(link, `its header cannot be read: ${messageOf(error)}`)
   }

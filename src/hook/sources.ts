@@ -18,34 +18,57 @@ export interface Sources {
 export const LONGEST_CHAIN = 200
 
 /**
- * Looks at whatever is not plain: volumes of storage pools, links, device numbers, qcow2 files. What that takes is loaded only then; a VM
- * with disks like /dev/VG/LV and raw files needs none of it.
+ * Looks at whatever is not plain: volumes of storage pools, links, device numbers, qcow2 files, devices that stand on a volume. What that
+ * takes is loaded only then; a VM with disks like /dev/VG/LV and raw files needs none of it.
  */
 export async function findSources({ disks }: Pick<Domain, 'disks'>): Promise<Sources> {
   const clarities = new Map(disks.map((disk) => [disk, disk.pool !== undefined ? 'unclear' : disk.path === undefined ? 'plain' : clarityOf(disk.path)] as const))
-  const below = (await Promise.all(disks.filter((disk) => disk.image === true && clarities.get(disk) === 'file').map(imagesBelowFile))).flat()
+  const images = disks.filter((disk) => disk.image === true && clarities.get(disk) === 'file')
+  const below = (await Promise.all(images.map((disk) => imagesBelow(disk, disk.path)))).flat()
   const unclear = [...disks.filter((disk) => clarities.get(disk) === 'unclear'), ...below]
   if (unclear.length === 0) return { disks, found: new Map() }
-  return { disks: [...disks, ...below], found: await findAll(unclear) }
+  const { found, also } = await findAll(unclear)
+  return { disks: [...disks, ...below, ...also], found }
 }
 
 const ELSEWHERE: Finding = { kind: 'other', path: '' }
 
-async function findAll(disks: readonly Disk[]): Promise<Map<Disk, Finding>> {
+/** @returns `also`: what the sources stand on beside what was found for them: further images, further volumes */
+async function findAll(disks: readonly Disk[], depth = 0): Promise<{ readonly found: Map<Disk, Finding>; readonly also: readonly Disk[] }> {
   const { findPath } = await import('../lvm/paths.ts')
-  const found = await Promise.all(disks.map(pathOf))
-  const places = found.map((place) => ('kind' in place ? place : { ...findPath(place.path), ...(place.partition === true && { partition: true as const }) }))
+  const places = (await Promise.all(disks.map(pathOf))).map((place) => {
+    if ('kind' in place) return place
+    const found = findPath(place.path)
+    return found.kind === 'volume' && place.partition !== undefined ? { ...found, partition: place.partition } : found
+  })
   const uuids = places.flatMap((place) => (place.kind === 'uuid' ? [dashed(place.lvUuid)] : []))
   const byUuid = await volumesByUuid(uuids)
   const rows = [...(byUuid?.volumes.values() ?? [])]
-  const findingOf = (place: Found | Finding, disk: Disk): Finding => {
-    if (place.kind === 'absent') return unknownSource(`there is no ${place.path} on this host (${nameOf(disk)}), and device numbers change; use /dev/VG/LV`)
-    if (place.kind !== 'uuid') return place
+  const findingsOf = (place: Found | Finding, disk: Disk): readonly Finding[] => {
+    if (place.kind === 'absent') return [unknownSource(`there is no ${place.path} on this host (${nameOf(disk)})${/\/dm-\d+$/.test(place.path) ? ', and device numbers change; use /dev/VG/LV' : ''}`)]
+    if (place.kind === 'stack') return place.below.map(({ meaning, holder, partition }): Finding => ({ ...meaning, path: place.path, stack: { holder, top: place.path }, ...(partition !== undefined && { partition }) }))
+    if (place.kind !== 'uuid') return [place]
     const row = rows.find(({ uuid }) => uuid === dashed(place.lvUuid))
-    if (row !== undefined) return { kind: 'volume', vg: row.vg, lv: row.lv, path: place.path }
-    return byUuid === undefined ? { kind: 'problem', problem: { kind: 'locks-unknown', detail: 'lvs does not answer' } } : unknownSource(`no logical volume has the UUID of ${place.path} (${nameOf(disk)})`)
+    if (row !== undefined) return [{ kind: 'volume', vg: row.vg, lv: row.lv, path: place.path }]
+    return [byUuid === undefined ? { kind: 'problem', problem: { kind: 'locks-unknown', detail: 'lvs does not answer' } } : unknownSource(`no logical volume has the UUID of ${place.path} (${nameOf(disk)})`)]
   }
-  return new Map(disks.map((disk, index) => [disk, dispensable(disk, findingOf(places[index] ?? ELSEWHERE, disk))]))
+  const found = new Map<Disk, Finding>()
+  const also: Disk[] = []
+  for (const [index, disk] of disks.entries()) {
+    const [first = ELSEWHERE, ...more] = findingsOf(places[index] ?? ELSEWHERE, disk)
+    found.set(disk, dispensable(disk, first))
+    for (const finding of more) {
+      const other = { ...disk }
+      also.push(other)
+      found.set(other, finding)
+    }
+    if (disk.image === true && first.kind === 'other' && depth < LONGEST_CHAIN) also.push(...await imagesBelow(disk, disk.path ?? first.path))
+  }
+  // What the images name that have just been read.
+  const unclear = also.filter((disk) => !found.has(disk))
+  if (unclear.length === 0) return { found, also }
+  const below = await findAll(unclear, depth + 1)
+  return { found: new Map([...found, ...below.found]), also: [...also, ...below.also] }
 }
 
 /** What libvirt drops if it is not there is no reason to refuse. */
@@ -53,11 +76,11 @@ const dispensable = (disk: Disk, finding: Finding): Finding => (disk.optional ==
 
 const unknownSource = (detail: string): Extract<Finding, { kind: 'problem' }> => ({ kind: 'problem', problem: { kind: 'unknown-source', detail } satisfies Problem })
 
-async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly partition?: true } | Finding> {
+async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly partition?: string } | Finding> {
   if (disk.pool === undefined) return { path: disk.path ?? '' }
   const { findVolume } = await import('../libvirt/storage-pools.ts')
   const volume = findVolume(disk.pool.name, disk.pool.volume, parseXml)
-  if (volume.kind === 'path') return { path: volume.path, ...(volume.partition && { partition: true }) }
+  if (volume.kind === 'path') return { path: volume.path, ...(volume.partition && { partition: disk.pool.volume }) }
   return volume.kind === 'elsewhere' ? ELSEWHERE : unknownSource(`${volume.detail} (${nameOf(disk)})`)
 }
 
@@ -65,17 +88,18 @@ async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly par
 const dashed = (uuid: string): string => uuid.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7')
 
 /**
- * The images that a qcow2 file names, as far as they are files, and the first that is not: that may be an LV. What is wrong with a file is
+ * The images that a qcow2 image names, as far as they are files, and the first that is not: that may be an LV. What is wrong with a file is
  * QEMU's matter, not ours.
+ * @param start where the image is; it, or what a header names, may be on a block device that is no LV
  */
-async function imagesBelowFile(disk: Disk): Promise<Disk[]> {
+async function imagesBelow(disk: Disk, start: string | undefined): Promise<Disk[]> {
   const { readHeader, pathOfName } = await import('../qcow2.ts')
   const below: Disk[] = []
-  let path = disk.path
+  let path = start === undefined || start === '' ? undefined : start
   for (let depth = 0; path !== undefined && depth < LONGEST_CHAIN; depth++) {
     let header: ReturnType<typeof readHeader>
     try {
-      header = readHeader(onHost(path))
+      header = readHeader(onHost(path), depth === 0 ? disk.offset : 0)
     } catch {
       break
     }

@@ -2,7 +2,7 @@ import type { Disk, DiskPart } from '../core/domain.ts'
 import { type Node, attribute, child, children, text } from './nodes.ts'
 
 /** Where a `<source>` points: a path on this host, a volume of a storage pool, or nothing that can be an LV (network, vhost-user, an empty drive). */
-type Place = Pick<Disk, 'path' | 'pool'>
+type Place = Pick<Disk, 'path' | 'pool' | 'offset'>
 
 const NOWHERE: Place = { path: undefined }
 const at = (path: string | undefined): Place => ({ path: path === '' ? undefined : path })
@@ -10,10 +10,17 @@ const at = (path: string | undefined): Place => ({ path: path === '' ? undefined
 /** `type` and `<source>` of a disk, of a backing store or of a mirror (libvirt: formatdomain, disk `source`). */
 function placeOf(element: Node, type = attribute(element, 'type')): Place {
   const source = child(element, 'source')
-  if (type === 'block') return at(attribute(source, 'dev'))
-  if (type === 'file') return at(attribute(source, 'file'))
+  if (type === 'block') return { ...at(attribute(source, 'dev')), ...offsetOf(source) }
+  if (type === 'file') return { ...at(attribute(source, 'file')), ...offsetOf(source) }
   const [pool, volume] = [attribute(source, 'pool'), attribute(source, 'volume')]
   return type === 'volume' && pool !== undefined && volume !== undefined ? { path: undefined, pool: { name: pool, volume } } : NOWHERE
+}
+
+/** `<slices><slice type='storage' offset=…>`: the image is but a part of its source. */
+function offsetOf(source: Node | undefined): Pick<Disk, 'offset'> {
+  const slices = children(child(source ?? {}, 'slices') ?? {}, 'slice')
+  const offset = Number(attribute(slices.find((slice) => attribute(slice, 'type') === 'storage'), 'offset') ?? 0)
+  return Number.isSafeInteger(offset) && offset > 0 ? { offset } : {}
 }
 
 /** `<disk>`: its own source, then whatever else it stands on. */

@@ -47,18 +47,25 @@ export const parseOpenCounts = (stdout: string): Map<string, number> =>
 /**
  * Who has a device open, in words for a message: mounts, devices stacked on it (kpartx), swap, processes. As much as can be
  * found out without a command; at least the bare fact.
- * @param openCount how many openers device-mapper counts
+ * @param openCount how many openers device-mapper counts; undefined: nobody counts, and only what is found is told
+ * @param except a device on it that does not matter
  */
-export function usersOf({ node }: Device, openCount: number): string[] {
+export function usersOf({ node }: Pick<Device, 'node'>, openCount: number | undefined, except?: string): string[] {
   const number = textOf(join(BLOCK_FOLDER, node, 'dev'))?.trim()
   const mounts = (textOf(join(PROC_FOLDER, '1/mountinfo')) ?? '').split('\n').map((line) => line.split(' '))
     .filter(([, , device]) => device !== undefined && device === number)
     .map(([, , , , mountPoint = '?']) => `mounted on ${mountPoint}`)
-  const stacked = namesIn(join(BLOCK_FOLDER, node, 'holders'))
+  const stacked = namesIn(join(BLOCK_FOLDER, node, 'holders')).filter((holder) => holder !== except)
     .map((holder) => `used by the device ${textOf(join(BLOCK_FOLDER, holder, 'dm/name'))?.trim() ?? holder}`)
   const found = [...mounts, ...stacked]
   if (found.length === 0) found.push(...processesWith(`/dev/${node}`))
-  return found.length > 0 ? found : [`opened ${openCount === 1 ? 'once' : `${openCount} times`}`]
+  return found.length > 0 || openCount === undefined ? found : [`opened ${openCount === 1 ? 'once' : `${openCount} times`}`]
+}
+
+/** The name under /sys/block of the device at a path, and device-mapper's UUID of it, if it is one of its own. */
+export function nodeAt(path: string): { readonly node: string; readonly dmUuid: string | undefined } {
+  const node = path.slice(path.lastIndexOf('/') + 1)
+  return { node, dmUuid: textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.trim() }
 }
 
 function processesWith(device: string): string[] {

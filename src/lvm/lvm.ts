@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Holder } from '../core/problem.ts'
-import { type VolumeName, fullName } from '../core/volume.ts'
-import { openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
+import { type Stack, type VolumeName, type WantedVolume, fullName } from '../core/volume.ts'
+import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
 import { lvsArguments, lvsByUuidArguments, parseLvs } from './lvs.ts'
@@ -52,18 +52,41 @@ async function askLvs(words: readonly string[]): Promise<VolumeTable | undefined
 
 /**
  * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. Where the open counts cannot
- * be read, each counts as open (R9).
+ * be read, each counts as open (R9). What a VM itself stacks on a volume is none of these; who has that open counts.
  */
-export async function openVolumes(volumes: readonly VolumeName[], devices: readonly Device[]): Promise<Map<string, string[]>> {
-  const active = devices.filter(({ vg, lv }) => volumes.some((volume) => volume.vg === vg && volume.lv === lv))
+export async function openVolumes(volumes: readonly Used[], devices: readonly Device[]): Promise<Map<string, string[]>> {
+  const active = volumes.flatMap((volume) => {
+    const device = devices.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
+    return device === undefined ? [] : [{ volume, device }]
+  })
   if (active.length === 0) return new Map()
   const { exitCode, stdout } = await query('dmsetup', openCountArguments)
   const counts = exitCode === 0 ? parseOpenCounts(stdout) : undefined
-  return new Map(active.flatMap((device): [string, string[]][] => {
-    const count = counts?.get(device.dmUuid)
-    if (count === 0) return []
-    return [[fullName(device), count === undefined ? ['whether it is open cannot be read'] : usersOf(device, count)]]
+  return new Map(active.flatMap(({ volume, device }): [string, string[]][] => {
+    const users = [...usersOfVolume(volume, device, counts), ...(volume.stack === undefined ? [] : usersOfStack(volume.stack, counts))]
+    return users.length === 0 ? [] : [[fullName(volume), users]]
   }))
+}
+
+type Used = VolumeName & Pick<WantedVolume, 'partition' | 'stack'>
+type Counts = ReadonlyMap<string, number> | undefined
+
+const UNREADABLE = ['whether it is open cannot be read']
+
+function usersOfVolume({ partition, stack }: Used, device: Device, counts: Counts): string[] {
+  // Whatever has mapped its partitions.
+  if (partition !== undefined) return []
+  const count = counts?.get(device.dmUuid)
+  if (count === undefined) return UNREADABLE
+  const others = stack === undefined ? count : count - 1
+  return others <= 0 ? [] : usersOf(device, others, stack?.holder)
+}
+
+function usersOfStack({ top }: Stack, counts: Counts): string[] {
+  const { node, dmUuid } = nodeAt(top)
+  if (dmUuid === undefined) return usersOf({ node }, undefined)
+  const count = counts?.get(dmUuid)
+  return count === 0 ? [] : count === undefined ? UNREADABLE : usersOf({ node }, count)
 }
 
 /** One lvchange for volumes of one VG, under that VG's lock. Never throws for what lvchange did. */

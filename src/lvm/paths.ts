@@ -2,16 +2,21 @@ import { lstatSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { type Below, volumesBelow } from './stacks.ts'
 
 /**
  * What a path comes to that does not simply say VG and LV.
  * - `uuid`: an LV by the UUIDs that device-mapper knows it by, without dashes; it need not be active;
- * - `absent`: a device-mapper node that is not there, so that nobody can say what it will be.
+ * - `absent`: a device-mapper node that is not there, so that nobody can say what it will be;
+ * - `stand-in`: it names an LV, but what is there is no device (FACTS 57);
+ * - `stack`: a device that stands on LVs: LUKS, kpartx, multipath, md, loop.
  */
 export type Found =
   | (PathMeaning & { readonly path: string })
   | { readonly kind: 'uuid'; readonly lvUuid: string; readonly path: string }
   | { readonly kind: 'absent'; readonly path: string }
+  | { readonly kind: 'stand-in'; readonly vg: string; readonly lv: string; readonly is: string; readonly path: string }
+  | { readonly kind: 'stack'; readonly below: readonly Below[]; readonly path: string }
 
 /** As the kernel does (path_resolution(7)); a longer chain cannot be opened by anybody. */
 const MOST_LINKS = 40
@@ -21,6 +26,23 @@ const MOST_LINKS = 40
  * /dev/disk/by-id/dm-uuid-LVM-…, /dev/dm-N. So it finds also what links to an LV that is not active, where the last link leads nowhere.
  */
 export function findPath(path: string): Found {
+  const found = follow(path)
+  if (found.kind !== 'other') return found
+  const is = kindOf(found.path)
+  if (is === 'block' || is === 'char') {
+    const below = is === 'block' ? volumesBelow(found.path, follow) : []
+    return below.length === 0 ? found : { kind: 'stack', below, path: found.path }
+  }
+  const meaning = [found.path, path].map(nameIn).find(({ kind }) => kind === 'volume')
+  if (meaning?.kind !== 'volume' || OF_THE_KERNEL.has(meaning.vg)) return found
+  const place = found.path.startsWith('/dev/') ? found.path : path
+  return { ...meaning, kind: 'stand-in', is: is === 'absent' ? 'a link that leads nowhere' : is, path: place }
+}
+
+/** File systems below /dev on every Linux host, so that no VG can have their names. */
+const OF_THE_KERNEL: ReadonlySet<string> = new Set(['shm', 'mqueue', 'hugepages', 'pts'])
+
+function follow(path: string): Found {
   let done: string[] = []
   let rest = partsOf(path)
   let links = 0
@@ -46,27 +68,30 @@ export function findPath(path: string): Found {
 
 const partsOf = (path: string): string[] => path.split('/').filter((part) => part !== '' && part !== '.')
 
+const BY_NAME = /^\/dev\/disk\/by-id\/dm-name-(.+)$/
+
+/** What a path says by its own text, udev's name for it included. */
+function nameIn(path: string): PathMeaning {
+  const byName = BY_NAME.exec(path)?.[1]
+  return byName === undefined ? meaningOfPath(path) : meaningOfMapperName(byName)
+}
+
 /** What a path's own name says; undefined if it has to be followed, or says nothing. */
 function foundAt(path: string): Found | undefined {
-  const byName = /^\/dev\/disk\/by-id\/dm-name-(.+)$/.exec(path)?.[1]
-  if (byName !== undefined) return { ...meaningOfMapperName(byName), path }
+  const kind = kindOf(path)
+  if (BY_NAME.test(path) && (kind === 'absent' || kind === 'block')) return { ...nameIn(path), path }
   const byUuid = /^\/dev\/disk\/by-id\/dm-uuid-(.+)$/.exec(path)?.[1]
-  if (byUuid !== undefined) return ofDeviceUuid(byUuid, path)
+  if (byUuid !== undefined && kind !== 'link') return kind === 'absent' || kind === 'block' ? ofDeviceUuid(byUuid, path) : { kind: 'absent', path }
   const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
   if (node !== undefined) return ofNode(node, path)
   const meaning = meaningOfPath(path)
   // udev's own folder: vgcreate takes no name that stands in /dev already (`already exists in filesystem`).
-  if (meaning.kind === 'other' || path.startsWith('/dev/disk/')) return undefined
-  switch (kindOf(path)) {
-    case 'absent':
-    case 'block':
-      return { ...meaning, path }
-    case 'file':
-      return undefined
-    case 'link':
-      // LVM's own link; one to anywhere else is followed.
-      return meaning.kind === 'volume' && /^\.\.\/dm-\d+$/.test(linkAt(path) ?? '') ? { ...meaning, path } : undefined
-  }
+  if (meaning.kind === 'other' || path.startsWith('/dev/disk/')) return path.startsWith('/dev/mapper/') && kind === 'absent' ? { kind: 'absent', path } : undefined
+  // A name of device-mapper need not be LVM's: the device tells. A link to anywhere else is followed.
+  if (kind === 'absent' || (kind === 'block' && !path.startsWith('/dev/mapper/'))) return { ...meaning, path }
+  const target = kind === 'link' ? /^\.\.\/(dm-\d+)$/.exec(linkAt(path) ?? '')?.[1] : undefined
+  if (target === undefined) return undefined
+  return meaning.kind === 'volume' && (!path.startsWith('/dev/mapper/') || isOfLvm(target)) ? { ...meaning, path } : undefined
 }
 
 /** `LVM-` with both UUIDs; what kpartx maps of an LV is `partN-LVM-…`. Other layers are LVM's own, other devices none of its. */
@@ -75,12 +100,15 @@ function ofDeviceUuid(dmUuid: string, path: string): Found {
   return lvUuid === undefined ? { kind: 'other', path } : { kind: 'uuid', lvUuid, path }
 }
 
-function ofNode(node: string, path: string): Found {
+/** Undefined: a device of another kind than LVM's; what it stands on tells. */
+function ofNode(node: string, path: string): Found | undefined {
   const dmUuid = textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))
-  if (dmUuid === undefined) return kindOf(path) === 'absent' ? { kind: 'absent', path } : { kind: 'other', path }
-  if (/^LVM-/.test(dmUuid)) return { ...meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path }
-  return ofDeviceUuid(dmUuid, path)
+  if (dmUuid === undefined) return { kind: 'absent', path }
+  return /^LVM-/.test(dmUuid) ? { ...meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path } : undefined
 }
+
+/** Whether device-mapper knows a node, which may have any name, as a device of LVM's. */
+const isOfLvm = (node: string): boolean => textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('LVM-') === true
 
 const textOf = (file: string): string | undefined => {
   try {
@@ -98,10 +126,17 @@ const linkAt = (path: string): string | undefined => {
   }
 }
 
-function kindOf(path: string): 'absent' | 'link' | 'block' | 'file' {
+type Kind = 'absent' | 'link' | 'block' | 'char' | 'a regular file' | 'a folder' | 'a socket' | 'a pipe'
+
+function kindOf(path: string): Kind {
   try {
+    const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
+    if (node !== undefined && textOf(join(BLOCK_FOLDER, node, 'dm/name')) !== undefined) return 'block'
     const status = lstatSync(onHost(path))
-    return status.isSymbolicLink() ? 'link' : status.isBlockDevice() ? 'block' : 'file'
+    if (status.isSymbolicLink()) return 'link'
+    if (status.isBlockDevice()) return 'block'
+    if (status.isCharacterDevice()) return 'char'
+    return status.isFile() ? 'a regular file' : status.isDirectory() ? 'a folder' : status.isSocket() ? 'a socket' : 'a pipe'
   } catch {
     return 'absent'
   }

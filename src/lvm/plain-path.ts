@@ -1,6 +1,7 @@
-import { readlinkSync, statSync } from 'node:fs'
+import { readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
 import { meaningOfPath } from '../core/volume.ts'
-import { onHost } from '../paths.ts'
+import { BLOCK_FOLDER, onHost } from '../paths.ts'
 
 /**
  * How much there is to a path.
@@ -12,13 +13,36 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   if (!path.startsWith('/')) return 'plain'
   const meaning = meaningOfPath(path)
   const link = linkOf(path)
-  if (meaning.kind === 'volume' && !path.includes('..')) return link === 'absent' || /^\.\.\/dm-\d+$/.test(link) ? 'plain' : 'unclear'
-  if (path.includes('/dev/')) return 'unclear'
-  if (link === 'absent') return 'plain'
+  if (meaning.kind === 'volume' && !path.includes('..')) {
+    const node = /^\.\.\/(dm-\d+)$/.exec(link)?.[1]
+    // A name under /dev/mapper need not be LVM's.
+    return link === 'absent' || (node !== undefined && (!normalize(path).startsWith('/dev/mapper/') || isOfLvm(node))) ? 'plain' : 'unclear'
+  }
+  if (normalize(path).startsWith('/dev/')) return 'unclear'
+  const real = realPath(path)
+  if (real === undefined && link !== 'absent') return 'unclear'
+  // Through a link to a folder on the way it may be in /dev.
+  if ((real ?? `${realPath(dirname(path)) ?? ''}/`).startsWith(onHost('/dev/'))) return 'unclear'
   try {
-    return statSync(onHost(path)).isFile() ? 'file' : 'unclear'
+    return real === undefined ? 'plain' : statSync(real).isFile() ? 'file' : 'unclear'
   } catch {
     return 'unclear'
+  }
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync.native(onHost(path))
+  } catch {
+    return undefined
+  }
+}
+
+function isOfLvm(node: string): boolean {
+  try {
+    return readFileSync(join(BLOCK_FOLDER, node, 'dm/uuid'), 'utf8').startsWith('LVM-')
+  } catch {
+    return false
   }
 }
 

@@ -51,6 +51,29 @@ export const volumes: readonly Scenario[] = [
     },
   },
   {
+    name: 'a file in the place of a volume is refused, at a start and in a migration, until it is gone',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const vm = vmOn(ring.volumeGroup, 'tintin')
+      await b.write('/dev/virtVG/tintin', 'as dd leaves it')
+      for (const path of ['/dev/virtVG/tintin', '/dev/disk/../virtVG/tintin']) {
+        assertRefused(await new Vm('tintin', [{ path }]).prepare(b), /\/dev\/virtVG\/tintin is not the volume but a regular file, which no lock protects \(disk vda\)/, /rm \/dev\/virtVG\/tintin/)
+        assertPassed(await vm.releaseRefused(b))
+      }
+      assertPassed(await vm.prepare(a))
+      assert.equal((await a.run('lvchange', '-asy', 'virtVG/tintin')).code, 0)
+      assertRefused(await vm.migrate(b), /\/dev\/virtVG\/tintin is not the volume but a regular file/)
+      await assertLocks(ring.hosts, 'tintin', ['sh', 'none'])
+      await b.write('/dev/virtVG/tintin', undefined)
+      assertPassed(await vm.migrate(b))
+      assertPassed(await vm.release(a))
+      assertPassed(await vm.prepare(b))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'ex'])
+      assertPassed(await vm.release(b))
+    },
+  },
+  {
     name: 'a drive that may be empty does not keep a VM from starting, but is locked if it is there',
     play: async (ring) => {
       const [a] = ring.hosts

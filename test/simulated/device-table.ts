@@ -67,7 +67,7 @@ const LAYERS: Readonly<Record<Volume['kind']['kind'], LayersOf>> = {
 }
 
 const foreignLayers = (volumes: Volumes, host: HostState): Layer[] =>
-  host.foreign.flatMap(({ name, uuid, over }) => {
+  host.foreign.flatMap(({ name, uuid, over, openers = 0 }) => {
     const volume = volumes.byUuid(over)
-    return volume === undefined ? [] : [{ name, uuid, below: [mapperName(volume.vg, volume.lv)], openers: 0, volume: undefined }]
+    return volume === undefined ? [] : [{ name, uuid, below: [mapperName(volume.vg, volume.lv)], openers, volume: undefined }]
   })

@@ -10,6 +10,8 @@ export interface Device {
   readonly open: number
   /** Minors of the devices that stand on it: what /sys/block/dm-N/holders shows. */
   readonly holders: readonly number[]
+  /** Minors of the devices that it stands on. */
+  readonly slaves: readonly number[]
   /** The volume whose device it is; undefined for what LVM keeps to itself, such as a pool. */
   readonly volume: Volume | undefined
 }
@@ -33,9 +35,9 @@ export class Devices {
     for (const name of host.minors.keys()) if (!names.has(name)) host.minors.delete(name)
     for (const name of names) if (!host.minors.has(name)) host.minors.set(name, freeMinor(host))
     const minor = (name: string): number => host.minors.get(name) ?? -1
-    return layers.map(({ name, uuid, openers, volume }) => {
+    return layers.map(({ name, uuid, openers, volume, below: under }) => {
       const holders = layers.filter(({ below }) => below.includes(name)).map((above) => minor(above.name))
-      return { name, uuid, minor: minor(name), open: openers + holders.length, holders, volume }
+      return { name, uuid, minor: minor(name), open: openers + holders.length, holders, slaves: under.filter((each) => names.has(each)).map(minor), volume }
     })
   }
 

@@ -63,12 +63,13 @@ export class HostRoot {
   }
 
   #add(device: Device, state: string): void {
-    const { name, uuid, minor, holders, volume } = device
+    const { name, uuid, minor, holders, slaves, volume } = device
     const block = `sys/block/dm-${minor}`
     mkdirSync(this.at(`${block}/dm`), { recursive: true })
-    mkdirSync(this.at(`${block}/holders`))
+    for (const folder of ['holders', 'slaves']) mkdirSync(this.at(`${block}/${folder}`))
     for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dev', `253:${minor}`]] as const) writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
     for (const holder of holders) symlinkSync(`../../dm-${holder}`, this.at(`${block}/holders/dm-${holder}`))
+    for (const slave of slaves) symlinkSync(`../../dm-${slave}`, this.at(`${block}/slaves/dm-${slave}`))
     const links = [`dev/mapper/${name}`, `dev/disk/by-id/dm-name-${name}`, `dev/disk/by-id/dm-uuid-${uuid}`, ...(volume === undefined ? [] : [`dev/${volume.vg}/${volume.lv}`])]
     for (const link of links) {
       mkdirSync(dirname(this.at(link)), { recursive: true })

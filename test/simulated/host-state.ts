@@ -18,6 +18,8 @@ export interface ForeignDevice {
   readonly uuid: string
   /** UUID of the volume below. */
   readonly over: string
+  /** How often something has it open; 0 if not given. */
+  readonly openers?: number
 }
 
 /** The state of one host. Cluster's parts change it, so that their listeners learn of it. */

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Result } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
@@ -90,6 +90,47 @@ describe('the backing files that a qcow2 image names', () => {
     for (const name of ['golden', 'below']) await assertLocks(hosts, name, ['sh', 'none'])
     assertPassed(await vm.release(a))
     for (const name of ['golden', 'below']) await assertLocks(hosts, name, ['none', 'none'])
+  })
+
+  test('an image at an offset of its source, which is where its header is', async () => {
+    const { hosts } = ring()
+    await volumes({ golden: {}, top: undefined })
+    ring().fill('virtVG/top', Buffer.concat([Buffer.alloc(1_048_576), qcow2({ backing: 'golden', format: 'qcow2' })]))
+    const vm = overlayVm('tintin', 'top')
+    const xml = vm.xml().replace("top'/>", "top'><slices><slice type='storage' offset='1048576' size='65536'/></slices></source>")
+    assertPassed(await vm.prepare(hosts[0], xml))
+    await assertLocks(hosts, 'golden', ['sh', 'none'])
+    assertPassed(await vm.release(hosts[0]))
+    await assertLocks(hosts, 'golden', ['none', 'none'])
+  })
+
+  test.each<[string, string]>([
+    ['a folder called dev', '/var/lib/libvirt/images/dev/web1.qcow2'], ['/dev/shm', '/dev/shm/web1.qcow2'], ['a pool of type dir', 'pool'], ['LUKS on a volume', '/dev/mapper/web1_crypt'],
+  ])('a qcow2 image in %s', async (_, path) => {
+    const { hosts, cluster } = ring()
+    const [a] = hosts
+    await volumes({ golden: {}, below: undefined })
+    const file = path === 'pool' ? '/srv/images/web1.qcow2' : path
+    let disk = `<disk type='file'><source file='${file}'/>`
+    if (path === 'pool') {
+      await a.write('/etc/libvirt/storage/images.xml', "<pool type='dir'><name>images</name><target><path>/srv/images</path></target></pool>")
+      disk = "<disk type='volume'><source pool='images' volume='web1.qcow2'/>"
+    }
+    const bytes = qcow2({ backing: '/dev/virtVG/golden', format: 'qcow2' })
+    if (path.startsWith('/dev/mapper/')) {
+      await a.run('lvchange', '-aey', 'virtVG/below')
+      cluster.devices.stack(a.state, 'virtVG/below', { name: 'web1_crypt', uuid: 'CRYPT-LUKS2-x' })
+      writeFileSync(a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'web1_crypt')?.minor}`), bytes)
+    } else {
+      mkdirSync(dirname(a.root.at(file)), { recursive: true })
+      writeFileSync(a.root.at(file), bytes)
+    }
+    const vm = new Vm('tintin', [])
+    const xml = vm.xml().replace('<devices>', `<devices>${disk}<target dev='vda'/>${QCOW2}</disk>`)
+    assertPassed(await vm.prepare(a, xml))
+    await assertLocks(hosts, 'golden', ['sh', 'none'])
+    assertPassed(await a.hook({ name: 'tintin', operation: 'release', xml }))
+    await assertLocks(hosts, 'golden', ['none', 'none'])
   })
 
   test.each<[string, Readonly<Record<string, Image | undefined>>, RegExp]>([

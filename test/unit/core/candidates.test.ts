@@ -24,7 +24,7 @@ describe('the volumes of a domain', () => {
   ])('%s', (_, disks, expected) => expect(wanted(...disks)).toEqual(expected))
 
   test('a path that no LV can have is told apart from one that is nothing', () => {
-    expect(candidatesOf(domainWith(disk('/dev/virtVG/-f'), disk('/dev/sda', undefined, 'vdb')), DEFAULTS)).toEqual({ volumes: [], images: [], problems: [], impossible: [{ vg: 'virtVG', path: '/dev/virtVG/-f', disk: 'disk vda' }] })
+    expect(candidatesOf(domainWith(disk('/dev/virtVG/-f'), disk('/dev/sda', undefined, 'vdb')), DEFAULTS)).toEqual({ volumes: [], standIns: [], images: [], problems: [], impossible: [{ vg: 'virtVG', path: '/dev/virtVG/-f', disk: 'disk vda' }] })
   })
 
   test('only VGs that the configuration lists count, if it lists any', () => {

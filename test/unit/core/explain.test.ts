@@ -33,6 +33,11 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'locks-unknown': [[{ kind: 'locks-unknown', detail: 'lvs does not answer' }, ['cannot be read', 'lvs does not answer'], ['lvmlockctl --info']]],
   'missing-volume': [[{ kind: 'missing-volume', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root', 'disk vda'], ['virsh domblklist tintin', 'lvs virtVG']]],
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
+  'unseen-vg': [[{ kind: 'unseen-vg', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root is active', 'does not see its volume group', 'disk vda'], ['lvmconfig devices', 'start tintin again']]],
+  'no-device': [
+    [{ kind: 'no-device', path: '/dev/virtVG/root', is: 'a regular file', disk: 'disk vda' }, ['/dev/virtVG/root is not the volume but a regular file', 'disk vda'], ['ls -l /dev/virtVG/root', 'rm /dev/virtVG/root', 'start tintin again']],
+    [{ kind: 'no-device', path: '/dev/virtVG/root', is: 'a folder', disk: 'disk vda' }, ['a folder'], ['rm -r /dev/virtVG/root']],
+  ],
   'impossible-name': [[{ kind: 'impossible-name', path: '/dev/virtVG/-f', disk: 'disk vda' }, ['/dev/virtVG/-f', 'disk vda'], ['/dev/VG/LV']]],
   'open': [[{ kind: 'open', volume: 'virtVG/root', users: ['mounted on /mnt', 'used by the device x'] }, ['virtVG/root', 'in use', 'mounted on /mnt, used by the device x'], ['End that use', 'start tintin again']]],
   'on-record': [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Configuration, DEFAULTS } from '../../../src/core/configuration.ts'
-import { type Candidates, candidatesOf } from '../../../src/core/domain.ts'
+import { type Candidates, type StandIn, candidatesOf } from '../../../src/core/domain.ts'
 import type { LockState, VolumeTable } from '../../../src/core/lock-state.ts'
 import { isSettledByLockspaces, scopeOf, vgsOf } from '../../../src/core/scope.ts'
 import { lockTable, logicalVolume, volumeTable } from '../support/lvm.ts'
@@ -24,10 +24,13 @@ interface Case {
   readonly table?: VolumeTable
   readonly configuration?: Configuration
   readonly exists?: boolean
+  readonly active?: boolean
+  readonly standIns?: readonly StandIn[]
 }
+const standIn = (vg: string): StandIn => ({ vg, lv: 'root', path: `/dev/${vg}/root`, is: 'a regular file', disk: 'disk vda' })
 /** The scope in short words: `virtVG/root exclusive`, `!missing-vg`. */
-function scope({ paths, locks = STARTED, table, configuration = DEFAULTS, exists = true }: Case): string[] {
-  const { volumes, problems } = scopeOf(candidates(paths, configuration), locks, table, configuration, () => exists)
+function scope({ paths, locks = STARTED, table, configuration = DEFAULTS, exists = true, active = false, standIns = [] }: Case): string[] {
+  const { volumes, problems } = scopeOf({ ...candidates(paths, configuration), standIns }, locks, table, configuration, () => exists, () => active)
   return [...volumes.map(({ vg, lv, role, isLocal }) => `${vg}/${lv} ${role}${isLocal ? ' local' : ''}`), ...problems.map(({ kind }) => `!${kind}`)]
 }
 
@@ -48,6 +51,14 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['a local VG needs no lvmlockd', { paths: [LOCAL], locks: ABSENT, table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],
     ['a path that exists and is no LV', { paths: ['/dev/shm/x'], table: volumeTable([], { missingVgs: new Set(['shm']) }) }, []],
     ['a path that is not there may be an LV', { paths: ['/dev/gone/x'], table: volumeTable([], { missingVgs: new Set(['gone']) }), exists: false }, ['!missing-vg']],
+    ['an active one in a VG that LVM does not see', { paths: ['/dev/hiddenVG/x'], table: volumeTable([], { missingVgs: new Set(['hiddenVG']) }), active: true }, ['!unseen-vg']],
+    ['something else in the place of a volume', { paths: [], standIns: [standIn('virtVG')] }, ['!no-device']],
+    ['the same, locking not started', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: SHARED_ROOT }, ['!no-device']],
+    ['the same, no such volume', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: NONE }, ['!no-device']],
+    ['the same, no such VG', { paths: [], standIns: [standIn('shm')], table: volumeTable([], { missingVgs: new Set(['shm']) }) }, []],
+    ['the same, no such VG, but a configured one', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: volumeTable([], { missingVgs: new Set(['virtVG']) }), configuration: ONLY_VIRT }, ['!no-device']],
+    ['the same in a local VG', { paths: [], standIns: [standIn('localVG')], table: LOCAL_ROOT }, []],
+    ['the same in one that is activated', { paths: [], standIns: [standIn('localVG')], table: LOCAL_ROOT, configuration: ACTIVATE }, ['!no-device']],
     ['a configured VG that is missing', { paths: [ROOT], locks: STOPPED, table: volumeTable([], { missingVgs: new Set(['virtVG']) }), configuration: ONLY_VIRT }, ['!missing-vg']],
     ['a VG that is not among the configured', { paths: [LOCAL, '/dev/mapper/otherVG-x'], configuration: ONLY_VIRT }, []],
     ['nothing is known of the volume', { paths: [LOCAL], table: NONE }, ['!missing-volume']],

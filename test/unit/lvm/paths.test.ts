@@ -33,7 +33,16 @@ beforeEach(() => {
   device('dm-4', 'mpatha', 'mpath-36001')
   link('dev/mapper/mpatha', '../dm-4')
   device('dm-5', 'virtVG-root1', `part1-LVM-${VG}${LV}`)
+  link('sys/block/dm-5/slaves/dm-3', '../../dm-3')
+  device('dm-7', 'root_crypt', 'CRYPT-LUKS2-1')
+  link('sys/block/dm-7/slaves/dm-5', '../../dm-5')
+  device('dm-8', 'virtVG-data', 'CRYPT-PLAIN-1')
+  link('sys/block/dm-8/slaves/sdb1', '../../sdb1')
+  root.write('sys/block/loop0/loop/backing_file', '/dev/virtVG/root\n')
+  device('dm-9', 'looped', 'linear')
+  link('sys/block/dm-9/slaves/loop0', '../../loop0')
   device('dm-6', 'virtVG-pool-tpool', `LVM-${VG}${LV}-tpool`)
+  for (const file of ['dev/virtVG/file', 'dev/mapper/virtVG-file', 'dev/disk/by-id/dm-name-virtVG-file', 'dev/virtVG/folder/x', 'srv/image']) root.write(file, '')
   root.write('dev/sda', '')
   root.write('dev/shm/x', '')
   link('dev/disk/by-path/pci-1', '../../sda')
@@ -43,7 +52,8 @@ afterAll(() => root.remove())
 describe('what a path comes to', () => {
   const short = (path: string): string => {
     const found = findPath(path)
-    return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind
+    return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind === 'stand-in' ? `${found.is} at ${found.path} for ${found.vg}/${found.lv}` :
+      found.kind === 'stack' ? found.below.map(({ meaning, holder, partition }) => `${holder}${partition === undefined ? '' : ` (${partition})`} on ${meaning.kind === 'volume' ? `${meaning.vg}/${meaning.lv}` : meaning.kind}`).join(', ') : found.kind
   }
   const links = (...pairs: (readonly [string, string])[]): void => {
     for (const [path, target] of pairs) link(path, target)
@@ -60,7 +70,19 @@ describe('what a path comes to', () => {
     ['by its major and minor', '/dev/block/253:3', 'virtVG/root'],
     ['multipath by number', '/dev/dm-4', 'other'],
     ['multipath by name', '/dev/mapper/mpatha', 'other'],
-    ['a partition of a volume', '/dev/dm-5', `uuid ${LV}`],
+    ['a partition of a volume', '/dev/dm-5', 'dm-5 (virtVG-root1) on virtVG/root'],
+    ['LUKS on that', '/dev/dm-7', 'dm-5 (virtVG-root1) on virtVG/root'],
+    ['by its name', '/dev/mapper/root_crypt', 'dm-5 (virtVG-root1) on virtVG/root', [['dev/mapper/root_crypt', '../dm-7']]],
+    ['a device called like a volume, on something else', '/dev/mapper/virtVG-data', 'other', [['dev/mapper/virtVG-data', '../dm-8']]],
+    ['a device on a loop device on a volume', '/dev/dm-9', 'loop0 on virtVG/root'],
+    ['a name of device-mapper that is not there', '/dev/mapper/nothing', 'absent'],
+    ['a regular file at the path of a volume', '/dev/virtVG/file', 'a regular file at /dev/virtVG/file for virtVG/file'],
+    ['one under /dev/mapper', '/dev/mapper/virtVG-file', 'a regular file at /dev/mapper/virtVG-file for virtVG/file'],
+    ['one in udev’s folder', '/dev/disk/by-id/dm-name-virtVG-file', 'a regular file at /dev/disk/by-id/dm-name-virtVG-file for virtVG/file'],
+    ['a folder', '/dev/virtVG/folder', 'a folder at /dev/virtVG/folder for virtVG/folder'],
+    ['a link to a regular file at the path of a volume', '/srv/vm', 'a regular file at /dev/virtVG/file for virtVG/file', [['srv/vm', '/dev/virtVG/file']]],
+    ['a link from the path of a volume to a file', '/dev/virtVG/away', 'a regular file at /dev/virtVG/away for virtVG/away', [['dev/virtVG/away', '/srv/image']]],
+    ['and to nowhere', '/dev/virtVG/away', 'a link that leads nowhere at /dev/virtVG/away for virtVG/away', [['dev/virtVG/away', '/nowhere']]],
     ['a layer by number', '/dev/dm-6', 'impossible'],
     ['a number that is not there', '/dev/dm-99', 'absent'],
     ['slashes and dots', '//dev///virtVG/./../virtVG/root', 'virtVG/root'],
@@ -100,8 +122,14 @@ describe('what a path comes to', () => {
 test.each([
   ['/dev/virtVG/root', 'plain'], ['/dev/virtVG/data', 'plain'], ['/dev/mapper/virtVG-root', 'plain'], ['/dev/mapper/virtVG-data', 'plain'], ['relative', 'plain'], ['/srv/nothing', 'plain'],
   ['/dev/virtVG/../virtVG/root', 'unclear'], ['/dev/disk/by-id/dm-name-virtVG-data', 'unclear'], ['/dev/dm-3', 'unclear'], ['/dev/dm-99', 'unclear'], ['/dev/shm/x', 'unclear'], ['/dev/sda', 'unclear'],
-  ['/srv/link', 'unclear'], ['/srv/image', 'file'], ['/srv', 'unclear'],
+  ['/srv/link', 'unclear'], ['/srv/image', 'file'], ['/srv', 'unclear'], ['/srv/dev/image', 'file'],
+  ['/dev/virtVG/file', 'unclear'], ['/dev/mapper/virtVG-other', 'unclear'], ['/srv/disks/data', 'unclear'], ['/srv/disks/file', 'unclear'], ['/srv/to-file', 'unclear'], ['/srv/folder/data', 'plain'],
 ])('%s is %s', (path, clarity) => {
+  link('dev/mapper/virtVG-other', '../dm-8')
+  link('srv/disks', '../dev/virtVG')
+  link('srv/to-file', '../dev/virtVG/file')
+  link('srv/folder', 'dev')
+  root.write('srv/dev/image', '')
   link('srv/link', '/dev/virtVG/data')
   root.write('srv/image', '')
   expect(clarityOf(path)).toBe(clarity)

@@ -1,0 +1,75 @@
+import { existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type PathMeaning, meaningOfMapperName } from '../core/volume.ts'
+import { BLOCK_FOLDER, onHost } from '../paths.ts'
+
+/** An LV on which a device stands: by the name that device-mapper has for it. */
+export interface Below {
+  readonly meaning: PathMeaning
+  /** The device right on the LV, such as `dm-5`. */
+  readonly holder: string
+  /** Of a partition that kpartx has mapped: that device's name, such as `virtVG-tintin1`. */
+  readonly partition: string | undefined
+}
+
+/**
+ * The LVs on which a block device stands, through any number of layers: LUKS, kpartx, multipath, md, bcache (/sys/block/N/slaves), loop devices.
+ * Empty for a device that stands on none.
+ * @param path as /dev has it, no link
+ * @param follow what another path comes to: that of a loop device's file
+ */
+export function volumesBelow(path: string, follow: (path: string) => PathMeaning | { readonly kind: string }): Below[] {
+  const start = deviceOf(path)
+  const found: Below[] = []
+  const seen = new Set<string>()
+  const waiting = start === undefined ? [] : [start]
+  for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
+    if (seen.has(device)) continue
+    seen.add(device)
+    const file = textOf(join(BLOCK_FOLDER, device, 'loop/backing_file'))
+    const behind = file === undefined ? undefined : follow(file)
+    if (behind?.kind === 'volume') found.push({ meaning: behind as PathMeaning, holder: device, partition: undefined })
+    for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
+      const uuid = textOf(join(BLOCK_FOLDER, slave, 'dm/uuid')) ?? ''
+      if (!uuid.startsWith('LVM-')) waiting.push(diskOf(slave) ?? slave)
+      else found.push({ meaning: meaningOfMapperName(textOf(join(BLOCK_FOLDER, slave, 'dm/name')) ?? ''), holder: device, partition: partitionAt(device) })
+    }
+  }
+  return found
+}
+
+/** The whole disk behind a node of /dev, by the kernel's name. */
+function deviceOf(path: string): string | undefined {
+  const byName = diskOf(basename(path))
+  if (byName !== undefined) return byName
+  try {
+    const { rdev } = statSync(onHost(path))
+    // makedev(3) of glibc.
+    const number = `${(rdev >> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >> 12) & 0xfff00)}`
+    return diskOf(basename(readlinkSync(onHost(`/sys/dev/block/${number}`))))
+  } catch {
+    return undefined
+  }
+}
+
+/** A disk itself; of a partition (sda1, md0p1) the disk that it is on. */
+const diskOf = (name: string): string | undefined => [name, name.replace(/p?\d+$/, '')].find((each) => each !== '' && existsSync(join(BLOCK_FOLDER, each)))
+
+const partitionAt = (device: string): string | undefined =>
+  /^part\d+-LVM-/.test(textOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? '') ? textOf(join(BLOCK_FOLDER, device, 'dm/name')) : undefined
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}

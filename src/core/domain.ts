@@ -23,6 +23,8 @@ export interface Disk {
   readonly optional?: boolean
   /** A qcow2 image of which only its own header tells the backing file. */
   readonly image?: boolean
+  /** Named by a part of the XML of which is not known what the VM does with it: only a policy can say how it is to be locked. */
+  readonly unknown?: boolean
   /** Where in its source it starts, in bytes (`<slice type='storage'>`); absent for 0. */
   readonly offset?: number
 }
@@ -49,6 +51,10 @@ export interface Domain {
 export type Candidate = WantedVolume & {
   readonly path: string
   readonly optional?: boolean
+  /** What no disk's element names is no volume where there is no such VG: `<source dev='/dev/dri/renderD128'/>`. */
+  readonly isElement?: boolean
+  /** If its VG is managed, this is wrong with it. */
+  readonly unknownUse?: string
 }
 
 /** A qcow2 image on a volume: its header, which can be read while the volume is active, names a backing file. */
@@ -125,10 +131,13 @@ export function candidatesOf(
       continue
     }
     const { partition, stack } = finding
-    const { mode, reason } = lockOfDisk(disk, policy, configuredPolicy({ vg, lv }, configuration.policy ?? []))
+    const configured = configuredPolicy({ vg, lv }, configuration.policy ?? [])
+    const { mode, reason } = lockOfDisk(disk, policy, configured)
     if (mode === 'ignore') continue
+    const isSaid = configured !== undefined || policy.modes.has(disk.target)
     const wanted: Candidate = {
       vg, lv, mode, reason, path,
+      ...(disk.part === 'element' && { isElement: true }), ...(disk.unknown === true && !isSaid && { unknownUse: disk.target }),
       ...(disk.optional === true && { optional: true }), ...(partition !== undefined && { partition }), ...(stack && { stack }),
     }
     volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), wanted))
@@ -144,10 +153,12 @@ export function candidatesOf(
 /** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are the same. */
 function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   if (known === undefined) return wanted
-  const { optional: _, partition: __, stack: ___, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
+  const { optional: _, partition: __, stack: ___, isElement: ____, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
   const { partition, stack } = known
   return {
     ...kept,
+    ...(known.isElement === true && wanted.isElement === true && { isElement: true }),
+    ...((known.unknownUse ?? wanted.unknownUse) !== undefined && { unknownUse: known.unknownUse ?? wanted.unknownUse }),
     ...(known.optional === true && wanted.optional === true && { optional: true }),
     ...(partition !== undefined && partition === wanted.partition && { partition }),
     ...(stack !== undefined && stack.holder === wanted.stack?.holder && stack.top === wanted.stack.top && { stack }),

@@ -22,6 +22,8 @@ export type Problem =
   | { readonly kind: 'locks-unknown'; readonly detail: string }
   | { readonly kind: 'missing-volume'; readonly volume: string; readonly disk: string }
   | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
+  /** Named where lvguard does not know what the VM does with it; `element`: also what a policy calls it. */
+  | { readonly kind: 'unknown-use'; readonly path: string; readonly element: string }
   /** A device of LVM's is active whose VG LVM does not see. */
   | { readonly kind: 'unseen-vg'; readonly volume: string; readonly disk: string }
   /** At a volume's path there is something that is no device (FACTS 57). */
@@ -76,6 +78,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`there is no logical volume ${problem.volume} (${problem.disk})`, `Compare 'virsh domblklist ${domain}' with 'lvs ${problem.volume.split('/')[0]}'`)
     case 'missing-vg':
       return because(`there is no volume group ${problem.vg} on this host (${problem.disk})`, `Is its storage connected? See 'vgs' and 'pvs --all'; then ${again}`)
+    case 'unknown-use':
+      return because(`its <${problem.element}> names ${problem.path}, and whether it writes to it cannot be told`, `Use a <disk>, or say how it is to be locked with a policy for '${problem.element}' (README, Policy): exclusive, shared or ignore`)
     case 'unseen-vg':
       return because(`${problem.volume} is active on this host, but LVM does not see its volume group and cannot lock it (${problem.disk})`, `See filter, global_filter and use_devicesfile: lvmconfig devices; lvmdevices; then ${again}`)
     case 'no-device':

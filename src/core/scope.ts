@@ -52,8 +52,12 @@ export function scopeOf(
     const isManaged = known(vg) || configuration.volumeGroups.includes(vg) || lockTypes.has(vg) || table?.missingVgs.has(vg) !== true
     if (isManaged && (lockType !== 'none' || configuration.localVolumeGroups === 'activate')) problems.push({ kind: 'no-device', path, is, disk })
   }
-  for (const { path, mode, optional, ...volume } of candidates.volumes) {
+  for (const { path, mode, optional, isElement, unknownUse, ...volume } of candidates.volumes) {
     const { vg } = volume
+    if (unknownUse !== undefined && (known(vg) || (table?.missingVgs.has(vg) === false && lockTypes.get(vg) !== 'none'))) {
+      problems.push({ kind: 'unknown-use', path, element: unknownUse })
+      continue
+    }
     // A filter or a devices file hides its VG from LVM: nobody could lock it.
     if (!known(vg) && table?.missingVgs.has(vg) === true && isActive(volume)) {
       problems.push({ kind: 'unseen-vg', volume: fullName(volume), disk: volume.reason })
@@ -75,7 +79,7 @@ export function scopeOf(
       problems.push({ kind: 'lvmlockd-off', vg })
     } else if (table?.missingVgs.has(vg) === true) {
       // A path that is no LV is left alone. One that is not there at all may be an LV whose storage is not connected.
-      if (configuration.volumeGroups.includes(vg) || !exists(path)) problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
+      if (configuration.volumeGroups.includes(vg) || (isElement !== true && !exists(path))) problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
     } else {
       problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
     }

@@ -2,7 +2,7 @@ import type { Domain } from '../core/domain.ts'
 import { LONGEST_XML } from '../stdin.ts'
 import { type Node, attribute, child, children, elementsOf, text } from './nodes.ts'
 import { policyOf } from './policy-xml.ts'
-import { sourcesOfDevices, sourcesOfDisk, sourcesOfFirmware } from './sources-xml.ts'
+import { otherSources, sourcesOfDevices, sourcesOfDisk, sourcesOfFirmware } from './sources-xml.ts'
 import { BadXml, parseXml } from './xml.ts'
 
 export { BadXml }
@@ -36,14 +36,15 @@ export function parseDomain(xml: string): Domain {
   if (uuid === undefined || !UUID.test(uuid)) throw new BadXml('the domain XML has no <uuid>, or not a valid one')
   const devices = children(root, 'devices')
   const metadata = children(root, 'metadata')
+  const known = [
+    ...devices.flatMap((each) => children(each, 'disk')).flatMap(sourcesOfDisk),
+    ...children(root, 'os').flatMap(sourcesOfFirmware),
+    ...devices.flatMap(sourcesOfDevices),
+  ]
   return {
     name,
     uuid,
-    disks: [
-      ...devices.flatMap((each) => children(each, 'disk')).flatMap(sourcesOfDisk),
-      ...children(root, 'os').flatMap(sourcesOfFirmware),
-      ...devices.flatMap(sourcesOfDevices),
-    ],
+    disks: [...known, ...otherSources(root, known)],
     incomingId: incomingIdOf(metadata),
     policy: policyOf(metadata),
     gotPastPrepare: devices.flatMap((each) => Object.keys(each).flatMap((tag) => children(each, tag))).some((device) => hasOwnAlias(child(device, 'alias'))),

@@ -1,5 +1,5 @@
 import type { Disk, DiskPart } from '../core/domain.ts'
-import { type Node, attribute, child, children, text } from './nodes.ts'
+import { type Node, attribute, child, children, isNode, text } from './nodes.ts'
 
 /** Where a `<source>` points: a path on this host, a volume of a storage pool, or nothing that can be an LV (network, vhost-user, an empty drive). */
 type Place = Pick<Disk, 'path' | 'pool' | 'offset'>
@@ -70,27 +70,115 @@ const dataStoreOf = (element: Node): Place[] => {
   return store === undefined ? [] : [placeOf(store)]
 }
 
-/** Of a `<os>`: the variables and the firmware of a VM that boots by UEFI, if they are on volumes of their own. */
+interface Element {
+  /** The name that messages and policies have for it. */
+  readonly target: string
+  readonly place: Place
+  readonly readonly: boolean
+}
+
+const elementOf = ({ target, place, readonly }: Element): Disk => ({ target, part: 'element', ...place, readonly, shareable: false })
+const isSomewhere = ({ path, pool }: Disk): boolean => path !== undefined || pool !== undefined
+
+/** Of a `<os>`: what a VM boots from before its disks. Firmware, kernels and tables are only read. */
 export function sourcesOfFirmware(os: Node): Disk[] {
   const source = (target: string, readonly: boolean): Disk[] => {
     const element = child(os, target)
     if (element === undefined) return []
-    const place = child(element, 'source') === undefined ? at(text(os, target)?.trim()) : placeOf(element)
-    return [{ target, part: 'element', ...place, readonly, shareable: false }]
+    return [elementOf({ target, place: child(element, 'source') === undefined ? at(text(os, target)?.trim()) : placeOf(element), readonly })]
   }
   const loader = child(os, 'loader')
   // Of type rom it is read into memory; a pflash one is written to unless it says otherwise.
   const isOnlyRead = attribute(loader, 'readonly') === 'yes' || (attribute(loader, 'readonly') === undefined && attribute(loader, 'type') !== 'pflash')
-  return [...source('loader', isOnlyRead), ...source('nvram', false)]
+  const read = (target: string, path: string | undefined): Disk => elementOf({ target, place: at(path?.trim()), readonly: true })
+  const varstore = child(os, 'varstore')
+  return [
+    ...source('loader', isOnlyRead), ...source('nvram', false),
+    ...[
+      ...['kernel', 'initrd', 'dtb', 'shim'].map((target) => read(target, text(os, target))),
+      read('nvram template', attribute(child(os, 'nvram'), 'template')), read('varstore template', attribute(varstore, 'template')),
+      ...textsOf(child(os, 'acpi') ?? {}, 'table').map((table) => read('acpi table', table)),
+      elementOf({ target: 'varstore', place: at(attribute(varstore, 'path')), readonly: false }),
+    ].filter(isSomewhere),
+  ]
 }
 
-/** `<filesystem type='block'>` (or file), `<memory model='nvdimm'>` and `<memory model='virtio-pmem'>`. */
-export function sourcesOfDevices(devices: Node): Disk[] {
-  const filesystems = children(devices, 'filesystem').map((filesystem): Disk =>
-    ({ target: `filesystem ${attribute(child(filesystem, 'target'), 'dir') ?? '?'}`, part: 'element', ...placeOf(filesystem), readonly: child(filesystem, 'readonly') !== undefined, shareable: false }))
-  const memories = children(devices, 'memory').map((memory): Disk => {
-    const path = text(child(memory, 'source') ?? {}, 'path')?.trim()
-    return { target: `memory ${attribute(memory, 'model') ?? '?'}`, part: 'element', ...at(path), readonly: child(child(memory, 'target') ?? {}, 'readonly') !== undefined, shareable: false }
-  })
-  return [...filesystems, ...memories].filter(({ path, pool }) => path !== undefined || pool !== undefined)
+/** Devices that are files or block devices to QEMU and are no disks: libvirt's schema, domaincommon.rng, up to 11.9. */
+const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
+  filesystem: (device) => ({
+    target: `filesystem ${attribute(child(device, 'target'), 'dir') ?? '?'}`, place: placeOf(device), readonly: child(device, 'readonly') !== undefined,
+  }),
+  // nvdimm, virtio-pmem
+  memory: (device) => ({
+    target: `memory ${attribute(device, 'model') ?? '?'}`, place: at(text(child(device, 'source') ?? {}, 'path')?.trim()),
+    readonly: child(child(device, 'target') ?? {}, 'readonly') !== undefined,
+  }),
+  ...Object.fromEntries(['serial', 'parallel', 'console', 'channel', 'smartcard', 'redirdev'].map((tag) => [tag, (device: Node) => ({ target: tag, place: placeOfCharacters(device), readonly: false })])),
+  pstore: (device) => ({ target: 'pstore', place: at(text(device, 'path')?.trim()), readonly: false }),
+  // What swtpm keeps its state in.
+  tpm: (device) => ({ target: 'tpm', place: placeOfPath(child(device, 'backend') ?? {}), readonly: false }),
+  rng: (device) => ({ target: 'rng', place: attribute(child(device, 'backend'), 'model') === 'random' ? at(text(device, 'backend')?.trim()) : NOWHERE, readonly: true }),
+  hostdev: (device) => {
+    const source = child(device, 'source') ?? {}
+    return { target: 'hostdev', place: at((text(source, 'block') ?? text(source, 'char'))?.trim()), readonly: false }
+  },
+}
+
+/** `<source path=…>` of type dev, file, block or pipe, of a device that is a row of characters; a socket or terminal is no LV. */
+const placeOfCharacters = (device: Node): Place => (['dev', 'file', 'pipe'].includes(attribute(device, 'type') ?? '') ? at(attribute(child(device, 'source'), 'path')) : NOWHERE)
+const placeOfPath = (element: Node): Place => {
+  const source = child(element, 'source')
+  return ['file', 'block'].includes(attribute(source, 'type') ?? '') ? at(attribute(source, 'path') ?? attribute(source, 'dev') ?? attribute(source, 'file')) : NOWHERE
+}
+
+/** Everything in `<devices>` that is no disk and has a source that may be an LV. */
+export const sourcesOfDevices = (devices: Node): Disk[] =>
+  Object.entries(DEVICES).flatMap(([tag, read]) => children(devices, tag).map((device) => elementOf(read(device)))).filter(isSomewhere)
+
+/** Parts of a domain that name nothing that the VM opens: `<blkiotune>` sets limits, the target of a device is the guest's, a lease is sanlock's own. */
+const NOT_OPENED: ReadonlySet<string> = new Set(['metadata', 'name', 'title', 'description', 'uuid', 'blkiotune', 'target', 'lease', 'seclabel', 'alias', 'address'])
+/** Folders below /dev that every host has, so that no VG can be called so, and that many VMs name. */
+const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
+
+/**
+ * Whatever else in a domain has a value that is a path below a folder of /dev: a source that this program does not know yet, and must not
+ * overlook. And every path among the arguments of `<qemu:commandline>`, whatever prefix it has.
+ * @param known what is found already
+ */
+export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
+  const paths = new Set(known.flatMap(({ path }) => path ?? []))
+  const found = new Map<string, Disk>()
+  const add = (target: string, path: string): void => {
+    if (!paths.has(path)) found.set(`${target} ${path}`, { ...elementOf({ target, place: at(path), readonly: false }), unknown: true })
+  }
+  for (const [tag, node] of elementsIn(domain)) {
+    if (/^(?:.+:)?commandline$/.test(tag)) {
+      for (const path of valuesIn(node).flatMap(pathsAmong)) add('qemu:commandline', path)
+      continue
+    }
+    const parts: [string, unknown][] = tag === 'devices' && isNode(node) ? elementsIn(node) : [[tag, node]]
+    for (const [target, part] of parts) if (!isKnownDisk(target, part)) for (const value of valuesIn(part)) if (/^\/+dev\/+[^/]+\/./.test(value) && !NO_VG.test(value)) add(target, value)
+  }
+  return [...found.values()]
+}
+
+/** Of which `<source>` has been read: of these types it has no other path of a block device. */
+const DISK_TYPES: ReadonlySet<string> = new Set(['block', 'file', 'volume', 'network', 'dir', 'nvme', 'vhostuser', 'vhostvdpa'])
+const isKnownDisk = (tag: string, part: unknown): boolean => tag === 'disk' && isNode(part) && DISK_TYPES.has(attribute(part, 'type') ?? 'file')
+
+const elementsIn = (node: Node): [string, unknown][] =>
+  Object.entries(node).filter(([tag]) => !NOT_OPENED.has(tag) && !tag.startsWith('@xmlns')).flatMap(([tag, value]) => (Array.isArray(value) ? value.map((each): [string, unknown] => [tag, each]) : [[tag, value]]))
+
+/** All attributes and texts of an element and of those inside it. */
+function valuesIn(node: unknown): string[] {
+  if (typeof node === 'string') return [node.trim()]
+  return isNode(node) ? elementsIn(node).flatMap(([, inside]) => valuesIn(inside)) : []
+}
+
+/** The absolute paths in an argument of QEMU's: `file=/dev/virtVG/x,if=none`, `{"filename":"/dev/virtVG/x"}`. */
+const pathsAmong = (argument: string): string[] => argument.match(/(?<![\w+.-])\/[\w+./-]+/g) ?? []
+
+const textsOf = (node: Node, tag: string): string[] => {
+  const value = Object.hasOwn(node, tag) ? node[tag] : undefined
+  return (Array.isArray(value) ? value : [value]).flatMap((each: unknown) => (typeof each === 'string' ? [each] : isNode(each) && typeof each['#text'] === 'string' ? [each['#text']] : []))
 }

@@ -33,6 +33,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'locks-unknown': [[{ kind: 'locks-unknown', detail: 'lvs does not answer' }, ['cannot be read', 'lvs does not answer'], ['lvmlockctl --info']]],
   'missing-volume': [[{ kind: 'missing-volume', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root', 'disk vda'], ['virsh domblklist tintin', 'lvs virtVG']]],
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
+  'unknown-use': [[{ kind: 'unknown-use', path: '/dev/virtVG/root', element: 'qemu:commandline' }, ['<qemu:commandline> names /dev/virtVG/root'], ['<disk>', "policy for 'qemu:commandline'", 'ignore']]],
   'unseen-vg': [[{ kind: 'unseen-vg', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root is active', 'does not see its volume group', 'disk vda'], ['lvmconfig devices', 'start tintin again']]],
   'no-device': [
     [{ kind: 'no-device', path: '/dev/virtVG/root', is: 'a regular file', disk: 'disk vda' }, ['/dev/virtVG/root is not the volume but a regular file', 'disk vda'], ['ls -l /dev/virtVG/root', 'rm /dev/virtVG/root', 'start tintin again']],

@@ -37,6 +37,23 @@ function scope({ paths, locks = STARTED, table, configuration = DEFAULTS, exists
 const ROOT = '/dev/virtVG/root'
 const LOCAL = '/dev/localVG/root'
 
+test.each<[string, LockState, VolumeTable | undefined, string[]]>([
+  ['a managed VG', STARTED, undefined, ['unknown-use']],
+  ['one whose locking is not started', STOPPED, SHARED_ROOT, ['unknown-use']],
+  ['a local VG', STOPPED, volumeTable([logicalVolume({ vg: 'virtVG', lv: 'root' }, { lockType: 'none' })]), []],
+  ['no VG', STOPPED, volumeTable([], { missingVgs: new Set(['virtVG']) }), []],
+])('what a part of the XML names that lvguard does not know, in %s', (_, locks, table, expected) => {
+  const domain = { name: 'tintin', uuid: '', incomingId: undefined, gotPastPrepare: false, disks: [{ target: 'video', part: 'element' as const, path: ROOT, readonly: false, shareable: false, unknown: true }] }
+  const of = (configuration: Configuration, modes: ReadonlyMap<string, 'shared' | 'ignore'> = new Map()) => scopeOf(candidatesOf({ ...domain, policy: { modes, errors: [] } }, configuration), locks, table, configuration, () => false)
+  expect(of(DEFAULTS).problems.map(({ kind }) => kind)).toEqual(expected)
+  expect(of(DEFAULTS).volumes).toEqual([])
+  if (locks === STARTED) {
+    expect(of(DEFAULTS, new Map([['video', 'shared']])).volumes).toMatchObject([{ role: 'shared' }])
+    expect(of({ ...DEFAULTS, policy: ['virtVG = exclusive'] }).volumes).toMatchObject([{ role: 'exclusive' }])
+  }
+  expect(of(DEFAULTS, new Map([['video', 'ignore']]))).toEqual({ volumes: [], problems: [] })
+})
+
 describe('which paths are managed, and what is wrong with the others', () => {
   test.each<[string, Case, string[]]>([
     ['a VG with a lockspace', { paths: [ROOT] }, ['virtVG/root exclusive']],

@@ -113,20 +113,53 @@ describe('disks', () => {
 
 describe('what is no disk', () => {
   const element = (target: string, path: string, readonly: boolean): Disk => ({ target, part: 'element', path, readonly, shareable: false })
+  const unknown = (target: string, path: string): Disk => ({ ...element(target, path, false), unknown: true })
   const inOs = (xml: string): readonly Disk[] => parseDomain(domainXml({ inside: `<os>${xml}</os>` })).disks
   const inDevices = (xml: string): readonly Disk[] => parseDomain(domainXml({ inside: '@' }).replace(/@ *<devices>\n/, () => `<devices>${xml}`)).disks
   test.each<[string, readonly Disk[], Disk[]]>([
-    ['firmware and its variables', inOs("<loader readonly='yes' type='pflash'>/dev/v/code</loader><nvram template='/x'>/dev/v/vars</nvram>"), [element('loader', '/dev/v/code', true), element('nvram', '/dev/v/vars', false)]],
+    ['firmware and its variables', inOs("<loader readonly='yes' type='pflash'>/dev/v/code</loader><nvram template='/x'>/dev/v/vars</nvram>"), [element('loader', '/dev/v/code', true), element('nvram', '/dev/v/vars', false), element('nvram template', '/x', true)]],
     ['variables as a source', inOs("<nvram type='block'><source dev='/dev/v/vars'/></nvram>"), [element('nvram', '/dev/v/vars', false)]],
     ['variables over a network', inOs("<nvram type='network'><source protocol='iscsi' name='x'/></nvram>"), [{ ...element('nvram', '', false), path: undefined }]],
     ['firmware that is written to', inOs("<loader type='pflash'>/dev/v/code</loader>"), [element('loader', '/dev/v/code', false)]],
     ['firmware of type rom', inOs('<loader>/dev/v/code</loader>'), [element('loader', '/dev/v/code', true)]],
     ['firmware that libvirt picks itself', inOs("<loader secure='no'/>"), [{ ...element('loader', '', true), path: undefined }]],
     ['a filesystem on a block device', inDevices("<filesystem type='block'><source dev='/dev/v/fs'/><target dir='data'/><readonly/></filesystem>"), [element('filesystem data', '/dev/v/fs', true)]],
-    ['a folder of the host', inDevices("<filesystem type='mount'><source dir='/dev/v/fs'/><target dir='data'/></filesystem>"), []],
+    ['a folder of the host', inDevices("<filesystem type='mount'><source dir='/srv/fs'/><target dir='/dev/v/fs'/></filesystem>"), []],
+    ['a kernel of its own', inOs('<kernel>/dev/v/kernel</kernel><initrd>/dev/v/initrd</initrd><dtb>/dev/v/dtb</dtb><shim>/dev/v/shim</shim>'), ['kernel', 'initrd', 'dtb', 'shim'].map((name) => element(name, `/dev/v/${name}`, true))],
+    ['ACPI tables', inOs("<acpi><table type='slic'>/dev/v/slic</table><table type='msdm'>/dev/v/msdm</table></acpi>"), ['slic', 'msdm'].map((name) => element('acpi table', `/dev/v/${name}`, true))],
+    ['a variable store', inOs("<varstore path='/dev/v/vars' template='/dev/v/template'/>"), [element('varstore template', '/dev/v/template', true), element('varstore', '/dev/v/vars', false)]],
+    ['a TPM whose state is a source', inDevices("<tpm model='tpm-crb'><backend type='emulator'><source type='file' path='/dev/v/tpm'/></backend></tpm>"), [element('tpm', '/dev/v/tpm', false)]],
+    ['the same on a block device', inDevices("<tpm><backend type='emulator'><source type='block' dev='/dev/v/tpm'/></backend></tpm>"), [element('tpm', '/dev/v/tpm', false)]],
+    ['a TPM of the host, or behind a socket', inDevices("<tpm><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm><tpm><backend type='external'><source type='unix' mode='connect' path='/run/tpm'/></backend></tpm>"), []],
+    ['serial lines and the like', inDevices(['serial', 'parallel', 'console', 'channel'].map((tag) => `<${tag} type='dev'><source path='/dev/v/${tag}'/></${tag}>`).join('')), ['serial', 'parallel', 'console', 'channel'].map((tag) => element(tag, `/dev/v/${tag}`, false))],
+    ['one that is a file', inDevices("<serial type='file'><source path='/dev/v/log' append='on'/></serial>"), [element('serial', '/dev/v/log', false)]],
+    ['terminals and sockets', inDevices("<serial type='pty'><source path='/dev/pts/1'/></serial><console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/></console><channel type='unix'><source mode='bind' path='/run/x'/><target type='virtio' name='/dev/v/x'/></channel>"), []],
+    ['a store for crashes', inDevices("<pstore backend='acpi-erst'><path>/dev/v/pstore</path></pstore>"), [element('pstore', '/dev/v/pstore', false)]],
+    ['a source of chance', inDevices("<rng model='virtio'><backend model='random'>/dev/v/rng</backend></rng><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng><rng model='virtio'><backend model='egd' type='udp'><source mode='connect' host='x'/></backend></rng>"), [element('rng', '/dev/v/rng', true), element('rng', '/dev/urandom', true)]],
+    ['a device of the host', inDevices("<hostdev mode='capabilities' type='storage'><source><block>/dev/v/l</block></source></hostdev><hostdev mode='capabilities' type='misc'><source><char>/dev/v/c</char></source></hostdev>"), [element('hostdev', '/dev/v/l', false), element('hostdev', '/dev/v/c', false)]],
+    ['a log beside a serial line', inDevices("<serial type='pty'><log file='/dev/v/log'/></serial>"), [unknown('serial', '/dev/v/log')]],
+    ['anything else that has a path below /dev', inDevices("<future><thing where='/dev/mapper/v-l'/>/dev/v/m</future>"), [unknown('future', '/dev/mapper/v-l'), unknown('future', '/dev/v/m')]],
+    ['the same outside of the devices', parseDomain(domainXml({ inside: "<sysinfo type='fwcfg'><entry name='x' file='/dev/v/x'/></sysinfo>" })).disks, [unknown('sysinfo', '/dev/v/x')]],
+    ['what is only spoken of', parseDomain(domainXml({ inside: '<title>/dev/v/l</title><description>/dev/v/l</description><metadata><x:y xmlns:x="u" z="/dev/v/l"/></metadata><blkiotune><device><path>/dev/v/l</path></device></blkiotune>' })).disks, []],
+    ['a lease', inDevices("<lease><lockspace>x</lockspace><key>y</key><target path='/dev/v/leases' offset='1'/></lease>"), []],
+    ['devices of the kernel', inDevices("<input type='evdev'><source dev='/dev/input/event1'/></input><interface><backend tap='/dev/net/tun' vhost='/dev/vhost-net'/></interface>"), []],
     ['an NVDIMM', inDevices("<memory model='nvdimm'><source><path>/dev/v/nv</path></source><target><size>1</size></target></memory>"), [element('memory nvdimm', '/dev/v/nv', false)]],
     ['an NVDIMM that is only read', inDevices("<memory model='nvdimm'><source><path>/dev/v/nv</path></source><target><readonly/></target></memory>"), [element('memory nvdimm', '/dev/v/nv', true)]],
     ['virtio-pmem', inDevices("<memory model='virtio-pmem' access='shared'><source><path>/dev/v/pm</path></source></memory>"), [element('memory virtio-pmem', '/dev/v/pm', false)]],
     ['ordinary memory', inDevices("<memory model='dimm'><source><pagesize>4096</pagesize></source></memory>"), []],
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
+})
+
+describe('arguments for QEMU', () => {
+  const pathsIn = (xml: string, root = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"): (string | undefined)[] =>
+    parseDomain(domainXml({ inside: xml }).replace("<domain type='kvm'", `<domain type='kvm' ${root}`)).disks.map(({ target, path, unknown }) => (target === 'qemu:commandline' && unknown === true ? path : 'wrong'))
+  test.each<[string, string, string[], string?]>([
+    ['an option of -drive', "<qemu:commandline><qemu:arg value='-drive'/><qemu:arg value='file=/dev/virtVG/x,if=none,format=raw'/></qemu:commandline>", ['/dev/virtVG/x']],
+    ['JSON', `<qemu:commandline><qemu:arg value='{"driver":"host_device","filename":"/dev/virtVG/x"}'/></qemu:commandline>`, ['/dev/virtVG/x']],
+    ['a lone path, and a link', "<qemu:commandline><qemu:arg value='/dev/mapper/virtVG-x'/><qemu:arg value='-hdb'/><qemu:arg value='/srv/link'/></qemu:commandline>", ['/dev/mapper/virtVG-x', '/srv/link']],
+    ['a variable', "<qemu:commandline><qemu:env name='DISK' value='/dev/virtVG/x'/></qemu:commandline>", ['/dev/virtVG/x']],
+    ['another prefix', "<q:commandline><q:arg value='host_device:/dev/virtVG/x'/></q:commandline>", ['/dev/virtVG/x'], "xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'"],
+    ['the namespace on the element itself', "<a:commandline xmlns:a='http://libvirt.org/schemas/domain/qemu/1.0'><a:arg value='/dev/virtVG/x'/></a:commandline>", ['/dev/virtVG/x'], ''],
+    ['no path at all', "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='virtio-rng-pci,max-bytes=1/2'/></qemu:commandline>", []],
+  ])('%s', (_, xml, expected, root) => expect(pathsIn(xml, root)).toEqual(expected))
 })

@@ -129,7 +129,7 @@ export class Agent {
       try {
         results = await act(uuids, vgs, this.#host)
       } catch (error) {
-        const text = error instanceof VgBusy ? `another act on ${error.vg} has been at work for ${error.seconds} s: see 'ps -ef | grep lvchange'` : `lvguard failed: ${messageOf(error)}`
+        const text = error instanceof VgBusy ? `${error.message}: see 'ps -ef | grep lvchange'` : `lvguard failed: ${messageOf(error)}`
         this.#aftermath.sayOfHost([{ key, priority: 3, text }], `group ${key}`)
         for (const uuid of uuids) this.#again(uuid)
         continue

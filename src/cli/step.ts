@@ -43,7 +43,7 @@ export async function runStep(call: Step): Promise<number> {
     if (result.unwritable !== undefined) return complain(`its record in /run/lvguard cannot be written (${result.unwritable}).`, 'Make room in /run (df /run).')
     return await tell(view, result.done, result.reports.length > 0)
   } catch (error) {
-    return complain(error instanceof VgBusy ? `another act on ${error.vg} has been at work for ${error.seconds} s.` : messageOf(error), "See 'ps -ef | grep lvchange'.")
+    return complain(error instanceof VgBusy ? `${error.message}.` : messageOf(error), "See 'ps -ef | grep lvchange'.")
   }
 }
 

@@ -10,7 +10,7 @@ export interface Configuration {
   readonly startWait: number
   /** How long `migrate` waits for the source to demote. */
   readonly migrateWait: number
-  /** How long a hook waits for another act of this host on the same VG. */
+  /** How long a hook, or the agent, waits for one and the same act of this host on a VG; a queue that moves is waited in for ten minutes. */
   readonly lockWait: number
   /** Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes (core/contested.ts). */
   readonly onContested: 'suspend' | 'alert'

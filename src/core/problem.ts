@@ -37,7 +37,7 @@ export type Problem =
   | { readonly kind: 'active-here' }
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
-  | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number }
+  | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number; readonly isQueue: boolean }
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   | { readonly kind: 'record-unwritable'; readonly detail: string }
   | { readonly kind: 'unknown-source'; readonly detail: string }
@@ -112,6 +112,9 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'agent-hangs':
       return because(`the lvguard agent of this host hangs (process ${problem.pid}, no sign of life for ${problem.seconds} s), and nobody would lock its volumes exclusively when it has arrived`, `Here: systemctl restart lvguard; then ${again}`)
     case 'vg-busy':
+      if (problem.isQueue) {
+        return because(`the starts, stops and migrations of this host on volume group ${problem.vg} that came first took longer than ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; when they have ended, ${again}`)
+      }
       return because(`another start, stop or migration on this host has been at work on volume group ${problem.vg} for ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; then ${again}`)
     case 'records-unreadable':
       return because(`what runs here cannot be told, because ${problem.files.join(', ')} cannot be read`, 'It may come from a newer lvguard; move it away only if no VM here uses its volumes')

@@ -9,7 +9,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
-import { problemOfError, problemsOf } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf } from './failures.ts'
 import { type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
 import { type Level, type Link, Refusal, levelBelow, outside } from './image-links.ts'
 
@@ -105,7 +105,7 @@ class ChangeFailed extends Error {
 async function problemsIn(error: unknown): Promise<readonly Problem[]> {
   if (error instanceof Refusal) return error.problems
   if (error instanceof ChangeFailed) return error.ask()
-  return [error instanceof VgBusy ? { kind: 'vg-busy', vg: error.vg, seconds: error.seconds } : problemOfError(error)]
+  return [error instanceof VgBusy ? problemOfBusy(error) : problemOfError(error)]
 }
 
 /** The locks that a `prepare` holds, and those of further VGs on top. Gives back only these. */
@@ -120,7 +120,7 @@ class GrowingLocks implements VgLocks {
   async add(vgs: readonly string[], seconds: number): Promise<void> {
     const missing = vgs.filter((vg) => !this.descriptors.has(vg))
     if (missing.length === 0) return
-    const more = await lockVgs(missing, seconds)
+    const more = await lockVgs(missing, seconds, seconds)
     this.#further.push(more)
     for (const [vg, descriptor] of more.descriptors) this.descriptors.set(vg, descriptor)
   }

@@ -5,6 +5,7 @@ import type { Problem } from '../core/problem.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { holdersOf, volumeTable } from '../lvm/lvm.ts'
 import type { Outcome } from '../lvm/run.ts'
+import type { VgBusy } from '../vg-lock.ts'
 
 /**
  * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be slow.
@@ -57,6 +58,8 @@ export async function holdersInWords(name: string): Promise<string> {
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })
 
 /** What went wrong on the way: a file of /run/lvguard, or anything else. */
 export const problemOfError = (error: unknown): Problem =>

@@ -7,7 +7,7 @@ import type { Records } from '../core/record.ts'
 import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
 import type { HostFacts } from '../core/start.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { lockState, lockStateAtOnce, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { onHost } from '../paths.ts'
 import { readRecords } from '../record-store.ts'
 import { findSources } from './sources.ts'
@@ -52,7 +52,8 @@ const FRESH = 0.2
 
 /** A question to lvmlockctl, and when it was asked. */
 export interface Asked {
-  readonly answer: Promise<LockState>
+  /** Undefined where others were asking. */
+  readonly answer: Promise<LockState | undefined>
   /** Seconds of the monotonic clock. */
   readonly at: number
 }
@@ -62,7 +63,7 @@ export interface Asked {
  * changed in between shows when the locks are read back (R1); records, devices and open counts are looked at under the lock (R11).
  */
 export const askLocks = (): Asked => {
-  const answer = lockState()
+  const answer = lockStateAtOnce()
   answer.catch(() => undefined)
   return { answer, at: monotonic() }
 }
@@ -73,7 +74,7 @@ export const askLocks = (): Asked => {
  */
 export async function lookAround({ candidates }: Subject, records: Records = readRecords(), asked?: Asked): Promise<HostFacts> {
   const devices = activeVolumes()
-  const answer = asked !== undefined && monotonic() - asked.at < FRESH ? asked.answer : lockState()
+  const answer = asked !== undefined && monotonic() - asked.at < FRESH ? asked.answer.then((early) => early ?? lockState()) : lockState()
   const [locks, users] = await Promise.all([answer, openVolumes(candidates.volumes, devices)])
   return { locks, devices, records, users }
 }

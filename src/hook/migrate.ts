@@ -19,7 +19,7 @@ import { readRecords, recordOf, removeRecord, writeRecord } from '../record-stor
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
-import { heldProblem, problemOfError, problemsOf, unlessFull } from './failures.ts'
+import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
 import { type Subject, lookAround, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
@@ -81,7 +81,7 @@ async function tryShared(subject: Subject): Promise<Trial> {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
     return await trySharedUnderLock(subject, locks)
   } catch (error) {
-    if (error instanceof VgBusy) return { kind: 'failed', problems: [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }] }
+    if (error instanceof VgBusy) return { kind: 'failed', problems: [problemOfBusy(error)] }
     return { kind: 'failed', problems: [problemOfError(error)] }
   } finally {
     locks?.release()

@@ -22,7 +22,7 @@ import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
-import { problemOfError, problemsOf, unlessFull } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
 import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
@@ -82,7 +82,7 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt:
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
     return await prepareUnderLock(subject, locks, asked, calledAt)
   } catch (error) {
-    if (error instanceof VgBusy) return refused(subject, [{ kind: 'vg-busy', vg: error.vg, seconds: error.seconds }])
+    if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
     const isConcerned = locks !== undefined || !isEmpty(await scopeFor(subject, await lockState()))
     return isConcerned ? refused(subject, [problemOfError(error)]) : NOT_CONCERNED

@@ -61,7 +61,8 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (recorded.length > 0) unlessFull(() => writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: recorded }))
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
-    const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, timeLeft() / 1000))
+    const seconds = timeLeft() / 1000
+    const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, seconds), seconds)
     try {
       // R11: what was true before the lock was ours may not be any more.
       const now = recordOf(domain.uuid, readRecords())
@@ -97,7 +98,7 @@ async function forget(domain: Domain, configuration: Configuration | undefined, 
   const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS)
   let locks: VgLocks
   try {
-    locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds)
+    locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds, seconds)
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'nothing', reason: `its record stays for now: another act on ${error.vg} is at work` }
     throw error

@@ -21,11 +21,23 @@ const TRY_PAUSE = 10
 /** What this host's lvmlockd holds. Takes no lock; never throws. Waits up to a few seconds for other lvmlockctl to end. */
 export async function lockState(): Promise<LockState> {
   let answer = await query('lvmlockctl', INFO_ARGUMENTS)
-  for (let tries = 1; tries < TRIES && TAKEN_SOCKET.test(answer.stdout + answer.stderr); tries++) {
+  for (let tries = 1; tries < TRIES && isSocketTaken(answer); tries++) {
     // Not in step with the other.
     await pause(TRY_PAUSE * (1 + Math.random()))
     answer = await query('lvmlockctl', INFO_ARGUMENTS)
   }
+  return lockStateIn(answer)
+}
+
+/** The same, if no other lvmlockctl is at work; else undefined. A hundred hooks that repeat it all the while keep each other from it. */
+export async function lockStateAtOnce(): Promise<LockState | undefined> {
+  const answer = await query('lvmlockctl', INFO_ARGUMENTS)
+  return isSocketTaken(answer) ? undefined : lockStateIn(answer)
+}
+
+const isSocketTaken = ({ stdout, stderr }: Outcome): boolean => TAKEN_SOCKET.test(stdout + stderr)
+
+function lockStateIn(answer: Outcome): LockState {
   const { exitCode, stdout, stderr, isAbsent } = answer
   if (exitCode === 0) return parseInfo(stdout)
   if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl is not installed' }

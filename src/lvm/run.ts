@@ -53,10 +53,16 @@ async function limited<T>(limit: number, running: Promise<T> & { kill(): boolean
 const GRACE = 10_000
 const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
-/** Runs a command of which only the exit status matters, and its stderr is of no use; cheaper than a query. */
-export async function status(command: string, words: readonly string[], inherited: readonly number[]): Promise<Outcome> {
+/** A command that waits for something. */
+export interface Waiting {
+  readonly ended: Promise<Outcome>
+  stop(): void
+}
+
+/** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
+export function waiting(command: string, words: readonly string[], inherited: readonly number[]): Waiting {
   const running = execa(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, buffer: false, cleanup: false })
-  return outcomeOf(await running, '', '')
+  return { ended: running.then((result) => outcomeOf(result, '', '')), stop: () => void running.kill() }
 }
 
 let meanwhile: (() => void)[] = []

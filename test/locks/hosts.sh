@@ -26,7 +26,7 @@ die() { echo "hosts.sh: $*" >&2; exit 1; }
 # it is 3 s and 68 s. Under a load of six busy loops and three writers with fsync no renewal took more than 0.11 s.
 readonly io_timeout=1
 # MiB for leases, as many volumes less 67. LVM's default of 256 costs another second.
-readonly lease_size=128
+readonly lease_size=${LVGUARD_TEST_LEASES:-128}
 readonly search=/usr/sbin:/usr/bin:/sbin:/bin
 
 check() {
@@ -167,7 +167,7 @@ up() {
   trap 'exit 143' TERM
   trap 'exit 129' HUP
   local pv leases n pid
-  truncate -s 1200M "$DIR/disk"
+  truncate -s "$((lease_size + 1100))M" "$DIR/disk"
   pv=$(losetup -f --show "$DIR/disk")
   # lvmlockd opens /dev/mapper/virtVG-lvmlock; with activation off, a second loop device stands where LVM puts that LV, 1 MiB into the PV.
   leases=$(losetup -f --show -o 1M --sizelimit "${lease_size}M" "$DIR/disk")

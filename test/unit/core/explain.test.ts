@@ -55,7 +55,10 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
   'no-agent': [[{ kind: 'no-agent' }, ['no lvguard agent runs on this host'], ['systemctl start lvguard', 'migrate tintin again'], 'migration']],
   'agent-hangs': [[{ kind: 'agent-hangs', pid: 4711, seconds: 45 }, ['the lvguard agent of this host hangs', 'process 4711', '45 s'], ['systemctl restart lvguard', 'migrate tintin again'], 'migration']],
-  'vg-busy': [[{ kind: 'vg-busy', vg: 'virtVG', seconds: 30 }, ['virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']]],
+  'vg-busy': [
+    [{ kind: 'vg-busy', vg: 'virtVG', seconds: 30, isQueue: false }, ['has been at work on volume group virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']],
+    [{ kind: 'vg-busy', vg: 'virtVG', seconds: 600, isQueue: true }, ['came first', 'virtVG', '600 s'], ['ps -ef', 'start tintin again']],
+  ],
   'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],
   'record-unwritable': [[{ kind: 'record-unwritable', detail: 'ENOSPC: no space left on device' }, ['/run/lvguard', 'ENOSPC'], ['df /run']]],
   'unknown-source': [[{ kind: 'unknown-source', detail: 'there is no storage pool x on this host (disk vda)' }, ['storage pool x', 'disk vda'], ['virsh domblklist tintin']]],

@@ -30,6 +30,7 @@ export const KEYS: Readonly<Record<string, Key>> = {
   migrate_wait: { field: 'migrateWait', expected: 'a whole number of seconds from 0 to 600', accepts: isInteger(0, 600) },
   lock_wait: { field: 'lockWait', expected: 'a whole number of seconds from 1 to 600', accepts: isInteger(1, 600) },
   on_contested: { field: 'onContested', expected: '"suspend" or "alert"', accepts: isOneOf('suspend', 'alert') },
+  on_stale_image: { field: 'onStaleImage', expected: '"refuse" or "alert"', accepts: isOneOf('refuse', 'alert') },
   log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', accepts: isOneOf('error', 'warn', 'info', 'debug') },
   log_file: {
     field: 'logFile', expected: 'an absolute path, or "" for no log',

@@ -12,6 +12,10 @@ export const DEFINITION_FOLDER = onHost('/etc/libvirt/qemu')
 /** Of storage pools: those that run, and those that are defined. */
 export const POOL_STATE_FOLDER = onHost('/run/libvirt/storage')
 export const POOL_DEFINITION_FOLDER = onHost('/etc/libvirt/storage')
+/** Outlives a boot. */
+export const SAVED_FOLDER = onHost('/var/lib/lvguard/saved')
+/** libvirt's own images of managed saves. */
+export const SAVE_IMAGE_FOLDER = onHost('/var/lib/libvirt/qemu/save')
 export const CONFIGURATION_FILE = onHost('/etc/libvirt/lvguard.conf')
 export const BLOCK_FOLDER = onHost('/sys/block')
 export const PROC_FOLDER = onHost('/proc')

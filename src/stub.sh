@@ -11,7 +11,11 @@ handled=no
 if [ $call = hook ]; then
   # R5: a non-zero exit of reconnect kills a running VM. Nothing comes before this.
   case $2 in
-  start|started|stopped|restore|reconnect|attach) exit 0 ;;
+  start|started|stopped|reconnect|attach) exit 0 ;;
+  restore)
+    # Nothing that lvguard knows of was saved here.
+    for file in "$LVGUARD_ROOT"/var/lib/lvguard/saved/*.json; do [ -e "$file" ] && handled=yes; break; done
+    [ $handled = yes ] || exit 0 ;;
   prepare|release|migrate) handled=yes ;;
   esac
   # libvirt's session daemons run the hook too, as their user. -O is no POSIX, but no wrong answer either: else id decides.

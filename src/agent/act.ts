@@ -78,7 +78,7 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
         results.push({ ...NOTHING, view, reports })
       } else {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
-        const record = await identified(drive.record, drive.unwritable === undefined)
+        const record = await identified(undemoted(drive.record, own), drive.unwritable === undefined)
         const contested = contestedAfter(view, record, after, host)
         results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, released: undefined })
       }
@@ -107,6 +107,18 @@ function tryTo(write: () => void): string | undefined {
   } catch (error) {
     return messageOf(error)
   }
+}
+
+/** A volume that is exclusive here again does not go with its domain for having been shared. */
+function undemoted(record: DomainRecord, done: readonly Done[]): DomainRecord {
+  const isPromoted = (volume: RecordedVolume): boolean => volume.demoted === true && done.some(({ kind, change }) => kind === 'done' && change.to === 'exclusive' && fullName(change) === fullName(volume))
+  if (!record.volumes.some(isPromoted)) return record
+  const volumes = record.volumes.map((volume): RecordedVolume => {
+    const { demoted: _, ...kept } = volume
+    return isPromoted(volume) ? kept : volume
+  })
+  rewrite({ ...record, volumes })
+  return { ...record, volumes }
 }
 
 /** The record with the UUIDs of its volumes, which lvs is asked for once, when they are not there yet. */

@@ -16,6 +16,7 @@ import { decideMigrate } from '../hook/migrate.ts'
 import { printable } from '../hook/outcome.ts'
 import { decidePrepare } from '../hook/prepare.ts'
 import { decideRelease } from '../hook/release.ts'
+import { checkSaved } from '../hook/saved.ts'
 import { parseDomain } from '../libvirt/domain-xml.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
@@ -106,6 +107,11 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const plan = await decideRelease(domain, configuration)
     if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
     return { changes: plan.volumes.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), notes: [], problems: [] }
+  },
+  restore: async (domain, { onStaleImage }) => {
+    const { problems, warning } = await checkSaved(domain)
+    const isLet = onStaleImage === 'alert' && problems.length > 0
+    return { changes: [], notes: [...(warning === undefined ? [] : [warning]), ...(isLet ? ['its memory is older than its disk, and on_stale_image lets it be restored'] : [])], problems: isLet ? [] : problems }
   },
   migrate: async (domain, configuration) => {
     const { scope, plan, facts } = await decideMigrate(await subjectOf(domain, configuration))

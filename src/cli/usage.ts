@@ -21,7 +21,7 @@ Keeps the logical volumes of a VM locked to the one host that runs it.
   --json      the same as JSON
   --xml FILE  the domain XML from a file instead of standard input (virsh dumpxml NAME > FILE)
 
-Operations: prepare, release, migrate; all others do nothing.
+Operations: prepare, release, migrate, restore; all others do nothing.
 DOMAIN is a name or a UUID.
 Exit status: 0 done, or would be done; 1 refused, or would be refused; 2 wrong arguments.
 Configuration: /etc/libvirt/lvguard.conf. Log: /var/log/libvirt/lvguard.log. Records: /run/lvguard.

@@ -29,6 +29,8 @@ export function lineOf(report: Report, domain: string): Line {
       return line(3, `what else uses the volumes of ${domain} cannot be told, because ${report.files.join(', ')} cannot be read; nothing is taken from it`)
     case 'claimed':
       return line(3, `${report.volume} stays exclusive: ${report.domain} uses it on this host too, so ${domain} cannot migrate`)
+    case 'written':
+      return line(2, `${domain} may write ${report.volume} now, and ${report.domain} uses it on this host too: stop one of the two`)
     case 'pool-lock':
       return line(4, `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`)
     case 'unchanged':

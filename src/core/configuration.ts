@@ -14,6 +14,8 @@ export interface Configuration {
   readonly lockWait: number
   /** Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes (core/contested.ts). */
   readonly onContested: 'suspend' | 'alert'
+  /** Of a saved memory of which a volume has been locked since (core/saved-image.ts): restored or not. */
+  readonly onStaleImage: 'refuse' | 'alert'
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Empty: no log. */
   readonly logFile: string
@@ -27,6 +29,7 @@ export const DEFAULTS: Configuration = {
   migrateWait: 30,
   lockWait: 30,
   onContested: 'suspend',
+  onStaleImage: 'refuse',
   logLevel: 'info',
   logFile: '/var/log/libvirt/lvguard.log',
 }

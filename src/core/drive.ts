@@ -1,6 +1,6 @@
 import { type LockState, type LockTable, lockOf, suffices } from './lock-state.ts'
 import type { Device } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn } from './record.ts'
+import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import type { Change } from './start.ts'
@@ -15,6 +15,8 @@ export type Report =
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   /** Another domain of this host has the volume on record. */
   | { readonly kind: 'claimed'; readonly volume: string; readonly domain: string }
+  /** The domain has come to write what another domain of this host uses. */
+  | { readonly kind: 'written'; readonly volume: string; readonly domain: string }
   /** Its pool's lock covers it, or its type cannot be shared (FACTS 27): no live migration. */
   | { readonly kind: 'pool-lock'; readonly volume: string }
 
@@ -69,7 +71,7 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
   const volumes = volumesOf(view, isAdopted, facts)
   if (volumes.length === 0) return { kind: 'nothing', reports: [] }
   const steps = wanted.mode === 'unchanged' ? [] : volumes.map((volume) => stepOf(volume, wanted, view, facts))
-  const recorded = volumes.map((volume, index) => ({ ...volume, mode: steps[index]?.mode ?? volume.mode }))
+  const recorded = volumes.map((volume, index) => afterStep(volume, steps[index] ?? NO_STEP))
   const { incoming: _used, migration: _old, ...kept } = record ?? { format: 1 as const }
   const put: DomainRecord = { ...kept, domain: view.domain, state: 'running', volumes: recorded, ...(view.memory && { migration: view.memory }) }
   const isKnown = facts.records.unreadable.length === 0
@@ -78,7 +80,7 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
     record: isSame(put, record) || !isKnown ? undefined : put,
     changes: steps.flatMap(({ change }) => change ?? []),
     abortJob: wanted.mode === 'unchanged' && wanted.why === 'storage-copy' && volumes.some((volume) => isNotExclusive(volume, facts)),
-    reports: [...said, ...steps.flatMap(({ reports }) => reports), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
+    reports: [...said, ...steps.flatMap(({ reports }) => reports), ...writtenReports(view, facts), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
   }
 }
 
@@ -91,7 +93,14 @@ export function isAsRecorded({ wanted, record, live, memory }: DomainView): bool
   // With a doubt left, an act asks who holds the volumes (core/contested.ts).
   const isSettled = wanted.mode === 'shared' || memory === undefined
   return isSettled && isSameMemory(memory, record.migration) && record.volumes.every(({ mode, role }) => mode === 'local' || mode === targetOf(role, wanted)) &&
-    live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume)))
+    live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume))) && !record.volumes.some((volume) => isWrittenNow(volume, live))
+}
+
+/** Volumes that the domain has come to write, and that other domains of this host use: no lock tells the two apart. */
+function writtenReports({ domain, record, live }: DomainView, { records }: DriveFacts): Report[] {
+  const others = (volume: RecordedVolume): Claim[] => claimsOn(volume, records, domain.uuid, IN_USE).filter((claim) => !(volume.partition === true && claim.volume.partition === true))
+  return (record?.volumes ?? []).filter((volume) => isWrittenNow(volume, live))
+    .flatMap((volume) => others(volume).map((claim): Report => ({ kind: 'written', volume: fullName(volume), domain: claim.record.domain.name })))
 }
 
 /** A domain that is gone: what its own `release` would have done. */
@@ -107,10 +116,16 @@ function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan 
  */
 function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
   // Of a domain without a record in force: what an earlier life of it could not give back.
-  const known = (record?.volumes ?? []).filter((volume) => (!isAdopted || volume.before === 'inactive') && (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)))
+  const known = (record?.volumes ?? []).map((volume) => asWritten(volume, live)).filter((volume) => (!isAdopted || goesWithDomain(volume)) && (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)))
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
   return [...known, ...added.map(({ vg, lv, mode }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive' }))]
 }
+
+/** The role of a volume goes up with what the domain may do to it now: a disk attached for writing, a commit into a backing file. Never down (R3). */
+const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVolume => (isWrittenNow(volume, live) ? { ...volume, role: 'exclusive' } : volume)
+
+const isWrittenNow = (volume: RecordedVolume, live: DomainView['live']): boolean =>
+  volume.role === 'shared' && live.some((now) => now.mode === 'exclusive' && isSameVolume(now, volume))
 
 const hasDevice = (volume: VolumeName, { devices }: Pick<DriveFacts, 'devices'>): boolean => devices.some((device) => isSameVolume(device, volume))
 
@@ -132,6 +147,8 @@ interface Step {
   readonly change: Change | undefined
   /** What goes on record; undefined: as it is. */
   readonly mode?: RecordedVolume['mode']
+  /** Shared by this step for a migration out; false: exclusive here, which ends what came of an earlier one. */
+  readonly demoted?: boolean
   readonly reports: readonly Report[]
 }
 
@@ -152,11 +169,15 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
     if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
     if (claim !== undefined) return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
-    return records.unreadable.length > 0 ? NO_STEP : to('shared', 'the domain is migrating out')
+    return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
   }
-  if (suffices(held, target)) return { ...NO_STEP, mode: target === 'shared' && held === 'exclusive' ? volume.mode : target }
+  if (suffices(held, target)) return { ...NO_STEP, mode: target === 'shared' && held === 'exclusive' ? volume.mode : target, ...(target === 'exclusive' && { demoted: false }) }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
+}
+
+function afterStep({ demoted, ...volume }: RecordedVolume, { mode, demoted: now = demoted === true }: Step): RecordedVolume {
+  return { ...volume, mode: mode ?? volume.mode, ...(now && volume.before === 'active' && { demoted: true as const }) }
 }
 
 /** By the UUID of the LV that owns the lock, which is on record; else by that of the active device. */
@@ -175,4 +196,7 @@ const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts):
 const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
   record !== undefined && put.state === record.state && put.domain.name === record.domain.name && put.volumes.length === record.volumes.length &&
   isSameMemory(put.migration, record.migration) &&
-  put.volumes.every((volume, index) => volume.mode === record.volumes[index]?.mode)
+  put.volumes.every((volume, index) => {
+    const old = record.volumes[index]
+    return volume.mode === old?.mode && volume.role === old.role && volume.demoted === old.demoted
+  })

@@ -34,6 +34,8 @@ export type Problem =
   | { readonly kind: 'locked-here'; readonly volume: string; readonly pool?: string }
   | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
   | { readonly kind: 'no-lock'; readonly volume: string }
+  /** Of a saved memory: somebody has locked the volume since. `at`: when it was saved; `by`: who locked it last. */
+  | { readonly kind: 'stale-memory'; readonly volume: string; readonly at: string; readonly by: string }
   | { readonly kind: 'active-here' }
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
@@ -105,6 +107,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`${problem.volume} cannot be shared, as a live migration needs (LV type ${problem.type})`, `Shut ${domain} down and start it on the other host instead`)
     case 'no-lock':
       return because(`LVM activated ${problem.volume} but lvmlockd holds no lock for it`, `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`)
+    case 'stale-memory':
+      return because(`${problem.by} has locked ${problem.volume} since its memory was saved here (${problem.at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`, `To start it anew, without that memory: virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`)
     case 'active-here':
       return because('it runs or starts on this host already', `Look at 'virsh list' here; a VM is not migrated to the host it is on`)
     case 'no-agent':

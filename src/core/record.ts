@@ -8,6 +8,8 @@ export interface RecordedVolume extends VolumeName {
   readonly mode: Mode | 'local'
   /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
   readonly before: 'inactive' | 'active'
+  /** Of one that was active before: lvguard has shared it for a migration out, and it goes with the VM (goesWithDomain). */
+  readonly demoted?: true
   /** The domain uses a partition of it, by this name, and others may use others. `true`: which one, an earlier version did not say. */
   readonly partition?: string | true
   /** Of a thin or VDO volume, by the name of its pool's LV: whether this host held the pool's lock before (FACTS 27). */
@@ -15,6 +17,12 @@ export interface RecordedVolume extends VolumeName {
   /** Absent until LVM has told it: then `release` needs no lvs. */
   readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string }
 }
+
+/**
+ * Whether this host deactivates a volume when its domain has gone: it brought it up for it, or it has demoted it. What was active before stays
+ * so (R4), unless the domain takes it along to another host: shared here for ever, it could be exclusive nowhere (FACTS 58).
+ */
+export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before' | 'demoted'>): boolean => before === 'inactive' || demoted === true
 
 /**
  * - `incoming`: `migrate` let the domain in; nothing is locked;
@@ -33,6 +41,8 @@ export interface DomainRecord {
   readonly volumes: readonly RecordedVolume[]
   /** The libvirt daemon that called the hook: process id, and start time in clock ticks since boot (proc(5), field 22). */
   readonly daemon?: { readonly pid: number; readonly start: string }
+  /** libvirt restores a saved memory of it: a start that fails then leaves that memory as good as it was. */
+  readonly restored?: true
   /** Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since boot. */
   readonly incoming?: { readonly id: string; readonly at: number }
   /** Kept by the agent while it may matter (core/contested.ts). */

@@ -1,6 +1,6 @@
 import type { LockState, VolumeTable } from './lock-state.ts'
 import { lockOf } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records } from './record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain } from './record.ts'
 import { fullName } from './volume.ts'
 
 /**
@@ -16,7 +16,7 @@ export function settled(recorded: readonly RecordedVolume[], table: VolumeTable,
     if (row === undefined) return volume
     const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
     const ids = { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid }
-    if (row.pool === undefined) return { ...volume, ids, before: kin.some((other) => other.before === 'inactive') ? 'inactive' : volume.before }
+    if (row.pool === undefined) return { ...volume, ids, before: kin.some(goesWithDomain) ? 'inactive' : volume.before }
     const wasFree = before.locks.kind === 'known' && lockOf(before.locks, row.lockUuid) === 'none'
     const poolBefore = wasFree || kin.some(({ pool }) => pool?.before === 'inactive') ? 'inactive' : 'active'
     return { ...volume, ids, pool: { lv: row.pool, before: poolBefore } }

@@ -1,5 +1,5 @@
 import type { Device, LockState } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn } from './record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
 import { isBoundByAnother } from './relatives.ts'
 import type { ManagedVolume } from './scope.ts'
 
@@ -34,7 +34,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
   if (record?.state === 'refused') return { kind: 'forget', reason: 'its start was refused and took nothing' }
   const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter((volume) => volume.before === 'inactive' && claimsOn(volume, records, uuid, IN_USE).length === 0 && !isBoundByAnother(volume, records, uuid))
+  const volumes = own.filter((volume) => goesWithDomain(volume) && claimsOn(volume, records, uuid, IN_USE).length === 0 && !isBoundByAnother(volume, records, uuid))
   return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
 }
 

@@ -2,7 +2,7 @@ import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from '.
 import { lockOf, suffices } from './lock-state.ts'
 import type { Problem } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
-import { IN_USE, claimsOn } from './record.ts'
+import { IN_USE, claimsOn, goesWithDomain } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
 
@@ -31,7 +31,7 @@ const deviceOf = (volume: VolumeName, devices: readonly Device[]): Device | unde
 
 /** Whether lvguard itself brought a volume up: for a domain that shares it, or for an earlier life of this one. */
 const isOurs = (volume: VolumeName, recorded: readonly RecordedVolume[]): boolean =>
-  recorded.some((old) => old.vg === volume.vg && old.lv === volume.lv && old.before === 'inactive')
+  recorded.some((old) => old.vg === volume.vg && old.lv === volume.lv && goesWithDomain(old))
 
 /**
  * Decides a `prepare`: which volumes to activate, and how.

@@ -18,8 +18,8 @@ export type Call =
   | { readonly kind: 'usage'; readonly error: string }
 
 /** Operations with something to do, each with its sub-operation (DESIGN 3); the shell stub knows them too (src/stub.sh). */
-export type Handled = 'prepare' | 'release' | 'migrate'
-const HANDLED: ReadonlyMap<string, string> = new Map<Handled, string>([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin']])
+export type Handled = 'prepare' | 'release' | 'migrate' | 'restore'
+const HANDLED: ReadonlyMap<string, string> = new Map<Handled, string>([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin'], ['restore', 'begin']])
 
 export const isHandled = <E extends Pick<HookEvent, 'operation' | 'subOperation'>>(event: E): event is E & { readonly operation: Handled } =>
   HANDLED.get(event.operation) === event.subOperation

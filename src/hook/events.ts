@@ -13,6 +13,7 @@ import { migrate } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
 import { prepare } from './prepare.ts'
 import { release } from './release.ts'
+import { restore } from './saved.ts'
 
 /** One event, handled: what came of it and what the log needs. */
 export interface Handling {
@@ -24,7 +25,7 @@ export interface Handling {
 }
 
 /** Which attempt a refusal of this operation ends. */
-export const attemptOf = (operation: string): Attempt => ({ prepare: 'start', migrate: 'migration', release: 'end' } as const)[operation as Handled] ?? 'start'
+export const attemptOf = (operation: string): Attempt => ({ prepare: 'start', restore: 'start', migrate: 'migration', release: 'end' } as const)[operation as Handled] ?? 'start'
 
 /** The configuration for an operation: wrong means refused, but a `release` goes on with the defaults. */
 async function configurationFor(operation: string): Promise<{ configuration: Configuration; warning: string | undefined; problem: Problem | undefined }> {
@@ -60,18 +61,30 @@ export async function handle(event: HookEvent, readXml: () => string, asked?: As
     if (event.name.startsWith('-') && event.name !== domain.name) {
       return refuse([{ kind: 'bad-xml', detail: `the XML is that of ${domain.name}, not of a domain called ${event.name}` }], domain)
     }
-    const outcome = await HANDLERS[operation](domain, configuration, xml, warning === undefined, asked)
-    return { outcome: outcome.kind === 'refused' ? { ...outcome, problems: await withPools(outcome.problems) } : outcome, domain, configuration, warning }
+    const outcome = await HANDLERS[operation](domain, configuration, { xml, isKnown: warning === undefined, asked, reason: event.extra })
+    const said = [warning, outcome.warning].filter((each) => each !== undefined).join('; ')
+    return { outcome: outcome.kind === 'refused' ? { ...outcome, problems: await withPools(outcome.problems) } : outcome, domain, configuration, warning: said === '' ? undefined : said }
   } catch (error) {
     if (error instanceof BadXml) return refuse(problem === undefined ? [{ kind: 'bad-xml', detail: error.message }] : [problem])
     return refuse([{ kind: 'other', detail: `lvguard failed: ${messageOf(error)}` }], domain)
   }
 }
 
-const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, xml: string, isKnown: boolean, asked: Asked | undefined) => Promise<Outcome>>> = {
-  prepare: async (domain, configuration, _xml, _isKnown, asked) => prepare(await subjectOf(domain, configuration), asked),
-  release: (domain, configuration, _xml, isKnown) => release(domain, isKnown ? configuration : undefined),
-  migrate: async (domain, configuration, xml) => migrate(await subjectOf(domain, configuration), xml),
+/** What a call has beside its domain. */
+interface Circumstances {
+  readonly xml: string
+  /** The configuration is not wrong. */
+  readonly isKnown: boolean
+  readonly asked: Asked | undefined
+  /** libvirt's fourth word: of a `release` why the domain has ended (FACTS 11). */
+  readonly reason: string
+}
+
+const HANDLERS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration, call: Circumstances) => Promise<Outcome>>> = {
+  prepare: async (domain, configuration, { asked }) => prepare(await subjectOf(domain, configuration), asked),
+  release: (domain, configuration, { isKnown, reason }) => release(domain, isKnown ? configuration : undefined, reason),
+  migrate: async (domain, configuration, { xml }) => migrate(await subjectOf(domain, configuration), xml),
+  restore,
 }
 
 /** What the log keeps of an event. */
@@ -85,7 +98,7 @@ export function logEntryOf({ name, operation }: HookEvent, { outcome, domain, wa
     case 'done':
       return { ...about, volumes, outcome: outcome.did, level: warning === undefined ? 'info' : 'warn', message: outcome.did + also }
     case 'left':
-      return { ...about, volumes, outcome: 'left', level: 'error', message: lines.join(' ') + also }
+      return { ...about, volumes, outcome: 'left', level: 'error', message: outcome.warning === undefined ? lines.join(' ') + also : lines.join(' ') }
     case 'refused':
       return { ...about, volumes, outcome: 'refused', level: 'warn', message: lines.join(' ') }
   }

@@ -6,7 +6,7 @@ import { milliseconds } from '../clock.ts'
 import { type LockState, type LogicalVolume, NO_VOLUMES } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { type Change, type StartPlan, missingLocks, withIds } from '../core/start.ts'
 import { stillHere } from '../core/release.ts'
@@ -93,7 +93,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const { plan, facts } = await decideMigrate(subject)
   if (plan.kind === 'refuse') return { kind: 'failed', problems: plan.problems }
   // What an earlier life of this domain brought up and could not give back stays on record.
-  const leftovers = (facts.record?.volumes ?? []).filter((old) => old.before === 'inactive' && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
+  const leftovers = (facts.record?.volumes ?? []).filter((old) => goesWithDomain(old) && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
   const put = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void => {
     const domainOf = { name: domain.name, uuid: domain.uuid }
     writeRecord({ format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })

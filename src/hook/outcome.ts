@@ -2,13 +2,14 @@ import type { Attempt, Problem } from '../core/problem.ts'
 import { explain } from '../core/problem.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 
-/** What came of an event: what is logged, shown and told to libvirt. */
-export type Outcome =
+/** What came of an event: what is logged, shown and told to libvirt. `warning`: a sentence about something else that is not as it should be. */
+export type Outcome = { readonly warning?: string } & (
   | { readonly kind: 'nothing'; readonly reason: string }
   | { readonly kind: 'done'; readonly did: 'locked' | 'released' | 'let-in'; readonly volumes: readonly VolumeName[]; readonly stdout?: string }
   | { readonly kind: 'refused'; readonly problems: readonly Problem[]; readonly attempt: Attempt; readonly volumes: readonly VolumeName[] }
   /** A release that could not finish: the record keeps these volumes. */
   | { readonly kind: 'left'; readonly volumes: readonly VolumeName[]; readonly why: string }
+)
 
 export const NOT_CONCERNED: Outcome = { kind: 'nothing', reason: 'no volumes that lvguard manages' }
 
@@ -17,6 +18,10 @@ export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refu
 
 /** The two lines for whoever reads virsh's error; none where nothing went wrong. */
 export function linesOf(outcome: Outcome, domain: string): string[] {
+  return [...resultLines(outcome, domain), ...(outcome.warning === undefined ? [] : [printable(`${outcome.warning}.`)])]
+}
+
+function resultLines(outcome: Outcome, domain: string): string[] {
   if (outcome.kind === 'left') {
     const names = outcome.volumes.length === 0 ? ['whatever it used'] : outcome.volumes.map(fullName)
     const advice = outcome.volumes.length === 0 ? "See 'lvs' for what is active here" : `It stays on record. When nothing uses it any more: lvchange --activate n ${names.join(' ')}`

@@ -5,11 +5,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { milliseconds } from '../clock.ts'
 import { NO_VOLUMES } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { settled } from '../core/relatives.ts'
-import { type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -17,6 +17,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
 import { readRecords, recordOf, writeRecord } from '../record-store.ts'
+import { takeRestore } from '../saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
@@ -26,6 +27,7 @@ import { problemOfBusy, problemOfError, problemsOf, unlessFull } from './failure
 import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
+import { checkSaved, noteFailedRestore } from './saved.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
@@ -69,18 +71,19 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
   const calledAt = uptime()
-  const first = await prepareOnce(subject, asked, calledAt)
+  const isRestore = takeRestore(subject.domain.uuid, callingDaemon().daemon, calledAt)
+  const first = await prepareOnce(subject, asked, calledAt, isRestore)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first
-  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt)
+  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, isRestore)
   return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
 }
 
-async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number): Promise<Outcome> {
+async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
     locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
-    return await prepareUnderLock(subject, locks, asked, calledAt)
+    return await prepareUnderLock(subject, locks, asked, calledAt, isRestore)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
@@ -91,8 +94,8 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt:
   }
 }
 
-async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number): Promise<Outcome> {
-  const { domain } = subject
+async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
+  const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and the like open what is active for a moment.
   for (let tries = 0; tries < OPEN_TRIES && isOnlyOpen(decided.plan); tries++) {
@@ -102,10 +105,10 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { facts, scope, plan, incoming } = decided
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
-  const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(({ before }) => before === 'inactive')
+  const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(goesWithDomain)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
-    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon() })
+    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(), ...(isRestore && state === 'prepared' && { restored: true }) })
   }
   /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
@@ -123,7 +126,9 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const missing = failed === undefined ? missingLocks(plan.recorded, table, after, devices) : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
-  const isLocked = failed === undefined && missing.length === 0
+  // Now that nobody else can: has anybody locked one between `restore` and now?
+  const stale = isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse' ? await newerThanSaved(domain, taken, attempted) : []
+  const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
   if (isLocked && below.kind === 'locked') {
     unlessFull(() => put('prepared', [...taken, ...below.recorded]))
@@ -137,8 +142,15 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) => undone.some((other) => other.vg === vg && other.lv === lv))
   // What could not be given back stays on record, so that the `release` that follows tries again.
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
+  if (isRestore && stale.length === 0) await noteFailedRestore(domain)
   // Who holds what is asked last: nothing is kept locked meanwhile.
-  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? missing : await problemsOf(failed, table, after), incoming)
+  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale] : await problemsOf(failed, table, after), incoming)
+}
+
+/** What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once more. */
+async function newerThanSaved(domain: Subject['domain'], taken: readonly RecordedVolume[], attempted: readonly Change[]): Promise<readonly Problem[]> {
+  const own = taken.filter(({ vg, lv }) => attempted.some((change) => change.vg === vg && change.lv === lv))
+  return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
 }
 
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }

@@ -10,6 +10,7 @@ import { classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
+import { managedSave } from '../saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { lives } from '../processes.ts'
 import { carryOut } from './changes.ts'
@@ -18,6 +19,7 @@ import { messageOf, unlessFull } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from './outcome.ts'
+import { noteFailedRestore, noteSaved } from './saved.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
 export const RELEASE_LIMIT = 5000
@@ -45,11 +47,13 @@ export async function decideRelease(domain: Domain, configuration: Configuration
  * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange that takes
  * longer goes on by itself under the VG's lock, and the record stays for later.
  * @param configuration undefined where it is wrong
+ * @param reason libvirt's word for the end, from 10.5 on; `-` before (FACTS 11)
  */
-export async function release(domain: Domain, configuration: Configuration | undefined): Promise<Outcome> {
+export async function release(domain: Domain, configuration: Configuration | undefined, reason = '-'): Promise<Outcome> {
   const start = milliseconds()
   const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (milliseconds() - start))
   let volumes: readonly RecordedVolume[] = []
+  let warning: string | undefined
   const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
   const work = async (): Promise<Outcome> => {
     const record = recordOf(domain.uuid, readRecords())
@@ -59,6 +63,9 @@ export async function release(domain: Domain, configuration: Configuration | und
     // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     if (recorded.length > 0) unlessFull(() => writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: recorded }))
+    // While the locks are held still: nobody else can have counted on.
+    if (isSaved(domain, reason)) warning = await noteSaved(domain, await withIds(recorded))
+    else if (record?.restored === true && hasFailed(domain, reason, record)) await noteFailedRestore(domain)
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
@@ -79,13 +86,21 @@ export async function release(domain: Domain, configuration: Configuration | und
     timer = setTimeout(() => resolve({ kind: 'left', volumes, why: 'LVM is still at work on it' }), timeLeft())
   })
   try {
-    return await Promise.race([work(), timeOver])
+    const outcome = await Promise.race([work(), timeOver])
+    return warning === undefined ? outcome : { ...outcome, warning }
   } catch (error) {
     return { kind: 'left', volumes, why: error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error) }
   } finally {
     clearTimeout(timer)
   }
 }
+
+/** Whether its memory was saved: libvirt says so, or, before 10.5, has left a new image of a managed save. */
+const isSaved = (domain: Named, reason: string): boolean => (reason === '-' ? managedSave(domain) === 'new' : reason === 'saved')
+
+/** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
+const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
+  reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
 
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 

@@ -305,7 +305,7 @@ export class ClusterRing implements Ring {
           'kill -CONT $(pidof lvmlockd); names=$(virsh -q list --all --name); commands=; ' +
             'for name in $names; do commands="$commands destroy $name; undefine --managed-save $name;"; done; ' +
             '[ -z "$names" ] || virsh -q "$commands" 2> /dev/null; ' +
-            `lvchange -q -an -y ${volumeGroup}; rm -f /run/lvguard/*.json /run/libvirt/qemu/*.xml /var/log/libvirt/qemu/*.console /etc/libvirt/lvguard.conf; ${FREE_STREAM}`,
+            `lvchange -q -an -y ${volumeGroup}; rm -rf /run/lvguard/*.json /var/lib/lvguard /run/libvirt/qemu/*.xml /var/log/libvirt/qemu/*.console /etc/libvirt/lvguard.conf; ${FREE_STREAM}`,
         ),
       ),
     )

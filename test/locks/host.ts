@@ -132,7 +132,7 @@ export class LocksHost implements Host {
     const locks = await this.locks().catch(() => this.restartLocking().then(() => this.locks()))
     const held = [...locks.keys()].map((uuid) => `lv_uuid=${uuid}`)
     if (held.length > 0) await this.must('lvchange', '-an', '--select', held.join(' || '), 'virtVG')
-    await rm(`${this.root}/run/lvguard`, { recursive: true, force: true })
+    for (const folder of ['/run/lvguard', '/var/lib/lvguard']) await rm(this.root + folder, { recursive: true, force: true })
     for (const name of await this.list('/run/libvirt/qemu')) await this.write(`/run/libvirt/qemu/${name}`, undefined)
   }
 

@@ -133,10 +133,11 @@ furnish() {
   mount --move "$dev" /dev
   mount -t tmpfs tmpfs /sys/block # this machine's own devices are no matter of the hosts
   mount -t tmpfs tmpfs /run
-  mkdir -p /run/lvm /run/lock/lvm /run/sanlock /run/libvirt/qemu /run/overlay/{etc,log}/{upper,work}
+  mkdir -p /run/lvm /run/lock/lvm /run/sanlock /run/libvirt/qemu /run/overlay/{etc,log,lib}/{upper,work}
   # Where libvirt is not installed its folders are made in an overlay, not on this machine.
   mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/overlay/etc/upper,workdir=/run/overlay/etc/work /etc
   mount -t overlay overlay -o lowerdir=/var/log,upperdir=/run/overlay/log/upper,workdir=/run/overlay/log/work /var/log
+  mount -t overlay overlay -o lowerdir=/var/lib,upperdir=/run/overlay/lib/upper,workdir=/run/overlay/lib/work /var/lib
   mkdir -p /etc/libvirt /var/log/libvirt
   mount -t tmpfs tmpfs /etc/libvirt
   mount -t tmpfs tmpfs /var/log/libvirt

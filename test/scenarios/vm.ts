@@ -28,8 +28,14 @@ export class Vm {
     return host.hook({ name: this.name, operation: 'prepare', xml })
   }
 
-  release(host: Host): Promise<Result> {
-    return host.hook({ name: this.name, operation: 'release', xml: this.xml({ aliases: true }) })
+  /** @param reason why it has ended, in libvirt's word (FACTS 11) */
+  release(host: Host, reason = '-'): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'release', extra: reason, xml: this.xml({ aliases: true }) })
+  }
+
+  /** What libvirt calls before the `prepare` of a saved memory. */
+  restore(host: Host): Promise<Result> {
+    return host.hook({ name: this.name, operation: 'restore', xml: this.xml() })
   }
 
   /** What libvirt calls after a `prepare` that failed: the XML has no aliases yet. */

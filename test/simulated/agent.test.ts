@@ -6,8 +6,10 @@ import { withRing } from './with-ring.ts'
 
 const ring = withRing()
 const tintin = vmOn('virtVG', 'tintin')
+/** tintin with a second disk. */
+const withData = (disk: { inside?: string } = {}): Vm => new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data', ...disk }])
 const recordFile = `/run/lvguard/${tintin.uuid}.json`
-const recordOn = async (host: { read(path: string): Promise<string | undefined> }): Promise<{ state: string; volumes: { lv: string; mode: string; ids?: unknown }[]; migration?: unknown }> =>
+const recordOn = async (host: { read(path: string): Promise<string | undefined> }): Promise<{ state: string; volumes: { lv: string; role: string; mode: string; ids?: unknown }[]; migration?: unknown }> =>
   JSON.parse((await host.read(recordFile)) ?? '{}') as never
 const locksAre = (here: string, there: string) => async (): Promise<boolean> => {
   const [a, b] = ring().hosts
@@ -18,14 +20,14 @@ const locksAre = (here: string, there: string) => async (): Promise<boolean> => 
 const leaseIsCounted = (): Promise<unknown> => until(() => ring().log.commands(ring().hosts[0].name, 'sanlock').some(({ line, ended }) => line.includes('read_leader -r') && ended !== undefined))
 
 /** tintin runs on the first host, whose agent has seen it, and the second host has an agent too. */
-async function running() {
+async function running({ isMade = false, vm = tintin } = {}) {
   const [a, b] = ring().hosts
-  await ring().volume('tintin')
+  if (!isMade) for (const disk of vm.disks) if ('path' in disk) await ring().volume(disk.path.replace('/dev/virtVG/', ''))
   const [here, there] = [new Libvirt(a), new Libvirt(b)]
   here.startDaemon()
   there.startDaemon()
-  assertPassed(await tintin.prepare(a))
-  here.put(tintin)
+  assertPassed(await vm.prepare(a))
+  here.put(vm)
   const agent = await Agent.start(ring(), a)
   await until(async () => (await recordOn(a)).state === 'running')
   return { a, b, here, there, agent }
@@ -65,6 +67,38 @@ describe('a live migration with nothing typed', () => {
     await until(locksAre('ex', 'none'))
     await agent.quiet()
     expect(await recordOn(a)).toMatchObject({ state: 'running', volumes: [{ mode: 'exclusive' }] })
+  })
+
+  test('a volume that was active before goes with its VM, and only with it', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.act('lvchange -aey virtVG/tintin')
+    const { here } = await running({ isMade: true })
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    here.put(tintin)
+    await until(locksAre('ex', 'none'))
+    await until(async () => (await recordOn(a)).volumes[0]?.mode === 'exclusive')
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    here.remove(tintin)
+    assertPassed(await tintin.release(a))
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+  })
+
+  test('a volume that was active before, and whose migration failed, stays active when its VM stops', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.act('lvchange -aey virtVG/tintin')
+    const { here, agent } = await running({ isMade: true })
+    here.out(tintin, 'begin3')
+    await until(locksAre('sh', 'none'))
+    here.put(tintin)
+    await until(locksAre('ex', 'none'))
+    await agent.quiet()
+    here.remove(tintin)
+    assertPassed(await tintin.release(a))
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
   })
 
   test('the agent is killed at every step and does at its start what was left to do', async () => {
@@ -209,6 +243,27 @@ describe('repairs', () => {
     expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }, { lv: 'data', ids: expect.anything() }])
     here.remove(tintin)
     assertPassed(await tintin.release(a))
+    await assertLocks(ring().hosts, 'data', ['none', 'none'])
+  })
+
+  test.each<[string, Vm, Vm]>([
+    ['a disk that was read-only is attached for writing', withData({ inside: '<readonly/>' }), withData()],
+    ['a commit into a backing file', withData({ inside: '<readonly/>' }), new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<mirror type='block' job='active-commit'><source dev='/dev/virtVG/data'/></mirror>" }, { path: '/dev/virtVG/data', inside: '<readonly/>' }])],
+  ])('a volume that it comes to write is made exclusive: %s', async (_, before, after) => {
+    const { a, b, here, agent } = await running({ vm: before })
+    await assertLocks(ring().hosts, 'data', ['sh', 'none'])
+    b.act('lvchange -asy virtVG/data')
+    here.put(after)
+    await until(async () => (await recordOn(a)).volumes.some(({ lv, role }) => lv === 'data' && role === 'exclusive'))
+    await until(() => agent.said(/<2>tintin runs here, and virtVG\/data cannot be made exclusive: held by .*host2 \(shared/).length === 1)
+    b.act('lvchange -an virtVG/data')
+    await until(async () => (await a.lock('data')) === 'ex')
+    // R3: never down while it runs.
+    here.put(before)
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'data', ['ex', 'none'])
+    here.remove(before)
+    assertPassed(await before.release(a))
     await assertLocks(ring().hosts, 'data', ['none', 'none'])
   })
 

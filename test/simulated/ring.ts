@@ -71,6 +71,8 @@ export class SimulatedRing implements Ring {
     for (const host of this.hosts) {
       await host.quiet()
       host.emptyRun()
+      host.root.empty('/var/lib/lvguard/saved')
+      host.root.empty('/var/lib/libvirt/qemu/save')
     }
     this.cluster.reset()
     this.log.clear()

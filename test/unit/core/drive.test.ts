@@ -17,6 +17,7 @@ const NONE = lockTable()
 const BOTH = [deviceOf(root), deviceOf(data)]
 const OUT: Wanted = { mode: 'shared', direction: 'out' }
 const IN: Wanted = { mode: 'shared', direction: 'in' }
+const READ = withIds(root, { role: 'shared', mode: 'shared' })
 const HERE: Wanted = { mode: 'exclusive' }
 const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
 
@@ -64,6 +65,12 @@ describe('a domain that is on record', () => {
     ['got one plugged in that it reads', { live: [{ lv: 'data', mode: 'shared' }] }, 'data:shared record'],
     ['got one that it holds', { live: [{ lv: 'data', mode: 'exclusive' }], devices: [deviceOf(data)], locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]) }, 'record'],
     ['got one unplugged', { record: running([withIds(), withIds(data)]), locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]) }, ''],
+    ['comes to write what it only read', { record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }], locks: SH }, 'root:exclusive record'],
+    ['comes to write what it only read, and holds it', { record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }] }, 'record'],
+    ['comes to write what it only read, and migrates out', { wanted: OUT, record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }], locks: SH }, 'record'],
+    ['comes to write what it only read, and its state says nothing', { wanted: because('job-starting'), record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }], locks: SH }, 'record'],
+    ['comes to write what another domain of this host reads', { record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }], locks: SH, records: records(running([READ]), recordOf(2, 'running', [READ])) }, 'root:exclusive record !written'],
+    ['only reads what it wrote before', { live: [{ lv: 'root', mode: 'shared' }] }, ''],
     ['has a lost lockspace', { locks: lockTable([], []) }, '!lockspace-lost'],
     ['migrates out of a lost lockspace', { wanted: OUT, locks: lockTable([], []) }, '!lockspace-lost'],
     ['cannot be told about its locks', { locks: { kind: 'unknown', why: 'down', detail: '' } satisfies LockState }, '!locks-unknown'],
@@ -85,8 +92,27 @@ describe('a domain that is on record', () => {
     ['is gone', { wanted: { mode: 'inactive' }, runs: false }, 'release deactivate'],
     ['is gone, and another uses its volume', { wanted: { mode: 'inactive' }, records: records(running(), recordOf(2, 'running', [withIds()])) }, 'release forget'],
     ['is gone, and found its volume active', { wanted: { mode: 'inactive' }, record: running([withIds(root, { before: 'active' })]) }, 'release forget'],
+    ['is gone, and its volume, active before, was demoted', { wanted: { mode: 'inactive' }, record: running([withIds(root, { before: 'active', demoted: true })]) }, 'release deactivate'],
     ['is gone, and a record cannot be read', { wanted: { mode: 'inactive' }, records: { known: [running()], unreadable: ['x'] } }, 'release keep !records-unreadable'],
   ])('%s', (_, given, expected) => expect(words(given)).toBe(expected))
+})
+
+describe('a volume that was active before its domain started', () => {
+  const onRecord = (given: Case): unknown => {
+    const made = plan(given)
+    return made.kind === 'drive' ? made.record?.volumes : made.kind
+  }
+  const active = withIds(root, { before: 'active' })
+  const demoted = withIds(root, { before: 'active', mode: 'shared', demoted: true })
+
+  test('demoted, it goes with its domain', () => expect(onRecord({ wanted: OUT, record: running([active]) })).toEqual([demoted]))
+  test('promoted again, it is as before', () => {
+    expect(onRecord({ locks: SH, record: running([demoted]) })).toEqual([{ ...demoted, mode: 'exclusive' }])
+    expect(onRecord({ record: running([{ ...demoted, mode: 'exclusive' }]) })).toEqual([active])
+    expect(onRecord({ record: running([demoted]) })).toEqual([active])
+  })
+  test('while it is shared, nothing changes that', () => expect(onRecord({ wanted: OUT, locks: SH, record: running([demoted]) })).toBeUndefined())
+  test('one that lvguard brought up goes anyway', () => expect(onRecord({ wanted: OUT })).toEqual([withIds(root, { mode: 'shared' })]))
 })
 
 describe('a domain without a record in force', () => {
@@ -155,6 +181,7 @@ describe('a domain whose record says already what its state calls for', () => {
     ['is seen to run for the first time', { record: running([withIds()], 'prepared') }, false],
     ['runs, and has shared until now', { record: running([withIds(root, { mode: 'shared' })]) }, false],
     ['has got another volume', { live: [{ lv: 'root', mode: 'exclusive' }, { lv: 'data', mode: 'exclusive' }] }, false],
+    ['comes to write what it only read', { record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }] }, false],
     ['begins to migrate out', { wanted: OUT }, false],
     ['migrates out, and has demoted', { wanted: OUT, record: running([withIds(root, { mode: 'shared' })]) }, true],
     ['is in a phase that is not on record', { wanted: OUT, record: running([withIds(root, { mode: 'shared' })]), memory: { phase: 'finish3' } }, false],

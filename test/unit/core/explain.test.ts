@@ -52,6 +52,9 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'not-shareable', volume: 'virtVG/thin1', type: 'thin-pool' }, ['virtVG/thin1', 'cannot be shared', 'thin-pool', /^(?!.*migration)/], [/^(?!.*other host)/]],
   ],
   'no-lock': [[{ kind: 'no-lock', volume: 'virtVG/root' }, ['virtVG/root', 'no lock'], ['lv_lockargs', 'virtVG/root']]],
+  'stale-memory': [
+    [{ kind: 'stale-memory', volume: 'virtVG/root', at: '2026-11-27T22:31:09.123Z', by: 'node2' }, ['tintin was not started: node2 has locked virtVG/root since its memory was saved here (2026-11-27 22:31 UTC)', 'disk is newer than its memory'], ['virsh managedsave-remove tintin', 'virsh start tintin']],
+  ],
   'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
   'no-agent': [[{ kind: 'no-agent' }, ['no lvguard agent runs on this host'], ['systemctl start lvguard', 'migrate tintin again'], 'migration']],
   'agent-hangs': [[{ kind: 'agent-hangs', pid: 4711, seconds: 45 }, ['the lvguard agent of this host hangs', 'process 4711', '45 s'], ['systemctl restart lvguard', 'migrate tintin again'], 'migration']],

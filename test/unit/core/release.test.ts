@@ -32,6 +32,7 @@ describe('what a release gives back', () => {
     ['a VM from before lvguard, on another VM\'s record too', { inXml, ...withOther(undefined, 'prepared') }, 'forget'],
     ['a VM without volumes', {}, 'forget'],
     ['what was active before', { record: own('prepared', { before: 'active' }) }, 'forget'],
+    ['what was active before, and was demoted for a migration', { record: own('running', { before: 'active', demoted: true }) }, 'virtVG/root'],
     ['its status file says that it runs', { record: own('prepared'), runsHere: true }, 'keep'],
     ['a record cannot be read', { record: own('prepared'), records: { known: [own('prepared')], unreadable: ['x.json'] } }, 'keep'],
     ['another VM has it', withOther(own('prepared'), 'prepared'), 'forget'],

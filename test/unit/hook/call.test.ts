@@ -84,6 +84,6 @@ describe('a call by libvirt or by a person', () => {
   })
 })
 
-test.each([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin']])('%s %s is handled', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(true))
+test.each([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin'], ['restore', 'begin']])('%s %s is handled', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(true))
 test.each([['prepare', 'end'], ['release', 'begin'], ['migrate', '-'], ['prepare', '']])('%s %s is not', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(false))
-test.each(['start', 'started', 'stopped', 'restore', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])('%j is not', (operation) => expect(isHandled({ operation, subOperation: 'begin' })).toBe(false))
+test.each(['start', 'started', 'stopped', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])('%j is not', (operation) => expect(isHandled({ operation, subOperation: 'begin' })).toBe(false))

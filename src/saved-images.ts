@@ -1,0 +1,96 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { SavedImage } from './core/saved-image.ts'
+import { isValidName } from './core/volume.ts'
+import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from './paths.ts'
+import type { ProcessIdentity } from './processes.ts'
+import { makeRunFolder } from './record-store.ts'
+
+/** Files that are kept; of more, the oldest go: nobody tells this program of domains that are no more. */
+export const KEPT_IMAGES = 1000
+/** Seconds within which libvirt calls `release` after it has written a managed save image to its end. */
+const NEW_IMAGE = 120
+/** Seconds within which libvirt calls `prepare` after `restore`, in the same thread. */
+const RESTORE_LIFETIME = 120
+
+const fileOf = (uuid: string): string => join(SAVED_FOLDER, `${uuid}.json`)
+const markOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.restore`)
+
+const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+
+/** What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or understood */
+export function readSavedImage(uuid: string): SavedImage | undefined {
+  let text: string
+  try {
+    text = readFileSync(fileOf(uuid), 'utf8')
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+  const image = JSON.parse(text) as SavedImage
+  const isWhole = image.format === 1 && image.domain.uuid === uuid && typeof image.at === 'string' && Array.isArray(image.volumes) && image.volumes.every(isVolume)
+  if (!isWhole) throw new Error(`${fileOf(uuid)} is not of format 1`)
+  return image
+}
+
+const isVolume = ({ vg, lv, uuid, lver }: SavedImage['volumes'][number]): boolean =>
+  typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && typeof uuid === 'string' && /^[A-Za-z0-9-]+$/.test(uuid) && Number.isSafeInteger(lver)
+
+/** Puts it in the place of the domain's last one, in one rename. It outlives a boot. @throws what the file system throws */
+export function writeSavedImage(image: SavedImage): void {
+  mkdirSync(SAVED_FOLDER, { recursive: true, mode: 0o700 })
+  const temporary = join(SAVED_FOLDER, `.${image.domain.uuid}-${process.pid}`)
+  try {
+    const descriptor = openSync(temporary, 'w', 0o600)
+    try {
+      writeSync(descriptor, `${JSON.stringify(image)}\n`)
+      // It is for the next boot, too.
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(temporary, fileOf(image.domain.uuid))
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  const names = readdirSync(SAVED_FOLDER).filter((name) => name.endsWith('.json'))
+  if (names.length <= KEPT_IMAGES) return
+  const byAge = names.map((name) => ({ name, time: timeOf(join(SAVED_FOLDER, name)) ?? 0 })).sort((a, b) => a.time - b.time)
+  for (const { name } of byAge.slice(0, names.length - KEPT_IMAGES)) rmSync(join(SAVED_FOLDER, name), { force: true })
+}
+
+/** One that is not there is no error. */
+export const removeSavedImage = (uuid: string): void => rmSync(fileOf(uuid), { force: true })
+
+/** Milliseconds of the epoch at which a file was written last. */
+const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoEntry: false })?.mtimeMs
+
+/** libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted last. */
+export function managedSave({ name, uuid }: { readonly name: string; readonly uuid: string }, now = Date.now()): 'new' | 'noted' | 'other' | 'none' {
+  const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
+  if (time === undefined) return 'none'
+  const notedAt = timeOf(fileOf(uuid))
+  if (notedAt !== undefined && time <= notedAt) return 'noted'
+  return now - time < NEW_IMAGE * 1000 ? 'new' : 'other'
+}
+
+/**
+ * Says that the next `prepare` of the domain belongs to this `restore`: libvirt calls both with the same XML as a fresh start.
+ * @param at seconds since boot
+ */
+export function announceRestore(uuid: string, daemon: ProcessIdentity, at: number): void {
+  makeRunFolder()
+  writeFileSync(markOf(uuid), JSON.stringify({ ...daemon, at }), { mode: 0o600 })
+}
+
+/** Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. */
+export function takeRestore(uuid: string, daemon: ProcessIdentity, now: number): boolean {
+  try {
+    const { pid, start, at } = JSON.parse(readFileSync(markOf(uuid), 'utf8')) as ProcessIdentity & { at: number }
+    rmSync(markOf(uuid), { force: true })
+    return pid === daemon.pid && start === daemon.start && now - at >= 0 && now - at < RESTORE_LIFETIME
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import type { Host, Scenario } from '../ring.ts'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
+
+const NOTES = '/var/lib/lvguard/saved'
+const CONFIGURATION = '/etc/libvirt/lvguard.conf'
+const ADVICE = /virsh managedsave-remove tintin; virsh start tintin/
+
+/** It runs, and its memory is saved. */
+async function saved(vm: Vm, host: Host): Promise<void> {
+  assertPassed(await vm.prepare(host))
+  assertPassed(await vm.release(host, 'saved'))
+}
+
+/** libvirt goes on with the XML of the image (R6). */
+async function assertRestored(vm: Vm, host: Host): Promise<void> {
+  const { stdout, ...result } = await vm.restore(host)
+  assertPassed({ stdout, ...result })
+  assert.equal(stdout, '')
+}
+
+async function runsAndStops(vm: Vm, host: Host): Promise<void> {
+  assertPassed(await vm.prepare(host))
+  assertPassed(await vm.release(host, 'shutdown'))
+}
+
+/** Memory that is older than its disk does not run (R12). */
+export const savedMemory: readonly Scenario[] = [
+  {
+    name: 'a saved memory is restored where nobody has locked its volumes since',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      assert.deepEqual(await a.list(NOTES), [`${tintin.uuid}.json`])
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      // Once more, from its new state.
+      assertPassed(await tintin.release(a, 'saved'))
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a, 'destroyed'))
+    },
+  },
+  {
+    name: 'a saved memory is refused once another host has run the VM, by name; a fresh start is not',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await runsAndStops(tintin, b)
+      const refused = await tintin.restore(a)
+      assertRefused(refused, new RegExp(`tintin was not started: ${b.name} has locked virtVG/tintin since its memory was saved here`), ADVICE)
+      assert.equal(refused.stdout, '')
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      await runsAndStops(tintin, a)
+    },
+  },
+  {
+    name: 'a saved memory is refused once the VM has been started anew on the same host, and once it has been restored',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await runsAndStops(tintin, a)
+      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, ADVICE)
+      await saved(tintin, a)
+      await assertRestored(tintin, a)
+      await runsAndStops(tintin, a)
+      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, ADVICE)
+    },
+  },
+  {
+    name: 'a restore that comes to nothing, before or after its prepare, leaves the memory as good as it was',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      await ring.volume('data')
+      const tintin = new Vm('tintin', ['tintin', 'data'].map((name) => ({ path: `/dev/virtVG/${name}` })))
+      await saved(tintin, a)
+      const reader = new Vm('milou', [{ path: '/dev/virtVG/data', inside: '<readonly/>' }])
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a, 'failed'))
+      await assertRestored(tintin, a)
+      // Another VM has one of them, and has locked it: that one is named.
+      assertPassed(await reader.prepare(b))
+      assertRefused(await tintin.prepare(a), /virtVG\/data is held shared by/)
+      assertPassed(await tintin.releaseRefused(a))
+      assertPassed(await reader.release(b))
+      assertRefused(await tintin.restore(a), /has locked virtVG\/data since/, ADVICE)
+    },
+  },
+  {
+    name: 'a volume that is locked elsewhere between restore and prepare: the prepare refuses',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await assertRestored(tintin, a)
+      await runsAndStops(tintin, b)
+      assertRefused(await tintin.prepare(a), /another host has locked virtVG\/tintin since its memory was saved here/, ADVICE)
+      assertPassed(await tintin.releaseRefused(a))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      // The mark of that restore is used up.
+      await runsAndStops(tintin, a)
+    },
+  },
+  {
+    name: 'a saved memory of which nothing is known, or cannot be told, is restored, and said; and so is one that a person insists on',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await assertRestored(tintin, a)
+      await saved(tintin, a)
+      await runsAndStops(tintin, b)
+      await a.write(CONFIGURATION, 'on_stale_image = "alert"\n')
+      const insisted = await tintin.restore(a)
+      await a.write(CONFIGURATION, undefined)
+      assert.equal(insisted.code, 0)
+      assert.match(insisted.stderr, /virtVG\/tintin has been locked since the memory of tintin was saved, and on_stale_image lets it be restored/)
+      await a.write(`${NOTES}/${tintin.uuid}.json`, '{}')
+      const unknown = await tintin.restore(a)
+      assert.equal(unknown.code, 0)
+      assert.match(unknown.stderr, /whether the saved memory of tintin is as new as its disks cannot be told/)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a, 'shutdown'))
+    },
+  },
+]

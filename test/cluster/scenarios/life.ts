@@ -118,4 +118,52 @@ export const life: readonly ClusterScenario[] = [
       await vm.isWholeOn(from)
     },
   },
+  {
+    name: 'a managed save is not restored once the other node has run the VM; a fresh start is',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await succeeds(one.virsh('managedsave', 'tintin'))
+      await tintin.runs('nowhere')
+      await succeeds(tintin.start(two))
+      await tintin.writes(two)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      const refused = await tintin.start(one)
+      await isRefused(Promise.resolve(refused), /tintin was not started: node2 has locked virtVG\/tintin since its memory was saved here/)
+      assert.match(refused.stderr, /virsh managedsave-remove tintin/)
+      await tintin.runs('nowhere')
+      await succeeds(one.virsh('managedsave-remove', 'tintin'))
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await tintin.writes(one)
+      // Once more, on the same host with nothing between.
+      await succeeds(one.virsh('managedsave', 'tintin'))
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await tintin.writes(one)
+      await succeeds(tintin.destroy(one))
+      await tintin.runs('nowhere')
+      const { boots } = await tintin.dataIsWhole()
+      assert.equal(boots.length, 3)
+    },
+  },
+  {
+    name: 'a saved file is not restored once the VM has been started anew on the same node',
+    not: { bookworm: 'libvirt says only from 10.5 on that a VM has ended because its memory was saved to a file' },
+    async play(cluster) {
+      const [one] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await succeeds(one.virsh('save', 'tintin', '/var/lib/libvirt/qemu/save/by-hand'))
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await succeeds(tintin.destroy(one))
+      await isRefused(one.virsh('restore', '/var/lib/libvirt/qemu/save/by-hand'), /this host has locked virtVG\/tintin since its memory was saved here/)
+      await tintin.runs('nowhere')
+    },
+  },
 ]

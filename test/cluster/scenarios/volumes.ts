@@ -55,6 +55,51 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a commit into a backing file makes it exclusive, and says who is in the way',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('golden')
+      await makeImage(one, 'golden')
+      const tintin = await cluster.domain('tintin', { shared: ['golden'], format: 'qcow2', disks: [diskOf('tintin', 'vda', { format: 'qcow2' })], ...unconfined(cluster) })
+      await makeImage(one, 'tintin', 'golden')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      assert.equal(await one.lock('golden'), 'sh')
+      await two.node.must(`lvchange -q -asy ${volumeGroup}/golden`)
+      await succeeds(one.virsh('blockcommit', 'tintin', 'vda', '--active', '--pivot'))
+      await untilTrue('it is said who is in the way', async () => /tintin runs here, and virtVG\/golden cannot be made exclusive: held by .*node2 \(shared/.test(await one.agentSaid()), { seconds: 60 })
+      assert.equal(await one.lock('golden'), 'sh')
+      await two.node.must(`lvchange -q -an ${volumeGroup}/golden`)
+      await untilTrue('the volume that it writes now is exclusive', async () => (await one.lock('golden')) === 'ex')
+      await tintin.writes(one)
+      await succeeds(tintin.destroy(one))
+      await untilTrue('both are free', async () => (await one.lock('golden')) === 'none' && (await one.lock('tintin')) === 'none')
+    },
+  },
+  {
+    name: 'a volume that was active before its VM started goes with it to the other node and back, and stays where nothing migrates',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      // As lvcreate and virt-builder leave it.
+      await one.node.must(`lvchange -q -aey ${volumeGroup}/tintin`)
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await succeeds(tintin.migrate(one, two))
+      await tintin.runs(two)
+      await succeeds(tintin.migrate(two, one))
+      await tintin.runs(one)
+      await succeeds(tintin.destroy(one))
+      await tintin.runs('nowhere')
+      await one.node.must(`lvchange -q -aey ${volumeGroup}/tintin`)
+      await succeeds(tintin.start(one))
+      await succeeds(tintin.destroy(one))
+      await untilTrue('the end of the VM', async () => (await one.truth()).devices.get('tintin') === 0)
+      assert.equal(await one.lock('tintin'), 'ex')
+      await one.node.must(`lvchange -q -an ${volumeGroup}/tintin`)
+    },
+  },
+  {
     name: 'a volume of a logical storage pool: the pool that holds it is named, and the VM runs where the pool does',
     async play(cluster) {
       const [one, two] = cluster.hosts

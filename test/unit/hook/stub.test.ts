@@ -17,7 +17,7 @@ chmodSync(join(bin, 'node'), 0o755)
 
 /** `0`, or the words that Node got; behind them ` 0` where its status counts for nothing. */
 function call(...words: string[]): string {
-  const { status, stdout } = spawnSync('/bin/sh', [STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin` }, encoding: 'utf8' })
+  const { status, stdout } = spawnSync('/bin/sh', [STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
   return status === 7 ? stdout : `${stdout} ${status}`.trim()
 }
 
@@ -53,4 +53,15 @@ describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', ()
     [['-a:-b', 'reconnect', 'begin', '-'], '0'],
     [['4:begin', 'reconnect', 'end', '-'], '0'],
   ])('%j', (words, expected) => expect(call(...words)).toBe(expected))
+
+  test('a restore is looked at where a memory was saved with lvguard, and ends with 0 otherwise', () => {
+    const saved = join(folder, 'var/lib/lvguard/saved')
+    mkdirSync(saved, { recursive: true })
+    expect(call('tintin', 'restore', 'begin', '-')).toBe('0')
+    writeFileSync(join(saved, 'x.json'), '')
+    writeFileSync(join(saved, 'y.json'), '')
+    expect(call('$(id) *', 'restore', 'begin', '-')).toBe('node: [$(id) *] [restore] [begin] [-]')
+    expect(call('tintin', 'reconnect', 'begin', '-')).toBe('0')
+    rmSync(saved, { recursive: true })
+  })
 })

@@ -3,7 +3,7 @@ import type { Device } from './lock-state.ts'
 import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import type { Change } from './start.ts'
+import { type Change, isOtherPartition } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -98,7 +98,7 @@ export function isAsRecorded({ wanted, record, live, memory }: DomainView): bool
 
 /** Volumes that the domain has come to write, and that other domains of this host use: no lock tells the two apart. */
 function writtenReports({ domain, record, live }: DomainView, { records }: DriveFacts): Report[] {
-  const others = (volume: RecordedVolume): Claim[] => claimsOn(volume, records, domain.uuid, IN_USE).filter((claim) => !(volume.partition === true && claim.volume.partition === true))
+  const others = (volume: RecordedVolume): Claim[] => claimsOn(volume, records, domain.uuid, IN_USE).filter((claim) => !isOtherPartition(volume.partition, claim.volume.partition))
   return (record?.volumes ?? []).filter((volume) => isWrittenNow(volume, live))
     .flatMap((volume) => others(volume).map((claim): Report => ({ kind: 'written', volume: fullName(volume), domain: claim.record.domain.name })))
 }

@@ -67,7 +67,7 @@ export function planStart(
 }
 
 /** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
-const isOtherPartition = (own: string | undefined, other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
+export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
 
 /** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
 function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {

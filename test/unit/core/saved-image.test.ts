@@ -34,9 +34,9 @@ test('counted are the volumes that a domain has for itself, with a lease of thei
 })
 
 describe('a restore that came to nothing', () => {
-  const after = (now: Map<string, LeaseCount>): unknown => afterFailedRestore(image(volume('a'), volume('b')), now, new Map([['virtVG', 1]]))?.volumes.map(({ lver }) => lver)
-  test('what this host alone has locked once is as good as it was', () => expect(after(counts(['a', 6, 1], ['b', 5]))).toEqual([6, 5]))
-  test('not what another host has locked', () => expect(after(counts(['a', 6, 2], ['b', 5]))).toBeUndefined())
-  test('not what has been locked twice', () => expect(after(counts(['a', 7, 1], ['b', 6, 1]))).toEqual([5, 6]))
-  test('nothing to change', () => expect(after(counts(['a', 5]))).toBeUndefined())
+  const levelsAfter = (now: Map<string, LeaseCount>): unknown => afterFailedRestore(image(volume('a'), volume('b')), now, new Map([['virtVG', 1]]))?.volumes.map(({ lver }) => lver)
+  test('what this host alone has locked once is as good as it was', () => expect(levelsAfter(counts(['a', 6, 1], ['b', 5]))).toEqual([6, 5]))
+  test('not what another host has locked', () => expect(levelsAfter(counts(['a', 6, 2], ['b', 5]))).toBeUndefined())
+  test('not what has been locked twice', () => expect(levelsAfter(counts(['a', 7, 1], ['b', 6, 1]))).toEqual([5, 6]))
+  test('nothing to change', () => expect(levelsAfter(counts(['a', 5]))).toBeUndefined())
 })

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, futimesSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, futimesSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { milliseconds } from './clock.ts'
 import { waiting } from './lvm/run.ts'
@@ -53,6 +53,7 @@ export async function lockVgs(vgs: readonly string[], seconds: number, inAll = M
       await lockOne(vg, descriptor, { seconds, inAll, end, moved: () => held.forEach(leaveMark) })
       leaveMark(descriptor)
     }
+    for (const descriptor of descriptors.values()) empty(descriptor)
     return { descriptors, release }
   } catch (error) {
     release()
@@ -103,3 +104,12 @@ function leaveMark(descriptor: number): void {
 }
 
 const markOf = (descriptor: number): bigint => fstatSync(descriptor, { bigint: true }).mtimeNs
+
+/** What an lvchange was once made to write into it stays no longer: nothing under /run may grow. */
+function empty(descriptor: number): void {
+  try {
+    if (fstatSync(descriptor).size > 0) ftruncateSync(descriptor)
+  } catch {
+    // It is locked all the same.
+  }
+}

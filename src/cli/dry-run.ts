@@ -2,7 +2,8 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
-import { type Problem, explain } from '../core/problem.ts'
+import { NO_VOLUMES } from '../core/lock-state.ts'
+import { type Problem, explain, problemOfAbsent } from '../core/problem.ts'
 import { type Change, planUndo } from '../core/start.ts'
 import { isEmpty } from '../core/scope.ts'
 import { type Mode, fullName } from '../core/volume.ts'
@@ -132,7 +133,7 @@ async function conflictsOf(changes: readonly Change[]): Promise<Problem[]> {
   const table = await volumeTable(wanted)
   const found = await Promise.all(wanted.map(async (change): Promise<Problem[]> => {
     const volume = table?.volumes.get(fullName(change))
-    if (volume === undefined) return [{ kind: 'missing-volume', volume: fullName(change), disk: change.reason }]
+    if (volume === undefined) return [problemOfAbsent(change, table ?? NO_VOLUMES, change.reason)]
     const lease = await leaseOf(volume)
     if (lease === undefined) return []
     const held = await heldProblem(fullName(change), table)

@@ -68,9 +68,11 @@ export interface VolumeTable {
   readonly missingVgs: ReadonlySet<string>
   /** VGs with a lock manager that LVM does not touch because use_lvmlockd is off in lvm.conf. */
   readonly lockedOutVgs: ReadonlySet<string>
+  /** Volumes asked for, by `VG/LV`, of which the answer says neither what nor that they are not there, each with the reason as far as it is known. */
+  readonly unexplained: ReadonlyMap<string, string>
 }
 
-export const NO_VOLUMES: VolumeTable = { volumes: new Map(), missingVgs: new Set(), lockedOutVgs: new Set() }
+export const NO_VOLUMES: VolumeTable = { volumes: new Map(), missingVgs: new Set(), lockedOutVgs: new Set(), unexplained: new Map() }
 
 /** An LV that is active on this host: it has a device-mapper device. */
 export interface Device {

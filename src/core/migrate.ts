@@ -1,7 +1,7 @@
 import type { AgentState } from './agent-state.ts'
 import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
 import { lockOf } from './lock-state.ts'
-import type { Problem } from './problem.ts'
+import { type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type HostFacts, planStart } from './start.ts'
@@ -32,10 +32,12 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
   if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal)) problems.push(withoutAgent(facts.agent))
-  for (const { vg, lv, role, isLocal } of volumes) {
+  for (const { vg, lv, role, isLocal, reason } of volumes) {
     const volume = table.volumes.get(fullName({ vg, lv }))
-    if (volume === undefined || isLocal) continue
-    if (!volume.shareable) problems.push({ kind: 'not-shareable', volume: fullName(volume), type: volume.layout })
+    if (isLocal) continue
+    // What it is, and whether it is locked here already, is not known: R9.
+    if (volume === undefined) problems.push(problemOfAbsent({ vg, lv }, table, reason))
+    else if (!volume.shareable) problems.push({ kind: 'not-shareable', volume: fullName(volume), type: volume.layout })
     else if (role === 'exclusive' && isLockedHere(volume, locks) && !isOfTrial(volume, earlier)) problems.push({ kind: 'locked-here', volume: fullName(volume) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : plan

@@ -1,3 +1,6 @@
+import type { VolumeTable } from './lock-state.ts'
+import { type VolumeName, fullName } from './volume.ts'
+
 /** A host that holds a lock, as far as sanlock on this host knows it (FACTS 31). */
 export interface Holder {
   readonly name: string
@@ -21,6 +24,8 @@ export type Problem =
   | { readonly kind: 'lvmlockd-off'; readonly vg: string }
   | { readonly kind: 'locks-unknown'; readonly detail: string }
   | { readonly kind: 'missing-volume'; readonly volume: string; readonly disk: string }
+  /** LVM says neither what it is nor that it is not there. */
+  | { readonly kind: 'volume-unknown'; readonly volume: string; readonly disk: string; readonly detail: string }
   | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
   /** Named where lvguard does not know what the VM does with it; `element`: also what a policy calls it. */
   | { readonly kind: 'unknown-use'; readonly path: string; readonly element: string }
@@ -52,6 +57,13 @@ export type Problem =
 /** What was being done when the problem arose: it decides the verb of the first line and the advice of the second. */
 export type Attempt = 'start' | 'migration' | 'end'
 
+/** Of a volume that is not among those that lvs reports: only what lvs says is not there counts as missing (R9). */
+export function problemOfAbsent(volume: VolumeName, { unexplained }: Pick<VolumeTable, 'unexplained'>, disk: string): Problem {
+  const name = fullName(volume)
+  const detail = unexplained.get(name)
+  return detail === undefined ? { kind: 'missing-volume', volume: name, disk } : { kind: 'volume-unknown', volume: name, disk, detail }
+}
+
 /** Two lines for the person who reads virsh's error: what happened to which volume, and what to do. */
 export interface Explanation {
   readonly what: string
@@ -78,6 +90,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`the state of this host's locks cannot be read (${problem.detail})`, `See 'lvmlockctl --info' and 'systemctl status lvmlockd'; then ${again}`)
     case 'missing-volume':
       return because(`there is no logical volume ${problem.volume} (${problem.disk})`, `Compare 'virsh domblklist ${domain}' with 'lvs ${problem.volume.split('/')[0]}'`)
+    case 'volume-unknown':
+      return because(`what ${problem.volume} is cannot be told: ${problem.detail} (${problem.disk})`, `See 'lvs ${problem.volume}' and 'vgs ${problem.volume.split('/')[0]}'; then ${again}`)
     case 'missing-vg':
       return because(`there is no volume group ${problem.vg} on this host (${problem.disk})`, `Is its storage connected? See 'vgs' and 'pvs --all'; then ${again}`)
     case 'unknown-use':

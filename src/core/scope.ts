@@ -1,7 +1,7 @@
 import type { Configuration } from './configuration.ts'
 import type { Candidates } from './domain.ts'
-import type { LockState, VolumeTable } from './lock-state.ts'
-import type { Problem } from './problem.ts'
+import { type LockState, NO_VOLUMES, type VolumeTable } from './lock-state.ts'
+import { type Problem, problemOfAbsent } from './problem.ts'
 import { type VolumeName, type WantedVolume, fullName } from './volume.ts'
 
 /** A volume that this host has to activate for a domain. */
@@ -64,10 +64,10 @@ export function scopeOf(
       continue
     }
     const isMissing = table !== undefined && !table.volumes.has(fullName(volume))
-    if (isMissing && optional === true && (known(vg) || table.missingVgs.has(vg))) continue
+    if (isMissing && optional === true && !table.unexplained.has(fullName(volume)) && (known(vg) || table.missingVgs.has(vg))) continue
     if (known(vg)) {
       volumes.push({ ...volume, role: mode, isLocal: false })
-      if (isMissing) problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
+      if (isMissing) problems.push(problemOfAbsent(volume, table, volume.reason))
       continue
     }
     const lockType = lockTypes.get(vg)
@@ -81,7 +81,7 @@ export function scopeOf(
       // A path that is no LV is left alone. One that is not there at all may be an LV whose storage is not connected.
       if (configuration.volumeGroups.includes(vg) || (isElement !== true && !exists(path))) problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
     } else {
-      problems.push({ kind: 'missing-volume', volume: fullName(volume), disk: volume.reason })
+      problems.push(problemOfAbsent(volume, table ?? NO_VOLUMES, volume.reason))
     }
   }
   return { volumes, problems }

@@ -1,6 +1,6 @@
 import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from './lock-state.ts'
 import { lockOf, suffices } from './lock-state.ts'
-import type { Problem } from './problem.ts'
+import { type Problem, problemOfAbsent } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
 import { IN_USE, claimsOn, goesWithDomain } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
@@ -87,7 +87,7 @@ export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeT
   return recorded.flatMap(({ vg, lv, mode }): Problem[] => {
     const name = fullName({ vg, lv })
     const volume = table.volumes.get(name)
-    if (volume === undefined) return [{ kind: 'missing-volume', volume: name, disk: 'see the domain XML' }]
+    if (volume === undefined) return [problemOfAbsent({ vg, lv }, table, 'see the domain XML')]
     if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'other', detail: `${name} did not become active` }] : []
     return locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
   })

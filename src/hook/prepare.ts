@@ -159,7 +159,7 @@ const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.
 
 /** LVM knows a missing volume by its name only; which disk it belongs to is known here. */
 const withDisk = (problem: Problem, { volumes }: Subject['candidates']): Problem =>
-  problem.kind === 'missing-volume' ? { ...problem, disk: volumes.find((volume) => fullName(volume) === problem.volume)?.reason ?? problem.disk } : problem
+  problem.kind === 'missing-volume' || problem.kind === 'volume-unknown' ? { ...problem, disk: volumes.find((volume) => fullName(volume) === problem.volume)?.reason ?? problem.disk } : problem
 
 const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
   ({ kind: 'refused', problems: problems.map((problem) => withDisk(problem, candidates)), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

@@ -191,7 +191,7 @@ async function withIds(volumes: readonly RecordedVolume[]): Promise<RecordedVolu
     const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
     if (row !== undefined) return [{ ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }]
     // lvs knows the VG, and there is no such LV any more.
-    const isGone = volume.ids === undefined && table !== undefined && !table.missingVgs.has(volume.vg) && !table.lockedOutVgs.has(volume.vg)
+    const isGone = volume.ids === undefined && table !== undefined && !table.missingVgs.has(volume.vg) && !table.lockedOutVgs.has(volume.vg) && !table.unexplained.has(fullName(volume))
     return isGone ? [] : [volume]
   })
 }

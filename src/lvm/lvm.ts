@@ -11,6 +11,7 @@ import {
   type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
   parseHostName, parseHostStatus, parseLeader, parseOwnHostId, parseSharers,
 } from './sanlock.ts'
+import { inKnownForm } from './words.ts'
 
 // lvmlockd answers to a socket of one fixed name, so that of two lvmlockctl at the same moment one fails with EADDRINUSE
 // (measured: `socket error -98`, lvm2 2.03.16). One takes about 10 ms.
@@ -47,16 +48,16 @@ function lockStateIn(answer: Outcome): LockState {
 
 /** What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in its own form. */
 export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> =>
-  volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes))
+  volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes), volumes)
 
 /** The same of the LVs with these UUIDs, with their dashes, active or not. One that LVM does not know is not in it. */
 export const volumesByUuid = (uuids: readonly string[]): Promise<VolumeTable | undefined> =>
-  uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids))
+  uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids), [])
 
-async function askLvs(words: readonly string[]): Promise<VolumeTable | undefined> {
+async function askLvs(words: readonly string[], asked: readonly VolumeName[]): Promise<VolumeTable | undefined> {
   const { stdout, stderr } = await query('lvs', words)
   try {
-    return parseLvs(stdout, stderr)
+    return parseLvs(stdout, stderr, asked)
   } catch {
     return undefined
   }
@@ -103,7 +104,7 @@ function usersOfStack({ top }: Stack, counts: Counts): string[] {
 
 /** One lvchange for volumes of one VG, under that VG's lock. Never throws for what lvchange did. */
 export const bringTo = (target: Target, volumes: readonly VolumeName[], lockDescriptor: number): Promise<Outcome> =>
-  change('lvchange', lvchangeArguments(target, volumes), lockDescriptor)
+  change('lvchange', inKnownForm(lvchangeArguments(target, volumes)), lockDescriptor)
 
 /** The lease of a volume, read from the shared disk; undefined where that cannot be (dlm, or no answer). */
 export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined> {
@@ -114,8 +115,8 @@ export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined>
     query('sanlock', dumpArguments(volume.vg, leaseOffset)),
   ])
   const parsed = leader.exitCode === 0 ? parseLeader(leader.stdout) : undefined
-  if (parsed === undefined || dump.exitCode !== 0) return undefined
-  return { exclusive: parsed.owner, shared: parseSharers(dump.stdout) }
+  const shared = dump.exitCode === 0 ? parseSharers(dump.stdout, volume.lockUuid) : undefined
+  return parsed === undefined || shared === undefined ? undefined : { exclusive: parsed.owner, shared }
 }
 
 /**

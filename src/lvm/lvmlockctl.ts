@@ -1,4 +1,4 @@
-import type { LockTable } from '../core/lock-state.ts'
+import type { LockState } from '../core/lock-state.ts'
 import type { Mode } from '../core/volume.ts'
 
 export const INFO_ARGUMENTS = ['--info'] as const
@@ -6,18 +6,29 @@ export const INFO_ARGUMENTS = ['--info'] as const
 const MODES: ReadonlyMap<string, Mode> = new Map([['ex', 'exclusive'], ['sh', 'shared']])
 const UUID = /^[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}$/
 
+/** Of an LV that is not locked (lvmlockd-core.c, mode_str; from 2.03.31 on such a line does not appear). */
+const NO_LOCK = new Set(['un', 'nl', 'iv'])
+
 /**
  * Reads `lvmlockctl --info` (FACTS 29; captures: lvm2 2.03.16 and 2.03.31). A lockspace that is being removed is listed as
- * `REM:lvm_VG` and counts as not started.
+ * `REM:lvm_VG` and counts as not started. A line about an LV's lock, or a lockspace, of another form than these makes the whole answer
+ * unknown: what it says may be held (R9).
  */
-export function parseInfo(stdout: string): LockTable {
+export function parseInfo(stdout: string): LockState {
   const lockspaces = new Map<string, string>()
   const locks = new Map<string, Mode>()
   for (const line of stdout.split('\n')) {
     const [kind, a = '', b = '', c = ''] = line.trim().split(/\s+/)
-    if (kind === 'LS' && b.startsWith('lvm_')) lockspaces.set(b.slice('lvm_'.length), a)
-    const mode = MODES.get(b)
-    if (kind === 'LK' && a === 'LV' && mode !== undefined && UUID.test(c)) locks.set(c, mode)
+    if (kind === 'LS') {
+      if (b === '') return notUnderstood(line)
+      if (b.startsWith('lvm_')) lockspaces.set(b.slice('lvm_'.length), a)
+    } else if (kind === 'LK' && a === 'LV') {
+      const mode = MODES.get(b)
+      if (!UUID.test(c) || (mode === undefined && !NO_LOCK.has(b))) return notUnderstood(line)
+      if (mode !== undefined) locks.set(c, mode)
+    }
   }
   return { kind: 'known', lockspaces, locks }
 }
+
+const notUnderstood = (line: string): LockState => ({ kind: 'unknown', why: 'failed', detail: `lvmlockctl says '${line.trim()}', which is not understood` })

@@ -1,41 +1,51 @@
 import type { LogicalVolume, VolumeTable } from '../core/lock-state.ts'
 import { type VolumeName, fullName, isValidName } from '../core/volume.ts'
+import { inKnownForm } from './words.ts'
 
 const FIELDS = ['vg_name', 'lv_name', 'lv_uuid', 'vg_uuid', 'vg_lock_type', 'lv_layout', 'lv_role', 'lv_lockargs', 'pool_lv', 'pool_lv_uuid', 'origin_uuid'] as const
 type Row = Readonly<Record<(typeof FIELDS)[number], string>>
 
-// lvm2 2.03.31 writes what is wrong into a `log` beside a report in JSON, and nothing to stderr, unless it is told not to; 2.03.16 does so only
-// where lvm.conf says it (both measured, Debian 13 and 12).
-const ERRORS_TO_STDERR = ['--config', 'log/report_command_log=0']
-
 /** `--nolocking`: never waits for a lock, not even the VG's (`lvs` blocked 20 s behind a contended one: FACTS 35). */
 export const lvsArguments = (volumes: readonly VolumeName[]): string[] =>
-  ['--nolocking', ...ERRORS_TO_STDERR, '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...volumes.map(fullName)]
+  inKnownForm(['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...volumes.map(fullName)])
 
 /** The same of all LVs with one of these UUIDs, whatever VG they are in. The UUIDs must be LVM's: letters, digits and dashes. */
 export const lvsByUuidArguments = (uuids: readonly string[]): string[] =>
-  ['--nolocking', ...ERRORS_TO_STDERR, '--reportformat', 'json', '-o', FIELDS.join(','), '--select', uuids.map((uuid) => `lv_uuid=${uuid}`).join(' || ')]
+  inKnownForm(['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--select', uuids.map((uuid) => `lv_uuid=${uuid}`).join(' || ')])
 
 /**
  * Reads what lvs answered. It exits 5 when one of several names is missing and reports the others all the same.
- * @throws SyntaxError if stdout is not lvs's JSON
+ * @param asked the volumes that were named; what becomes of each must stand in the answer
+ * @throws SyntaxError if stdout is not the report that lvs was told to print: a part, or a column of a row, that is missing too (R15)
  */
-export function parseLvs(stdout: string, stderr: string): VolumeTable {
+export function parseLvs(stdout: string, stderr: string, asked: readonly VolumeName[] = []): VolumeTable {
   const rows = rowsOf(JSON.parse(stdout)).map(volumeOf)
-  return {
-    volumes: new Map(rows.map((row) => [fullName(row), row])),
-    missingVgs: namesIn(stderr, /Volume group "([^"]+)" not found/g),
-    lockedOutVgs: namesIn(stderr, /Cannot access VG (\S+) with lock type \S+ that requires lvmlockd/g),
+  const volumes = new Map(rows.map((row) => [fullName(row), row]))
+  const missingVgs = namesIn(stderr, /Volume group "([^"]+)" not found/g)
+  const lockedOutVgs = namesIn(stderr, /Cannot access VG (\S+) with lock type \S+ that requires lvmlockd/g)
+  const missing = namesIn(stderr, /Failed to find logical volume "([^"]+)"/g)
+  const isExplained = (volume: VolumeName): boolean =>
+    volumes.has(fullName(volume)) || missing.has(fullName(volume)) || missingVgs.has(volume.vg) || lockedOutVgs.has(volume.vg)
+  const lines = stderr.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !/^WARNING: /.test(line))
+  const why = ({ vg }: VolumeName): string => {
+    const said = lines.find((line) => line.includes(vg)) ?? lines[0]
+    return said === undefined ? 'lvs says nothing of it' : `LVM says '${said}'`
   }
+  return { volumes, missingVgs, lockedOutVgs, unexplained: new Map(asked.filter((volume) => !isExplained(volume)).map((volume) => [fullName(volume), why(volume)])) }
 }
 
 const namesIn = (stderr: string, pattern: RegExp): Set<string> => new Set([...stderr.matchAll(pattern)].map(([, vg]) => vg ?? ''))
 
+const listIn = (value: unknown, name: string): readonly unknown[] => {
+  const list = property(value, name)
+  if (!Array.isArray(list)) throw new SyntaxError(`lvs reports no '${name}'`)
+  return list
+}
+
 function rowsOf(report: unknown): readonly Row[] {
-  const parts = property(report, 'report')
-  return (Array.isArray(parts) ? parts : []).flatMap((part: unknown) => {
-    const rows = property(part, 'lv')
-    return Array.isArray(rows) ? rows.filter(isRow) : []
+  return listIn(report, 'report').flatMap((part) => listIn(part, 'lv')).map((row) => {
+    if (!isRow(row)) throw new SyntaxError('lvs reports a volume without all of its columns')
+    return row
   })
 }
 

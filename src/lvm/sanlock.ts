@@ -51,8 +51,17 @@ export function parseLeader(stdout: string): Leader | undefined {
 
 const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value)
 
-/** The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31). */
-export const parseSharers = (stdout: string): number[] => [...stdout.matchAll(/^\s*(\d{4,}) \d{4,} SH\s*$/gm)].map(([, id]) => Number(id))
+/**
+ * The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31), below the line of the lease itself.
+ * @returns undefined if that line, or the form of one below it, is not what is known
+ */
+export function parseSharers(stdout: string, lockUuid: string): number[] | undefined {
+  const lines = stdout.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const own = lines.findIndex((line) => line.split(/\s+/)[2] === lockUuid)
+  if (own < 0) return undefined
+  const sharers = lines.slice(own + 1).map((line) => /^(\d{4,}) \d{4,} SH$/.exec(line)?.[1])
+  return sharers.includes(undefined) ? undefined : sharers.map(Number)
+}
 
 /** `sanlock client host_status -D`, by host_id. */
 export function parseHostStatus(stdout: string): Map<number, HostStatus> {

@@ -27,6 +27,8 @@ export class HostState {
   readonly name: string
   readonly id: number
   lvmlockd: Lvmlockd = 'running'
+  /** Of lvm.conf: what is set there, by names such as `log/prefix`. */
+  lvmConf: ReadonlyMap<string, string> = new Map()
   /** Model time of its last sign of life; undefined while it lives. */
   diedAt: number | undefined
   /** By VG name; a VG that is not in it has no lock manager. */

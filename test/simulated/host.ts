@@ -11,6 +11,7 @@ import { type Running, descriptorsFromOutside, start } from './running.ts'
 import { ToolServer } from './server.ts'
 import { Toolbox } from './toolbox.ts'
 import { TOOLS, runTool } from './tools.ts'
+import { parseSettings } from './tools/settings.ts'
 
 const CLIENT = fileURLToPath(new URL('client.pl', import.meta.url))
 const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
@@ -117,6 +118,7 @@ export class SimulatedHost implements Host {
   }
 
   async write(path: string, text: string | undefined): Promise<void> {
+    if (path === '/etc/lvm/lvm.conf') this.state.lvmConf = parseSettings(text ?? '')
     this.root.write(path, text)
   }
 

@@ -5,12 +5,15 @@ import { lvchange } from './tools/lvchange.ts'
 import { lvmlockctl } from './tools/lvmlockctl.ts'
 import { lvs } from './tools/lvs.ts'
 import { sanlock } from './tools/sanlock.ts'
+import { lvmTool } from './tools/settings.ts'
 import { vgchange, vgs } from './tools/vg-commands.ts'
 
 /** No libvirt runs on a simulated host; tests give virsh its answers. */
 const virsh: Tool = () => ({ code: 1, stdout: '', stderr: 'error: failed to connect to the hypervisor\n' })
 
-export const TOOLS: Readonly<Record<string, Tool>> = { lvchange, lvs, vgs, vgchange, lvmlockctl, dmsetup, sanlock, virsh }
+export const TOOLS: Readonly<Record<string, Tool>> = {
+  lvchange: lvmTool('lvchange', lvchange), lvs: lvmTool('lvs', lvs), vgs: lvmTool('vgs', vgs), vgchange: lvmTool('vgchange', vgchange), lvmlockctl, dmsetup, sanlock, virsh,
+}
 
 /** What a command answers on a host, and does to the cluster. */
 export const runTool = (scene: Scene, tool: string, words: readonly string[]): Result =>

@@ -2,6 +2,7 @@ import { type Volume, type VolumeGroup, fullName, mapperName } from '../volume.t
 import { connect, lockVg, missingVg, missingVolumes, namedBy } from './access.ts'
 import { Answer, type Scene, type Tool } from './answer.ts'
 import { type Row, fieldName, printReport } from './report.ts'
+import { settingsOf } from './settings.ts'
 import { COMMON, isWords, parseWords } from './words.ts'
 
 const SYNTAX = {
@@ -35,7 +36,7 @@ export const lvs: Tool = (scene, words) => {
   const uuids = parsed.values.get('select')?.split(' || ').map((term) => /^lv_uuid=([\w-]+)$/.exec(term)?.[1])
   if (uuids?.includes(undefined) === true) return answer.say('The model selects by lv_uuid only.').fail().result()
   const rows = found.filter(({ volume }) => uuids === undefined || uuids.includes(volume.uuid)).sort(byName).map(({ group, volume }): Row => new Map(fields.map((field) => [field, FIELDS[field]?.(scene, group, volume) ?? ''])))
-  printReport({ kind: 'lv', fields, format: parsed.values.get('format'), config: parsed.values.get('config'), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
+  printReport({ kind: 'lv', fields, format: parsed.values.get('format'), settings: settingsOf(scene, words), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()
 }
 

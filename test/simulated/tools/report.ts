@@ -1,5 +1,6 @@
 import type { LvmVersion } from '../cluster.ts'
 import type { Answer } from './answer.ts'
+import { type Settings, quoted } from './settings.ts'
 
 export type Row = ReadonlyMap<string, string>
 
@@ -9,8 +10,8 @@ export interface Report {
   readonly fields: readonly string[]
   /** How the command was told to print it: `json`, or undefined for a table. */
   readonly format: string | undefined
-  /** Its `--config`. */
-  readonly config: string | undefined
+  /** Of lvm.conf and its `--config`. */
+  readonly settings: Settings
   readonly headings: boolean
 }
 
@@ -35,10 +36,13 @@ export function printReport(report: Report, rows: readonly Row[], lvm: LvmVersio
 const cell = (row: Row, field: string): string => row.get(field) ?? ''
 
 /** From 2.03.31 on a log of what went wrong comes beside it, in the place of stderr; of the states that stand there too the model has none. */
-function printJson({ kind, fields, config }: Report, rows: readonly Row[], lvm: LvmVersion, answer: Answer): void {
-  const objects = rows.map((row) => objectOf(new Map(fields.map((field) => [field, cell(row, field)]))))
-  const withLog = lvm !== '2.03.16' && config !== 'log/report_command_log=0'
-  const errors = withLog ? answer.unsay().map((text, index) => objectOf(new Map([['log_seq_num', String(index + 1)], ['log_type', 'error'], ['log_message', text]]))) : []
+function printJson({ kind, fields, settings }: Report, rows: readonly Row[], lvm: LvmVersion, answer: Answer): void {
+  const isCompact = (field: string): boolean => settings.get('report/compact_output') === '1' || (settings.get('report/compact_output_cols') ?? '').split(',').includes(field)
+  const shown = fields.filter((field) => !isCompact(field) || rows.some((row) => cell(row, field) !== ''))
+  const objects = rows.map((row) => objectOf(new Map(shown.map((field) => [field, cell(row, field)])), settings))
+  const wanted = settings.get('log/report_command_log')
+  const withLog = wanted === undefined ? lvm !== '2.03.16' : wanted === '1'
+  const errors = withLog ? answer.unsay().map((text, index) => objectOf(new Map([['log_seq_num', String(index + 1)], ['log_type', 'error'], ['log_message', text]]), settings)) : []
   const lines = [
     '{', '    "report": [', '        {', `            "${kind}": [`, ...listed(objects).map((object) => `                ${object}`),
     '            ]', '        }', '    ]', ...(withLog ? ['    ,', '    "log": [', ...listed(errors).map((error) => `        ${error}`), '    ]'] : []), '}',
@@ -46,7 +50,7 @@ function printJson({ kind, fields, config }: Report, rows: readonly Row[], lvm: 
   for (const line of lines) answer.print(`  ${line}`)
 }
 
-const objectOf = (row: Row): string => `{${[...row].map(([field, value]) => `${JSON.stringify(field)}:${JSON.stringify(value)}`).join(', ')}}`
+const objectOf = (row: Row, settings: Settings): string => `{${[...row].map(([field, value]) => `${JSON.stringify(field)}:${quoted(value, settings)}`).join(', ')}}`
 const listed = (objects: readonly string[]): string[] => objects.map((object, index) => `${object}${index < objects.length - 1 ? ',' : ''}`)
 
 /** Columns padded to their longest cell, the last one, too. */

@@ -1,6 +1,7 @@
 import { connect, lockVg, missingVg, namedBy } from './access.ts'
 import { Answer, type Tool } from './answer.ts'
 import { type Row, printReport } from './report.ts'
+import { settingsOf } from './settings.ts'
 import { COMMON, isWords, parseWords } from './words.ts'
 
 /** `vgs`: enough of it to see which VGs there are and which have a lock manager. */
@@ -29,7 +30,7 @@ export const vgs: Tool = (scene, words) => {
       ['vg_lock_args', shared ? '1.0.0:lvmlock' : ''], ['vg_shared', shared ? 'shared' : ''],
     ]))
   }
-  printReport({ kind: 'vg', fields, format: parsed.values.get('format'), config: parsed.values.get('config'), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
+  printReport({ kind: 'vg', fields, format: parsed.values.get('format'), settings: settingsOf(scene, words), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
   return answer.result()
 }
 

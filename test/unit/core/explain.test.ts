@@ -32,6 +32,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'lvmlockd-off': [[{ kind: 'lvmlockd-off', vg: 'virtVG' }, ['virtVG', 'does not use lvmlockd'], ['use_lvmlockd = 1', '/etc/lvm/lvm.conf']]],
   'locks-unknown': [[{ kind: 'locks-unknown', detail: 'lvs does not answer' }, ['cannot be read', 'lvs does not answer'], ['lvmlockctl --info']]],
   'missing-volume': [[{ kind: 'missing-volume', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root', 'disk vda'], ['virsh domblklist tintin', 'lvs virtVG']]],
+  'volume-unknown': [[{ kind: 'volume-unknown', volume: 'virtVG/root', disk: 'disk vda', detail: "LVM says 'Volume group virtVG is exported'" }, ['virtVG/root', 'disk vda', 'virtVG is exported'], ['lvs virtVG/root', 'vgs virtVG', 'start tintin again']]],
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
   'unknown-use': [[{ kind: 'unknown-use', path: '/dev/virtVG/root', element: 'qemu:commandline' }, ['<qemu:commandline> names /dev/virtVG/root'], ['<disk>', "policy for 'qemu:commandline'", 'ignore']]],
   'unseen-vg': [[{ kind: 'unseen-vg', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root is active', 'does not see its volume group', 'disk vda'], ['lvmconfig devices', 'start tintin again']]],

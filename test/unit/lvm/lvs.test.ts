@@ -51,11 +51,24 @@ describe('the whole answer', () => {
   })
 
   test.each(['', 'x', '{', '{"report": [', 'LV VG'])('what is no JSON throws: %j', (stdout) => expect(() => parseLvs(stdout, '')).toThrow(SyntaxError))
-  test.each(['null', '[]', '1', '{}', '{"report": 1}', '{"report": [null]}', '{"report": [{"lv": 1}]}', '{"report": [{"lv": [null, 1, {}]}]}'])('what is no report has no volumes: %s', (stdout) => {
-    expect(parseLvs(stdout, '').volumes.size).toBe(0)
+  // R15: never "there is no such volume".
+  test.each(['null', '[]', '1', '{}', '{"report": 1}', '{"report": [null]}', '{"report": [{"lv": 1}]}', '{"report": [{"lv": [null, 1, {}]}]}'])('what is no report throws: %s', (stdout) => {
+    expect(() => parseLvs(stdout, '')).toThrow(SyntaxError)
   })
-  test('a row without one of the fields does not count', () => {
-    for (const field of Object.keys(ROOT)) expect(parseLvs(answer({ [field]: undefined }), '').volumes.size).toBe(0)
+  test('a row without one of the columns, as compact_output makes it, throws', () => {
+    for (const field of Object.keys(ROOT)) expect(() => parseLvs(answer({ [field]: undefined }), '')).toThrow(SyntaxError)
+  })
+
+  test.each<[string, string, [string, string][]]>([
+    ['reported', '', []],
+    ['not there, says lvs', '  Failed to find logical volume "virtVG/iso"\n', []],
+    ['in a VG that is not there', '  Volume group "virtVG" not found\n  Cannot process volume group virtVG\n', []],
+    ['in a VG that is exported', '  WARNING: x\n  y\n  Volume group virtVG is exported\n', [['virtVG/iso', "LVM says 'Volume group virtVG is exported'"]]],
+    ['left out without a word', '', [['virtVG/iso', 'lvs says nothing of it']]],
+    ['left out, and what is wrong said in other words', 'lvs: virtVG/iso fehlt\n', [['virtVG/iso', "LVM says 'lvs: virtVG/iso fehlt'"]]],
+  ])('what becomes of a volume that was asked for: %s', (name, stderr, expected) => {
+    const rows = name === 'reported' ? [{}, { lv_name: 'iso' }] : [{}]
+    expect([...parseLvs(answer(...rows), stderr, [{ vg: 'virtVG', lv: 'root' }, { vg: 'virtVG', lv: 'iso' }]).unexplained]).toEqual(expected)
   })
 })
 
@@ -67,8 +80,10 @@ test('lvs is asked without a lock, with the names behind --', () => {
   }))
 })
 
-test('lvs says on stderr what is wrong, by name and by UUID', () => {
-  for (const words of [lvsArguments([{ vg: 'virtVG', lv: 'root' }]), lvsByUuidArguments(['a-1'])]) expect(words.join(' ')).toContain('--config log/report_command_log=0 ')
+test('lvs is told how to answer, by name and by UUID', () => {
+  for (const words of [lvsArguments([{ vg: 'virtVG', lv: 'root' }]), lvsByUuidArguments(['a-1'])]) {
+    expect(words.slice(0, 2)).toEqual(['--config', expect.stringMatching(/^log\/report_command_log=0 .* report\/compact_output=0 /)])
+  }
 })
 
 test('by UUID, lvs is asked for all VGs at once', () => {

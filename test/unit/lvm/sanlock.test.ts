@@ -68,14 +68,18 @@ describe('who holds a lease exclusively', () => {
 })
 
 describe('who shares a lease', () => {
-  test.each<[string, string, number[]]>([
+  test.each<[string, string, number[] | undefined]>([
     ['hosts 1 and 2', DUMP, [1, 2]],
     ['nobody', DUMP.split('\n').slice(0, 2).join('\n'), []],
     ['a host_id of four digits', DUMP.replace('0001 0001 SH', '1999 0017 SH'), [1999, 2]],
     // sanlock prints generations with %04llu: they are longer after ten thousand lockspace starts.
     ['a long generation', DUMP.replace('0001 0001 SH', '0001 12345 SH'), [1, 2]],
-    ['nothing', '', []],
-  ])('%s', (_, stdout, expected) => expect(parseSharers(stdout)).toEqual(expected))
+    ['nothing', '', undefined],
+    // R15: what may be a sharer is not overlooked.
+    ['a sharer of another form', DUMP.replace('0001 0001 SH', '0001 0001 shared'), undefined],
+    ['another lease', DUMP.replaceAll('5dacuj', '5dacuk'), undefined],
+    ['the head alone', DUMP.slice(0, DUMP.indexOf('\n') + 1), undefined],
+  ])('%s', (_, stdout, expected) => expect(parseSharers(stdout, '5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cuuij')).toEqual(expected))
 })
 
 describe('when hosts were last alive', () => {

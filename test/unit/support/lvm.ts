@@ -20,7 +20,7 @@ export const logicalVolume = (name: VolumeName, changed: Partial<LogicalVolume> 
 }
 
 export const volumeTable = (volumes: readonly LogicalVolume[], changed: Partial<VolumeTable> = {}): VolumeTable =>
-  ({ volumes: new Map(volumes.map((volume) => [fullName(volume), volume])), missingVgs: new Set(), lockedOutVgs: new Set(), ...changed })
+  ({ volumes: new Map(volumes.map((volume) => [fullName(volume), volume])), missingVgs: new Set(), lockedOutVgs: new Set(), unexplained: new Map(), ...changed })
 
 export const deviceOf = (volume: LogicalVolume, node = 'dm-1'): Device => ({ vg: volume.vg, lv: volume.lv, node, dmUuid: mapperUuid(volume.vgUuid, volume.uuid) })
 

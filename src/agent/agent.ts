@@ -90,7 +90,7 @@ export class Agent {
     const uuids = [...new Set([...look.active.keys(), ...records.known.map(({ domain }) => domain.uuid)])]
     const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records))
     const devices = activeVolumes()
-    const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>()
+    const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>(look.unreadable.map((words) => [`status ${words}`, { priority: 3, text: `a status file of libvirt cannot be read: ${words}; whatever may belong to it stays as it is` }]))
     for (const view of views) {
       const plan = planDrive(view, { locks, devices, records }, view.detail)
       for (const report of plan.reports) {

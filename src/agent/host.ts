@@ -83,7 +83,7 @@ export class AgentHost {
   viewOf(uuid: string, look: Look, records: Records): SeenDomain {
     const record = recordOf(uuid, records)
     const file = look.active.get(uuid)
-    const sighting = this.#folder.sightingOf(uuid, look)
+    const sighting = this.#folder.sightingOf(uuid, record?.domain.name, look)
     const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
     const live = file === undefined ? [] : candidatesOf(file.domain, this.configuration).volumes.filter(({ vg }) => this.lockspaces.has(vg))
     return {

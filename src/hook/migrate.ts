@@ -39,7 +39,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const [table, around] = await Promise.all([subject.table(), lookAround(subject, records)])
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
-    ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain.uuid),
+    ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain),
     agent: agentState(),
   }
   if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts, scope }

@@ -37,7 +37,7 @@ const FORGET_WAIT = 1
 export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<ReleasePlan> {
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
-  const runsHere = isActiveHere(domain.uuid) !== false
+  const runsHere = isActiveHere(domain) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
   const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })

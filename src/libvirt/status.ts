@@ -2,11 +2,25 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { PROC_FOLDER, STATUS_FOLDER } from '../paths.ts'
 
+/** What a domain is known by. */
+interface Named {
+  readonly name: string
+  readonly uuid: string
+}
+
+/**
+ * Whether a status file that cannot be read or understood may be that of a domain: libvirt calls it NAME.xml, and the domain's UUID stands in
+ * it as far as it is whole. Every other one is that of somebody else.
+ * @param text undefined where it cannot be read
+ */
+export const mayBeStatusOf = ({ name, uuid }: Named, file: string, text: string | undefined): boolean =>
+  file === `${name}.xml` || text?.toLowerCase().includes(uuid) === true
+
 /**
  * Whether libvirt's status files say that a domain is active on this host (FACTS 13). A file whose QEMU is gone is a leftover of a
- * daemon that died. `unknown`: the folder is there and cannot be read (R9).
+ * daemon that died. `unknown`: the folder, or a file that may be its own, is there and cannot be read or understood (R9).
  */
-export function isActiveHere(uuid: string): boolean | 'unknown' {
+export function isActiveHere(domain: Named): boolean | 'unknown' {
   let names: string[]
   try {
     names = readdirSync(STATUS_FOLDER)
@@ -16,10 +30,13 @@ export function isActiveHere(uuid: string): boolean | 'unknown' {
   let isUnknown = false
   for (const name of names.filter((name) => name.endsWith('.xml'))) {
     const text = contentOf(join(STATUS_FOLDER, name))
-    if (text === 'unreadable') isUnknown = true
+    if (text === undefined) continue
+    const content = text === 'unreadable' ? undefined : text
     // The domain's own: others may stand in its metadata.
-    if (text === undefined || /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(text)?.[1] !== uuid) continue
-    const pid = /<domstatus\s[^>]*\bpid='(\d+)'/.exec(text)?.[1]
+    const uuid = /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(content ?? '')?.[1]
+    if (uuid === undefined && mayBeStatusOf(domain, name, content)) isUnknown = true
+    if (content === undefined || uuid !== domain.uuid) continue
+    const pid = /<domstatus\s[^>]*\bpid='(\d+)'/.exec(content)?.[1]
     if (pid === undefined || pid === '0' || existsSync(join(PROC_FOLDER, pid))) return true
   }
   return isUnknown ? 'unknown' : false

@@ -23,16 +23,39 @@ describe('whether libvirt says that a domain is active here', () => {
     ['a pid file', { 'run/libvirt/qemu/tintin.pid': '891' }, false],
   ])('%s', (_, files, expected) => {
     for (const [path, text] of Object.entries(files)) root.write(path, text)
-    expect(isActiveHere(UUID)).toBe(expected)
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe(expected)
   })
 
   test('a folder that is none cannot be read', () => {
     root.write('run/libvirt/qemu', '')
-    expect(isActiveHere(UUID)).toBe('unknown')
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe('unknown')
+  })
+
+  // R9 for the domain that it may belong to; the others go on.
+  test.each<[string, string, string, boolean | 'unknown']>([
+    ['its own, empty', 'tintin.xml', '', 'unknown'],
+    ['its own, cut off', 'tintin.xml', status(" pid='891'").slice(0, 90), 'unknown'],
+    ['its own, nothing of libvirt', 'tintin.xml', 'x', 'unknown'],
+    ['another one with its UUID, cut off', 'renamed.xml', `<domstatus><domain><uuid>${UUID.toUpperCase()}`, 'unknown'],
+    ["somebody else's, empty", 'milou.xml', '', false],
+    ["somebody else's, cut off", 'milou.xml', status(" pid='891'", UUID.replace('b', 'c')).slice(0, 90), false],
+  ])('a file that is not understood: %s', (_, file, text, expected) => {
+    root.write(`run/libvirt/qemu/${file}`, text)
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe(expected)
+  })
+
+  test("somebody else's file that cannot be read does not matter, and a stale one hides none that lives", () => {
+    mkdirSync(join(root.path, 'run/libvirt/qemu/milou.xml'), { recursive: true })
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe(false)
+    root.write('run/libvirt/qemu/a.xml', status(" pid='891'"))
+    root.write('run/libvirt/qemu/tintin.xml', status(" pid='892'"))
+    root.write('run/libvirt/qemu/z.xml', status(" pid='893'"))
+    root.write('proc/892/stat', '')
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe(true)
   })
 
   test('a status file that cannot be read may be its own (DESIGN 4)', () => {
     mkdirSync(join(root.path, 'run/libvirt/qemu/tintin.xml'), { recursive: true })
-    expect(isActiveHere(UUID)).toBe('unknown')
+    expect(isActiveHere({ name: 'tintin', uuid: UUID })).toBe('unknown')
   })
 })

@@ -21,7 +21,7 @@ esac
 
 # The packages that the section's apt line names, which are all that stand there after the options.
 in_section() {
-  sed -n '/^## From two bare hosts/,/^## [^F]/s/^    apt install \(-[^ ]* \)*//p' "$here/../../README.md"
+  sed -n '/^## From two bare hosts/,/^## [^F]/s/^    apt-get install \(-[^ ]* \)*//p' "$here/../../README.md"
 }
 if [ "$kind" = bare ] && [ -z "$(in_section)" ]; then echo 'image.sh: README.md has no apt line in its section "From two bare hosts"' >&2; exit 1; fi
 hash=$({ cat "$here/image.sh" "${sources[@]}"; [ "$kind" = node ] || in_section; } | sha256sum | cut -c1-12)
@@ -119,6 +119,10 @@ add_bare() {
   # shellcheck disable=SC2016
   in_node sh -ec 'cd /var/local/debian
     for deb in *.deb; do
+      # Packed anew without compression: to unpack is what takes an emulated processor longest.
+      dpkg-deb -R "$deb" /tmp/package
+      dpkg-deb -Znone -b /tmp/package "$deb" > /dev/null
+      rm -r /tmp/package
       dpkg-deb -f "$deb"
       printf "Filename: ./%s\nSize: %s\nSHA256: %s\n\n" "$deb" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d " " -f 1)"
     done > Packages'

@@ -50,7 +50,7 @@ describe('the commands of a section of README.md', () => {
     const steps = stepsOf(readFileSync('README.md', 'utf8'), heading)
     expect(steps.filter(({ refused }) => refused).map(({ command }) => command)).toEqual(['virsh start tintin'])
     expect(steps.some(({ command }) => command.startsWith('virsh migrate --live'))).toBe(true)
-    expect(steps.filter(({ command }) => command.startsWith('apt install'))).toHaveLength(1)
+    expect(steps.filter(({ command }) => command.startsWith('apt-get install'))).toHaveLength(1)
   })
 
   test('each link of the README leads somewhere', () => {

@@ -5,7 +5,12 @@ import { chmod, mkdir, readFile, readdir, rename, writeFile } from 'node:fs/prom
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deflateRawSync } from 'node:zlib'
-import { build } from 'esbuild'
+
+const { build } = await import('esbuild').catch((error) => {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  process.stderr.write('build.mjs: the packages that this needs are not here yet: run `npm ci` first.\n')
+  process.exit(1)
+})
 
 const ROOT = dirname(fileURLToPath(import.meta.url))
 const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'))

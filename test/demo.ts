@@ -97,13 +97,25 @@ async function crash(host: Host, vm: Vm, story: Story): Promise<void> {
   await story.event(`${host.name}: virsh destroy tintin`, vm.release(host), 'passes', ['none', 'none'])
 }
 
+/** Real locks unless there is a reason not to, or they cannot be had after all. */
+async function ringFor(reason: string | undefined): Promise<Ring> {
+  if (reason === undefined) {
+    say('Two hosts on real locks: this machine\u2019s own lvm2, lvmlockd and sanlock, in two mount namespaces.')
+    say('It takes about 10 s to set up.')
+    try {
+      return await LocksRing.create()
+    } catch (error) {
+      return ringFor(`real ones could not be set up: ${String(error instanceof Error ? error.message : error).trim()}`)
+    }
+  }
+  say(`Two hosts on SIMULATED locks (${reason}).`)
+  say('For real ones: as root, apt-get install --no-install-recommends lvm2 lvm2-lockd sanlock')
+  return SimulatedRing.create()
+}
+
 /** `npm run demo [simulated]` */
 export async function main(words: readonly string[]): Promise<number> {
-  const reason = words.includes('simulated') ? 'as asked' : await available()
-  say(reason === undefined
-    ? 'Two hosts on real locks: this machine\u2019s own lvm2, lvmlockd and sanlock, in two mount namespaces. About 10 s to set up.'
-    : `Two hosts on SIMULATED locks (${reason}). For real ones: as root, apt install lvm2 lvm2-lockd sanlock.`)
-  const ring = reason === undefined ? await LocksRing.create() : await SimulatedRing.create()
+  const ring = await ringFor(words.includes('simulated') ? 'as asked' : await available())
   try {
     return await tell(ring)
   } finally {

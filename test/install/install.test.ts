@@ -343,7 +343,7 @@ describe('half-way', () => {
         expect(read(it.kept)).toBe(foreign)
       }
     }
-  }, 60_000)
+  })
 
   test.each(['>/dev/full', '>&-', '| true'])('nobody reads what it says (%s): all is done', (output) => {
     const it = place()

@@ -1,10 +1,9 @@
 /** Rule R11 rests on what lvchange does with the descriptors that it inherits. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { LocksHost } from './host.ts'
 import { LocksRing, available } from './ring.ts'
 import type { Running } from './running.ts'
 
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 60_000 })
 const obstacle = await available()
 
 describe.skipIf(obstacle !== undefined)(`descriptors that lvchange inherits${obstacle === undefined ? '' : ` (skipped: ${obstacle})`}`, () => {

@@ -35,6 +35,9 @@ check() {
   for need in lvm:lvm2 lvmlockd:lvm2-lockd lvmlockctl:lvm2-lockd sanlock:sanlock nsenter:util-linux unshare:util-linux losetup:mount; do
     PATH=$search command -v "${need%:*}" > /dev/null || die "${need%:*} is missing (package ${need#*:})"
   done
+  [ -e /proc/self/ns/mnt ] || die "no /proc"
+  # Who enters a mount namespace stands in its root, which a chroot is not.
+  [ "$(nsenter -t $$ -m stat -c %d:%i / 2> /dev/null)" = "$(stat -c %d:%i /)" ] || die "this is a chroot, or namespaces cannot be entered"
   losetup -f > /dev/null 2>&1 || die "no loop devices"
   unshare -m -n true 2> /dev/null || die "no mount or network namespaces"
   unshare -m sh -c 'mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w && mount -t overlay overlay -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc' \

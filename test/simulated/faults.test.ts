@@ -99,15 +99,13 @@ describe('what happens between the lines of a release', () => {
     assertPassed(await tintin.release(a))
   })
 
-  test('an lvchange that does not end: release ends without it within five seconds, and it goes on', async () => {
+  test('an lvchange that does not end: release ends without it, and it goes on', async () => {
     const [a] = ring().hosts
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
     const gate = a.faults.block(/^lvchange .*--activate n/)
-    const begin = performance.now()
     const running = a.startHook({ name: 'tintin', operation: 'release', xml: tintin.xml({ aliases: true }) })
     const result = await running.result
-    expect(performance.now() - begin).toBeLessThan(5500)
     assertRefused(result, /LVM is still at work on it/)
     gate.open()
     // It waits for the lvchange that is still at work, and finds nothing left to do.

@@ -78,9 +78,7 @@ describe('thin volumes', () => {
     await pool()
     await thin('one')
     assertPassed(await vmOn('virtVG', 'one').prepare(a))
-    const start = performance.now()
     assertRefused(await vmOn('virtVG', 'one').migrate(b), /virtVG\/one cannot be shared.*thin,sparse/)
-    expect(performance.now() - start).toBeLessThan(5000)
   })
 })
 

@@ -66,12 +66,11 @@ describe('the id of a migration in the XML that migrate prints', () => {
     expect(withIncomingId(withIncomingId(xml, 'another'), ID)).toBe(withIncomingId(xml, ID))
   })
 
+  // What goes with the square of the length would not end in the time that a test has.
   test('two megabytes of quotes, brackets and tags take no time', () => {
     for (const filling of ['"', "'", '>', '<!--x-->', '<a/>', '<a b="c"/>']) {
       const xml = domainXml({ inside: `<description>${filling.repeat(Math.floor(2_000_000 / filling.length))}</description>` })
-      const start = process.cpuUsage()
       expect(withIncomingId(xml, ID)).toContain(OURS)
-      expect(process.cpuUsage(start).user / 1000).toBeLessThan(2000)
     }
   })
 })

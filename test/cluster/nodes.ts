@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import type { Result } from '../ring.ts'
 import { monitor } from './monitor.ts'
+import { pace } from './pace.ts'
 import { until, untilTrue } from './wait.ts'
 
 export type Suite = 'bookworm' | 'trixie'
@@ -165,19 +166,20 @@ export class Node {
     return this.shell([command, ...words].map(quote).join(' '))
   }
 
-  /** A script for the node's shell. */
+  /** A script for the node's shell. It may take so many seconds on a usual machine. */
   async shell(script: string, { input = '', seconds = 180 }: { input?: string; seconds?: number } = {}): Promise<Result> {
     if (this.retired) throw new Error(`the scenario is over; not run on ${this.name}: ${script}`)
     const options = await this.sshOptions()
     const from = Date.now()
+    const limit = pace().limit(seconds)
     const { exitCode, stdout, stderr, timedOut } = await execa('ssh', [...options, 'node', script], {
       input,
       reject: false,
       stripFinalNewline: false,
-      timeout: seconds * 1000,
+      timeout: limit * 1000,
     })
     if (process.env['TRACE']) process.stderr.write(`${((Date.now() - from) / 1000).toFixed(1).padStart(6)} s  ${this.name}: exit ${exitCode}: ${script}\n`)
-    if (timedOut) return { code: 124, stdout, stderr: `${stderr}no answer from ${this.name} in ${seconds} s: ${script}\n` }
+    if (timedOut) return { code: 124, stdout, stderr: `${stderr}no answer from ${this.name} in ${limit} s: ${script}\n` }
     return { code: exitCode ?? 255, stdout, stderr }
   }
 
@@ -190,8 +192,9 @@ export class Node {
 
   /** Waits on the node until a condition of its shell holds: one command, where asking again and again would keep its processor busy. */
   async until(what: string, condition: string, { seconds = 60, every = 0.2 } = {}): Promise<void> {
-    const { code } = await this.shell(`left=${Math.ceil(seconds / every)}; until ${condition}; do [ $((left -= 1)) -gt 0 ] || exit 1; sleep ${every}; done`, { seconds: seconds * 3 })
-    if (code !== 0) throw new Error(`waited ${seconds} s in vain: ${what}`)
+    const limit = pace().limit(seconds)
+    const { code } = await this.shell(`left=${Math.ceil(limit / every)}; until ${condition}; do [ $((left -= 1)) -gt 0 ] || exit 1; sleep ${every}; done`, { seconds: seconds * 3 })
+    if (code !== 0) throw new Error(`waited ${limit} s in vain: ${what}`)
   }
 
   /** Copies a folder or file of this machine to the node, below `to`. */

@@ -6,6 +6,7 @@ import type { HookCall, Host, Lock, Result, Ring } from '../ring.ts'
 import { Domain, type DomainOptions } from './domain.ts'
 import { type Node, type Nodes, quote, volumeGroup } from './nodes.ts'
 import { succeeds } from './expect.ts'
+import { pace } from './pace.ts'
 import { untilTrue } from './wait.ts'
 
 /** libvirt's daemon, on the node. */
@@ -185,6 +186,9 @@ export class ClusterRing implements Ring {
   /** Volumes of this scenario: they may be in use. */
   private readonly made = new Set<string>()
 
+  /** What is to be said of this scenario, beside whether it passed. */
+  readonly notes: string[] = []
+
   constructor(
     readonly nodes: Nodes,
     readonly session = new Session(),
@@ -275,6 +279,21 @@ export class ClusterRing implements Ring {
     await succeeds(vm.migrate(from, to))
     await to.node.must(`ssh ${from.name} true`)
     await this.reset()
+  }
+
+  /** What a hook call takes on a node, in seconds: the last `prepare` there, of a VM's first life; its code was compiled before. */
+  async hookCall(): Promise<number> {
+    const { node } = this.hosts[1]
+    const line = await node.must(`grep '"operation":"prepare"' /var/log/libvirt/lvguard.log | tail -n 1`)
+    return (JSON.parse(line) as { milliseconds: number }).milliseconds / 1000
+  }
+
+  /** How many things a scenario plays with: fewer on a slow machine, which is said then. */
+  fewer(what: string, usual: number, least: number): number {
+    const count = pace().fewer(usual, least)
+    const note = pace().smallerForm(what, usual, count)
+    if (note !== undefined) this.notes.push(note)
+    return count
   }
 
   /** Before each scenario. */

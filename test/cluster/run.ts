@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { SCENARIOS as everywhere } from '../scenarios/all.ts'
 import { storageOf, suiteOf } from './cli.ts'
 import { image, Nodes } from './nodes.ts'
+import { keepPace, pace } from './pace.ts'
 import { ClusterRing, Session } from './ring.ts'
 import type { ClusterScenario } from './scenario.ts'
 import { clusterScenarios } from './scenarios/all.ts'
@@ -77,6 +78,8 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
   const fresh = new ClusterRing(first)
   await timed('(install.sh on both)', () => fresh.install())
   await timed('(a first life of a VM)', () => fresh.warmUp())
+  const { call = 0, times: slower } = keepPace(await fresh.hookCall())
+  print(`a hook call takes ${call.toFixed(1)} s here; limits are ${slower.toFixed(1)} times those of a usual machine`)
   await timed('(state kept)', () => first.save(installed))
 
   let logs: Promise<string> | undefined
@@ -129,7 +132,7 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
       await cluster.begin()
       if (scenario.agents !== false) await cluster.startAgents()
       if (session.stands && scenario.standing !== true) await cluster.reset()
-      await within(scenario.seconds ?? 240, scenario.play(cluster))
+      await within(pace().limit(scenario.seconds ?? 240), scenario.play(cluster))
       if (scenario.standing === true) await cluster.settle()
     } catch (error) {
       failure = error ?? new Error('it threw nothing')
@@ -137,7 +140,7 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
     if (run.stopping()) throw new Error('stopped before the end')
     const seconds = (Date.now() - from) / 1000
     run.told.set(scenario, { outcome: failure === undefined ? 'passed' : 'failed', seconds })
-    const told = [`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`]
+    const told = [`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`, ...cluster.notes.map((note) => `         ${note}`)]
     if (failure !== undefined) {
       const into = join(await run.logs(), scenario.name.replaceAll(/\W+/g, '-').slice(0, 60))
       await cluster.collect(into).catch((error: unknown) => told.push(`         the logs are not complete: ${String(error)}`))

@@ -11,7 +11,7 @@ export interface ClusterScenario {
   readonly spoils?: boolean
   /** false: its hooks are called by itself, beside no agent. */
   readonly agents?: false
-  /** After this time it has failed. Default 240 s. */
+  /** After this time on a usual machine it has failed (pace.ts). Default 240 s. */
   readonly seconds?: number
   /** Suites and storages on which it makes no sense, with the reason. */
   readonly not?: Partial<Record<Suite | Storage, string>>

@@ -1,14 +1,20 @@
-/** Looks again and again until `probe` answers with something other than undefined; throws when that takes too long. */
+import { pace } from './pace.ts'
+
+/**
+ * Looks again and again until `probe` answers with something other than undefined; throws when that takes too long: longer than
+ * `seconds` on a usual machine, on a slow one as many times longer as it is slow.
+ */
 export async function until<T>(
   what: string,
   probe: () => Promise<T | undefined>,
   { seconds = 60, every = 0.25 }: { seconds?: number; every?: number } = {},
 ): Promise<T> {
-  const end = Date.now() + seconds * 1000
+  const limit = pace().limit(seconds)
+  const end = Date.now() + limit * 1000
   for (;;) {
     const answer = await probe()
     if (answer !== undefined) return answer
-    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`)
+    if (Date.now() > end) throw new Error(`waited ${limit} s in vain: ${what}`)
     await pause(every)
   }
 }

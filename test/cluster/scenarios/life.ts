@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterScenario } from '../scenario.ts'
+import { pace } from '../pace.ts'
 import { untilTrue } from '../wait.ts'
 
 /** A VM starts, and stops in every way it can, and starts on the other node. */
@@ -64,11 +65,11 @@ export const life: readonly ClusterScenario[] = [
     name: 'ten VMs are started on both nodes at the same moment: each runs exactly once',
     seconds: 420,
     async play(cluster) {
-      const names = Array.from({ length: 10 }, (_, index) => `vm${index}`)
+      const names = Array.from({ length: cluster.fewer('VMs', 10, 4) }, (_, index) => `vm${index}`)
       const vms = []
       for (const name of names) vms.push(await cluster.domain(name))
       // Ten hooks one after the other, on one emulated processor: longer than the half minute of a real host.
-      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', 'lock_wait = 120\n')
+      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', `lock_wait = ${Math.min(600, pace().limit(120))}\n`)
       const started = await Promise.all(
         vms.flatMap((vm) => cluster.hosts.map(async (host) => ({ vm, host, ...(await vm.start(host)) }))),
       )

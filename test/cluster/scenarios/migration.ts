@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Result } from '../../ring.ts'
 import type { Domain } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
+import { pace } from '../pace.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
 
@@ -51,9 +52,10 @@ export const migration: readonly ClusterScenario[] = [
     await succeeds(to.virsh('resume', vm.name))
     await vm.isWholeOn(to)
   }),
-  standing('a VM migrates there and back ten times, with a policy in its metadata', async ({ vm, from, to }) => {
+  standing('a VM migrates there and back ten times, with a policy in its metadata', async ({ vm, from, to }, cluster) => {
     await succeeds(from.virsh('metadata', vm.name, 'urn:lvguard:policy:1', '--live', '--key', 'lvguard', '--set', '<policy/>'))
-    for (let turn = 0; turn < 5; turn++) {
+    const turns = cluster.fewer('turns', 5, 2)
+    for (let turn = 0; turn < turns; turn++) {
       await succeeds(vm.migrate(from, to))
       await vm.runs(to, { seconds: 10 })
       await succeeds(vm.migrate(to, from))
@@ -144,10 +146,10 @@ export const migration: readonly ClusterScenario[] = [
       const [one, two] = cluster.hosts
       // One guest writes: eight would leave the node's one processor little for libvirt.
       const tintin = await cluster.domain('tintin')
-      const others = await Promise.all(Array.from({ length: 7 }, (_, index) => cluster.domain(`vm${index}`, { kernel: 'none' })))
+      const others = await Promise.all(Array.from({ length: cluster.fewer('VMs', 8, 3) - 1 }, (_, index) => cluster.domain(`vm${index}`, { kernel: 'none' })))
       const vms = [tintin, ...others]
       // Eight hooks one after the other, on one emulated processor: longer than the half minute of a real host.
-      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', 'lock_wait = 120\n')
+      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', `lock_wait = ${Math.min(600, pace().limit(120))}\n`)
       await Promise.all(vms.map((vm) => succeeds(vm.start(one))))
       await tintin.writes(one)
       await Promise.all(vms.map((vm) => succeeds(vm.migrate(one, two))))

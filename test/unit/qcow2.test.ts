@@ -83,7 +83,7 @@ const hasQemuImg = (() => {
   }
 })()
 
-test.skipIf(!hasQemuImg)('it reads what qemu-img writes as qemu-img reads it', () => {
+test.skipIf(!hasQemuImg)(`it reads what qemu-img writes as qemu-img reads it${hasQemuImg ? '' : ' (needs qemu-img, package qemu-utils)'}`, () => {
   const create = (name: string, ...options: string[]): string => {
     const file = join(folder, name)
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, file, '64M'])

@@ -12,7 +12,7 @@ const slots = 64 - 16 // of the volume below, without the notes
 /** The guest's own code on a plain file: what the guest does to its disk and how the checker reads it. */
 const compiler = ['cc', 'gcc'].find((name) => execaSync(name, ['--version'], { reject: false }).exitCode === 0)
 
-describe.skipIf(compiler === undefined)('the journal on a plain file', () => {
+describe.skipIf(compiler === undefined)(`the journal on a plain file${compiler === undefined ? ' (needs a C compiler, packages gcc and libc6-dev)' : ''}`, () => {
   let folder: string
   let volume: string
   let tool: string

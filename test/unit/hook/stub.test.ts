@@ -22,7 +22,8 @@ function call(...words: string[]): string {
 }
 
 // By anyone but root, every call of the hook ends with 0.
-describe.skipIf(process.getuid?.() !== 0)('the shell that comes before Node', () => {
+const isRoot = process.getuid?.() === 0
+describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (needs root)'}`, () => {
   test.each<[string[], string]>([
     [['tintin', 'start', 'begin', '-'], '0'],
     [['tintin', 'started', 'begin', '-'], '0'],

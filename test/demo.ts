@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import type { Host, Lock, Result, Ring } from './ring.ts'
 import { LocksRing, available } from './locks/ring.ts'
@@ -115,6 +116,10 @@ async function ringFor(reason: string | undefined): Promise<Ring> {
 
 /** `npm run demo [simulated]` */
 export async function main(words: readonly string[]): Promise<number> {
+  if (!existsSync('/proc/self')) {
+    say('The demo needs /proc, and it is not mounted here (a chroot?): mount -t proc proc /proc')
+    return 1
+  }
   const ring = await ringFor(words.includes('simulated') ? 'as asked' : await available())
   try {
     return await tell(ring)

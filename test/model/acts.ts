@@ -16,11 +16,13 @@ export function acts(session: Session): Move[] {
     const migrations = there.daemon === undefined ? [] : KINDS.map((kind) => act(MOVES[kind], `migrate (${kind})`, () => session.migrate(host, domain, kind)))
     if (status === undefined) {
       const isStarting = world.processes.some(({ label, host: where }) => where === host.name && label === `start ${name}`)
-      return isStarting ? [] : [act('start', 'start', () => session.start(host, domain)), ...migrations.slice(4, 5)]
+      const discards = host.images.has(name) ? [act('save', 'managedsave-remove', () => void host.images.delete(name))] : []
+      return isStarting ? [] : [act('start', 'start', () => session.start(host, domain)), ...migrations.slice(4, 5), ...discards]
     }
-    if (status.state === 'running' && status.async === 'none') return [...migrations, act('stop', 'stop', () => session.stop(host, domain))]
+    if (status.state === 'running' && status.async === 'none') return [...migrations, act('stop', 'stop', () => session.stop(host, domain)), act('save', 'managedsave', () => session.save(host, domain))]
     // Whoever resumes what a migration has left paused has looked on the other host.
-    const isLeft = status.reason === 'migration' && status.async === 'none' && !there.qemus.has(name) && there.isUp
+    const isAsItsDisk = host.qemus.get(name)?.memory === world.disks.get(name)
+    const isLeft = status.reason === 'migration' && status.async === 'none' && !there.qemus.has(name) && there.isUp && isAsItsDisk
     return [act('stop', 'stop', () => session.stop(host, domain)), ...(isLeft ? [act('resume', 'resume', () => session.resume(host, domain))] : [])]
   }))
   const aborts = world.migrations.filter(({ isAborted }) => !isAborted).map((migration): Move => ({ kind: 'abort', label: `abort the migration of ${migration.domain.name}`, act: () => { migration.isAborted = true } }))

@@ -118,6 +118,7 @@ class Look {
     const memory = host.records.get(domain.uuid)?.migration
     const step = decisions.contestedStep({ status, memory, promotion, onContested: 'suspend' })
     if (step === 'forget') remember(undefined)
+    if (step === 'stay' && promotion === 'granted' && decisions.resumes) session.resume(host, domain)
     if (step !== 'suspend' || memory === undefined) return
     const { phase } = memory
     remember({ phase, suspend: 'asked' })

@@ -3,6 +3,7 @@ import { contestedStep, remembered } from '../../src/core/contested.ts'
 import { planDrive } from '../../src/core/drive.ts'
 import { wantedOf } from '../../src/core/reconcile.ts'
 import { planRelease, stillHere } from '../../src/core/release.ts'
+import { compare } from '../../src/core/saved-image.ts'
 import { missingLocks, planStart, planUndo } from '../../src/core/start.ts'
 import { isIncoming } from '../../src/core/takeover.ts'
 
@@ -22,6 +23,9 @@ export interface Decisions {
   readonly planDrive: typeof planDrive
   readonly remembered: typeof remembered
   readonly contestedStep: typeof contestedStep
+  readonly compare: typeof compare
+  /** Whether the agent resumes what it has suspended, once it is exclusive: R12 forbids it. */
+  readonly resumes: boolean
   /** Whether acts on one host exclude each other (R11). */
   readonly excludes: boolean
   /** Whether a hook keeps in mind which daemon called it. */
@@ -37,6 +41,6 @@ export interface Decisions {
 }
 
 export const PRODUCT: Decisions = {
-  planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep,
-  excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true,
+  planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, compare,
+  resumes: false, excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true,
 }

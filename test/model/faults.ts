@@ -4,7 +4,7 @@ import type { Host } from './world.ts'
 
 /** What can happen to a world beside the steps of its processes. A schedule may leave kinds out. */
 export const MOVE_KINDS = [
-  'start', 'stop', 'migrate', 'offline', 'copy', 'resume', 'abort', 'limit', 'kill hook', 'kill lvchange', 'power', 'daemon', 'agent', 'spoil', 'qemu', 'client', 'reply', 'lie',
+  'start', 'stop', 'migrate', 'offline', 'copy', 'resume', 'abort', 'limit', 'kill hook', 'kill lvchange', 'power', 'daemon', 'agent', 'spoil', 'qemu', 'client', 'reply', 'lie', 'save',
 ] as const
 export type MoveKind = (typeof MOVE_KINDS)[number]
 

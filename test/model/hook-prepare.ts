@@ -6,6 +6,7 @@ import { fullName } from '../../src/core/volume.ts'
 import { carryOut } from './carry-out.ts'
 import type { Decisions } from './decisions.ts'
 import type { Domain } from './domains.ts'
+import { isAsSaved } from './hook-restore.ts'
 import { type Here, devicesOf, lockVg, locksOf, lookAround, put, table, unlockVg } from './looks.ts'
 import type { Steps } from './process.ts'
 
@@ -16,6 +17,8 @@ export interface Call {
   readonly xmlId: string | undefined
   /** The oracle's own knowledge, never the hook's: the call belongs to a migration. */
   readonly isMigration: boolean
+  /** It belongs to a `restore`, which has left a mark for it. */
+  readonly isRestore: boolean
 }
 
 /** The process that adopts orphans; it outlives everything. */
@@ -51,7 +54,7 @@ function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration 
   return { facts, plan: decisions.planStart(domain.volumes, facts, domain.uuid, incoming, record?.volumes ?? []) }
 }
 
-function* underLock(here: Here, decisions: Decisions, { domain }: Call, { facts, plan }: Decided): Steps<boolean> {
+function* underLock(here: Here, decisions: Decisions, { domain, isRestore }: Call, { facts, plan }: Decided): Steps<boolean> {
   const { host } = here
   const leftovers = (facts.records.known.find((known) => known.domain.uuid === domain.uuid)?.volumes ?? []).filter(({ before }) => before === 'inactive')
   const write = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
@@ -73,7 +76,9 @@ function* underLock(here: Here, decisions: Decisions, { domain }: Call, { facts,
   const devices = devicesOf(here)
   const missing = isFailed ? [] : decisions.missingLocks(plan.recorded, table(), after, devices)
   yield
-  if (!isFailed && missing.length === 0) {
+  const locked = new Set(attempted.flatMap(({ lv }) => table().volumes.get(`virtVG/${lv}`)?.uuid ?? []))
+  const isStale = isRestore && !isFailed && missing.length === 0 && !isAsSaved(here, decisions, domain, locked)
+  if (!isFailed && missing.length === 0 && !isStale) {
     write('prepared', plan.recorded.map((volume) => withIds(volume, table() ?? NO_VOLUMES)))
     return true
   }

@@ -4,6 +4,7 @@ import { withIds } from '../../src/core/start.ts'
 import { carryOut } from './carry-out.ts'
 import type { Decisions } from './decisions.ts'
 import type { Domain } from './domains.ts'
+import { noteSaved } from './hook-restore.ts'
 import { type Here, devicesOf, isActiveHere, lockVg, locksOf, put, recordsOf, table, unlockVg } from './looks.ts'
 import type { Steps } from './process.ts'
 
@@ -11,12 +12,16 @@ import type { Steps } from './process.ts'
 const TRIES = 2
 
 /** release of src/hook/release.ts, effect by effect. */
-export function* release(here: Here, decisions: Decisions, domain: Domain, gotPastPrepare: boolean): Steps<boolean> {
+export function* release(here: Here, decisions: Decisions, domain: Domain, gotPastPrepare: boolean, isSaved = false): Steps<boolean> {
   const call: Call = { domain, gotPastPrepare, mine: undefined }
   const plan = yield* decide(here, decisions, call)
   // Nobody can do a whole start between this look and this write.
   if (plan.kind === 'deactivate' && decisions.announcesRelease) {
     put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: here.host.records.get(domain.uuid)?.volumes ?? plan.volumes })
+  }
+  if (isSaved) {
+    yield
+    noteSaved(here, domain, (here.host.records.get(domain.uuid)?.volumes ?? []).map((volume) => withIds(volume, table())))
   }
   if (plan.kind === 'keep' || (plan.kind === 'forget' && !decisions.forgetsUnderLock)) return yield* settle(here, domain, plan)
   const mine = here.host.records.get(domain.uuid)

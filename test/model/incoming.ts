@@ -80,7 +80,7 @@ export class Incoming {
     // Seen on both versions: pid 0, before QEMU was launched.
     const isEarly = this.world.now % 2 === 1
     if (isEarly) destination.setStatus(domain, { state: 'paused', reason: 'starting up', ...job })
-    const isPrepared = (yield* destination.prepare({ domain, xmlId, isMigration: true })) === true
+    const isPrepared = (yield* destination.prepare({ domain, xmlId, isMigration: true, isRestore: false })) === true
     yield
     const isSpoiled = destination.host.spoiled.delete(domain.name)
     const qemu = isPrepared && !isSpoiled ? destination.launch(domain) : undefined
@@ -107,7 +107,7 @@ export class Incoming {
     destination.setStatus(domain, { state: 'paused', reason: 'migration', ...job })
     yield
     if (!this.isThere) return false
-    qemu.cpus = 'running'
+    this.world.run(domain, destination.host, qemu, 'libvirt')
     yield
     if (!this.isThere) return false
     destination.setStatus(domain, { state: 'running', reason: 'migrated', ...job })

@@ -30,8 +30,12 @@ export function holders(world: World, lv: string): Map<HostName, Mode> {
 /** Takes or converts a lock; false where another host is in the way. A failed conversion keeps the old mode (FACTS 20). */
 function take(world: World, host: Host, lv: string, mode: Mode, mayDemote: Command['mayDemote']): boolean {
   const others = [...holders(world, lv)].filter(([name]) => name !== host.name)
-  if (others.some(([, held]) => mode === 'exclusive' || held === 'exclusive')) return false
+  if (others.some(([, held]) => held === 'exclusive')) return false
   const lease = world.leases.get(lv) ?? new Map<HostName, Mode>()
+  const before = lease.get(host.name)
+  // Any other way than down it counts, also where sharers are in the way then (FACTS 51).
+  if (before !== mode && before !== 'exclusive') world.counts.set(lv, { lver: (world.counts.get(lv)?.lver ?? 0) + 1, owner: host.name })
+  if (mode === 'exclusive' && others.length > 0) return false
   if (mode === 'shared' && lease.get(host.name) === 'exclusive' && !mayDemote(lv)) world.violate('R3', `${lv} went from exclusive to shared on ${host.name} without a migration out of it`)
   world.leases.set(lv, lease.set(host.name, mode))
   return true

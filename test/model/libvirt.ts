@@ -4,6 +4,7 @@ import type { Domain } from './domains.ts'
 import { migrate } from './hook-migrate.ts'
 import { type Call, prepare } from './hook-prepare.ts'
 import { release } from './hook-release.ts'
+import { restore } from './hook-restore.ts'
 import type { Here } from './looks.ts'
 import { type Process, type Steps, until } from './process.ts'
 import type { Host, Qemu, World } from './world.ts'
@@ -71,7 +72,7 @@ export class Libvirt {
       world.violate('R4', `${missing.lv} was taken from ${domain.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
     }
-    const qemu: Qemu = { pid: world.next(), cpus: 'paused' }
+    const qemu: Qemu = { pid: world.next(), cpus: 'paused', memory: world.disks.get(domain.name) ?? 0 }
     host.qemus.set(domain.name, qemu)
     return qemu
   }
@@ -82,7 +83,12 @@ export class Libvirt {
     yield* this.lock(domain, self)
     if (host.statuses.has(domain.name)) return this.unlock(domain)
     const xmlId = host.definitions.get(domain.name)
-    const isPrepared = (yield* this.prepare({ domain, xmlId, isMigration: false })) === true
+    const image = host.images.get(domain.name)
+    if (image !== undefined && (yield* this.#call(`restore ${domain.name}`, (here) => restore(here, this.decisions, domain))) !== true) {
+      world.reach('restore refused')
+      return this.unlock(domain)
+    }
+    const isPrepared = (yield* this.prepare({ domain, xmlId, isMigration: false, isRestore: image !== undefined })) === true
     yield
     const isSpoiled = host.spoiled.delete(domain.name)
     const qemu = isPrepared && !isSpoiled ? this.launch(domain) : undefined
@@ -96,8 +102,10 @@ export class Libvirt {
       for (const { lv, role } of domain.volumes) {
         if (role === 'exclusive' && world.leases.get(lv)?.get(host.name) !== 'exclusive') world.violate('R1', `${domain.name} was started on ${host.name} without its exclusive lock on ${lv}`)
       }
-      qemu.cpus = 'running'
-      world.reach('started')
+      if (image !== undefined) qemu.memory = image.memory
+      world.run(domain, host, qemu, image?.isNoted === false ? 'an image that nobody noted' : 'lvguard or a person')
+      world.reach(image === undefined ? 'started' : 'restored')
+      host.images.delete(domain.name)
       yield
       this.setStatus(domain, { state: 'running', reason: 'booted' })
     }
@@ -110,17 +118,36 @@ export class Libvirt {
   }
 
   /** The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's object. */
-  * end(domain: Domain): Steps<void> {
+  * end(domain: Domain, isSaved = false): Steps<void> {
     this.host.qemus.delete(domain.name)
     yield
     this.removeStatus(domain)
-    yield* this.releaseOf(domain, true)
+    yield* this.releaseOf(domain, true, isSaved)
   }
 
   /** The `release` of a domain whose status file is gone. */
-  * releaseOf(domain: Domain, gotPastPrepare: boolean): Steps<void> {
+  * releaseOf(domain: Domain, gotPastPrepare: boolean, isSaved = false): Steps<void> {
     yield
-    yield* this.#call(`release ${domain.name}`, (here) => release(here, this.decisions, domain, gotPastPrepare))
+    yield* this.#call(`release ${domain.name}`, (here) => release(here, this.decisions, domain, gotPastPrepare, isSaved))
+  }
+
+  /** virsh managedsave. */
+  * save(domain: Domain, self: () => Process): Steps<void> {
+    const { host } = this
+    yield* this.lock(domain, self)
+    const status = host.statuses.get(domain.name)
+    const qemu = host.qemus.get(domain.name)
+    if (status?.async === 'none' && qemu !== undefined) {
+      qemu.cpus = 'paused'
+      this.setStatus(domain, { state: 'paused', reason: 'save', async: 'save' })
+      yield
+      if (this.isRunning(domain, qemu)) {
+        this.world.reach('saved')
+        host.images.set(domain.name, { memory: qemu.memory, isNoted: false })
+        yield* this.end(domain, true)
+      }
+    }
+    this.unlock(domain)
   }
 
   /** virsh destroy, or the guest shuts down. */
@@ -145,7 +172,8 @@ export class Libvirt {
     const qemu = this.host.qemus.get(domain.name)
     // During a migration libvirt would refuse, or wait.
     if (qemu !== undefined && qemu.cpus !== cpus && this.host.statuses.get(domain.name)?.async === 'none') {
-      qemu.cpus = cpus
+      if (cpus === 'running') this.world.run(domain, this.host, qemu, 'lvguard or a person')
+      else qemu.cpus = cpus
       yield
       this.setStatus(domain, status)
     }

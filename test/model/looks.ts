@@ -1,4 +1,4 @@
-import type { Device, LockState, VolumeTable } from '../../src/core/lock-state.ts'
+import type { Device, LeaseCount, LockState, VolumeTable } from '../../src/core/lock-state.ts'
 import type { DomainRecord, Records } from '../../src/core/record.ts'
 import type { HostFacts } from '../../src/core/start.ts'
 import { fullName } from '../../src/core/volume.ts'
@@ -33,6 +33,10 @@ export const locksOf = ({ world, host }: Here): LockState =>
 export const devicesOf = ({ host }: Here): Device[] => LOGICAL_VOLUMES.filter(({ lv }) => host.devices.has(lv)).map((volume) => deviceOf(volume))
 
 export const recordsOf = ({ host }: Here): Records => ({ known: [...host.records.values()], unreadable: [] })
+
+/** leaseCounts of src/lvm/lvm.ts: read from the shared disk, without a lock. */
+export const leaseCounts = ({ world }: Here): Map<string, LeaseCount> =>
+  new Map(LOGICAL_VOLUMES.map(({ lv, uuid }) => [uuid, { lver: world.counts.get(lv)?.lver ?? 0, owner: world.counts.get(lv)?.owner === 'B' ? 2 : 1 }]))
 
 /** isActiveHere of src/libvirt/status.ts: a file whose QEMU is gone is a leftover. */
 export function isActiveHere({ host }: Here, domain: Domain): boolean {

@@ -51,6 +51,8 @@ export class LiveMigration {
     yield
     if (this.#isBroken) return false
     if (this.#qemu !== undefined) this.#qemu.cpus = 'paused'
+    const arriving = this.migration.destination.host.qemus.get(domain.name)
+    if (arriving !== undefined && this.#qemu !== undefined) arriving.memory = this.#qemu.memory
     yield
     if (this.#isBroken) return false
     source.setStatus(domain, { state: 'paused', reason: 'migration', async: OUT, phase: 'perform3', flags: FLAGS[kind] })
@@ -77,7 +79,7 @@ export class LiveMigration {
       if (!this.#sourceIsThere) return
       this.world.reach(this.#incoming.hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped')
       if (this.#incoming.hasFinishBegun) this.world.contested.add(domain.name)
-      this.#qemu.cpus = 'running'
+      this.world.run(domain, source.host, this.#qemu, 'libvirt')
       yield
     }
     const reason = isStopped ? 'migration canceled' : source.host.statuses.get(domain.name)?.reason

@@ -54,6 +54,8 @@ export const MUTATIONS: readonly Mutation[] = [
   without('the lost reply: only a phase that was seen counts', ['contested'], {
     remembered: (status, before) => PRODUCT.remembered(status, before),
   }, { only: ['agent', 'reply'] }),
+  without('R12: the agent resumes what it has suspended once it is exclusive', ['stale'], { resumes: true }, { only: ['stop', 'migrate', 'reply'] }),
+  without('R12: a saved memory is restored whoever has locked its volumes since', ['stale'], { compare: () => ({ newer: [], unknown: [] }) }, { only: ['start', 'stop', 'save'] }),
   without('`prepare` asks who called it when it writes, not when it begins', ['quiet'], { remembersCaller: false }),
   without('`release` waits for the lock before it says that the domain has ended', ['quiet'], { announcesRelease: false }, { only: ['start', 'stop', 'spoil', 'limit'], isRare: true }),
   without('`release` takes a record away without the lock', ['quiet'], { forgetsUnderLock: false }, { only: ['start', 'offline', 'stop', 'kill hook'], isRare: true }),

@@ -15,7 +15,7 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
     // The reply of Finish was lost before (FACTS 19).
     if (status.phase === 'confirm3_cancelled') libvirt.world.contested.add(domain.name)
     const wasPaused = qemu.cpus === 'paused'
-    qemu.cpus = 'running'
+    libvirt.world.run(domain, host, qemu, 'libvirt')
     yield
     const reason = status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason
     libvirt.setStatus(domain, { state: 'running', reason })

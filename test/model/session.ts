@@ -31,6 +31,10 @@ export class Session {
     if (host.daemon !== undefined) this.#spawn('libvirt', host, `stop ${domain.name}`, (self) => this.#libvirts[host.name].stop(domain, self))
   }
 
+  save(host: Host, domain: Domain): void {
+    this.#spawn('libvirt', host, `save ${domain.name}`, (self) => this.#libvirts[host.name].save(domain, self))
+  }
+
   resume(host: Host, domain: Domain): Process | undefined {
     return host.daemon && this.#spawn('libvirt', host, `resume ${domain.name}`, (self) => this.#libvirts[host.name].resume(domain, self))
   }

@@ -1,4 +1,5 @@
 import type { DomainRecord } from '../../src/core/record.ts'
+import type { SavedImage } from '../../src/core/saved-image.ts'
 import type { DomainStatus } from '../../src/core/reconcile.ts'
 import type { Mode } from '../../src/core/volume.ts'
 import type { Domain } from './domains.ts'
@@ -10,6 +11,8 @@ export type HostName = 'A' | 'B'
 /** A QEMU process. It has the volumes of its domain open. */
 export interface Qemu {
   readonly pid: number
+  /** The version of the disk that its memory belongs to (World.disks). */
+  memory: number
   cpus: 'running' | 'paused'
 }
 
@@ -34,6 +37,10 @@ export interface Host {
   vgLock: Process[]
   /** Who is at work on a domain's object in the daemon, by name. */
   readonly busy: Map<string, Process>
+  /** Managed saves, by domain name: the version of the memory, and whether `release` has come to note its leases. They outlive the power. */
+  readonly images: Map<string, { readonly memory: number; readonly isNoted: boolean }>
+  /** /var/lib/lvguard/saved, by UUID. */
+  readonly notes: Map<string, SavedImage>
   /** Domains whose next start fails after its `prepare`. */
   readonly spoiled: Set<string>
   /** The next lvchange exits with 0 and leaves the lock as it is (FACTS 24). */
@@ -45,13 +52,13 @@ export interface Host {
 
 /** A rule broken: what the explorer looks for. */
 export interface Violation {
-  readonly rule: 'twice' | 'unlocked' | 'R1' | 'R2' | 'R3' | 'R4' | 'quiet' | 'livelock' | 'contested'
+  readonly rule: 'twice' | 'unlocked' | 'R1' | 'R2' | 'R3' | 'R4' | 'quiet' | 'livelock' | 'contested' | 'stale'
   readonly text: string
 }
 
 const host = (name: HostName): Host => ({
   name, isUp: true, bootedAt: -1000, diedAt: 0, records: new Map(), statuses: new Map(), qemus: new Map(), definitions: new Map(),
-  daemon: { pid: 2, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), spoiled: new Set(), isLying: false, agent: undefined, hasStatusChanged: false,
+  daemon: { pid: 2, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), images: new Map(), notes: new Map(), spoiled: new Set(), isLying: false, agent: undefined, hasStatusChanged: false,
 })
 
 /** Two hosts, the shared leases between them, and every process on them. */
@@ -61,6 +68,10 @@ export class World {
   readonly hosts: Readonly<Record<HostName, Host>> = { A: host('A'), B: host('B') }
   /** Leases on the shared disk: by LV, by host. */
   readonly leases = new Map<string, Map<HostName, Mode>>()
+  /** How often each lease has been taken, and by whom last (FACTS 51). */
+  readonly counts = new Map<string, { lver: number; owner: HostName }>()
+  /** The version of what each domain has written, by name: each time its CPUs start there is a new one. */
+  readonly disks = new Map<string, number>()
   processes: Process[] = []
   violation: Violation | undefined
   /** Domains of which libvirt itself made two, after the reply of Finish was lost (FACTS 19): counted apart. */
@@ -106,6 +117,22 @@ export class World {
 
   reach(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+
+  /**
+   * CPUs start, or go on: what they write makes a new version of the disk. Memory of an older one must not run (R12), unless libvirt itself
+   * lets it (FACTS 19).
+   */
+  run({ name }: Domain, where: Host, qemu: Qemu, who: 'lvguard or a person' | 'libvirt' | 'an image that nobody noted'): void {
+    qemu.cpus = 'running'
+    const disk = this.disks.get(name) ?? 0
+    if (qemu.memory !== disk) {
+      this.reach('older memory runs')
+      if (who === 'lvguard or a person') this.violate('stale', `${name} runs on ${where.name} with the memory of version ${qemu.memory}, and its disk is of version ${disk}`)
+      return
+    }
+    qemu.memory = this.next()
+    this.disks.set(name, qemu.memory)
   }
 
   /** The first violation ends a schedule. */

@@ -1,4 +1,16 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type { SavedImage } from './core/saved-image.ts'
 import { isValidName } from './core/volume.ts'
@@ -18,7 +30,10 @@ const markOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.restore`)
 
 const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
-/** What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or understood */
+/**
+ * What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or
+ * understood
+ */
 export function readSavedImage(uuid: string): SavedImage | undefined {
   let text: string
   try {
@@ -28,15 +43,28 @@ export function readSavedImage(uuid: string): SavedImage | undefined {
     throw error
   }
   const image = JSON.parse(text) as SavedImage
-  const isWhole = image.format === 1 && image.domain.uuid === uuid && typeof image.at === 'string' && Array.isArray(image.volumes) && image.volumes.every(isVolume)
+  const isWhole =
+    image.format === 1 &&
+    image.domain.uuid === uuid &&
+    typeof image.at === 'string' &&
+    Array.isArray(image.volumes) &&
+    image.volumes.every(isVolume)
   if (!isWhole) throw new Error(`${fileOf(uuid)} is not of format 1`)
   return image
 }
 
 const isVolume = ({ vg, lv, uuid, lver }: SavedImage['volumes'][number]): boolean =>
-  typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && typeof uuid === 'string' && /^[A-Za-z0-9-]+$/.test(uuid) && Number.isSafeInteger(lver)
+  typeof vg === 'string' &&
+  typeof lv === 'string' &&
+  isValidName(vg) &&
+  isValidName(lv) &&
+  typeof uuid === 'string' &&
+  /^[A-Za-z0-9-]+$/.test(uuid) &&
+  Number.isSafeInteger(lver)
 
-/** Puts it in the place of the domain's last one, in one rename. It outlives a boot. @throws what the file system throws */
+/**
+ * Puts it in the place of the domain's last one, in one rename. It outlives a boot. @throws what the file system throws
+ */
 export function writeSavedImage(image: SavedImage): void {
   mkdirSync(SAVED_FOLDER, { recursive: true, mode: 0o700 })
   const temporary = join(SAVED_FOLDER, `.${image.domain.uuid}-${process.pid}`)
@@ -56,7 +84,9 @@ export function writeSavedImage(image: SavedImage): void {
   }
   const names = readdirSync(SAVED_FOLDER).filter((name) => name.endsWith('.json'))
   if (names.length <= KEPT_IMAGES) return
-  const byAge = names.map((name) => ({ name, time: timeOf(join(SAVED_FOLDER, name)) ?? 0 })).sort((a, b) => a.time - b.time)
+  const byAge = names
+    .map((name) => ({ name, time: timeOf(join(SAVED_FOLDER, name)) ?? 0 }))
+    .sort((a, b) => a.time - b.time)
   for (const { name } of byAge.slice(0, names.length - KEPT_IMAGES)) rmSync(join(SAVED_FOLDER, name), { force: true })
 }
 
@@ -66,8 +96,14 @@ export const removeSavedImage = (uuid: string): void => rmSync(fileOf(uuid), { f
 /** Milliseconds of the epoch at which a file was written last. */
 const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoEntry: false })?.mtimeMs
 
-/** libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted last. */
-export function managedSave({ name, uuid }: { readonly name: string; readonly uuid: string }, now = Date.now()): 'new' | 'noted' | 'other' | 'none' {
+/**
+ * libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted
+ * last.
+ */
+export function managedSave(
+  { name, uuid }: { readonly name: string; readonly uuid: string },
+  now = Date.now(),
+): 'new' | 'noted' | 'other' | 'none' {
   const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
   if (time === undefined) return 'none'
   const notedAt = timeOf(fileOf(uuid))
@@ -76,7 +112,8 @@ export function managedSave({ name, uuid }: { readonly name: string; readonly uu
 }
 
 /**
- * Says that the next `prepare` of the domain belongs to this `restore`: libvirt calls both with the same XML as a fresh start.
+ * Says that the next `prepare` of the domain belongs to this `restore`: libvirt calls both with the same XML as a fresh
+ * start.
  * @param at seconds since boot
  */
 export function announceRestore(uuid: string, daemon: ProcessIdentity, at: number): void {

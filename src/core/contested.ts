@@ -3,49 +3,62 @@ import type { DomainStatus } from './reconcile.ts'
 import type { MigrationMemory, RecordedVolume } from './record.ts'
 
 /**
- * Phases of a migration out after which the destination may run the domain even though this host runs it again: the reply of the
- * Finish phase was lost, or a cancelled one's (FACTS 19).
+ * Phases of a migration out after which the destination may run the domain even though this host runs it again: the
+ * reply of the Finish phase was lost, or a cancelled one's (FACTS 19).
  */
 const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
 
 /**
- * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in the status file
- * when the job is gone.
+ * libvirt let the CPUs of the source run again after a migration had stopped them (virDomainRunningReason). It stays in
+ * the status file when the job is gone.
  */
-export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean => state === 'running' && reason === 'migration canceled'
+export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean =>
+  state === 'running' && reason === 'migration canceled'
 
 /** libvirt knows that the destination runs it, and this host's QEMU goes. */
 export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
 
-/** The job that has come to a doubtful phase is still on: what the destination has locked for it, it has locked before. */
-export const isInDoubtfulPhase = ({ async, phase }: DomainStatus): boolean => async === 'migration out' && phase !== undefined && DOUBTFUL.has(phase)
+/**
+ * The job that has come to a doubtful phase is still on: what the destination has locked for it, it has locked before.
+ */
+export const isInDoubtfulPhase = ({ async, phase }: DomainStatus): boolean =>
+  async === 'migration out' && phase !== undefined && DOUBTFUL.has(phase)
 
 /**
- * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or the destination has confirmed.
- * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase may have come and
- *   gone while no agent looked
+ * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or the
+ * destination has confirmed.
+ * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase
+ *   may have come and gone while no agent looked
  */
-export function remembered(status: DomainStatus, before: MigrationMemory | undefined, volumes: readonly RecordedVolume[] = []): MigrationMemory | undefined {
+export function remembered(
+  status: DomainStatus,
+  before: MigrationMemory | undefined,
+  volumes: readonly RecordedVolume[] = [],
+): MigrationMemory | undefined {
   const isUntried = volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
-  if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status)) return { phase: status.reason }
+  if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status))
+    return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   if (isSettledBy(status.phase)) return undefined
-  // A new migration settles nothing: both may run still. But what it locks says nothing of where the domain ran before, and what a person
-  // has decided before it is not decided for it.
+  // A new migration settles nothing: both may run still. But what it locks says nothing of where the domain ran before,
+  // and what a person has decided before it is not decided for it.
   if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)
   if (before?.phase === status.phase) return before
   return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }
 }
 
-const only = (phase: string, before: MigrationMemory | undefined): MigrationMemory =>
-  ({ phase, ...(before?.lockedBy !== undefined && { lockedBy: before.lockedBy }) })
+const only = (phase: string, before: MigrationMemory | undefined): MigrationMemory => ({
+  phase,
+  ...(before?.lockedBy !== undefined && { lockedBy: before.lockedBy }),
+})
 
 /**
- * Whether another host has taken a lease last, since it was counted. A try of this host to promote makes it the last, whether it is granted
- * or refused: asked before such a try, this tells what has come since the try before.
+ * Whether another host has taken a lease last, since it was counted. A try of this host to promote makes it the last,
+ * whether it is granted or refused: asked before such a try, this tells what has come since the try before.
  * @param ownId host_id of this host
  */
-export const isTakenByAnother = (before: number, now: LeaseCount, ownId: number): boolean => now.lver > before && now.owner !== ownId
+export const isTakenByAnother = (before: number, now: LeaseCount, ownId: number): boolean =>
+  now.lver > before && now.owner !== ownId
 
 /** What is known when the promotion of a domain that runs here has been tried. */
 export interface PromotionResult {
@@ -57,8 +70,10 @@ export interface PromotionResult {
 }
 
 /**
- * - `suspend`: `virsh suspend`, since the domain may be running on the other host too, and two shared locks stop neither;
- * - `stay`: it is paused, and stays so: its memory may be older than its disk (R12). Said again and again, until a person has decided;
+ * - `suspend`: `virsh suspend`, since the domain may be running on the other host too, and two shared locks stop
+ *   neither;
+ * - `stay`: it is paused, and stays so: its memory may be older than its disk (R12). Said again and again, until a
+ *   person has decided;
  * - `forget`: exclusive was granted, nothing else to do;
  * - `alert`: contested, and only to be said;
  * - `none`: an ordinary promotion, or nothing new.

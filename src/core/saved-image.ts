@@ -20,11 +20,20 @@ export interface SavedImage {
 }
 
 /**
- * The volumes of which a lease tells whether a saved memory is still as new as they are: those that the domain has for itself, with a lease
- * of their own. A thin volume has its pool's (FACTS 27), which is taken for its other volumes too.
+ * The volumes of which a lease tells whether a saved memory is still as new as they are: those that the domain has for
+ * itself, with a lease of their own. A thin volume has its pool's (FACTS 27), which is taken for its other volumes too.
  */
-export const countedVolumes = (volumes: readonly RecordedVolume[]): (RecordedVolume & Required<Pick<RecordedVolume, 'ids'>>)[] =>
-  volumes.flatMap((volume) => (volume.role === 'exclusive' && volume.mode !== 'local' && volume.ids !== undefined && volume.ids.lock === volume.ids.lv ? [{ ...volume, ids: volume.ids }] : []))
+export const countedVolumes = (
+  volumes: readonly RecordedVolume[],
+): (RecordedVolume & Required<Pick<RecordedVolume, 'ids'>>)[] =>
+  volumes.flatMap((volume) =>
+    volume.role === 'exclusive' &&
+    volume.mode !== 'local' &&
+    volume.ids !== undefined &&
+    volume.ids.lock === volume.ids.lv
+      ? [{ ...volume, ids: volume.ids }]
+      : [],
+  )
 
 /** A volume that somebody has locked since the memory was saved (R12). */
 export interface Newer {
@@ -42,27 +51,38 @@ export interface Comparison {
 }
 
 /**
- * Compares a saved image with the leases as they are now. A count that went down is another lease, of which nothing is known (R9): newer.
+ * Compares a saved image with the leases as they are now. A count that went down is another lease, of which nothing is
+ * known (R9): newer.
  * @param taken UUIDs of volumes that this `prepare` has locked itself, which counts once
  */
-export function compare({ volumes }: SavedImage, counts: ReadonlyMap<string, LeaseCount>, taken: ReadonlySet<string> = new Set()): Comparison {
+export function compare(
+  { volumes }: SavedImage,
+  counts: ReadonlyMap<string, LeaseCount>,
+  taken: ReadonlySet<string> = new Set(),
+): Comparison {
   const newer: Newer[] = []
   const unknown: string[] = []
   for (const volume of volumes) {
     const count = counts.get(volume.uuid)
     const isOwn = taken.has(volume.uuid)
     if (count === undefined) unknown.push(fullName(volume))
-    else if (count.lver !== volume.lver + (isOwn ? 1 : 0)) newer.push({ volume: fullName(volume), vg: volume.vg, by: isOwn ? undefined : count.owner })
+    else if (count.lver !== volume.lver + (isOwn ? 1 : 0))
+      newer.push({ volume: fullName(volume), vg: volume.vg, by: isOwn ? undefined : count.owner })
   }
   return { newer, unknown }
 }
 
 /**
- * The image after a restore that came to nothing: its volumes were locked once more, by this host, and nothing was written to them.
+ * The image after a restore that came to nothing: its volumes were locked once more, by this host, and nothing was
+ * written to them.
  * @param ownIds host_id of this host, by VG
  * @returns undefined where nothing is to be changed
  */
-export function afterFailedRestore(image: SavedImage, counts: ReadonlyMap<string, LeaseCount>, ownIds: ReadonlyMap<string, number>): SavedImage | undefined {
+export function afterFailedRestore(
+  image: SavedImage,
+  counts: ReadonlyMap<string, LeaseCount>,
+  ownIds: ReadonlyMap<string, number>,
+): SavedImage | undefined {
   const volumes = image.volumes.map((volume) => {
     const count = counts.get(volume.uuid)
     const isOwnTry = count?.lver === volume.lver + 1 && count.owner === ownIds.get(volume.vg)

@@ -14,15 +14,19 @@ import type { Outcome } from './outcome.ts'
 type Named = Pick<Domain, 'name' | 'uuid'>
 
 /**
- * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later `restore` sees whether
- * anybody has locked a volume since (R12). Never throws.
+ * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later
+ * `restore` sees whether anybody has locked a volume since (R12). Never throws.
  * @returns what could not be put down, in a sentence
  */
-export async function noteSaved({ name, uuid }: Named, volumes: readonly RecordedVolume[]): Promise<string | undefined> {
+export async function noteSaved(
+  { name, uuid }: Named,
+  volumes: readonly RecordedVolume[],
+): Promise<string | undefined> {
   const exclusive = volumes.filter(({ role, mode }) => role === 'exclusive' && mode !== 'local')
   if (exclusive.length === 0) return undefined
   const counted = countedVolumes(volumes)
-  const cannotTell = (why: string): string => `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
+  const cannotTell = (why: string): string =>
+    `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
   try {
     const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
     const saved = counted.flatMap(({ vg, lv, ids }) => {
@@ -33,7 +37,9 @@ export async function noteSaved({ name, uuid }: Named, volumes: readonly Recorde
     if (saved.length === 0) removeSavedImage(uuid)
     else writeSavedImage({ format: 1, domain: { name, uuid }, at: new Date().toISOString(), volumes: saved })
     const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
-    return missing.length === 0 ? undefined : cannotTell(`${missing.map(fullName).join(', ')} has no lease of its own that can be read`)
+    return missing.length === 0
+      ? undefined
+      : cannotTell(`${missing.map(fullName).join(', ')} has no lease of its own that can be read`)
   } catch (error) {
     return cannotTell(messageOf(error))
   }
@@ -55,34 +61,50 @@ export async function noteFailedRestore({ uuid }: Named): Promise<void> {
 }
 
 /**
- * `restore begin -`: refused where anybody has locked a volume since the memory was saved here. Prints nothing (R6): libvirt goes on with
- * the XML of the image. Changes nothing but the mark for the `prepare` that follows.
+ * `restore begin -`: refused where anybody has locked a volume since the memory was saved here. Prints nothing (R6):
+ * libvirt goes on with the XML of the image. Changes nothing but the mark for the `prepare` that follows.
  */
 export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
   const { problems, warning } = await checkSaved(domain)
-  if (problems.length > 0 && onStaleImage === 'refuse') return { kind: 'refused', problems, attempt: 'start', volumes: [] }
+  if (problems.length > 0 && onStaleImage === 'refuse')
+    return { kind: 'refused', problems, attempt: 'start', volumes: [] }
   try {
     announceRestore(domain.uuid, callingDaemon().daemon, uptime())
   } catch {
     // A full /run: the `prepare` that follows will say so.
   }
-  const stale = problems.flatMap((problem) => (problem.kind === 'stale-memory' ? [`${problem.volume} has been locked since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`] : []))
+  const stale = problems.flatMap((problem) =>
+    problem.kind === 'stale-memory'
+      ? [
+          `${problem.volume} has been locked since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`,
+        ]
+      : [],
+  )
   const said = [...stale, ...(warning === undefined ? [] : [warning])].join('; ')
   return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
 }
 
 /** What is to be said against restoring a saved memory, and what cannot be told. Changes nothing. */
-export async function checkSaved({ name, uuid }: Named, taken?: ReadonlySet<string>): Promise<{ readonly problems: readonly Problem[]; readonly warning: string | undefined }> {
+export async function checkSaved(
+  { name, uuid }: Named,
+  taken?: ReadonlySet<string>,
+): Promise<{ readonly problems: readonly Problem[]; readonly warning: string | undefined }> {
   let image: SavedImage | undefined
   try {
     image = readSavedImage(uuid)
   } catch (error) {
-    return { problems: [], warning: `whether the saved memory of ${name} is as new as its disks cannot be told (${messageOf(error)})` }
+    return {
+      problems: [],
+      warning: `whether the saved memory of ${name} is as new as its disks cannot be told (${messageOf(error)})`,
+    }
   }
   if (image === undefined) return { problems: [], warning: undefined }
   const { newer, unknown } = compare(image, await leaseCounts(image.volumes.map((volume) => volume.uuid)), taken)
   const { at } = image
-  const warning = unknown.length === 0 ? undefined : `whether the saved memory of ${name} is as new as ${unknown.join(', ')} cannot be told: no lease can be read`
+  const warning =
+    unknown.length === 0
+      ? undefined
+      : `whether the saved memory of ${name} is as new as ${unknown.join(', ')} cannot be told: no lease can be read`
   return { problems: await Promise.all(newer.map((volume) => problemOf(volume, at))), warning }
 }
 

@@ -12,7 +12,12 @@ export function* restore(here: Here, decisions: Decisions, domain: Domain): Step
 }
 
 /** checkSaved of src/hook/saved.ts. @param taken UUIDs of the volumes that this very `prepare` has locked */
-export function isAsSaved(here: Here, decisions: Pick<Decisions, 'compare'>, { uuid }: Domain, taken: ReadonlySet<string> = new Set()): boolean {
+export function isAsSaved(
+  here: Here,
+  decisions: Pick<Decisions, 'compare'>,
+  { uuid }: Domain,
+  taken: ReadonlySet<string> = new Set(),
+): boolean {
   const note = here.host.notes.get(uuid)
   return note === undefined || decisions.compare(note, leaseCounts(here), taken).newer.length === 0
 }
@@ -21,7 +26,12 @@ export function isAsSaved(here: Here, decisions: Pick<Decisions, 'compare'>, { u
 export function noteSaved(here: Here, { name, uuid }: Domain, volumes: readonly RecordedVolume[]): void {
   const { host } = here
   const counts = leaseCounts(here)
-  const saved = countedVolumes(volumes).map(({ vg, lv, ids }) => ({ vg, lv, uuid: ids.lv, lver: counts.get(ids.lv)?.lver ?? 0 }))
+  const saved = countedVolumes(volumes).map(({ vg, lv, ids }) => ({
+    vg,
+    lv,
+    uuid: ids.lv,
+    lver: counts.get(ids.lv)?.lver ?? 0,
+  }))
   const image = host.images.get(name)
   if (saved.length === 0 || image === undefined) return
   host.notes.set(uuid, { format: 1, domain: { name, uuid }, at: '', volumes: saved })

@@ -53,7 +53,11 @@ export const savedMemory: readonly Scenario[] = [
       await saved(tintin, a)
       await runsAndStops(tintin, b)
       const refused = await tintin.restore(a)
-      assertRefused(refused, new RegExp(`tintin was not started: ${b.name} has locked virtVG/tintin since its memory was saved here`), ADVICE)
+      assertRefused(
+        refused,
+        new RegExp(`tintin was not started: ${b.name} has locked virtVG/tintin since its memory was saved here`),
+        ADVICE,
+      )
       assert.equal(refused.stdout, '')
       await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
       await runsAndStops(tintin, a)
@@ -80,7 +84,10 @@ export const savedMemory: readonly Scenario[] = [
       const [a, b] = ring.hosts
       await ring.volume('tintin')
       await ring.volume('data')
-      const tintin = new Vm('tintin', ['tintin', 'data'].map((name) => ({ path: `/dev/virtVG/${name}` })))
+      const tintin = new Vm(
+        'tintin',
+        ['tintin', 'data'].map((name) => ({ path: `/dev/virtVG/${name}` })),
+      )
       await saved(tintin, a)
       const reader = new Vm('milou', [{ path: '/dev/virtVG/data', inside: '<readonly/>' }])
       await assertRestored(tintin, a)
@@ -104,7 +111,11 @@ export const savedMemory: readonly Scenario[] = [
       await saved(tintin, a)
       await assertRestored(tintin, a)
       await runsAndStops(tintin, b)
-      assertRefused(await tintin.prepare(a), /another host has locked virtVG\/tintin since its memory was saved here/, ADVICE)
+      assertRefused(
+        await tintin.prepare(a),
+        /another host has locked virtVG\/tintin since its memory was saved here/,
+        ADVICE,
+      )
       assertPassed(await tintin.releaseRefused(a))
       await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
       // The mark of that restore is used up.
@@ -124,7 +135,10 @@ export const savedMemory: readonly Scenario[] = [
       const insisted = await tintin.restore(a)
       await a.write(CONFIGURATION, undefined)
       assert.equal(insisted.code, 0)
-      assert.match(insisted.stderr, /virtVG\/tintin has been locked since the memory of tintin was saved, and on_stale_image lets it be restored/)
+      assert.match(
+        insisted.stderr,
+        /virtVG\/tintin has been locked since the memory of tintin was saved, and on_stale_image lets it be restored/,
+      )
       await a.write(`${NOTES}/${tintin.uuid}.json`, '{}')
       const unknown = await tintin.restore(a)
       assert.equal(unknown.code, 0)

@@ -5,11 +5,17 @@ import type { SavedImage } from '../../src/core/saved-image.ts'
 import { uuidOf } from './support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('./support/root.ts')).Root())
-const { KEPT_IMAGES, announceRestore, managedSave, readSavedImage, removeSavedImage, takeRestore, writeSavedImage } = await import('../../src/saved-images.ts')
+const { KEPT_IMAGES, announceRestore, managedSave, readSavedImage, removeSavedImage, takeRestore, writeSavedImage } =
+  await import('../../src/saved-images.ts')
 
 const folder = join(root.path, 'var/lib/lvguard/saved')
 const tintin = { name: 'tintin', uuid: uuidOf(1) }
-const image: SavedImage = { format: 1, domain: tintin, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: 'abc-1', lver: 5 }] }
+const image: SavedImage = {
+  format: 1,
+  domain: tintin,
+  at: '2026-11-27T22:31:09.123Z',
+  volumes: [{ vg: 'virtVG', lv: 'root', uuid: 'abc-1', lver: 5 }],
+}
 beforeEach(() => root.clear())
 afterAll(() => root.remove())
 
@@ -17,7 +23,9 @@ describe('what is noted of a saved memory', () => {
   test('comes back as it was written, for root alone, and goes', () => {
     writeSavedImage(image)
     expect(readSavedImage(tintin.uuid)).toEqual(image)
-    expect([statSync(folder).mode & 0o777, statSync(join(folder, `${tintin.uuid}.json`)).mode & 0o777]).toEqual([0o700, 0o600])
+    expect([statSync(folder).mode & 0o777, statSync(join(folder, `${tintin.uuid}.json`)).mode & 0o777]).toEqual([
+      0o700, 0o600,
+    ])
     expect(readdirSync(folder)).toEqual([`${tintin.uuid}.json`])
     removeSavedImage(tintin.uuid)
     removeSavedImage(tintin.uuid)
@@ -25,8 +33,11 @@ describe('what is noted of a saved memory', () => {
   })
 
   test.each([
-    ['cut short', '{"format":1'], ['of another format', JSON.stringify({ ...image, format: 2 })], ['of another domain', JSON.stringify({ ...image, domain: { name: 'x', uuid: uuidOf(2) } })],
-    ['with a UUID that is none', JSON.stringify({ ...image, volumes: [{ ...image.volumes[0], uuid: 'a || b' }] })], ['with half a count', JSON.stringify({ ...image, volumes: [{ ...image.volumes[0], lver: '5' }] })],
+    ['cut short', '{"format":1'],
+    ['of another format', JSON.stringify({ ...image, format: 2 })],
+    ['of another domain', JSON.stringify({ ...image, domain: { name: 'x', uuid: uuidOf(2) } })],
+    ['with a UUID that is none', JSON.stringify({ ...image, volumes: [{ ...image.volumes[0], uuid: 'a || b' }] })],
+    ['with half a count', JSON.stringify({ ...image, volumes: [{ ...image.volumes[0], lver: '5' }] })],
   ])('one that is %s is not believed', (_, text) => {
     mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, `${tintin.uuid}.json`), text)
@@ -42,7 +53,12 @@ describe('what is noted of a saved memory', () => {
     }
     writeSavedImage({ ...image, domain: { name: 'new', uuid: uuidOf(KEPT_IMAGES + 1) } })
     const names = readdirSync(folder)
-    expect([names.length, names.includes(`${uuidOf(1)}.json`), names.includes(`${uuidOf(2)}.json`), names.includes(`${uuidOf(KEPT_IMAGES + 1)}.json`)]).toEqual([KEPT_IMAGES, false, true, true])
+    expect([
+      names.length,
+      names.includes(`${uuidOf(1)}.json`),
+      names.includes(`${uuidOf(2)}.json`),
+      names.includes(`${uuidOf(KEPT_IMAGES + 1)}.json`),
+    ]).toEqual([KEPT_IMAGES, false, true, true])
   })
 })
 
@@ -77,7 +93,12 @@ describe('whether a prepare belongs to a restore', () => {
     announceRestore(tintin.uuid, daemon, 100)
     expect([takeRestore(tintin.uuid, daemon, 101), takeRestore(tintin.uuid, daemon, 101)]).toEqual([true, false])
   })
-  test.each([[{ pid: 42, start: '8' }, 101], [{ pid: 43, start: '7' }, 101], [daemon, 300], [daemon, 99]])('not of %j at %i', (other, now) => {
+  test.each([
+    [{ pid: 42, start: '8' }, 101],
+    [{ pid: 43, start: '7' }, 101],
+    [daemon, 300],
+    [daemon, 99],
+  ])('not of %j at %i', (other, now) => {
     announceRestore(tintin.uuid, daemon, 100)
     expect(takeRestore(tintin.uuid, other, now)).toBe(false)
   })

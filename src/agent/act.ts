@@ -2,15 +2,18 @@ import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume } from '../core/record.ts'
+import { stillHere } from '../core/release.ts'
 import { withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
+import { carryOut } from '../hook/changes.ts'
 import { messageOf, unlessFull } from '../hook/failures.ts'
+import { releaseIdlePools } from '../hook/idle-pools.ts'
 import type { Outcome } from '../hook/outcome.ts'
 import { releaseUnderLock } from '../hook/release.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lockState, volumeTable } from '../lvm/lvm.ts'
+import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { readRecords, recordOf, writeRecord } from '../record-store.ts'
-import { lockVgs } from '../vg-lock.ts'
+import { type VgLocks, lockVgs } from '../vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './host.ts'
 import { witnessed } from './witness.ts'
@@ -24,6 +27,8 @@ export interface ActResult {
   readonly unwritable: string | undefined
   readonly contested: ContestedStep
   readonly abortJob: boolean
+  /** Taken out of the domain while it runs, and given back. */
+  readonly unplugged: readonly VolumeName[]
   /** Of a domain that is gone. */
   readonly released: Outcome | undefined
 }
@@ -31,7 +36,7 @@ export interface ActResult {
 type Drive = Extract<DrivePlan, { kind: 'drive' }>
 
 const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
-const NOTHING = { done: [], unwritable: undefined, contested: 'none', abortJob: false, released: undefined } as const
+const NOTHING = { done: [], unwritable: undefined, contested: 'none', abortJob: false, unplugged: [], released: undefined } as const
 
 /** Overrides what a view calls for: `lvguard demote` and `promote`. */
 export type Insist = (view: SeenDomain) => SeenDomain
@@ -79,8 +84,10 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       } else {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
         const record = await identified(undemoted(drive.record, own), drive.unwritable === undefined)
-        const contested = contestedAfter(view, record, after, host)
-        results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, released: undefined })
+        const unplugged = await giveBack(drive.plan.unplugged, record, locks)
+        const left = { ...record, volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))) }
+        const contested = contestedAfter(view, left, after, host)
+        results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, unplugged, released: undefined })
       }
     }
     return results
@@ -129,6 +136,25 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
   const whole = { ...record, volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)) }
   if (mayWrite) rewrite(whole)
   return whole
+}
+
+/**
+ * Deactivates what was taken out of a running domain, unless somebody has it open: QEMU itself while it still lets go, or whoever else (R4).
+ * @returns what is neither active nor locked here any more, and off the record
+ */
+async function giveBack(unplugged: readonly RecordedVolume[], record: DomainRecord, locks: VgLocks): Promise<RecordedVolume[]> {
+  if (unplugged.length === 0) return []
+  const open = await openVolumes(unplugged.map(({ vg, lv }) => ({ vg, lv })), activeVolumes())
+  const idle = record.volumes.filter((volume) => unplugged.some((each) => fullName(each) === fullName(volume)) && !open.has(fullName(volume)))
+  if (idle.length === 0) return []
+  await carryOut(idle.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'it is not plugged in any more' })), locks, 'go-on')
+  const left = stillHere(idle, await lockState(), activeVolumes())
+  const gone = idle.filter((volume) => !left.includes(volume))
+  // A pool that stays locked keeps its volume on record.
+  const bound = await releaseIdlePools(gone, locks, record.domain.uuid)
+  const released = gone.filter((volume) => !bound.includes(volume))
+  if (released.length > 0) rewrite({ ...record, volumes: record.volumes.filter((volume) => !released.includes(volume)) })
+  return released
 }
 
 /** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */

@@ -42,6 +42,10 @@ export class Aftermath {
     const { view, done, released, unwritable } = result
     const { name, uuid } = view.domain
     for (const each of done) if (each.kind === 'done') this.#sayTransition(view, each)
+    if (result.unplugged.length > 0) {
+      const volumes = result.unplugged.map(fullName)
+      this.#journal.say({ priority: 5, text: `${name}: ${volumes.join(', ')} is not plugged in any more: released` }, this.#about(view, 'unplug', volumes, 'released'))
+    }
     this.sayReports(view, result.reports)
     const open = done.filter(({ kind }) => kind !== 'done')
     if (!open.some(({ kind }) => kind === 'refused')) this.#refusedSince.delete(uuid)
@@ -66,8 +70,9 @@ export class Aftermath {
   sayReports(view: SeenDomain, reports: readonly Report[]): void {
     this.#say(view.domain.uuid, reports.filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost').map((report): Saying => {
       const key = Object.values(report).join(' ')
+      const isLasting = report.kind === 'also-used'
       const isLeft = report.kind === 'unchanged' && report.why === 'left-paused'
-      return { key, ...lineOf(report, view.domain.name), ...(isLeft ? { again: SAY_AGAIN, more: () => this.#whoShares(view) } : {}) }
+      return { key, ...lineOf(report, view.domain.name), ...(isLasting && { again: SAY_AGAIN }), ...(isLeft ? { again: SAY_AGAIN, more: () => this.#whoShares(view) } : {}) }
     }))
   }
 

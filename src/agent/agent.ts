@@ -34,6 +34,7 @@ export class Agent {
     this.#aftermath = aftermath
     this.#retries = retries
     aftermath.actAgain = (view) => this.#enqueue(view)
+    host.resolved = () => this.lookAtChanges()
   }
 
   /** A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd first. */
@@ -98,7 +99,7 @@ export class Agent {
         if (report.kind === 'lockspace-lost') hostWide.set(`lockspace ${report.vg}`, { priority: 2, text: lineOf(report, 'at least one VM').text })
       }
       this.#aftermath.sayReports(view, plan.reports)
-      const isDue = plan.kind === 'release' || (plan.kind === 'drive' && (plan.record !== undefined || plan.changes.length > 0 || plan.abortJob || isInDoubt(view)))
+      const isDue = plan.kind === 'release' || (plan.kind === 'drive' && (plan.record !== undefined || plan.changes.length > 0 || plan.unplugged.length > 0 || plan.abortJob || isInDoubt(view)))
       if (isDue && !this.#retries.isPending(view.domain.uuid)) this.#enqueue(view)
     }
     this.#retries.keepOnly(uuids)

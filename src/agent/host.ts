@@ -1,13 +1,15 @@
 import { uptime } from 'node:os'
 import { hasReasonOfMigration, isSettledBy, remembered } from '../core/contested.ts'
 import type { Configuration } from '../core/configuration.ts'
-import { candidatesOf } from '../core/domain.ts'
+import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { DomainView } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import type { DomainRecord, MigrationMemory, Records } from '../core/record.ts'
 import { type DomainStatus, wantedOf } from '../core/reconcile.ts'
+import { type Sources, findSources } from '../hook/sources.ts'
 import { isLibvirtAlive } from '../libvirt/daemon-alive.ts'
 import { lives } from '../processes.ts'
+import { clarityOf } from '../lvm/plain-path.ts'
 import { recordOf } from '../record-store.ts'
 import { type Look, StatusFolder } from './status-folder.ts'
 
@@ -30,6 +32,10 @@ export class AgentHost {
    * end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow last long enough to be seen.
    */
   readonly #oldReasons = new Set<string>()
+  /** What the sources of domains that are active here are, by UUID: looked up once for each change of a domain's XML; undefined while that is under way. */
+  readonly #sources = new Map<string, { readonly domain: Domain; sources: Sources | undefined }>()
+  /** Called when what a domain's sources are is known a moment after its XML. */
+  resolved: () => void = () => undefined
   configuration: Configuration
   /** VGs that had a lockspace at the last pass. */
   lockspaces: ReadonlySet<string> = new Set()
@@ -45,6 +51,7 @@ export class AgentHost {
       const status = look.active.get(uuid)?.status
       if (status === undefined || (status.async === 'migration out' && status.state !== 'running')) this.#oldReasons.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined && hasReasonOfMigration(status)) this.#oldReasons.add(uuid)
+      this.#findSources(uuid, look.active.get(uuid)?.domain)
       if (status === undefined) this.#memories.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined) {
         const memory = remembered(status, this.#memories.get(uuid))
@@ -53,6 +60,32 @@ export class AgentHost {
       }
     }
     return look
+  }
+
+  /** Links, numbers, UUIDs and storage pools are looked up as `prepare` does, but waited for by nobody, and not where another host has to answer. */
+  #findSources(uuid: string, domain: Domain | undefined): void {
+    const known = this.#sources.get(uuid)
+    if (domain === known?.domain) return
+    if (domain === undefined) {
+      this.#sources.delete(uuid)
+      return
+    }
+    const entry = { domain, sources: isPlain(domain) ? { disks: domain.disks, found: new Map() } : undefined as Sources | undefined }
+    this.#sources.set(uuid, entry)
+    if (entry.sources !== undefined) return
+    findSources(domain, false).then((sources) => {
+      entry.sources = sources
+      this.#changed.add(uuid)
+      this.resolved()
+    }, () => undefined)
+  }
+
+  /** The candidates of a domain that is active here, and whether they are all of them. */
+  #candidatesOf(uuid: string, domain: Domain): Candidates & { readonly isWhole: boolean } {
+    const known = this.#sources.get(uuid)
+    const sources = known?.domain === domain ? known.sources : undefined
+    const candidates = sources === undefined ? candidatesOf(domain, this.configuration) : candidatesOf({ ...domain, disks: sources.disks }, this.configuration, sources.found)
+    return { ...candidates, isWhole: sources !== undefined && candidates.problems.length === 0 }
   }
 
   /** The domains whose status files have changed since the last such question: an act's look takes none of them away. */
@@ -85,13 +118,15 @@ export class AgentHost {
     const file = look.active.get(uuid)
     const sighting = this.#folder.sightingOf(uuid, record?.domain.name, look)
     const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
-    const live = file === undefined ? [] : candidatesOf(file.domain, this.configuration).volumes.filter(({ vg }) => this.lockspaces.has(vg))
+    const candidates = file === undefined ? undefined : this.#candidatesOf(uuid, file.domain)
+    const live = (candidates?.volumes ?? []).filter(({ vg, unknownUse }) => this.lockspaces.has(vg) && unknownUse === undefined)
     return {
       domain: { name: file?.domain.name ?? record?.domain.name ?? uuid, uuid },
       wanted: wantedOf(sighting, record, { libvirtAlive: sighting.kind === 'gone' && isLibvirtAlive(), recordDaemonAlive: daemonOf(record), now: uptime() }),
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
+      isSettled: candidates?.isWhole === true && file?.status.async === 'none',
       memory: file === undefined ? memory : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',
@@ -103,6 +138,9 @@ export class AgentHost {
     if (locks.kind === 'known') this.lockspaces = new Set(locks.lockspaces.keys())
   }
 }
+
+/** Nothing has to be looked up. What is not below /dev is, because it may be a link, or on storage that does not answer. */
+const isPlain = ({ disks }: Domain): boolean => disks.every(({ path, pool }) => pool === undefined && (path === undefined || (path.startsWith('/dev/') && clarityOf(path) === 'plain')))
 
 const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' => (record?.daemon === undefined ? 'unknown' : lives(record.daemon))
 

@@ -31,6 +31,8 @@ export function lineOf(report: Report, domain: string): Line {
       return line(3, `${report.volume} stays exclusive: ${report.domain} uses it on this host too, so ${domain} cannot migrate`)
     case 'written':
       return line(2, `${domain} may write ${report.volume} now, and ${report.domain} uses it on this host too: stop one of the two`)
+    case 'also-used':
+      return line(2, `${domain} and ${report.domain} both use ${report.volume} on this host, and nothing keeps them from writing over each other. Take it out of one of them now: virsh detach-disk. Only a cluster file system may be shared so, with <shareable/> in both`)
     case 'pool-lock':
       return line(4, `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`)
     case 'unchanged':

@@ -1,9 +1,10 @@
 import { type LockState, type LockTable, lockOf, suffices } from './lock-state.ts'
 import type { Device } from './lock-state.ts'
-import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
+import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain, isConflict, isOtherPartition } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
+import { isBoundByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import { type Change, isOtherPartition } from './start.ts'
+import type { Change } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -17,6 +18,8 @@ export type Report =
   | { readonly kind: 'claimed'; readonly volume: string; readonly domain: string }
   /** The domain has come to write what another domain of this host uses. */
   | { readonly kind: 'written'; readonly volume: string; readonly domain: string }
+  /** Another domain of this host has it on record too, and one of them writes to it. */
+  | { readonly kind: 'also-used'; readonly volume: string; readonly domain: string }
   /** Its pool's lock covers it, or its type cannot be shared (FACTS 27): no live migration. */
   | { readonly kind: 'pool-lock'; readonly volume: string }
 
@@ -28,7 +31,9 @@ export interface DomainView {
   /** QEMU runs: its status file has a process id. */
   readonly runs: boolean
   /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
-  readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string })[]
+  readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string; readonly partition?: string })[]
+  /** The live XML is understood as a whole, and no job is under way: what it does not name is not plugged in. */
+  readonly isSettled?: boolean
   /** What its record is to remember of a migration out. */
   readonly memory?: MigrationMemory | undefined
 }
@@ -48,6 +53,8 @@ export type DrivePlan =
       /** To be put in place before the changes; undefined where the record is right already. */
       readonly record: DomainRecord | undefined
       readonly changes: readonly Change[]
+      /** No longer in the live XML: to be given back if nobody has them open (R4). */
+      readonly unplugged: readonly RecordedVolume[]
       /** `virsh domjobabort`: a job that copies storage onto a volume that is not exclusive here. */
       readonly abortJob: boolean
       readonly reports: readonly Report[]
@@ -79,8 +86,9 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
     kind: 'drive',
     record: isSame(put, record) || !isKnown ? undefined : put,
     changes: steps.flatMap(({ change }) => change ?? []),
+    unplugged: isKnown && wanted.mode === 'exclusive' ? recorded.filter((volume) => isUnplugged(volume, recorded, view, facts)) : [],
     abortJob: wanted.mode === 'unchanged' && wanted.why === 'storage-copy' && volumes.some((volume) => isNotExclusive(volume, facts)),
-    reports: [...said, ...steps.flatMap(({ reports }) => reports), ...writtenReports(view, facts), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
+    reports: [...said, ...volumes.flatMap((volume) => alsoUsed(volume, view, facts)), ...steps.flatMap(({ reports }) => reports), ...writtenReports(view, facts), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
   }
 }
 
@@ -118,7 +126,26 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
   // Of a domain without a record in force: what an earlier life of it could not give back.
   const known = (record?.volumes ?? []).map((volume) => asWritten(volume, live)).filter((volume) => (!isAdopted || goesWithDomain(volume)) && (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)))
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
-  return [...known, ...added.map(({ vg, lv, mode }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive' }))]
+  return [...known, ...added.map(({ vg, lv, mode, partition }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive', ...(partition !== undefined && { partition }) }))]
+}
+
+/** What the live XML names, and another domain of this host has on record, where not both only read. */
+function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, { records }: DriveFacts): Report[] {
+  const isNew = record?.volumes.some((old) => isSameVolume(old, volume) && isWrittenNow(old, live)) === true
+  if (isNew || !live.some((other) => isSameVolume(other, volume))) return []
+  const claim = claimsOn(volume, records, domain.uuid, IN_USE).find((other) => isConflict(volume, other.volume))
+  return claim === undefined ? [] : [{ kind: 'also-used', volume: fullName(volume), domain: claim.record.domain.name }]
+}
+
+/**
+ * Brought up for a domain that runs here, and taken out of it since. Not what another domain uses, and not what would take another
+ * volume along: one of this domain, under the same lock, that is still plugged in.
+ */
+function isUnplugged(volume: RecordedVolume, own: readonly RecordedVolume[], { domain, live, isSettled }: DomainView, { records }: DriveFacts): boolean {
+  const isNamed = (other: VolumeName): boolean => live.some((each) => isSameVolume(each, other))
+  if (isSettled !== true || volume.before !== 'inactive' || volume.mode === 'local' || isNamed(volume)) return false
+  if (claimsOn(volume, records, domain.uuid, IN_USE).length > 0 || isBoundByAnother(volume, records, domain.uuid)) return false
+  return !own.some((other) => volume.pool === undefined && other !== volume && isNamed(other) && other.ids !== undefined && other.ids.lock === volume.ids?.lock)
 }
 
 /** The role of a volume goes up with what the domain may do to it now: a disk attached for writing, a commit into a backing file. Never down (R3). */

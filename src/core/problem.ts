@@ -41,6 +41,7 @@ export type Problem =
   | { readonly kind: 'no-lock'; readonly volume: string }
   /** Of a saved memory: somebody has locked the volume since. `at`: when it was saved; `by`: who locked it last. */
   | { readonly kind: 'stale-memory'; readonly volume: string; readonly at: string; readonly by: string }
+  | { readonly kind: 'not-active'; readonly volume: string }
   | { readonly kind: 'active-here' }
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
@@ -123,6 +124,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`LVM activated ${problem.volume} but lvmlockd holds no lock for it`, `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`)
     case 'stale-memory':
       return because(`${problem.by} has locked ${problem.volume} since its memory was saved here (${problem.at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`, `To start it anew, without that memory: virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`)
+    case 'not-active':
+      return because(`${problem.volume} did not become active on this host, although LVM says that it has activated it`, `Does volume_list in lvm.conf leave it out? See: lvmconfig activation/volume_list; then ${again}`)
     case 'active-here':
       return because('it runs or starts on this host already', `Look at 'virsh list' here; a VM is not migrated to the host it is on`)
     case 'no-agent':

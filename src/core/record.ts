@@ -81,5 +81,12 @@ export const claimsOn = (volume: VolumeName, records: Records, ownUuid: string, 
   records.known.filter(({ domain, state }) => domain.uuid !== ownUuid && states.includes(state)).flatMap((record) =>
     record.volumes.filter(({ vg, lv }) => vg === volume.vg && lv === volume.lv).map((claimed) => ({ record, volume: claimed })))
 
+/** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
+export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
+
+/** Whether two uses of one volume exclude each other: one of them writes, and they are not two partitions of it. */
+export const isConflict = (one: Pick<RecordedVolume, 'role' | 'partition'>, other: Pick<RecordedVolume, 'role' | 'partition'>): boolean =>
+  (one.role === 'exclusive' || other.role === 'exclusive') && !isOtherPartition(one.partition, other.partition)
+
 /** States of a domain that uses its volumes. One that took nothing, or not yet, makes no claim. */
 export const IN_USE: readonly RecordState[] = ['prepared', 'running']

@@ -2,7 +2,7 @@ import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from '.
 import { lockOf, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
-import { IN_USE, claimsOn, goesWithDomain } from './record.ts'
+import { IN_USE, claimsOn, goesWithDomain, isConflict } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
 
@@ -52,7 +52,7 @@ export function planStart(
     const device = deviceOf({ vg, lv }, devices)
     // One that is only to be released, on a volume that is inactive by now, has come to nothing.
     const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
-    const conflict = claims.find((claim) => (role === 'exclusive' || claim.volume.role === 'exclusive') && !isOtherPartition(partition, claim.volume.partition))
+    const conflict = claims.find((claim) => isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume))
     const inUse = users.get(fullName({ vg, lv }))
     if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
     else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
@@ -65,9 +65,6 @@ export function planStart(
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
 }
-
-/** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
-export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
 
 /** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
 function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {
@@ -88,10 +85,20 @@ export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeT
     const name = fullName({ vg, lv })
     const volume = table.volumes.get(name)
     if (volume === undefined) return [problemOfAbsent({ vg, lv }, table, 'see the domain XML')]
-    if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'other', detail: `${name} did not become active` }] : []
+    if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'not-active', volume: name }] : []
     return locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
   })
 }
+
+/**
+ * R1: volumes that are locked and have no device all the same: lvchange obeys `activation/volume_list` without a word, and exits 0.
+ * @param recorded the volumes and the modes they were to get
+ */
+export const withoutDevice = (recorded: readonly RecordedVolume[], table: VolumeTable | undefined, devices: readonly Device[]): RecordedVolume[] =>
+  recorded.filter((volume) => {
+    const row = table?.volumes.get(fullName(volume))
+    return !devices.some((device) => (device.vg === volume.vg && device.lv === volume.lv) || (row !== undefined && device.dmUuid === mapperUuid(row.vgUuid, row.uuid)))
+  })
 
 /** A moment's state of one volume on this host. */
 interface Moment {

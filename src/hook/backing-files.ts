@@ -2,7 +2,7 @@ import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { settled } from '../core/relatives.ts'
-import { type Change, type HostFacts, missingLocks, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
@@ -10,7 +10,7 @@ import { readRecords, recordOf } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf } from './failures.ts'
-import { type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
+import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { type Level, type Link, Refusal, levelBelow, outside } from './image-links.ts'
 
 /** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
@@ -90,7 +90,7 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record 
   steps.push({ attempted, before, table })
   recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
   if (failed !== undefined) throw new ChangeFailed(() => problemsOf(failed, table, after))
-  const missing = missingLocks(plan.recorded, table, after, activeVolumes())
+  const missing = await missingOf(plan.recorded, table, after, activeVolumes())
   if (missing.length > 0) throw new Refusal(missing)
 }
 

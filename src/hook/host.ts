@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs'
 import { monotonic } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
-import type { LockState, VolumeTable } from '../core/lock-state.ts'
-import type { Records } from '../core/record.ts'
+import type { Device, LockState, VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import type { RecordedVolume, Records } from '../core/record.ts'
 import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
-import type { HostFacts } from '../core/start.ts'
+import { type HostFacts, missingLocks, withoutDevice } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lockState, lockStateAtOnce, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { lockState, lockStateAtOnce, makesDevices, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { onHost } from '../paths.ts'
 import { readRecords } from '../record-store.ts'
 import { findSources } from './sources.ts'
@@ -25,9 +27,12 @@ export interface Subject {
   readonly table: () => Promise<VolumeTable | undefined>
 }
 
-/** Finds the sources of a domain that may be volumes. Asks LVM only for those that are named by a UUID. */
-export async function subjectOf(domain: Domain, configuration: Configuration): Promise<Subject> {
-  const { disks, found } = await findSources(domain)
+/**
+ * Finds the sources of a domain that may be volumes. Asks LVM only for those that are named by a UUID.
+ * @param mayWait false: nothing is looked at that another host has to answer for (NFS and the like)
+ */
+export async function subjectOf(domain: Domain, configuration: Configuration, mayWait = true): Promise<Subject> {
+  const { disks, found } = await findSources(domain, mayWait)
   return subjectWith(domain, configuration, candidatesOf({ ...domain, disks }, configuration, found))
 }
 
@@ -45,6 +50,17 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
   // Nothing can be told apart without lvs: R9.
   if (!isSettled && answers === undefined) return { volumes: [], problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }
   return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)), ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv))
+}
+
+/**
+ * R1, after the commands: what is not locked, or not active, as it must be.
+ * @param recorded the volumes and the modes they were to get
+ */
+export async function missingOf(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Promise<Problem[]> {
+  const missing = missingLocks(recorded, table, locks, devices)
+  if (missing.length > 0) return missing
+  const inactive = withoutDevice(recorded, table, devices)
+  return inactive.length === 0 || !(await makesDevices()) ? [] : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }
 
 /** Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for under it. */

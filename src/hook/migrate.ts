@@ -8,7 +8,7 @@ import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { type Change, type StartPlan, missingLocks, withIds } from '../core/start.ts'
+import { type Change, type StartPlan, withIds } from '../core/start.ts'
 import { stillHere } from '../core/release.ts'
 import { fullName } from '../core/volume.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
@@ -20,7 +20,7 @@ import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
 import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
-import { type Subject, lookAround, scopeFor } from './host.ts'
+import { type Subject, lookAround, missingOf, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
 /** Milliseconds between two trials with lvchange, where a lease cannot be read or somebody was quicker. */
@@ -104,7 +104,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   put(plan.recorded)
   const { failed } = await carryOut(plan.changes, locks)
   const after = await lockState()
-  const missing = failed === undefined ? missingLocks(plan.recorded, facts.table, after, activeVolumes()) : []
+  const missing = failed === undefined ? await missingOf(plan.recorded, facts.table, after, activeVolumes()) : []
   // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
   const undo = here(after).map(({ vg, lv }): Change => ({ vg, lv, to: 'inactive', reason: 'the trial is over' }))

@@ -9,7 +9,7 @@ import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { settled } from '../core/relatives.ts'
-import { type Change, type HostFacts, type StartPlan, missingLocks, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -24,7 +24,7 @@ import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
-import { type Asked, type Subject, lookAround, scopeFor, subjectWith } from './host.ts'
+import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 import { checkSaved, noteFailedRestore } from './saved.ts'
@@ -123,7 +123,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
-  const missing = failed === undefined ? missingLocks(plan.recorded, table, after, devices) : []
+  const missing = failed === undefined ? await missingOf(plan.recorded, table, after, devices) : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?

@@ -39,7 +39,7 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
-  const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration), await lockState())).volumes : []
+  const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes : []
   return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
 }
 
@@ -110,7 +110,7 @@ const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined)
 
 /** Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its trial. */
 async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number): Promise<Outcome> {
-  const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS)
+  const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS, false)
   let locks: VgLocks
   try {
     locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds, seconds)

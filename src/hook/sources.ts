@@ -20,24 +20,37 @@ export const LONGEST_CHAIN = 200
 /**
  * Looks at whatever is not plain: volumes of storage pools, links, device numbers, qcow2 files, devices that stand on a volume. What that
  * takes is loaded only then; a VM with disks like /dev/VG/LV and raw files needs none of it.
+ * @param mayWait false: what is in a file system of another host, which may never answer, is left out
  */
-export async function findSources({ disks }: Pick<Domain, 'disks'>): Promise<Sources> {
+export async function findSources(domain: Pick<Domain, 'disks'>, mayWait = true): Promise<Sources> {
+  const hidden = mayWait ? undefined : await hiddenAmong(domain.disks)
+  const disks = hidden === undefined ? domain.disks : domain.disks.filter((disk) => !hidden(disk.path))
   const clarities = new Map(disks.map((disk) => [disk, disk.pool !== undefined ? 'unclear' : disk.path === undefined ? 'plain' : clarityOf(disk.path)] as const))
   const images = disks.filter((disk) => disk.image === true && clarities.get(disk) === 'file')
-  const below = (await Promise.all(images.map((disk) => imagesBelow(disk, disk.path)))).flat()
+  const below = (await Promise.all(images.map((disk) => imagesBelow(disk, disk.path, hidden)))).flat()
   const unclear = [...disks.filter((disk) => clarities.get(disk) === 'unclear'), ...below]
   if (unclear.length === 0) return { disks, found: new Map() }
-  const { found, also } = await findAll(unclear)
+  const { found, also } = await findAll(unclear, hidden)
   return { disks: [...disks, ...below, ...also], found }
+}
+
+type Hidden = (path: string | undefined) => boolean
+
+/** Which paths lead into a file system of another host; undefined if none can: nothing but devices is named. */
+async function hiddenAmong(disks: readonly Disk[]): Promise<Hidden | undefined> {
+  if (disks.every(({ path, pool, image }) => pool === undefined && image !== true && (path === undefined || path.startsWith('/dev/')))) return undefined
+  const { leadsToOthers } = await import('../lvm/other-hosts.ts')
+  return (path = '') => path.startsWith('/') && leadsToOthers(path)
 }
 
 const ELSEWHERE: Finding = { kind: 'other', path: '' }
 
 /** @returns `also`: what the sources stand on beside what was found for them: further images, further volumes */
-async function findAll(disks: readonly Disk[], depth = 0): Promise<{ readonly found: Map<Disk, Finding>; readonly also: readonly Disk[] }> {
+async function findAll(disks: readonly Disk[], hidden: Hidden | undefined, depth = 0): Promise<{ readonly found: Map<Disk, Finding>; readonly also: readonly Disk[] }> {
   const { findPath } = await import('../lvm/paths.ts')
   const places = (await Promise.all(disks.map(pathOf))).map((place) => {
     if ('kind' in place) return place
+    if (hidden?.(place.path) === true) return ELSEWHERE
     const found = findPath(place.path)
     return found.kind === 'volume' && place.partition !== undefined ? { ...found, partition: place.partition } : found
   })
@@ -62,12 +75,12 @@ async function findAll(disks: readonly Disk[], depth = 0): Promise<{ readonly fo
       also.push(other)
       found.set(other, finding)
     }
-    if (disk.image === true && first.kind === 'other' && depth < LONGEST_CHAIN) also.push(...await imagesBelow(disk, disk.path ?? first.path))
+    if (disk.image === true && first.kind === 'other' && first.path !== '' && depth < LONGEST_CHAIN) also.push(...await imagesBelow(disk, disk.path ?? first.path, hidden))
   }
   // What the images name that have just been read.
   const unclear = also.filter((disk) => !found.has(disk))
   if (unclear.length === 0) return { found, also }
-  const below = await findAll(unclear, depth + 1)
+  const below = await findAll(unclear, hidden, depth + 1)
   return { found: new Map([...found, ...below.found]), also: [...also, ...below.also] }
 }
 
@@ -92,7 +105,7 @@ const dashed = (uuid: string): string => uuid.replace(/^(.{6})(.{4})(.{4})(.{4})
  * QEMU's matter, not ours.
  * @param start where the image is; it, or what a header names, may be on a block device that is no LV
  */
-async function imagesBelow(disk: Disk, start: string | undefined): Promise<Disk[]> {
+async function imagesBelow(disk: Disk, start: string | undefined, hidden: Hidden | undefined): Promise<Disk[]> {
   const { readHeader, pathOfName } = await import('../qcow2.ts')
   const below: Disk[] = []
   let path = start === undefined || start === '' ? undefined : start
@@ -107,7 +120,7 @@ async function imagesBelow(disk: Disk, start: string | undefined): Promise<Disk[
     if (dataFile !== undefined) below.push({ target: disk.target, part: 'data file', path: dataFile, readonly: depth > 0 || disk.readonly, shareable: disk.shareable })
     const { backing } = header
     const next = backing === undefined ? undefined : pathOfName(backing.name, path)
-    if (next === undefined) break
+    if (next === undefined || hidden?.(next) === true) break
     const isImage = backing?.format === 'qcow2'
     const isFile = clarityOf(next) === 'file'
     if (!isFile) below.push({ target: disk.target, part: 'backing file', path: next, readonly: true, shareable: false, image: isImage })

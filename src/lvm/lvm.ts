@@ -106,6 +106,15 @@ function usersOfStack({ top }: Stack, counts: Counts): string[] {
 export const bringTo = (target: Target, volumes: readonly VolumeName[], lockDescriptor: number): Promise<Outcome> =>
   change('lvchange', inKnownForm(lvchangeArguments(target, volumes)), lockDescriptor)
 
+/**
+ * Whether LVM makes devices on this host at all. A set-up without device-mapper (`global/activation=0`) has locks only, and no VM can run there.
+ * Reads lvm.conf, nothing else.
+ */
+export async function makesDevices(): Promise<boolean> {
+  const { exitCode, stdout } = await query('lvmconfig', ['--typeconfig', 'full', 'global/activation'])
+  return exitCode !== 0 || stdout.trim() !== 'activation=0'
+}
+
 /** The lease of a volume, read from the shared disk; undefined where that cannot be (dlm, or no answer). */
 export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined> {
   const { lockType, leaseOffset } = volume

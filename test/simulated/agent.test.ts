@@ -267,6 +267,86 @@ describe('repairs', () => {
     await assertLocks(ring().hosts, 'data', ['none', 'none'])
   })
 
+  test.each(['by udev’s name', 'by a link', 'in a storage pool'])('one that is named %s', async (how) => {
+    const { a, here, agent } = await running()
+    await ring().volume('data')
+    a.act('lvchange -asy virtVG/data')
+    await a.write('/etc/libvirt/storage/pool.xml', "<pool type='logical'><name>pool</name><source><name>virtVG</name></source></pool>")
+    await a.run('mkdir', '-p', a.root.at('/srv'))
+    await a.run('ln', '-s', '/dev/virtVG/data', a.root.at('/srv/data'))
+    const disk = how === 'in a storage pool' ? { pool: 'pool', volume: 'data' } : { path: how === 'by a link' ? '/srv/data' : '/dev/disk/by-id/dm-name-virtVG-data' }
+    here.put(new Vm('tintin', [...tintin.disks, disk]))
+    await until(async () => (await a.lock('data')) === 'ex' && (await recordOn(a)).volumes[1]?.ids !== undefined)
+    await agent.quiet()
+    expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }, { lv: 'data', ids: expect.anything() }])
+  })
+
+  test('one on storage of another host is not looked at', async () => {
+    const { a, here, agent } = await running()
+    await ring().volume('data')
+    a.act('lvchange -asy virtVG/data')
+    await a.write('/proc/1/mountinfo', '30 22 0:25 / /srv rw - nfs4 filer:/x rw\n')
+    await a.run('mkdir', '-p', a.root.at('/srv'))
+    await a.run('ln', '-s', '/dev/virtVG/data', a.root.at('/srv/data'))
+    here.put(new Vm('tintin', [...tintin.disks, { path: '/srv/data' }]))
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'data', ['sh', 'none'])
+    expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }])
+  })
+
+  test('one that another VM of this host has is said', async () => {
+    const { a, here, agent } = await running()
+    await ring().volume('data')
+    assertPassed(await vmOn('virtVG', 'data').prepare(a))
+    here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
+    await until(() => agent.said(/<2>tintin and data both use virtVG\/data on this host/).length === 1)
+    assertPassed(await vmOn('virtVG', 'data').release(a))
+    await assertLocks(ring().hosts, 'data', ['ex', 'none'])
+  })
+
+  test('one that is taken out again is released as soon as nobody has it open', async () => {
+    const { a, b, here, agent } = await running()
+    const data = await ring().volume('data')
+    a.act('lvchange -aey virtVG/data')
+    here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
+    await until(async () => (await recordOn(a)).volumes.length === 2)
+    ring().cluster.devices.open(a.state, data)
+    here.put(tintin)
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'data', ['ex', 'none'])
+    expect((await recordOn(a)).volumes).toHaveLength(2)
+    // While a job is under way nothing is taken away.
+    here.put(tintin, { async: 'backup' })
+    ring().cluster.devices.close(a.state, data)
+    await agent.passTwice()
+    await assertLocks(ring().hosts, 'data', ['ex', 'none'])
+    here.put(tintin)
+    await agent.passTwice()
+    await until(() => agent.said(/<5>tintin: virtVG\/data is not plugged in any more: released/).length === 1)
+    await assertLocks(ring().hosts, 'data', ['none', 'none'])
+    expect((await recordOn(a)).volumes).toMatchObject([{ lv: 'tintin' }])
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+    assertPassed(await vmOn('virtVG', 'data').prepare(b))
+  })
+
+  test('one that was there before its VM, or that cannot be told, stays', async () => {
+    const { a, here, agent } = await running()
+    const record = await recordOn(a)
+    for (const name of ['before', 'data']) {
+      await ring().volume(name)
+      a.act(`lvchange -aey virtVG/${name}`)
+    }
+    await a.write(recordFile, JSON.stringify({ ...record, volumes: [...record.volumes, { vg: 'virtVG', lv: 'before', role: 'exclusive', mode: 'exclusive', before: 'active' }, { vg: 'virtVG', lv: 'data', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] }))
+    here.put(new Vm('tintin', [...tintin.disks, { pool: 'nowhere', volume: 'data' }]))
+    await agent.passTwice()
+    for (const name of ['before', 'data']) await assertLocks(ring().hosts, name, ['ex', 'none'])
+    here.put(tintin)
+    await agent.passTwice()
+    await until(() => agent.said(/<5>tintin: virtVG\/data is not plugged in any more: released/).length === 1)
+    await assertLocks(ring().hosts, 'before', ['ex', 'none'])
+    await assertLocks(ring().hosts, 'data', ['none', 'none'])
+  })
+
   test('one that another host holds is said, by name', async () => {
     const { a, b, here, agent } = await running()
     const data = await ring().volume('data')

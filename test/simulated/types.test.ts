@@ -263,3 +263,41 @@ test('a volume that is active, in a VG which LVM does not see', async () => {
     assertRefused(await new Vm('tintin', [{ path }]).prepare(a), /hiddenVG\/tintin is active on this host, but LVM does not see its volume group and cannot lock it/, /lvmdevices/)
   }
 })
+
+test('a volume that LVM locks and does not activate, as volume_list has it: refused, and given back', async () => {
+  const { hosts, cluster } = ring()
+  const [a, b] = hosts
+  const name = await ring().volume('tintin')
+  const vm = vmOn('virtVG', 'tintin')
+  for (const host of [a, b]) {
+    host.faults.answer(/^lvchange .*--activate [es]y/, (_, perform) => {
+      const answer = perform()
+      cluster.devices.deactivate(host.state, cluster.volumes.get(name))
+      return answer
+    })
+  }
+  assertRefused(await vm.prepare(a), /virtVG\/tintin did not become active on this host/, /volume_list/)
+  await assertLocks(hosts, 'tintin', ['none', 'none'])
+  assertPassed(await vm.releaseRefused(a))
+  assertRefused(await vm.migrate(b), /virtVG\/tintin did not become active on this host/)
+  await assertLocks(hosts, 'tintin', ['none', 'none'])
+})
+
+test('a release without a record does not look at what another host has to answer for', async () => {
+  const { hosts } = ring()
+  const [a] = hosts
+  await ring().volume('tintin')
+  await ring().volume('other')
+  await a.run('mkdir', '-p', a.root.at('/srv'))
+  await a.run('ln', '-s', '/dev/virtVG/tintin', a.root.at('/srv/tintin'))
+  const vm = new Vm('tintin', [{ path: '/srv/tintin' }, { path: '/dev/virtVG/other' }])
+  for (const [type, left] of [['ext4', 'none'], ['nfs4', 'ex']] as const) {
+    await a.write('/proc/1/mountinfo', `30 22 0:25 / /srv rw - ${type} filer:/x rw\n`)
+    assertPassed(await vm.prepare(a))
+    await a.write(`/run/lvguard/${vm.uuid}.json`, undefined)
+    assertPassed(await vm.release(a))
+    await assertLocks(hosts, 'other', ['none', 'none'])
+    // Left as it is, for a person, rather than a hook that never ends.
+    await assertLocks(hosts, 'tintin', [left, 'none'])
+  }
+})

@@ -24,9 +24,9 @@ const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
 interface Case extends Partial<Omit<DomainView, 'live'>>, Partial<DriveFacts> {
   readonly live?: readonly { readonly lv: string; readonly mode: Mode }[]
 }
-function plan({ wanted = HERE, record = running(), runs = true, memory, live = [], locks = EX, devices = BOTH, ...facts }: Case): DrivePlan {
+function plan({ wanted = HERE, record = running(), runs = true, memory, isSettled = false, live = [], locks = EX, devices = BOTH, ...facts }: Case): DrivePlan {
   const known = facts.records ?? records(...(record === undefined ? [] : [record]))
-  return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
+  return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, isSettled, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
 }
 /** In short words: changes, `record` if one is written, `abort`, and what is said. */
 function words(given: Case): string {
@@ -36,6 +36,36 @@ function words(given: Case): string {
   if (made.kind === 'release') return ['release', made.plan.kind, ...said].join(' ')
   return [...made.changes.map(({ lv, to }) => `${lv}:${to}`), ...(made.record === undefined ? [] : ['record']), ...(made.abortJob ? ['abort'] : []), ...said].join(' ')
 }
+
+describe('what is not plugged in any more', () => {
+  const record = running([withIds(), withIds(data)])
+  const unplugged = (given: Case): string => {
+    const made = plan({ record, live: [{ lv: 'root', mode: 'exclusive' }], isSettled: true, locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]), ...given })
+    return made.kind === 'drive' ? made.unplugged.map(({ lv }) => lv).join(' ') : made.kind
+  }
+  const other = (volumes: RecordedVolume[]): DomainRecord => recordOf(2, 'running', volumes)
+  test.each<[string, Case, string]>([
+    ['is to be given back', {}, 'data'],
+    ['stays while the XML is not understood, or a job is under way', { isSettled: false }, ''],
+    ['stays in a migration', { wanted: OUT }, ''],
+    ['stays where nothing is to be changed', { wanted: because('left-paused') }, ''],
+    ['stays if it was active before', { record: running([withIds(), withIds(data, { before: 'active' })]) }, ''],
+    ['stays if another domain uses it', { records: records(record, other([withIds(data)])) }, ''],
+    ['stays if it has the lock of one that another domain uses', { records: records(record, other([withIds(root, { lv: 'snap', ids: { lv: 'x', vg: 'y', lock: data.uuid } })])) }, ''],
+    ['stays if it has the lock of one that is plugged in', { record: running([withIds(), withIds(data, { ids: { lv: data.uuid, vg: data.vgUuid, lock: root.uuid } })]) }, ''],
+    ['stays while other records cannot be read', { records: { known: [record], unreadable: ['x'] } }, ''],
+    ['is all of it, if nothing is named', { live: [] }, 'root data'],
+  ])('%s', (_, given, expected) => expect(unplugged(given)).toBe(expected))
+})
+
+test.each<[string, Partial<RecordedVolume>, Partial<RecordedVolume>, boolean]>([
+  ['both write', {}, {}, true], ['one writes', {}, { role: 'shared', mode: 'shared' }, true], ['both read', { role: 'shared', mode: 'shared' }, { role: 'shared', mode: 'shared' }, false],
+  ['two partitions', { partition: 'root1' }, { partition: 'root2' }, false], ['the same partition', { partition: 'root1' }, { partition: 'root1' }, true], ['a partition and the whole', { partition: 'root1' }, {}, true],
+])('a volume that two domains of one host use is said: %s', (_, own, others, expected) => {
+  const record = running([withIds(root, own)])
+  const made = plan({ record, live: [{ lv: 'root', mode: own.role ?? 'exclusive' }], records: records(record, recordOf(2, 'running', [withIds(root, others)])) })
+  expect(made.reports).toEqual(expected ? [{ kind: 'also-used', volume: 'virtVG/root', domain: 'vm2' }] : [])
+})
 
 describe('a domain that is on record', () => {
   test.each<[string, Case, string]>([

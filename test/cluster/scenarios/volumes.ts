@@ -77,6 +77,33 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a file where the destination has the volume keeps a live migration out; a disk that is plugged in by udev’s name is locked, and released when it is taken out',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const path = `/dev/${volumeGroup}/tintin`
+      const tintin = await cluster.domain('tintin')
+      await cluster.volume('data')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await two.node.must(`mkdir -p /dev/${volumeGroup} && dd if=/dev/zero of=${path} bs=1M count=1 status=none`)
+      await isRefused(tintin.migrate(one, two), /\/dev\/virtVG\/tintin is not the volume but a regular file/, /rm \/dev\/virtVG\/tintin/)
+      await isRefused(tintin.start(two), /\/dev\/virtVG\/tintin is not the volume but a regular file/)
+      await tintin.runs(one)
+      await two.node.must(`rm ${path}`)
+      // Locked on this host by hand, as whoever plugs a disk in has to.
+      await one.node.must(`lvchange -q -asy ${volumeGroup}/data && udevadm settle`)
+      await succeeds(one.virsh('attach-disk', 'tintin', `/dev/disk/by-id/dm-name-${volumeGroup}-data`, 'vdb', '--subdriver', 'raw'))
+      await untilTrue('the disk that was plugged in is exclusive', async () => (await one.lock('data')) === 'ex')
+      await succeeds(one.virsh('detach-disk', 'tintin', 'vdb'))
+      await untilTrue('the disk that was taken out is free', async () => (await one.lock('data')) === 'none', { seconds: 60 })
+      assert.equal((await one.truth()).devices.has('data'), false)
+      await tintin.runs(one)
+      await succeeds(tintin.migrate(one, two))
+      await tintin.runs(two)
+      await succeeds(tintin.destroy(two))
+    },
+  },
+  {
     name: 'a volume that was active before its VM started goes with it to the other node and back, and stays where nothing migrates',
     async play(cluster) {
       const [one, two] = cluster.hosts

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Device, LockState } from '../../../src/core/lock-state.ts'
 import { lockOf, suffices } from '../../../src/core/lock-state.ts'
 import type { RecordedVolume } from '../../../src/core/record.ts'
-import { missingLocks } from '../../../src/core/start.ts'
+import { missingLocks, withoutDevice } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, lvmUuid, recorded, volumeTable } from '../support/lvm.ts'
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
@@ -30,7 +30,7 @@ describe('the locks read back after lvchange has succeeded (R1)', () => {
     ['lvmlockd is gone', [recorded(root)], DOWN, 'lvmlockd-down'],
     ['lvmlockd cannot be asked', [recorded(root)], ABSENT, 'locks-unknown'],
     ['a local volume that is active', [local], lockTable(), '', [deviceOf(home)]],
-    ['a local volume that is not', [local], lockTable(), 'other'],
+    ['a local volume that is not', [local], lockTable(), 'not-active localVG/home'],
     ['a local volume needs no lvmlockd', [local], ABSENT, '', [deviceOf(home)]],
     ['a local volume beside one that needs lvmlockd', [local, recorded(root)], DOWN, 'lvmlockd-down', [deviceOf(home)]],
     ['nothing', [], lockTable(), ''],
@@ -47,4 +47,10 @@ describe('a lock and a mode', () => {
     '%s suffices for %s: %s', (held, mode, expected) => expect(suffices(held, mode)).toBe(expected),
   )
   test('a volume that lvmlockd does not list is not locked', () => expect(lockOf(lockTable(), root.uuid)).toBe('none'))
+})
+
+test('what is locked and has no device, whatever its name is now', () => {
+  const renamed = { ...deviceOf(root), lv: 'new' }
+  expect(withoutDevice([recorded(root), recorded(home)], TABLE, [deviceOf(home)]).map(({ lv }) => lv)).toEqual(['root'])
+  expect(withoutDevice([recorded(root)], TABLE, [renamed])).toEqual([])
 })

@@ -117,7 +117,7 @@ const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
   pstore: (device) => ({ target: 'pstore', place: at(text(device, 'path')?.trim()), readonly: false }),
   // What swtpm keeps its state in.
   tpm: (device) => ({ target: 'tpm', place: placeOfPath(child(device, 'backend') ?? {}), readonly: false }),
-  rng: (device) => ({ target: 'rng', place: attribute(child(device, 'backend'), 'model') === 'random' ? at(text(device, 'backend')?.trim()) : NOWHERE, readonly: true }),
+  rng: (device) => ({ target: 'rng', place: placeOfChance(device), readonly: true }),
   hostdev: (device) => {
     const source = child(device, 'source') ?? {}
     return { target: 'hostdev', place: at((text(source, 'block') ?? text(source, 'char'))?.trim()), readonly: false }
@@ -129,6 +129,12 @@ const placeOfCharacters = (device: Node): Place => (['dev', 'file', 'pipe'].incl
 const placeOfPath = (element: Node): Place => {
   const source = child(element, 'source')
   return ['file', 'block'].includes(attribute(source, 'type') ?? '') ? at(attribute(source, 'path') ?? attribute(source, 'dev') ?? attribute(source, 'file')) : NOWHERE
+}
+
+/** virt-install gives every VM one that reads /dev/urandom: nothing has to be looked up for that. */
+const placeOfChance = (device: Node): Place => {
+  const path = text(device, 'backend')?.trim() ?? ''
+  return attribute(child(device, 'backend'), 'model') === 'random' && !/^\/dev\/(?:u?random|hwrng)$/.test(path) ? at(path) : NOWHERE
 }
 
 /** Everything in `<devices>` that is no disk and has a source that may be an LV. */

@@ -85,7 +85,7 @@ export class AgentHost {
     const known = this.#sources.get(uuid)
     const sources = known?.domain === domain ? known.sources : undefined
     const candidates = sources === undefined ? candidatesOf(domain, this.configuration) : candidatesOf({ ...domain, disks: sources.disks }, this.configuration, sources.found)
-    return { ...candidates, isWhole: sources !== undefined && candidates.problems.length === 0 }
+    return { ...candidates, isWhole: sources !== undefined && candidates.problems.length + candidates.standIns.length === 0 }
   }
 
   /** The domains whose status files have changed since the last such question: an act's look takes none of them away. */

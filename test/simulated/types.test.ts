@@ -301,3 +301,34 @@ test('a release without a record does not look at what another host has to answe
     await assertLocks(hosts, 'tintin', [left, 'none'])
   }
 })
+
+test('arguments for QEMU that name a volume: refused, until a policy says how it is locked', async () => {
+  const { hosts } = ring()
+  const [a] = hosts
+  await ring().volume('root')
+  await ring().volume('extra')
+  const vm = vmOn('virtVG', 'root')
+  const policy = (mode: string): string => `<metadata><p:policy xmlns:p="urn:lvguard:policy:1"><p:disk target="qemu:commandline" mode="${mode}"/></p:policy></metadata>`
+  const xml = (metadata = ''): string => vm.xml({ metadata }).replace('<devices>', "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-drive'/><q:arg value='file=/dev/virtVG/extra,if=none'/></q:commandline><devices>")
+  assertRefused(await vm.prepare(a, xml()), /its <qemu:commandline> names \/dev\/virtVG\/extra/, /a policy for 'qemu:commandline'/)
+  assertRefused(await vm.migrate(a, xml()), /its <qemu:commandline> names \/dev\/virtVG\/extra/)
+  for (const name of ['root', 'extra']) await assertLocks(hosts, name, ['none', 'none'])
+  for (const [mode, lock] of [['ignore', 'none'], ['shared', 'sh'], ['exclusive', 'ex']] as const) {
+    assertPassed(await vm.prepare(a, xml(policy(mode))))
+    await assertLocks(hosts, 'extra', [lock, 'none'])
+    assertPassed(await vm.release(a))
+    for (const name of ['root', 'extra']) await assertLocks(hosts, name, ['none', 'none'])
+  }
+})
+
+test('a kernel on a volume is shared, and the state of a TPM is exclusive', async () => {
+  const { hosts } = ring()
+  for (const name of ['root', 'kernel', 'tpm']) await ring().volume(name)
+  const vm = vmOn('virtVG', 'root')
+  const xml = vm.xml().replace('<devices>', "<os><kernel>/dev/virtVG/kernel</kernel></os><devices><tpm model='tpm-crb'><backend type='emulator'><source type='file' path='/dev/virtVG/tpm'/></backend></tpm>")
+  assertPassed(await vm.prepare(hosts[0], xml))
+  await assertLocks(hosts, 'kernel', ['sh', 'none'])
+  await assertLocks(hosts, 'tpm', ['ex', 'none'])
+  assertPassed(await vm.release(hosts[0]))
+  for (const name of ['root', 'kernel', 'tpm']) await assertLocks(hosts, name, ['none', 'none'])
+})

@@ -80,12 +80,16 @@ export class AgentHost {
     }, () => undefined)
   }
 
-  /** The candidates of a domain that is active here, and whether they are all of them. */
-  #candidatesOf(uuid: string, domain: Domain): Candidates & { readonly isWhole: boolean } {
+  /** The candidates of a domain that is active here, and all volumes that its XML names; `named` is undefined where not all of it is understood. */
+  #candidatesOf(uuid: string, domain: Domain): { readonly volumes: Candidates['volumes']; readonly named: Candidates['volumes'] | undefined } {
     const known = this.#sources.get(uuid)
     const sources = known?.domain === domain ? known.sources : undefined
-    const candidates = sources === undefined ? candidatesOf(domain, this.configuration) : candidatesOf({ ...domain, disks: sources.disks }, this.configuration, sources.found)
-    return { ...candidates, isWhole: sources !== undefined && candidates.problems.length + candidates.standIns.length === 0 }
+    if (sources === undefined) return { volumes: candidatesOf(domain, this.configuration).volumes, named: undefined }
+    const whole = { ...domain, disks: sources.disks }
+    const { policy: _, ...unsaid } = whole
+    const all = candidatesOf(unsaid, { volumeGroups: [] }, sources.found)
+    const isUnderstood = all.problems.length + all.standIns.length + all.impossible.length === 0
+    return { volumes: candidatesOf(whole, this.configuration, sources.found).volumes, named: isUnderstood ? all.volumes : undefined }
   }
 
   /** The domains whose status files have changed since the last such question: an act's look takes none of them away. */
@@ -126,7 +130,7 @@ export class AgentHost {
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
-      isSettled: candidates?.isWhole === true && file?.status.async === 'none',
+      named: file?.status.async === 'none' ? candidates?.named : undefined,
       memory: file === undefined ? memory : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',

@@ -32,8 +32,11 @@ export interface DomainView {
   readonly runs: boolean
   /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
   readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string; readonly partition?: string })[]
-  /** The live XML is understood as a whole, and no job is under way: what it does not name is not plugged in. */
-  readonly isSettled?: boolean
+  /**
+   * Every volume that the live XML names, in whatever VG and whatever a policy says of it; undefined where it is not understood as a whole,
+   * or a job is under way. What is not among them is not plugged in.
+   */
+  readonly named?: readonly VolumeName[] | undefined
   /** What its record is to remember of a migration out. */
   readonly memory?: MigrationMemory | undefined
 }
@@ -141,9 +144,10 @@ function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, 
  * Brought up for a domain that runs here, and taken out of it since. Not what another domain uses, and not what would take another
  * volume along: one of this domain, under the same lock, that is still plugged in.
  */
-function isUnplugged(volume: RecordedVolume, own: readonly RecordedVolume[], { domain, live, isSettled }: DomainView, { records }: DriveFacts): boolean {
-  const isNamed = (other: VolumeName): boolean => live.some((each) => isSameVolume(each, other))
-  if (isSettled !== true || volume.before !== 'inactive' || volume.mode === 'local' || isNamed(volume)) return false
+function isUnplugged(volume: RecordedVolume, own: readonly RecordedVolume[], { domain, named }: DomainView, { records, locks }: DriveFacts): boolean {
+  const isNamed = (other: VolumeName): boolean => named?.some((each) => isSameVolume(each, other)) !== false
+  // After a lost lease, or with the locking stopped, nothing is given.
+  if (locks.kind === 'unknown' || !locks.lockspaces.has(volume.vg) || volume.before !== 'inactive' || volume.mode === 'local' || isNamed(volume)) return false
   if (claimsOn(volume, records, domain.uuid, IN_USE).length > 0 || isBoundByAnother(volume, records, domain.uuid)) return false
   return !own.some((other) => volume.pool === undefined && other !== volume && isNamed(other) && other.ids !== undefined && other.ids.lock === volume.ids?.lock)
 }

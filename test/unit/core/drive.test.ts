@@ -24,9 +24,9 @@ const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
 interface Case extends Partial<Omit<DomainView, 'live'>>, Partial<DriveFacts> {
   readonly live?: readonly { readonly lv: string; readonly mode: Mode }[]
 }
-function plan({ wanted = HERE, record = running(), runs = true, memory, isSettled = false, live = [], locks = EX, devices = BOTH, ...facts }: Case): DrivePlan {
+function plan({ wanted = HERE, record = running(), runs = true, memory, named, live = [], locks = EX, devices = BOTH, ...facts }: Case): DrivePlan {
   const known = facts.records ?? records(...(record === undefined ? [] : [record]))
-  return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, isSettled, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
+  return planDrive({ domain: { name: 'vm1', uuid: uuidOf(1) }, wanted, record, runs, memory, named, live: live.map((volume) => ({ vg: 'virtVG', reason: 'disk', ...volume })) }, { locks, devices, records: known })
 }
 /** In short words: changes, `record` if one is written, `abort`, and what is said. */
 function words(given: Case): string {
@@ -40,13 +40,13 @@ function words(given: Case): string {
 describe('what is not plugged in any more', () => {
   const record = running([withIds(), withIds(data)])
   const unplugged = (given: Case): string => {
-    const made = plan({ record, live: [{ lv: 'root', mode: 'exclusive' }], isSettled: true, locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]), ...given })
+    const made = plan({ record, live: [{ lv: 'root', mode: 'exclusive' }], named: [root], locks: lockTable([[root, 'exclusive'], [data, 'exclusive']]), ...given })
     return made.kind === 'drive' ? made.unplugged.map(({ lv }) => lv).join(' ') : made.kind
   }
   const other = (volumes: RecordedVolume[]): DomainRecord => recordOf(2, 'running', volumes)
   test.each<[string, Case, string]>([
     ['is to be given back', {}, 'data'],
-    ['stays while the XML is not understood, or a job is under way', { isSettled: false }, ''],
+    ['stays while the XML is not understood, or a job is under way', { named: undefined }, ''],
     ['stays in a migration', { wanted: OUT }, ''],
     ['stays where nothing is to be changed', { wanted: because('left-paused') }, ''],
     ['stays if it was active before', { record: running([withIds(), withIds(data, { before: 'active' })]) }, ''],
@@ -54,7 +54,10 @@ describe('what is not plugged in any more', () => {
     ['stays if it has the lock of one that another domain uses', { records: records(record, other([withIds(root, { lv: 'snap', ids: { lv: 'x', vg: 'y', lock: data.uuid } })])) }, ''],
     ['stays if it has the lock of one that is plugged in', { record: running([withIds(), withIds(data, { ids: { lv: data.uuid, vg: data.vgUuid, lock: root.uuid } })]) }, ''],
     ['stays while other records cannot be read', { records: { known: [record], unreadable: ['x'] } }, ''],
-    ['is all of it, if nothing is named', { live: [] }, 'root data'],
+    ['is all of it, if nothing is named', { named: [] }, 'root data'],
+    ['stays where its lockspace is gone', { named: [], locks: lockTable([], []) }, ''],
+    ['stays while the locks are unknown', { named: [], locks: { kind: 'unknown', why: 'down', detail: '' } }, ''],
+    ['stays if it is named, although its VG is not looked at', { live: [], named: [root, data] }, ''],
   ])('%s', (_, given, expected) => expect(unplugged(given)).toBe(expected))
 })
 

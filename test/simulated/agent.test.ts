@@ -317,6 +317,8 @@ describe('repairs', () => {
     expect((await recordOn(a)).volumes).toHaveLength(2)
     // While a job is under way nothing is taken away.
     here.put(tintin, { async: 'backup' })
+    // An act that has looked before ends.
+    await agent.passTwice()
     ring().cluster.devices.close(a.state, data)
     await agent.passTwice()
     await assertLocks(ring().hosts, 'data', ['ex', 'none'])

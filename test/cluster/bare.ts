@@ -1,6 +1,7 @@
 /**
  * `npm run test:bare`: two hosts with nothing but Debian on them, and a person who types what the README says, word for word, up to
- * the first start that is refused and the first migration. SUITE=bookworm|trixie. `KEEP=1` leaves the nodes to a person.
+ * the first start that is refused and the first migration. SUITE=bookworm|trixie. `KEEP=1` leaves the nodes to a person;
+ * `-- FOLDER LINE` goes on with them, at that line of the README.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,20 +9,22 @@ import { execa } from 'execa'
 import type { Result } from '../ring.ts'
 import { suiteOf } from './cli.ts'
 import { heading, missingLine, stepsOf, type Step, type Where } from './manual.ts'
-import { image, Nodes, personalRun } from './nodes.ts'
+import { found, image, Nodes, personalRun } from './nodes.ts'
 import { untilTrue } from './wait.ts'
 
 /** What is right at some moment soon, and may be asked again: where the agent is a step behind the person. */
 const LOOKS = /^(journalctl|virsh list|virsh domstate|lvmlockctl|systemctl is-active|lvguard status)\b/
 
-export async function main(): Promise<number> {
-  const steps = stepsOf(await readFile('README.md', 'utf8'), heading)
+export async function main([folder = '', first = '0']: readonly string[]): Promise<number> {
+  const steps = stepsOf(await readFile('README.md', 'utf8'), heading).filter(({ line }) => line >= Number(first))
   const suite = suiteOf(process.env['SUITE'])
   const keep = process.env['KEEP'] === '1'
-  const nodes = new Nodes({ suite, storage: 'shared', image: await image(suite, 'bare'), run: personalRun(`bare-${process.pid}`), bound: !keep, bare: true })
+  const old = folder === '' ? undefined : await found(folder)
+  const nodes = old ?? new Nodes({ suite, storage: 'shared', image: await image(suite, 'bare'), run: personalRun(`bare-${process.pid}`), bound: !keep, bare: true })
   try {
     const begin = Date.now()
-    await nodes.up()
+    if (old === undefined) await nodes.up()
+    else await nodes.each((node) => node.awaitSsh()).then(() => nodes.openDesk())
     print(`${seconds(begin)} two bare hosts, ${suite}`)
     let number = 0
     for (const step of steps) {

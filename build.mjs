@@ -17,7 +17,7 @@ const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
 const CHUNKS = {
-  log: 'src/log.ts', config: 'src/config.ts', agent: 'src/agent/main.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
+  log: 'src/log.ts', config: 'src/config.ts', admin: 'src/admin.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
 }
 
 const separateChunks = {
@@ -84,9 +84,9 @@ const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write:
 // Each chunk stands in a comment that is all there is of a function: Node need not even scan it as a string, and the loader has it from
 // the function's own text. The end of a comment inside a chunk is written as ESCAPED_END.
 const ESCAPED_END = '*<end>/'
-// Packed, so that hook calls have less to read past (2 ms of each): the agent, half of the program, which none of them needs, and the
+// Packed, so that hook calls have less to read past (2 ms of each): the agent and the commands, half of the program, which none of them needs, and the
 // log, which they unpack while lvchange runs.
-const PACKED = ['agent', 'log']
+const PACKED = ['admin', 'log']
 const chunks = Object.entries(bundles).map(([name, { code }]) => {
   if (code.includes(ESCAPED_END)) throw new Error(`chunk ${name} has ${ESCAPED_END} of its own`)
   const source = `(function(exports,require,module,saveCache){${ascii(code)}\n})`

@@ -1,15 +1,30 @@
 import { TomlError, parse } from 'smol-toml'
 import { type Configuration, DEFAULTS } from './core/configuration.ts'
+import { didYouMean, nearest } from './core/near.ts'
 import { parseVolumePolicy } from './core/policy.ts'
 import { isValidName } from './core/volume.ts'
 
-/** A configuration, or all that is wrong with it, each with its line. */
-export type Parsed = { readonly configuration: Configuration } | { readonly errors: readonly string[] }
+/**
+ * What a file comes to. Each mistake is named with its line.
+ *
+ * What a mistake does depends on its key. One in a key that decides what is locked (volume_groups, local_volume_groups, policy), or in
+ * something that nobody can assign to a key, makes the file unusable (`errors`): a VM could start without its lock, so that nothing starts
+ * and nothing is let in until it is mended. One in any other key (log_level, log_file, the waits, on_contested) has a default that is safe:
+ * it leaves that key at it (`mistakes`), and is said at each event, by the agent, by a dry run and by check-config. A slip in
+ * log_level at night must not keep every VM of a host from starting.
+ */
+export type Parsed =
+  | { readonly configuration: Configuration; readonly mistakes: readonly string[] }
+  | { readonly errors: readonly string[] }
 
 interface Key {
   readonly field: keyof Configuration
   readonly expected: string
+  /** A right value, as it is written. */
+  readonly example: string
   readonly accepts: (value: unknown) => boolean
+  /** Decides nothing about what is locked, and has a default that is safe. */
+  readonly harmless?: true
 }
 
 const isInteger = (low: number, high: number) => (value: unknown): boolean => typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high
@@ -18,43 +33,121 @@ const isOneOf = (...words: string[]) => (value: unknown): boolean => typeof valu
 /** Every key that lvguard.conf may have. install/lvguard.conf shows the same ones, each with its default (tested). */
 export const KEYS: Readonly<Record<string, Key>> = {
   volume_groups: {
-    field: 'volumeGroups', expected: 'a list of names of volume groups, such as [ "virtVG" ]',
+    field: 'volumeGroups', expected: 'a list of names of volume groups, such as [ "virtVG" ]', example: '[ "virtVG" ]',
     accepts: (value) => Array.isArray(value) && value.every((vg) => typeof vg === 'string' && isValidName(vg)),
   },
-  local_volume_groups: { field: 'localVolumeGroups', expected: '"ignore" or "activate"', accepts: isOneOf('ignore', 'activate') },
+  local_volume_groups: { field: 'localVolumeGroups', expected: '"ignore" or "activate"', example: '"ignore"', accepts: isOneOf('ignore', 'activate') },
   policy: {
     field: 'policy', expected: 'a list of "VG = MODE" or "VG/LV = MODE", with MODE exclusive, shared or ignore, such as [ "virtVG/iso = shared" ]',
+    example: '[ "virtVG/iso = shared" ]',
     accepts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'string' && parseVolumePolicy(entry) !== undefined),
   },
-  start_wait: { field: 'startWait', expected: 'a whole number of seconds from 0 to 600', accepts: isInteger(0, 600) },
-  migrate_wait: { field: 'migrateWait', expected: 'a whole number of seconds from 0 to 600', accepts: isInteger(0, 600) },
-  lock_wait: { field: 'lockWait', expected: 'a whole number of seconds from 1 to 600', accepts: isInteger(1, 600) },
-  on_contested: { field: 'onContested', expected: '"suspend" or "alert"', accepts: isOneOf('suspend', 'alert') },
-  on_stale_image: { field: 'onStaleImage', expected: '"refuse" or "alert"', accepts: isOneOf('refuse', 'alert') },
-  log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', accepts: isOneOf('error', 'warn', 'info', 'debug') },
+  start_wait: { field: 'startWait', expected: 'a whole number of seconds from 0 to 600', example: '180', accepts: isInteger(0, 600), harmless: true },
+  migrate_wait: { field: 'migrateWait', expected: 'a whole number of seconds from 0 to 600', example: '30', accepts: isInteger(0, 600), harmless: true },
+  lock_wait: { field: 'lockWait', expected: 'a whole number of seconds from 1 to 600', example: '30', accepts: isInteger(1, 600), harmless: true },
+  on_contested: { field: 'onContested', expected: '"suspend" or "alert"', example: '"suspend"', accepts: isOneOf('suspend', 'alert'), harmless: true },
+  on_stale_image: { field: 'onStaleImage', expected: '"refuse" or "alert"', example: '"refuse"', accepts: isOneOf('refuse', 'alert'), harmless: true },
+  log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', example: '"info"', accepts: isOneOf('error', 'warn', 'info', 'debug'), harmless: true },
   log_file: {
-    field: 'logFile', expected: 'an absolute path, or "" for no log',
-    accepts: (value) => typeof value === 'string' && (value === '' || value.startsWith('/')),
+    field: 'logFile', expected: 'an absolute path, or "" for no log', example: '"/var/log/libvirt/lvguard.log"',
+    accepts: (value) => typeof value === 'string' && (value === '' || value.startsWith('/')), harmless: true,
   },
+}
+
+const keyNamed = (name: string): Key | undefined => (Object.hasOwn(KEYS, name) ? KEYS[name] : undefined)
+
+interface Mistake {
+  readonly line: number
+  readonly text: string
+  /** The key whose default holds; undefined: the file is unusable. */
+  readonly spoils: string | undefined
 }
 
 /** Reads the text of an lvguard.conf: libvirt's `key = value` form, which is TOML. */
 export function parseConfiguration(text: string): Parsed {
+  const { values, mistakes: ofForm } = read(text.replace(/^\ufeff/, '').split('\n'))
   const lines = text.split('\n')
-  const lineOf = (key: string): number => lines.findIndex((line) => line.split(/[=.\]]/)[0]?.replace(/["'[\s]/g, '') === key) + 1
-  let values: Record<string, unknown>
-  try {
-    values = parse(text)
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    return { errors: [`line ${error.line}: ${error.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? 'not valid'}`] }
-  }
-  const errors = Object.entries(values).flatMap(([name, value]) => {
-    const key = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined
-    if (key === undefined) return [`line ${lineOf(name)}: unknown key ${name}`]
-    return key.accepts(value) ? [] : [`line ${lineOf(name)}: ${name} must be ${key.expected}`]
+  const lineOf = (key: string): number => lines.findIndex((line) => line.split(/[=.\]]/)[0]?.replace(/["'[\s\ufeff]/g, '') === key) + 1
+  const ofValues = Object.entries(values).flatMap(([name, value]): Mistake[] => {
+    const key = keyNamed(name)
+    if (key === undefined) {
+      const meant = nearest(name, Object.keys(KEYS))
+      // Whoever could have meant a key that decides about locks is not left with its default.
+      return [{ line: lineOf(name), text: `unknown key ${name}${didYouMean(name, Object.keys(KEYS))}`, spoils: meant === undefined ? undefined : harmless(meant) }]
+    }
+    return key.accepts(value) ? [] : [{ line: lineOf(name), text: `${name} must be ${key.expected}`, spoils: harmless(name) }]
   })
-  if (errors.length > 0) return { errors }
-  const set = Object.entries(values).flatMap(([name, value]) => (KEYS[name] === undefined ? [] : [[KEYS[name].field, value]]))
-  return { configuration: { ...DEFAULTS, ...(Object.fromEntries(set) as Partial<Configuration>) } }
+  const mistakes = [...ofForm, ...ofValues].sort((a, b) => a.line - b.line)
+  const inWords = mistakes.map(({ line, text: what }) => `line ${line}: ${what}`)
+  if (mistakes.some(({ spoils }) => spoils === undefined)) return { errors: inWords }
+  const spoiled = new Set(mistakes.map(({ spoils }) => spoils))
+  const set = Object.entries(values).flatMap(([name, value]) => {
+    const key = keyNamed(name)
+    return key === undefined || spoiled.has(name) ? [] : [[key.field, value]]
+  })
+  return { configuration: { ...DEFAULTS, ...(Object.fromEntries(set) as Partial<Configuration>) }, mistakes: inWords }
+}
+
+const harmless = (name: string): string | undefined => (keyNamed(name)?.harmless === true ? name : undefined)
+
+/** Lines of which the form is wrong, at most: whoever has more mends these first. */
+const MOST_LINES = 20
+
+/**
+ * Reads what can be read. A parser of TOML stops at the first line that it does not understand; that line is named and taken out, so that
+ * all mistakes are known at once.
+ */
+function read(lines: readonly string[]): { readonly values: Readonly<Record<string, unknown>>; readonly mistakes: readonly Mistake[] } {
+  const left = [...lines]
+  const mistakes: Mistake[] = []
+  while (mistakes.length < MOST_LINES) {
+    try {
+      return { values: parse(left.join('\n')), mistakes }
+    } catch (error) {
+      if (!(error instanceof TomlError)) return { values: {}, mistakes: [{ line: 1, text: 'it cannot be understood', spoils: undefined }] }
+      const line = left[error.line - 1] ?? ''
+      const name = keyOf(line)
+      const isDuplicate = /redefine/.test(error.message)
+      mistakes.push({ line: error.line, text: wordsOf(line, name, isDuplicate, error), spoils: name === undefined ? undefined : harmless(name) })
+      // A line that is right by itself is not what is wrong: a list or a text before it is not closed.
+      if (line.trim() === '' || (!isDuplicate && isRight(line))) return { values: {}, mistakes: mistakes.map((mistake) => ({ ...mistake, spoils: undefined })) }
+      left[error.line - 1] = ''
+    }
+  }
+  return { values: {}, mistakes }
+}
+
+/** The key at the start of a line that was meant to set one. */
+const keyOf = (line: string): string | undefined => /^\s*"?([\w-]+)"?\s*(?:[=:]|$|\s)/.exec(line)?.[1]
+
+function isRight(line: string): boolean {
+  try {
+    parse(line)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What is wrong with the form of a line, and how it is written. */
+function wordsOf(line: string, name: string | undefined, isDuplicate: boolean, error: TomlError): string {
+  const key = name === undefined ? undefined : keyNamed(name)
+  const right = (value = ''): string => {
+    const written = isRight(`x = ${value}`) && key?.accepts(parse(`x = ${value}`)['x']) === true ? value : key?.example
+    return written === undefined ? 'key = value, such as log_level = "info"' : `key = value, such as ${name} = ${written}`
+  }
+  if (isDuplicate && name !== undefined) return `${name} stands here a second time`
+  if (/^\s*(?:\/\/|;|--)/.test(line)) return 'a comment begins with #'
+  const [, colon] = /^\s*"?[\w-]+"?\s*:\s*(.*?)\s*$/.exec(line) ?? []
+  if (colon !== undefined) return `write ${right(colon)}`
+  const [, value] = /^[^=]*=\s*(.*?)\s*$/.exec(line) ?? []
+  if (value === undefined) return name === undefined || !/^\s*[\w-]+\s*$/.test(line) ? `write ${right()}` : `${name} has no value; write ${right()}`
+  if (name === undefined) return `write ${right()}`
+  if (value === '' || value.startsWith('#')) return `${name} has no value; write ${right()}`
+  if (/^\d+$/.test(value)) return `${name} must be ${key?.expected ?? 'a smaller number'}`
+  if (value.startsWith('[')) return `the list is not closed, or not all of its texts stand in quotes with commas between them; write ${right()}`
+  if (/^["']/.test(value)) return `the text is not closed, or something stands behind it; write ${right()}`
+  if (key !== undefined && key.example.startsWith('[')) return `a list stands in brackets, its texts in quotes; write ${right(`[ "${value}" ]`)}`
+  if (/^[\w./-]+$/.test(value)) return `a text stands in quotes; write ${right(`"${value}"`)}`
+  return `it cannot be understood (${error.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? ''}); write ${right()}`
 }

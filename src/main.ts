@@ -5,32 +5,14 @@ import { isHandled, parseCall } from './hook/call.ts'
 /** Which mode is this call? */
 async function main(words: readonly string[]): Promise<number> {
   const call = parseCall(words)
-  switch (call.kind) {
-    case 'hook': {
-      // Whatever ends this program early must not look like a lock.
-      process.exitCode = isHandled(call.event) ? 1 : 0
-      const { runHook } = await import('./hook/run-hook.ts')
-      return runHook(call.event)
-    }
-    case 'agent': {
-      const { runAgent } = await import('./agent/main.ts')
-      return runAgent()
-    }
-    case 'step': {
-      const { runStep } = await import('./agent/main.ts')
-      return runStep(call)
-    }
-    case 'dry-run': {
-      const { dryRun } = await import('./cli/dry-run.ts')
-      return dryRun(call.event, call)
-    }
-    case 'help':
-    case 'version':
-    case 'usage': {
-      const { usage } = await import('./cli/usage.ts')
-      return usage(call)
-    }
+  if (call.kind === 'hook') {
+    // Whatever ends this program early must not look like a lock.
+    process.exitCode = isHandled(call.event) ? 1 : 0
+    const { runHook } = await import('./hook/run-hook.ts')
+    return runHook(call.event)
   }
+  const { runCommand } = await import('./admin.ts')
+  return runCommand(call.words)
 }
 
 main(process.argv.slice(2)).then(

@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs'
 import type { Parsed } from './config.ts'
 import { DEFAULTS } from './core/configuration.ts'
+import { unreadable } from './file-words.ts'
 import { CONFIGURATION_FILE } from './paths.ts'
+
+/** What an administrator calls it. */
+export const CONFIGURATION_NAME = '/etc/libvirt/lvguard.conf'
 
 /** The configuration of this host; the defaults where there is no file. A file that cannot be read is wrong. */
 export async function readConfiguration(): Promise<Parsed> {
@@ -9,8 +13,8 @@ export async function readConfiguration(): Promise<Parsed> {
   try {
     text = readFileSync(CONFIGURATION_FILE, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { configuration: DEFAULTS }
-    return { errors: [`it cannot be read (${error instanceof Error ? error.message : String(error)})`] }
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { configuration: DEFAULTS, mistakes: [] }
+    return { errors: [unreadable(CONFIGURATION_NAME, error)] }
   }
   const { parseConfiguration } = await import('./config.ts')
   return parseConfiguration(text)

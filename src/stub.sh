@@ -1,12 +1,17 @@
 #!/bin/sh
 ":" /* lvguard, a libvirt qemu hook: shell down to exec, and to JavaScript a comment.
-# libvirt gives four words; more, or others, in a future version are its own too, unless the first is an option. A domain may be
-# called like one: then the third word tells.
+# libvirt gives four words; more, or others, in a future version are its own too, unless the first is an option, or a later one is an
+# option of lvguard. A domain may be called like one: then the third word tells.
 call="hook"
 [ $# -ge 4 ] || call="admin"
 case $1 in
 -*) case $#:$3 in 4:begin|4:end|4:-) ;; *) call="admin" ;; esac ;;
 esac
+at=0
+for word; do
+  at=$((at + 1))
+  case $at:$2:$word in [12]:*|*:reconnect:*) ;; *:--dry-run|*:--json|*:--xml|*:--help|*:-h) call="admin" ;; esac
+done
 handled=no
 if [ $call = hook ]; then
   # R5: a non-zero exit of reconnect kills a running VM. Nothing comes before this.

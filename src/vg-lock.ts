@@ -82,7 +82,7 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
     const outcome = await within(Math.min(LOOK_PAUSE, patience), ended)
     if (outcome?.exitCode === 0) return
     if (outcome?.exitCode === 1) throw new VgBusy(vg, Math.round(inAll), isQueue)
-    if (outcome !== undefined) throw new Error(outcome.isAbsent ? 'flock is not installed (util-linux)' : `flock exited with ${outcome.exitCode ?? 'a signal'}`)
+    if (outcome !== undefined) throw new Error(outcome.isAbsent ? 'flock was not found: apt install util-linux' : `flock exited with ${outcome.exitCode ?? 'a signal'}`)
     const now = milliseconds()
     const seen = markOf(descriptor)
     if (seen !== mark) {

@@ -50,7 +50,7 @@ export async function carryOutAll(changes: readonly Change[], volumeOf: (change:
 }
 
 const failuresOf = ({ timedOut, isAbsent, stderr, exitCode }: Outcome): Failure[] => {
-  if (isAbsent) return [{ kind: 'other', text: 'lvchange is not installed' }]
+  if (isAbsent) return [{ kind: 'other', text: 'lvchange was not found: apt install lvm2' }]
   if (timedOut) return [{ kind: 'other', text: 'lvchange did not end within its time' }]
   const found = classify(stderr)
   return found.length > 0 ? found : [{ kind: 'other', text: `lvchange exited with ${exitCode ?? 'a signal'} and said nothing` }]

@@ -10,6 +10,6 @@ const CONNECTION = ['--connect', 'qemu:///system'] as const
 export async function virsh(command: 'suspend' | 'domjobabort', uuid: string): Promise<string | undefined> {
   const { exitCode, stderr, isAbsent, timedOut } = await query('virsh', [...CONNECTION, command, uuid])
   if (exitCode === 0) return undefined
-  if (isAbsent) return 'virsh is not installed (libvirt-clients)'
+  if (isAbsent) return 'virsh was not found: apt install libvirt-clients'
   return timedOut ? 'virsh did not end within its time' : (stderr.trim().split('\n')[0] ?? '').replace(/^error: /, '') || `virsh exited with ${exitCode ?? 'a signal'}`
 }

@@ -1,7 +1,7 @@
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
-import { type Domain, candidatesOf } from '../core/domain.ts'
+import { type Domain, candidatesOf, idlePolicies, nameOf } from '../core/domain.ts'
 import { NO_VOLUMES } from '../core/lock-state.ts'
 import { type Problem, explain, problemOfAbsent } from '../core/problem.ts'
 import { type Change, planUndo } from '../core/start.ts'
@@ -9,7 +9,8 @@ import { isEmpty } from '../core/scope.ts'
 import { type Mode, fullName } from '../core/volume.ts'
 import { batchesOf } from '../hook/changes.ts'
 import { type Handled, type HookEvent, isHandled } from '../hook/call.ts'
-import { attemptOf } from '../hook/events.ts'
+import { unreadable } from '../file-words.ts'
+import { attemptOf, isNamed, otherDomain, unprotectedWords } from '../hook/events.ts'
 import { heldProblem, messageOf } from '../hook/failures.ts'
 import { subjectOf } from '../hook/host.ts'
 import { withPools } from '../hook/logical-pools.ts'
@@ -22,9 +23,9 @@ import { parseDomain } from '../libvirt/domain-xml.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
-import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { LONGEST_XML, readStdin } from '../stdin.ts'
+import { MAY_LOOK, findingsOn } from './findings.ts'
 
 /** One command of a plan, with the reason behind it. */
 interface Step {
@@ -32,58 +33,82 @@ interface Step {
   readonly reason: string
 }
 
-/** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
-const MAY_LOOK = process.getuid?.() === 0 || onHost('') !== ''
-
 /** What a hook call would do; `--json` prints just this. */
 interface Preview {
   readonly domain: string
   readonly uuid: string | undefined
   readonly operation: string
-  readonly outcome: 'proceed' | 'refuse' | 'nothing'
-  /** `unknown` on a machine without lvmlockd: then the plan is made from the XML alone. */
+  /** `unknown`: this host could not be looked at, so that the plan is that of the XML alone. */
+  readonly outcome: 'proceed' | 'refuse' | 'nothing' | 'unknown'
   readonly lockState: 'known' | 'unknown'
   readonly steps: readonly Step[]
   readonly notes: readonly string[]
+  /** What the log of the call would warn of. */
+  readonly warnings: readonly string[]
   readonly problems: readonly (Problem & { readonly what: string; readonly advice: string })[]
 }
 
-/** Shows what a hook call would do, on standard output. Writes nothing anywhere, and takes no lock. */
+const STATUS: Readonly<Record<Preview['outcome'], number>> = { proceed: 0, nothing: 0, refuse: 1, unknown: 3 }
+
+/**
+ * Shows what a hook call would do, on standard output. Writes nothing anywhere, and takes no lock.
+ * @returns 0 it would be done; 1 it would be refused; 2 the file cannot be read; 3 this host cannot be looked at: no all-clear
+ */
 export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolean; xmlFile: string | undefined }): Promise<number> {
-  const preview = await previewOf(event, () => readXml(xmlFile))
+  let xml = ''
+  try {
+    if (isHandled(event)) xml = readXml(xmlFile)
+  } catch (error) {
+    write(2, `lvguard: ${printable(unreadable(xmlFile ?? 'standard input', error))}. The XML of a domain comes from: virsh dumpxml ${printable(quoted(event.name))} > FILE\n`)
+    return 2
+  }
+  const preview = await previewOf(event, xml, xmlFile === undefined || xmlFile === '-' ? 'the domain XML on standard input' : `the domain XML in ${xmlFile}`)
   write(1, json ? `${JSON.stringify(preview, undefined, 2)}\n` : textOf(preview))
-  return preview.outcome === 'refuse' ? 1 : 0
+  return STATUS[preview.outcome]
 }
 
-async function previewOf(event: HookEvent, readXml: () => string): Promise<Preview> {
+async function previewOf(event: HookEvent, xml: string, what: string): Promise<Preview> {
   const { name } = event
   const preview = (rest: Partial<Preview>, problems: readonly Problem[] = []): Preview => ({
-    domain: name, uuid: undefined, operation: event.operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [],
+    domain: name, uuid: undefined, operation: event.operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [], warnings: [],
     problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(event.operation)) })), ...rest,
   })
   if (!isHandled(event)) return preview({ notes: [`lvguard does nothing at ${event.operation} ${event.subOperation}`] })
   const { operation } = event
   const parsed = await readConfiguration()
   if ('errors' in parsed && operation !== 'release') return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
-  const domain = domainOf(readXml)
+  const configuration = 'configuration' in parsed ? parsed.configuration : DEFAULTS
+  const domain = domainOf(xml, what)
   if ('kind' in domain) return preview({}, [domain])
-  if (!MAY_LOOK) return preview(fromXml(operation, domain, 'only root can read the lock state of this host'))
+  if (!isNamed(domain, name) && domain.uuid !== name) return preview({ uuid: domain.uuid }, [otherDomain(domain, name)])
+  const warnings = [...('errors' in parsed ? parsed.errors : parsed.mistakes), ...(await findingsOn(configuration))].map((each) => `configuration: ${each}`)
+  const { uuid } = domain
+  if (!MAY_LOOK) {
+    const { changes, notes, problems } = fromXml(operation, domain, configuration, 'only root can look at the locks of this host')
+    const outcome = problems.length > 0 ? 'refuse' : isBare(domain) ? 'nothing' : 'unknown'
+    return preview({ uuid, outcome, steps: stepsOf(changes), notes, warnings: [...warnings, ...idlePolicies(domain)] }, problems)
+  }
   const locks = await lockState()
-  if (locks.kind === 'unknown' && locks.why === 'absent') return preview(fromXml(operation, domain, 'no lvmlockctl on this machine'))
-  const { changes, notes, problems } = await PREVIEWS[operation](domain, 'configuration' in parsed ? parsed.configuration : DEFAULTS)
+  const { changes, notes, problems } = await PREVIEWS[operation](domain, configuration)
   const conflicts = problems.length > 0 ? [] : await conflictsOf(changes)
   const all = await withPools([...problems, ...conflicts])
   const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : 'proceed'
-  return preview({ uuid: domain.uuid, outcome, lockState: locks.kind, steps: stepsOf(changes), notes }, all)
+  const unprotected = operation === 'release' ? [] : await unprotectedWords(await subjectOf(domain, configuration))
+  // A plan for another host, on one without LVM.
+  const plan = all.some(({ kind }) => kind === 'not-installed') ? fromXml(operation, domain, configuration, 'LVM is not installed on this host') : { changes, notes }
+  return preview({ uuid, outcome, lockState: locks.kind, steps: stepsOf(plan.changes), notes: plan.notes, warnings: [...warnings, ...new Set(unprotected)] }, all)
 }
 
-function domainOf(readXml: () => string): Domain | Problem {
+function domainOf(xml: string, what: string): Domain | Problem {
   try {
-    return parseDomain(readXml())
+    return parseDomain(xml, what)
   } catch (error) {
     return { kind: 'bad-xml', detail: messageOf(error) }
   }
 }
+
+/** A domain that has nothing that could be a volume, wherever it is looked at. */
+const isBare = ({ disks }: Domain): boolean => disks.every(({ path, pool }) => path === undefined && pool === undefined)
 
 interface Findings {
   readonly changes: readonly Change[]
@@ -143,13 +168,17 @@ async function conflictsOf(changes: readonly Change[]): Promise<Problem[]> {
   return found.flat()
 }
 
-/** The plan of a machine whose state is not known. */
-function fromXml(operation: Handled, domain: Domain, why: string): Partial<Preview> {
+/** The plan of a machine whose state is not known: what the XML and the configuration tell by themselves. */
+function fromXml(operation: Handled, domain: Domain, configuration: Configuration, why: string): Findings {
   const to = ({ mode }: { mode: Mode }): Change['to'] => (operation === 'release' ? 'inactive' : operation === 'migrate' ? 'shared' : mode)
-  const changes = candidatesOf(domain, DEFAULTS).volumes.map((volume): Change => ({ ...volume, to: to(volume) }))
+  const { volumes, impossible, problems } = candidatesOf(domain, configuration)
+  const isManaged = (vg: string): boolean => configuration.volumeGroups.includes(vg) || volumes.some((volume) => volume.vg === vg)
+  const names = impossible.filter(({ vg }) => isManaged(vg)).map(({ path, disk }): Problem => ({ kind: 'impossible-name', path, disk }))
+  const others = impossible.filter(({ vg }) => !isManaged(vg)).map(({ vg, path, disk }) => `if ${vg} is a volume group it would be refused: no logical volume can have the path '${path}' (${disk})`)
+  const unseen = domain.disks.filter(({ pool }) => pool !== undefined).map((disk) => `what ${nameOf(disk)} is, in the storage pool ${disk.pool?.name}, is unknown here`)
   return {
-    uuid: domain.uuid, outcome: changes.length === 0 ? 'nothing' : 'proceed', steps: stepsOf(changes),
-    notes: [`${why}: the lock state is unknown, and every path of the form of a volume is taken for one`],
+    changes: volumes.map((volume): Change => ({ ...volume, to: to(volume) })), problems: operation === 'release' ? [] : [...problems, ...names],
+    notes: [`unknown here whether it would be done: ${why}`, 'every path of the form of a volume is taken for one; who holds it is not known', ...others, ...unseen],
   }
 }
 
@@ -159,8 +188,8 @@ const stepsOf = (changes: readonly Change[]): Step[] => batchesOf(changes).map((
 }))
 
 /** Lines that can be pasted into a shell: commands as they are, everything else behind `#`. */
-function textOf({ domain, operation, steps, notes, problems, lockState: known }: Preview): string {
-  const lines = [`# ${domain}: ${operation}`, ...notes.map((note) => `# ${note}`)]
+function textOf({ domain, operation, steps, notes, warnings, problems, lockState: known }: Preview): string {
+  const lines = [`# ${domain}: ${operation}`, ...notes.map((note) => `# ${note}`), ...warnings.map((warning) => `# warning: ${warning}`)]
   if (known === 'unknown' && problems.length === 0 && notes.length === 0) lines.push('# the lock state of this host is unknown')
   lines.push(...steps.map(({ command, reason }) => `${command.map(quoted).join(' ')}    # ${reason}`))
   for (const { what, advice, ...problem } of problems) lines.push(`# would be refused: ${shortOf(problem) ?? what}`, ...(shortOf(problem) === undefined ? [] : [`#   ${what}`]), `#   ${advice}`)
@@ -173,14 +202,14 @@ const shortOf = (problem: Problem): string | undefined =>
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
 
 function readXml(file: string | undefined): string {
-  if (file === undefined) {
+  if (file === undefined || file === '-') {
     if (isatty(0)) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
     return readStdin(LONGEST_XML)
   }
   const descriptor = openSync(file, 'r')
   try {
-    const buffer = Buffer.alloc(LONGEST_XML + 1)
-    return buffer.toString('utf8', 0, readSync(descriptor, buffer, 0, buffer.length, 0))
+    // It may be a pipe: --xml <(virsh dumpxml tintin).
+    return readStdin(LONGEST_XML, descriptor)
   } finally {
     closeSync(descriptor)
   }

@@ -4,7 +4,6 @@ import { AgentHost, type SeenDomain, vgsOfView } from '../agent/host.ts'
 import { lineOf, transition } from '../core/agent-words.ts'
 import type { Records } from '../core/record.ts'
 import { fullName } from '../core/volume.ts'
-import type { Call } from '../hook/call.ts'
 import { holdersInWords, messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
 import { lockState } from '../lvm/lvm.ts'
@@ -14,7 +13,12 @@ import { readConfiguration } from '../read-configuration.ts'
 import { readRecords } from '../record-store.ts'
 import { VgBusy } from '../vg-lock.ts'
 
-type Step = Extract<Call, { kind: 'step' }>
+/** One step by hand; `domain` is a name or a UUID. */
+interface Step {
+  readonly step: 'demote' | 'promote'
+  readonly domain: string
+  readonly force: boolean
+}
 
 const complain = (what: string, advice?: string): 1 => {
   write(2, [what, ...(advice === undefined ? [] : [advice])].map((line) => `lvguard: ${printable(line)}\n`).join(''))

@@ -1,36 +1,37 @@
-import type { Call } from '../hook/call.ts'
-import { write } from '../output.ts'
+import { VERB_NAMES, type Verb, type VerbName, verbOf } from './verbs.ts'
 
-declare const LVGUARD_VERSION: string
+const PROGRAM = 'lvguard'
 
-const TEXT = `Usage: qemu NAME OPERATION SUB-OPERATION EXTRA < domain.xml      (as libvirt calls it)
-       lvguard --dry-run [--json] [--xml FILE] NAME OPERATION [SUB-OPERATION [EXTRA]]
-       lvguard agent
-       lvguard demote [--force] DOMAIN
-       lvguard promote DOMAIN
-       lvguard --help | --version
+const synopsisOf = (name: VerbName, { options, operands }: Verb): string =>
+  [PROGRAM, name, ...Object.entries(options).map(([option, { value }]) => `[--${option}${value === undefined ? '' : ` ${value}`}]`), operands].filter((word) => word !== '').join(' ')
 
-Keeps the logical volumes of a VM locked to the one host that runs it.
-
-  agent       demote, promote and repair the locks of the VMs of this host, as their states call for (lvguard.service)
-  demote      exclusive -> shared, on the source of a migration; the agent does it by itself
-  promote     shared -> exclusive, where the VM runs; the agent does it by itself
-  --force     demote although libvirt does not say that the VM is migrating
-
-  --dry-run   show what a hook call would do, and why, and do nothing; the lines without # can be pasted into a shell
-  --json      the same as JSON
-  --xml FILE  the domain XML from a file instead of standard input (virsh dumpxml NAME > FILE)
-
-Operations: prepare, release, migrate, restore; all others do nothing.
-DOMAIN is a name or a UUID.
-Exit status: 0 done, or would be done; 1 refused, or would be refused; 2 wrong arguments.
-Configuration: /etc/libvirt/lvguard.conf. Log: /var/log/libvirt/lvguard.log. Records: /run/lvguard.
-`
-
-/** Help, version, or a wrong command line. */
-export function usage(call: Extract<Call, { kind: 'help' | 'version' | 'usage' }>): number {
-  if (call.kind === 'version') write(1, `lvguard ${LVGUARD_VERSION}\n`)
-  else if (call.kind === 'help') write(1, TEXT)
-  else write(2, `lvguard: ${call.error}\n${TEXT}`)
-  return call.kind === 'usage' ? 2 : 0
+const aligned = (rows: readonly (readonly [string, string])[]): string[] => {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)
 }
+
+const optionRows = ({ options }: Verb): (readonly [string, string])[] => Object.entries(options).map(([name, { value, help }]) => [`--${name}${value === undefined ? '' : ` ${value}`}`, help])
+
+const STATUS = 'Exit status: 0 done, or would be done; 1 refused, wrong, or would be refused; 2 wrong usage; 3 a dry run that cannot see this host.'
+
+/** `lvguard --help`, or `lvguard VERB --help`. */
+export function helpText(name: VerbName | undefined): string {
+  if (name !== undefined) {
+    const verb = verbOf(name)
+    const lines = [`Usage: ${synopsisOf(name, verb)}`, '', `${PROGRAM} ${name}: ${verb.help}`, ...(verb.more ?? []), ...(Object.keys(verb.options).length === 0 ? [] : ['', ...aligned(optionRows(verb))])]
+    return [...lines, '', STATUS, ''].join('\n')
+  }
+  const synopses = VERB_NAMES.map((each) => synopsisOf(each, verbOf(each)))
+  const [first = '', ...more] = [...synopses, `${PROGRAM} [VERB] --help`, `${PROGRAM} --version`]
+  return [
+    `Usage: ${first}`, ...more.map((each) => `       ${each}`), '       qemu NAME OPERATION SUB-OPERATION EXTRA < domain.xml      (as libvirt calls it)', '',
+    'Keeps the logical volumes of a VM locked to the one host that runs it.', '',
+    ...aligned(VERB_NAMES.map((each) => [each, verbOf(each).help])), '',
+    'DOMAIN is a name or a UUID.', STATUS,
+    'Configuration: /etc/libvirt/lvguard.conf. Log: /var/log/libvirt/lvguard.log. Records: /run/lvguard.', '',
+  ].join('\n')
+}
+
+/** Wrong usage, in one line. */
+export const usageLine = (error: string, verb: VerbName | undefined): string =>
+  `${PROGRAM}: ${error}${/[?.]$/.test(error) ? '' : '.'} See ${PROGRAM}${verb === undefined ? '' : ` ${verb}`} --help\n`

@@ -1,7 +1,8 @@
 import type { Configuration } from './configuration.ts'
 import { type DomainPolicy, NO_POLICY, type Policy, configuredPolicy } from './policy.ts'
 import type { Problem } from './problem.ts'
-import type { PathMeaning, Stack, WantedVolume } from './volume.ts'
+import { didYouMean } from './near.ts'
+import type { PathMeaning, Stack, VolumeName, WantedVolume } from './volume.ts'
 import { meaningOfPath } from './volume.ts'
 
 /** What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. */
@@ -84,6 +85,8 @@ export interface Candidates {
   readonly images: readonly Image[]
   /** Sources of which cannot be told what they are: R9. */
   readonly problems: readonly Problem[]
+  /** Volumes in VGs that `volume_groups` leaves out, if there are VGs of these names: nobody locks them. */
+  readonly leftOut?: readonly VolumeName[]
 }
 
 /** What a source turned out to be, where its path alone does not tell. */
@@ -112,6 +115,7 @@ export function candidatesOf(
   const standIns: StandIn[] = []
   const images: Image[] = []
   const problems: Problem[] = []
+  const leftOut: VolumeName[] = []
   for (const disk of domain.disks) {
     const finding: Finding | undefined = found.get(disk) ?? (disk.path === undefined ? undefined : { ...meaningOfPath(disk.path), path: disk.path })
     if (finding === undefined || finding.kind === 'other' || policy.modes.get(disk.target) === 'ignore') continue
@@ -120,7 +124,10 @@ export function candidatesOf(
       continue
     }
     const { path } = finding
-    if (isExcluded(finding.vg)) continue
+    if (isExcluded(finding.vg)) {
+      if (finding.kind === 'volume') leftOut.push({ vg: finding.vg, lv: finding.lv })
+      continue
+    }
     if (finding.kind === 'impossible') {
       impossible.push({ vg: finding.vg, path, disk: nameOf(disk) })
       continue
@@ -147,7 +154,14 @@ export function candidatesOf(
     }
   }
   if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
-  return { volumes: [...volumes.values()], impossible, standIns, images, problems }
+  return { volumes: [...volumes.values()], impossible, standIns, images, problems, ...(leftOut.length > 0 && { leftOut }) }
+}
+
+/** What of the policy in a domain's `<metadata>` has nothing to count for, each in a sentence without its full stop. */
+export function idlePolicies({ policy, disks }: Pick<Domain, 'policy' | 'disks'>): string[] {
+  const targets = disks.map(({ target }) => target)
+  return [...(policy?.modes.keys() ?? [])].filter((target) => !targets.includes(target))
+    .map((target) => `the policy in its <metadata> names the disk ${target}, which it does not have${didYouMean(target, [...new Set(targets)])}`)
 }
 
 /** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are the same. */

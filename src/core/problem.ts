@@ -46,6 +46,8 @@ export type Problem =
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
   | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number; readonly isQueue: boolean }
+  /** A program that lvguard calls, and the packages that bring it. */
+  | { readonly kind: 'not-installed'; readonly command: string; readonly packages: string }
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   | { readonly kind: 'record-unwritable'; readonly detail: string }
   | { readonly kind: 'unknown-source'; readonly detail: string }
@@ -132,6 +134,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because('no lvguard agent runs on this host, and nobody would lock its volumes exclusively when it has arrived', `Here: systemctl start lvguard; then ${again}`)
     case 'agent-hangs':
       return because(`the lvguard agent of this host hangs (process ${problem.pid}, no sign of life for ${problem.seconds} s), and nobody would lock its volumes exclusively when it has arrived`, `Here: systemctl restart lvguard; then ${again}`)
+    case 'not-installed':
+      return because(`${problem.command} was not found on this host, so no volume can be locked`, `Install it: apt install ${problem.packages}; then ${again}`)
     case 'vg-busy':
       if (problem.isQueue) {
         return because(`the starts, stops and migrations of this host on volume group ${problem.vg} that came first took longer than ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; when they have ended, ${again}`)

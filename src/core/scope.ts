@@ -88,7 +88,7 @@ export function scopeOf(
 }
 
 const problemOfUnknown = (why: 'down' | 'absent' | 'failed', detail: string): Problem =>
-  why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail }
+  why === 'down' ? { kind: 'lvmlockd-down' } : why === 'absent' ? { kind: 'not-installed', command: 'lvmlockctl', packages: 'lvm2-lockd' } : { kind: 'locks-unknown', detail }
 
 /** Nothing that lvguard manages, and nothing wrong. */
 export const isEmpty = ({ volumes, problems }: Scope): boolean => volumes.length === 0 && problems.length === 0

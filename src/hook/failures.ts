@@ -12,7 +12,7 @@ import type { VgBusy } from '../vg-lock.ts'
  * An lvchange that failed without a word that is known is a problem all the same (R9).
  */
 export async function problemsOf(outcome: Outcome, table: VolumeTable | undefined, locks: LockState): Promise<Problem[]> {
-  if (outcome.isAbsent) return [{ kind: 'other', detail: 'lvchange is not installed' }]
+  if (outcome.isAbsent) return [{ kind: 'not-installed', command: 'lvchange', packages: 'lvm2 lvm2-lockd' }]
   if (outcome.timedOut) return [{ kind: 'other', detail: 'lvchange did not end within its time' }]
   const failures = classify(outcome.stderr)
   const precise = failures.filter(({ kind }) => kind !== 'other')

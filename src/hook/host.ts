@@ -9,6 +9,7 @@ import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope
 import { type HostFacts, missingLocks, withoutDevice } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { lockState, lockStateAtOnce, makesDevices, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { onHost } from '../paths.ts'
 import { readRecords } from '../record-store.ts'
@@ -48,7 +49,7 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
   const isSettled = isSettledByLockspaces(candidates, locks)
   const answers = isSettled ? undefined : await table()
   // Nothing can be told apart without lvs: R9.
-  if (!isSettled && answers === undefined) return { volumes: [], problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }
+  if (!isSettled && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
   return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)), ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv))
 }
 

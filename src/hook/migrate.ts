@@ -14,6 +14,7 @@ import { fullName } from '../core/volume.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { leaseOf, lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
@@ -43,7 +44,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
     agent: agentState(),
   }
   if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts, scope }
-  if (table === undefined) return { plan: { kind: 'refuse', problems: [{ kind: 'locks-unknown', detail: 'lvs does not answer' }] }, facts, scope }
+  if (table === undefined) return { plan: { kind: 'refuse', problems: [noAnswerOfLvs()] }, facts, scope }
   return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts, scope }
 }
 

@@ -2,6 +2,7 @@ import type { Disk, Domain, Finding } from '../core/domain.ts'
 import { nameOf } from '../core/domain.ts'
 import type { Problem } from '../core/problem.ts'
 import { parseXml } from '../libvirt/xml.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { volumesByUuid } from '../lvm/lvm.ts'
 import type { Found } from '../lvm/paths.ts'
 import { clarityOf } from '../lvm/plain-path.ts'
@@ -63,7 +64,7 @@ async function findAll(disks: readonly Disk[], hidden: Hidden | undefined, depth
     if (place.kind !== 'uuid') return [place]
     const row = rows.find(({ uuid }) => uuid === dashed(place.lvUuid))
     if (row !== undefined) return [{ kind: 'volume', vg: row.vg, lv: row.lv, path: place.path }]
-    return [byUuid === undefined ? { kind: 'problem', problem: { kind: 'locks-unknown', detail: 'lvs does not answer' } } : unknownSource(`no logical volume has the UUID of ${place.path} (${nameOf(disk)})`)]
+    return [byUuid === undefined ? { kind: 'problem', problem: noAnswerOfLvs() } : unknownSource(`no logical volume has the UUID of ${place.path} (${nameOf(disk)})`)]
   }
   const found = new Map<Disk, Finding>()
   const also: Disk[] = []

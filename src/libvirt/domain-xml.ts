@@ -25,15 +25,16 @@ function incomingIdOf(metadata: readonly Node[]): string | undefined {
  * Reads the domain XML that libvirt gives to a hook.
  * @throws BadXml if it is too long, cut off, not well-formed, has a DOCTYPE (libvirt writes none), or is not a domain with a
  *   name and a UUID.
+ * @param what how a message calls it
  */
-export function parseDomain(xml: string): Domain {
-  if (xml.length > LONGEST_XML) throw new BadXml(`the domain XML is longer than ${LONGEST_XML / 1024 / 1024} MiB`)
-  const root = child(parseXml(xml, 'the domain XML'), 'domain')
-  if (root === undefined) throw new BadXml('the XML on standard input is not a <domain>')
+export function parseDomain(xml: string, what = 'the domain XML'): Domain {
+  if (xml.length > LONGEST_XML) throw new BadXml(`${what} is longer than ${LONGEST_XML / 1024 / 1024} MiB`)
+  const root = child(parseXml(xml, what), 'domain')
+  if (root === undefined) throw new BadXml(`${what} is not a <domain>`)
   const name = text(root, 'name')
   const uuid = text(root, 'uuid')?.trim().toLowerCase()
-  if (name === undefined || name === '') throw new BadXml('the domain XML has no <name>')
-  if (uuid === undefined || !UUID.test(uuid)) throw new BadXml('the domain XML has no <uuid>, or not a valid one')
+  if (name === undefined || name === '') throw new BadXml(`${what} has no <name>`)
+  if (uuid === undefined || !UUID.test(uuid)) throw new BadXml(`${what} has no <uuid>, or not a valid one`)
   const devices = children(root, 'devices')
   const metadata = children(root, 'metadata')
   const known = [

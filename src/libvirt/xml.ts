@@ -25,12 +25,23 @@ const parser = new XMLParser({
 export function parseXml(xml: string, what: string): Node {
   try {
     const valid = XMLValidator.validate(xml)
-    if (valid !== true) throw new BadXml(`${what} is cut off or not well-formed (line ${valid.err.line}: ${valid.err.msg})`)
+    if (valid !== true) throw new BadXml(formOf(xml, what, valid.err.line))
     if (/<!(?:DOCTYPE|ENTITY)/i.test(xml.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>/g, ''))) throw new BadXml(`${what} has a DOCTYPE, which libvirt never writes`)
     const parsed: unknown = parser.parse(xml)
     return isNode(parsed) ? parsed : {}
   } catch (error) {
     if (error instanceof BadXml) throw error
-    throw new BadXml(`${what} cannot be read (${error instanceof Error ? error.message : String(error)})`)
+    // Names that would reach into JavaScript's own objects, and the like: libvirt writes none of them.
+    throw new BadXml(`${what} has something in it that cannot be read`)
   }
+}
+
+/** What is wrong with the form of a document, in words of a person who did not write the parser. */
+function formOf(xml: string, what: string, line: number): string {
+  const text = xml.trim()
+  if (text === '') return `${what} is empty`
+  if (!text.startsWith('<')) return `${what} is no XML`
+  const [, root = ''] = /<([A-Za-z_][^\s/>]*)/.exec(text) ?? []
+  const isWhole = text.replace(/(?:\s*<!--[\s\S]*?-->)+$/, '').endsWith(`</${root}>`)
+  return isWhole || root === '' ? `${what} is not well-formed (line ${line})` : `${what} is cut off: it does not end with </${root}>`
 }

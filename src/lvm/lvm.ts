@@ -5,7 +5,7 @@ import { type Stack, type VolumeName, type WantedVolume, fullName } from '../cor
 import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
-import { lvsArguments, lvsByUuidArguments, parseLvs } from './lvs.ts'
+import { lvsArguments, lvsByUuidArguments, lvsOfVgsArguments, parseLvs } from './lvs.ts'
 import { type Outcome, change, query } from './run.ts'
 import {
   type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
@@ -41,7 +41,7 @@ const isSocketTaken = ({ stdout, stderr }: Outcome): boolean => TAKEN_SOCKET.tes
 function lockStateIn(answer: Outcome): LockState {
   const { exitCode, stdout, stderr, isAbsent } = answer
   if (exitCode === 0) return parseInfo(stdout)
-  if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl is not installed' }
+  if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl was not found: apt install lvm2-lockd' }
   if (/connect failed|Cannot connect/.test(stdout + stderr)) return { kind: 'unknown', why: 'down', detail: 'lvmlockd does not answer' }
   return { kind: 'unknown', why: 'failed', detail: `lvmlockctl: ${(stderr || stdout).trim().split('\n')[0] ?? ''}` }
 }
@@ -53,6 +53,9 @@ export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable
 /** The same of the LVs with these UUIDs, with their dashes, active or not. One that LVM does not know is not in it. */
 export const volumesByUuid = (uuids: readonly string[]): Promise<VolumeTable | undefined> =>
   uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids), [])
+
+/** The same of all LVs of these VGs; a VG that LVM does not know is in `missingVgs`. */
+export const vgTable = (vgs: readonly string[]): Promise<VolumeTable | undefined> => (vgs.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsOfVgsArguments(vgs), []))
 
 async function askLvs(words: readonly string[], asked: readonly VolumeName[]): Promise<VolumeTable | undefined> {
   const { stdout, stderr } = await query('lvs', words)

@@ -9,6 +9,9 @@ type Row = Readonly<Record<(typeof FIELDS)[number], string>>
 export const lvsArguments = (volumes: readonly VolumeName[]): string[] =>
   inKnownForm(['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...volumes.map(fullName)])
 
+/** The same of all LVs of these VGs. */
+export const lvsOfVgsArguments = (vgs: readonly string[]): string[] => inKnownForm(['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--', ...vgs])
+
 /** The same of all LVs with one of these UUIDs, whatever VG they are in. The UUIDs must be LVM's: letters, digits and dashes. */
 export const lvsByUuidArguments = (uuids: readonly string[]): string[] =>
   inKnownForm(['--nolocking', '--reportformat', 'json', '-o', FIELDS.join(','), '--select', uuids.map((uuid) => `lv_uuid=${uuid}`).join(' || ')])

@@ -7,8 +7,9 @@ import { type Configuration, DEFAULTS } from '../../src/core/configuration.ts'
 const SHIPPED = readFileSync(new URL('../../install/lvguard.conf', import.meta.url), 'utf8')
 const errorsIn = (text: string): readonly string[] => {
   const parsed = parseConfiguration(text)
-  return 'errors' in parsed ? parsed.errors : []
+  return 'errors' in parsed ? parsed.errors : parsed.mistakes
 }
+const isUsable = (text: string): boolean => 'configuration' in parseConfiguration(text)
 const parse = (text: string): Configuration => {
   const parsed = parseConfiguration(text)
   if ('errors' in parsed) throw new Error(parsed.errors.join())
@@ -74,10 +75,26 @@ describe('what is wrong, with its line', () => {
     ['__proto__ = 1', 'line 1: unknown key __proto__'],
     ['constructor = 1', 'line 1: unknown key constructor'],
     ['"toString" = 1', 'line 1: unknown key toString'],
-    ['log_level = info', 'line 1: '],
-    ['\nlog_level', 'line 2: '],
-    ['log_level = "info"\nlog_level = "warn"', 'line 2: '],
-    ['lock_wait = 99999999999999999999', 'line 1: '],
+    ['log_level = info', 'line 1: a text stands in quotes; write key = value, such as log_level = "info"'],
+    ['\nlog_level', 'line 2: log_level has no value; write key = value, such as log_level = "info"'],
+    ['log_level = "info"\nlog_level = "warn"', 'line 2: log_level stands here a second time'],
+    ['lock_wait = 99999999999999999999', 'line 1: lock_wait must be a whole number'],
+    // TOML's own messages in words.
+    ['\n\nstart_wait: 30', 'line 3: write key = value, such as start_wait = 30'],
+    ['start_wait: long', 'line 1: write key = value, such as start_wait = 180'],
+    ['start_wait 30', 'line 1: write key = value, such as start_wait = '],
+    ['volume_groups', 'line 1: volume_groups has no value; write key = value, such as volume_groups = [ "virtVG" ]'],
+    ['volume_groups =', 'line 1: volume_groups has no value; write key = value, such as volume_groups = [ "virtVG" ]'],
+    ['volume_groups = virtVG', 'line 1: a list stands in brackets, its texts in quotes; write key = value, such as volume_groups = [ "virtVG" ]'],
+    ['volume_groups = [ virtVG ]', 'line 1: the list is not closed, or not all of its texts stand in quotes'],
+    ['volume_groups = [ "virtVG" "b" ]', 'line 1: the list is not closed, or not all'],
+    ['on_contested = "alert', 'line 1: the text is not closed'],
+    ['// volume_groups = 1', 'line 1: a comment begins with #'],
+    ['; x', 'line 1: a comment begins with #'],
+    ['= 3', 'line 1: write key = value, such as log_level = "info"'],
+    ['log_file = /var/log/x.log', 'line 1: a text stands in quotes; write key = value, such as log_file = "/var/log/x.log"'],
+    ['volume_group = [ "virtVG" ]', 'line 1: unknown key volume_group; did you mean volume_groups?'],
+    ['log_levle = "info"', 'line 1: unknown key log_levle; did you mean log_level?'],
   ])('%j', (text, message) => {
     const errors = errorsIn(text)
     expect(errors).toHaveLength(1)
@@ -90,6 +107,19 @@ describe('what is wrong, with its line', () => {
       .toEqual(['line 1: unknown k', 'line 2: lock_wait', 'line 4: log_level'])
   })
 
+  test('all of it at once, also behind lines that are no TOML', () => {
+    expect(errorsIn('start_wait: 30\nlock_wait = 0\nvolume_groups = virtVG\ncolour = 1\n').map((error) => error.slice(0, 17)))
+      .toEqual(['line 1: write key', 'line 2: lock_wait', 'line 3: a list st', 'line 4: unknown k'])
+  })
+
+  test('a list that is not closed does not make every line behind it wrong', () => {
+    const errors = errorsIn('volume_groups = [ "virtVG",\n\nlog_level = "info"\nlock_wait = 5\n')
+    expect(errors.length).toBeLessThanOrEqual(2)
+    expect(isUsable('volume_groups = [ "virtVG",\n\nlog_level = "info"\nlock_wait = 5\n')).toBe(false)
+  })
+
+  test('a byte order mark is no mistake', () => expect(parse('\ufefflog_level = "warn"\n')).toEqual({ ...DEFAULTS, logLevel: 'warn' }))
+
   test('nothing makes it throw, and it gives a configuration or says what is wrong', () => {
     const line = fc.tuple(fc.constantFrom(...Object.keys(KEYS), 'x', '[a]', ''), fc.constantFrom(' = ', '=', ''), fc.oneof(fc.string(), fc.constantFrom('1', '[]', '""', '"/x"', '"debug"', '1e3', '[', '{}', '{a = 1}')))
     fc.assert(fc.property(fc.array(line.map((words) => words.join('')), { maxLength: 5 }), (lines) => {
@@ -101,6 +131,33 @@ describe('what is wrong, with its line', () => {
 
   test('lists inside lists inside lists are wrong, not the end of the program', () => {
     expect(() => parseConfiguration(`volume_groups = ${'['.repeat(100_000)}${']'.repeat(100_000)}`)).not.toThrow()
+  })
+})
+
+describe('what a mistake does: nothing starts, or one key has its default', () => {
+  test.each([
+    'volume_groups = "virtVG"', 'volume_groups = [ virtVG ]', 'volume_groups: x', 'volume_groups', 'volume_group = [ "virtVG" ]', 'Volume_Groups = []', 'local_volume_groups = "yes"',
+    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', 'volume_groups = []\nvolume_groups = []',
+    'what is this', '"', 'volume_groups = [ "virtVG"', 'log_level = "info"\npolicy = "x"',
+  ])('%j keeps every VM from starting', (text) => expect(isUsable(text)).toBe(false))
+
+  test.each<[string, Partial<Configuration>]>([
+    ['log_level = "all"', {}],
+    ['log_level = info', {}],
+    ['log_level: info', {}],
+    ['log_levle = "debug"', {}],
+    ['log_file = "x"', {}],
+    ['start_wait: 30', {}],
+    ['start_wait = 601', {}],
+    ['migrate_wait = "30"', {}],
+    ['lock_wait = 0', {}],
+    ['on_contested = "pause"', {}],
+    // The key that is right counts, the one that is wrong does not: which of two is meant nobody knows.
+    ['volume_groups = [ "virtVG" ]\nlog_level = 3\nlock_wait = 5', { volumeGroups: ['virtVG'], lockWait: 5 }],
+    ['log_level = "debug"\nlog_level = "warn"', {}],
+  ])('%j leaves its key at the default', (text, expected) => {
+    expect(parse(text)).toEqual({ ...DEFAULTS, ...expected })
+    expect(errorsIn(text)).toHaveLength(1)
   })
 })
 

@@ -64,6 +64,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 30, isQueue: false }, ['has been at work on volume group virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']],
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 600, isQueue: true }, ['came first', 'virtVG', '600 s'], ['ps -ef', 'start tintin again']],
   ],
+  'not-installed': [[{ kind: 'not-installed', command: 'lvs', packages: 'lvm2 lvm2-lockd' }, ['lvs was not found'], ['apt install lvm2 lvm2-lockd', 'start tintin again']]],
   'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],
   'record-unwritable': [[{ kind: 'record-unwritable', detail: 'ENOSPC: no space left on device' }, ['/run/lvguard', 'ENOSPC'], ['df /run']]],
   'unknown-source': [[{ kind: 'unknown-source', detail: 'there is no storage pool x on this host (disk vda)' }, ['storage pool x', 'disk vda'], ['virsh domblklist tintin']]],

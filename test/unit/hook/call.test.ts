@@ -3,14 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { type Call, isHandled, parseCall } from '../../../src/hook/call.ts'
 import { hostileName } from '../support/arbitraries.ts'
 
-/** A call in short words: `hook tintin prepare begin -`, `dry-run tintin prepare begin - json`, `usage`. */
-function short(call: Call): string {
-  if (call.kind === 'step') return [call.step, call.domain, ...(call.force ? ['force'] : [])].join(' ')
-  if (call.kind !== 'hook' && call.kind !== 'dry-run') return call.kind
-  const { name, operation, subOperation, extra } = call.event
-  const options = call.kind === 'hook' ? [] : [...(call.json ? ['json'] : []), ...(call.xmlFile === undefined ? [] : [call.xmlFile])]
-  return [call.kind, name, operation, subOperation, extra, ...options].join(' ')
-}
+/** A call in short words: `hook tintin prepare begin -`, or `admin`. */
+const short = (call: Call): string => (call.kind === 'hook' ? ['hook', call.event.name, call.event.operation, call.event.subOperation, call.event.extra].join(' ') : 'admin')
 
 describe('a call by libvirt or by a person', () => {
   test.each<[string, string]>([
@@ -28,40 +22,25 @@ describe('a call by libvirt or by a person', () => {
     ['-- prepare begin -', 'hook -- prepare begin -'],
     ['1e3 prepare begin -', 'hook 1e3 prepare begin -'],
     ['tintin prepare begin - more', 'hook tintin prepare begin -'],
-    ['--help', 'help'],
-    ['-h', 'help'],
-    ['--version', 'version'],
-    ['--dry-run --help', 'help'],
-    ['', 'usage'],
-    ['tintin', 'usage'],
-    ['tintin prepare', 'usage'],
-    ['tintin prepare begin', 'usage'],
-    ['agent', 'agent'],
-    ['agent now', 'usage'],
     ['agent prepare begin -', 'hook agent prepare begin -'],
-    ['demote tintin', 'demote tintin'],
-    ['demote --force tintin', 'demote tintin force'],
-    ['demote tintin --force', 'demote tintin force'],
-    ['demote', 'usage'],
-    ['demote a b', 'usage'],
-    ['demote --what', 'usage'],
-    ['promote tintin', 'promote tintin'],
-    ['promote --force tintin', 'usage'],
     ['promote release end -', 'hook promote release end -'],
-    ['--what', 'usage'],
-    ['--dry-run', 'usage'],
-    ['--dry-run tintin', 'usage'],
-    ['--dry-run --xml', 'usage'],
-    ['--json tintin prepare', 'usage'],
-    ['--dry-run tintin prepare', 'dry-run tintin prepare begin -'],
-    ['--dry-run tintin release', 'dry-run tintin release end -'],
-    ['--dry-run tintin prepare begin', 'dry-run tintin prepare begin -'],
-    ['--dry-run tintin prepare begin -', 'dry-run tintin prepare begin -'],
-    ['--dry-run tintin prepare begin - more', 'usage'],
-    ['--dry-run --json tintin prepare', 'dry-run tintin prepare begin - json'],
-    ['--json --dry-run --xml a.xml tintin migrate', 'dry-run tintin migrate begin - json a.xml'],
-    ['--dry-run -- --help prepare', 'dry-run --help prepare begin -'],
-    ['--dry-run --xml --help tintin prepare', 'dry-run tintin prepare begin - --help'],
+    // R5, whatever a reason may look like.
+    ['tintin reconnect begin --help', 'hook tintin reconnect begin --help'],
+    ['tintin release end --force', 'hook tintin release end --force'],
+    ['', 'admin'],
+    ['tintin', 'admin'],
+    ['tintin prepare begin', 'admin'],
+    ['agent', 'admin'],
+    ['--dry-run tintin prepare begin -', 'admin'],
+    ['--dry-run --json tintin prepare', 'admin'],
+    ['--dry-run tintin prepare --json', 'admin'],
+    // Options of ours behind the name: they would pass for sub-operations of a future libvirt, with nothing to do.
+    ['tintin prepare --dry-run --json', 'admin'],
+    ['tintin prepare --xml a.xml --dry-run', 'admin'],
+    ['tintin prepare begin - --dry-run', 'admin'],
+    ['tintin prepare begin --dry-run', 'admin'],
+    ['tintin prepare begin -h', 'admin'],
+    ['demote tintin now --help', 'admin'],
   ])('%j', (words, expected) => expect(short(parseCall(words === '' ? [] : words.split(' ')))).toBe(expected))
 
   test('a reason with a blank in it is one word', () => expect(short(parseCall(['tintin', 'release', 'end', 'from snapshot']))).toBe('hook tintin release end from snapshot'))
@@ -72,7 +51,7 @@ describe('a call by libvirt or by a person', () => {
     }))
   })
 
-  test('nothing else carries anything out: without --dry-run it is usage, help or version', () => {
+  test('nothing else is a call of libvirt', () => {
     fc.assert(fc.property(fc.array(fc.oneof(hostileName, fc.constantFrom('--dry-run', '--json', '--xml', 'prepare', 'begin')), { maxLength: 3 }), (words) => {
       expect(parseCall(words).kind).not.toBe('hook')
     }))

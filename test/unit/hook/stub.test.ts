@@ -47,6 +47,13 @@ describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (nee
     [['agent', 'prepare', 'begin', '-'], 'node: [agent] [prepare] [begin] [-]'],
     [['demote', 'tintin'], 'node: [demote] [tintin]'],
     [['--dry-run', 'tintin', 'reconnect', 'begin', '-'], 'node: [--dry-run] [tintin] [reconnect] [begin] [-]'],
+    // A dry run with its options behind the name: not a sub-operation of a future libvirt, which would end with 0.
+    [['tintin', 'prepare', '--dry-run', '--json'], 'node: [tintin] [prepare] [--dry-run] [--json]'],
+    [['tintin', 'started', 'begin', '-', '--dry-run'], 'node: [tintin] [started] [begin] [-] [--dry-run]'],
+    [['tintin', 'prepare', '--xml', '/a b', '--dry-run'], 'node: [tintin] [prepare] [--xml] [/a b] [--dry-run]'],
+    [['tintin', 'newop', 'begin', '-h'], 'node: [tintin] [newop] [begin] [-h]'],
+    [['tintin', 'reconnect', 'begin', '--help'], '0'],
+    [['tintin', 'reconnect', '--dry-run', '-', '--json'], '0'],
     // R5, whatever libvirt's sub-operations may be one day.
     [['tintin', 'reconnect', 'middle', '-'], '0'],
     [['tintin', 'reconnect', '-', '-'], '0'],

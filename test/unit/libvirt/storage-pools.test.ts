@@ -38,7 +38,7 @@ describe('where a volume of a pool is', () => {
     ['dir without a target', pool('dir', ''), '? the storage pool p has no target path'],
     ['disk without a device', pool('disk', ''), '? the storage pool p has no source device'],
     ['something else', '<network/>', '? the definition of the storage pool p is not one'],
-    ['cut off', '<pool type=', '? the definition of the storage pool p is cut off or not well-formed'],
+    ['cut off', '<pool type=', '? the definition of the storage pool p is cut off'],
     ['empty', '', '? the definition of the storage pool p'],
   ])('%s', (_, text, expected) => {
     define(text)

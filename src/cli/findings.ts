@@ -1,0 +1,30 @@
+import { posix } from 'node:path'
+import type { Configuration } from '../core/configuration.ts'
+import { findingsOf, vgsNamedIn } from '../core/findings.ts'
+import { lockState, vgTable } from '../lvm/lvm.ts'
+import { query } from '../lvm/run.ts'
+import { onHost } from '../paths.ts'
+import { within } from '../within.ts'
+
+/** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
+export const MAY_LOOK = process.getuid?.() === 0 || onHost('') !== ''
+
+/** Milliseconds that a folder has to answer in. */
+const FOLDER_LIMIT = 2000
+
+/** What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what it cannot tell. */
+export async function findingsOn(configuration: Configuration): Promise<readonly string[]> {
+  const vgs = vgsNamedIn(configuration)
+  const [locks, table, logFolder] = await Promise.all([
+    MAY_LOOK && vgs.length > 0 ? lockState() : undefined, MAY_LOOK && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration),
+  ])
+  return findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder })
+}
+
+/** A child looks: the folder may be on storage that does not answer, and then the child waits, not this program. */
+async function logFolderOf({ logFile }: Configuration): Promise<'there' | 'missing' | 'silent' | undefined> {
+  if (logFile === '') return undefined
+  const looked = await within(FOLDER_LIMIT, query('test', ['-d', onHost(posix.dirname(logFile))]))
+  if (looked === undefined) return 'silent'
+  return looked.exitCode === 0 ? 'there' : looked.exitCode === 1 ? 'missing' : undefined
+}

@@ -1,0 +1,40 @@
+import { runAgent } from '../agent/run-agent.ts'
+import { printable } from '../hook/outcome.ts'
+import { write } from '../output.ts'
+import { checkConfig } from './check-config.ts'
+import { type Options, eventOf, parseCommand } from './command.ts'
+import { dryRun } from './dry-run.ts'
+import { runStep } from './step.ts'
+import { helpText, usageLine } from './usage.ts'
+import type { VerbName } from './verbs.ts'
+
+declare const LVGUARD_VERSION: string
+
+type Run = (operands: readonly string[], options: Options) => Promise<number>
+
+/** What each verb does; it gives the exit status. */
+const RUN: Readonly<Record<VerbName, Run>> = {
+  '--dry-run': (operands, { json, xml }) => dryRun(eventOf(operands), { json: json === true, xmlFile: typeof xml === 'string' ? xml : undefined }),
+  'agent': () => runAgent(),
+  'check-config': ([file], { json }) => checkConfig(file, json === true),
+  'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
+  'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
+}
+
+/** What a person typed, from the words to the exit status. */
+export async function runCommand(words: readonly string[]): Promise<number> {
+  const command = parseCommand(words)
+  switch (command.kind) {
+    case 'run':
+      return RUN[command.verb](command.operands, command.options)
+    case 'help':
+      write(1, helpText(command.verb))
+      return 0
+    case 'version':
+      write(1, `lvguard ${LVGUARD_VERSION}\n`)
+      return 0
+    case 'usage':
+      write(2, `${printable(usageLine(command.error, command.verb).trimEnd())}\n`)
+      return 2
+  }
+}

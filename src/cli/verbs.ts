@@ -1,0 +1,65 @@
+/** An option of a verb. */
+export interface Option {
+  /** What has to follow it, as usage calls it; absent for one that stands alone. */
+  readonly value?: string
+  readonly help: string
+}
+
+/** One thing that can be asked for on the command line. */
+export interface Verb {
+  /** What follows it, as usage shows it. */
+  readonly operands: string
+  /** How many words may follow it: at least, at most. */
+  readonly count: readonly [number, number]
+  /** What it needs, for the sentence that says that it is not there. */
+  readonly needs: string
+  readonly options: Readonly<Record<string, Option>>
+  /** One line. */
+  readonly help: string
+  /** What `VERB --help` says beyond that. */
+  readonly more?: readonly string[]
+}
+
+const verbs = <Name extends string>(table: Readonly<Record<Name, Verb>>): Readonly<Record<Name, Verb>> => table
+
+/** Every verb: usage, `VERB --help` and the reading of a command line (command.ts) come from here; run-command.ts says what each does. */
+export const VERBS = verbs({
+  '--dry-run': {
+    operands: 'NAME OPERATION [SUB-OPERATION [EXTRA]]', count: [2, 4], needs: 'NAME OPERATION [SUB-OPERATION [EXTRA]]',
+    options: { json: { help: 'the same as JSON' }, xml: { value: 'FILE', help: 'the domain XML from a file instead of standard input (virsh dumpxml NAME > FILE)' } },
+    help: 'show what a hook call would do, and why, and do nothing',
+    more: [
+      'Reads the domain XML from standard input: virsh dumpxml tintin | lvguard --dry-run tintin prepare',
+      'The lines without # can be pasted into a shell. Operations worth a look are prepare (a start), release (an end), migrate (a migration to',
+      'this host) and restore (of a saved memory); lvguard does nothing at the others. Exit status 3: this host could not be looked at, so that',
+      'the plan is that of the XML alone.',
+    ],
+  },
+  'agent': {
+    operands: '', count: [0, 0], needs: 'no further word', options: {},
+    help: 'demote, promote and repair the locks of the VMs of this host, as their states call for',
+    more: ['It is a service: systemctl start lvguard. Its lines are in the journal: journalctl -u lvguard'],
+  },
+  'check-config': {
+    operands: '[FILE]', count: [0, 1], needs: 'at most one file', options: { json: { help: 'the same as JSON' } },
+    help: 'say all that is wrong with the configuration (/etc/libvirt/lvguard.conf, or FILE)',
+    more: [
+      'Exit status 1: something is wrong, each with its line. What it names that this host does not have (a volume group, a volume, the folder of',
+      'the log) is a warning, as far as this host can tell.',
+    ],
+  },
+  'demote': {
+    operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID',
+    options: { force: { help: 'although libvirt does not say that the VM is migrating' } },
+    help: 'exclusive -> shared, on the source of a migration; the agent does it by itself',
+  },
+  'promote': {
+    operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID', options: {},
+    help: 'shared -> exclusive, where the VM runs; the agent does it by itself',
+  },
+})
+
+export type VerbName = keyof typeof VERBS
+export const VERB_NAMES = Object.keys(VERBS) as VerbName[]
+/** With the types that a name from the table has, whichever it is. */
+export const verbOf = (name: VerbName): Verb => VERBS[name]

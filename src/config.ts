@@ -147,7 +147,7 @@ function wordsOf(line: string, name: string | undefined, isDuplicate: boolean, e
   if (/^\d+$/.test(value)) return `${name} must be ${key?.expected ?? 'a smaller number'}`
   if (value.startsWith('[')) return `the list is not closed, or not all of its texts stand in quotes with commas between them; write ${right()}`
   if (/^["']/.test(value)) return `the text is not closed, or something stands behind it; write ${right()}`
-  if (key !== undefined && key.example.startsWith('[')) return `a list stands in brackets, its texts in quotes; write ${right(`[ "${value}" ]`)}`
+  if (key?.example.startsWith('[') === true) return `a list stands in brackets, its texts in quotes; write ${right(`[ "${value}" ]`)}`
   if (/^[\w./-]+$/.test(value)) return `a text stands in quotes; write ${right(`"${value}"`)}`
   return `it cannot be understood (${error.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? ''}); write ${right()}`
 }

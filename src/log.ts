@@ -1,12 +1,11 @@
-import { closeSync, existsSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { Writable } from 'node:stream'
-import { dirname } from 'node:path'
 import { createLogger, format, transports } from 'winston'
 import type { Configuration } from './core/configuration.ts'
 import { onHost } from './paths.ts'
 import { within } from './within.ts'
 
-/** What one event leaves in the log: one JSON object a line. */
+/** What one event leaves in the log: one JSON object a line, with its time first. */
 export interface LogEntry {
   readonly level: Configuration['logLevel']
   readonly message: string
@@ -20,25 +19,36 @@ export interface LogEntry {
 }
 
 /** Milliseconds after which a log that does not answer is given up. */
-const LOG_LIMIT = 1000
+export const LOG_LIMIT = 1000
 
 /** A log that is open, for one entry. */
 export interface Log {
-  /** Writes the entry. Resolves when it is in the file, or is lost: R10. */
+  /** Hands the entry to the child that writes it. Resolves at once: what the file is on is not waited for (R10). */
   write(entry: LogEntry): Promise<void>
+  /** The child has ended: the entry is in the file, or is lost. */
+  readonly ended: Promise<void>
+  /** Gives the entry up. */
+  abandon(): void
 }
 
+// A FIFO would be waited for without end. A name without a folder cannot be: log_file is an absolute path.
+const WRITER = 'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
+
 /**
- * Opens the log. Never throws. The line is in the file when `write` is over: winston's own file transport takes 2 ms more for it, loses
- * lines at process.exit, says nothing at all of a file that cannot be opened, and throws if its folder cannot be made (FACTS 41).
+ * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. A file on storage that does not answer
+ * (a dead NFS server, a frozen file system) holds the child up, in the kernel, where no time limit helps; were it one of Node's own threads, the
+ * program could not even exit (measured: process.exit waits for it). The child holds neither stdout nor stderr (R7) and no VG's lock.
+ * winston's own file transport loses lines at process.exit, and throws if its folder cannot be made (FACTS 41).
  */
 export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Log {
   try {
-    const filename = onHost(logFile)
-    if (!existsSync(dirname(filename))) mkdirSync(dirname(filename), { mode: 0o755 })
-    // Opening a FIFO would never return.
-    if (existsSync(filename) && !statSync(filename).isFile()) return NO_LOG
-    const descriptor = openSync(filename, 'a', 0o600)
+    const child = spawn('/bin/sh', ['-c', WRITER, onHost(logFile)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+      child.once('error', () => resolve())
+    })
+    child.stdin.on('error', () => undefined)
+    child.unref()
     let isOver: () => void
     const over = new Promise<void>((resolve) => {
       isOver = resolve
@@ -46,31 +56,25 @@ export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | '
     const stream = new Writable({
       decodeStrings: false,
       write: (line: string, _encoding, done) => {
-        writeAndClose(descriptor, line)
+        // Into the pipe at once: it is empty, and takes far more than a line.
+        child.stdin.end(line)
         isOver()
         done()
       },
     })
-    const logger = createLogger({ level: logLevel, format: format.json(), transports: [new transports.Stream({ stream })] })
+    const line = format.printf(({ time, level, domain, operation, outcome, message, ...more }) => JSON.stringify({ time, level, domain, operation, outcome, message, ...more }))
+    const logger = createLogger({ level: logLevel, format: line, transports: [new transports.Stream({ stream })] })
     return {
       write: async (entry) => {
         logger.log({ time: new Date().toISOString(), ...entry })
         await within(LOG_LIMIT, over)
       },
+      ended,
+      abandon: () => void child.kill('SIGKILL'),
     }
   } catch {
     return NO_LOG
   }
 }
 
-function writeAndClose(descriptor: number, line: string): void {
-  try {
-    writeSync(descriptor, line)
-  } catch {
-    // A full disk: the line is lost.
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-const NO_LOG: Log = { write: () => Promise.resolve() }
+const NO_LOG: Log = { write: () => Promise.resolve(), ended: Promise.resolve(), abandon: () => undefined }

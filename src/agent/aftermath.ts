@@ -21,6 +21,9 @@ interface Saying extends Line {
   readonly more?: () => Promise<string>
 }
 
+/** A line about the whole host; said again every ten minutes unless it says otherwise. */
+export type HostSaying = Omit<Saying, 'more'>
+
 /** What follows an act once the VGs' locks are free: lines in the journal, questions to sanlock, virsh. */
 export class Aftermath {
   readonly #host: AgentHost
@@ -76,7 +79,7 @@ export class Aftermath {
     }))
   }
 
-  sayOfHost(sayings: readonly Saying[], about: string): void {
+  sayOfHost(sayings: readonly HostSaying[], about: string): void {
     this.#say(about, sayings.map((saying) => ({ again: SAY_AGAIN, ...saying })))
   }
 

@@ -2,7 +2,10 @@ import type { Line, Priority } from '../core/agent-words.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { printable } from '../hook/outcome.ts'
 import type { LogEntry } from '../log.ts'
+import { isatty } from 'node:tty'
+import { milliseconds } from '../clock.ts'
 import { write } from '../output.ts'
+import { within } from '../within.ts'
 
 /** Where the agent says what it does: the journal, by way of stderr (FACTS 42), and lvguard's log. */
 export interface Journal {
@@ -19,6 +22,12 @@ export interface About {
   readonly milliseconds: number
 }
 
+/** Milliseconds without a try after the log has not answered: each would leave a child that waits. */
+const SILENCE = 60_000
+
+const PREFIXES: Readonly<Record<Priority, string>> = { 2: '<2>', 3: '<3>', 4: '<4>', 5: '<5>', 6: '<6>' }
+const WORDS: Readonly<Record<Priority, string>> = { 2: 'critical: ', 3: 'error: ', 4: 'warning: ', 5: '', 6: '' }
+
 const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = { 2: 'error', 3: 'error', 4: 'warn', 5: 'warn', 6: 'info' }
 const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
 
@@ -28,19 +37,29 @@ const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
  */
 export function openJournal(configuration: () => Configuration): Journal {
   let last: Promise<void> = Promise.resolve()
+  let silentUntil = 0
+  // In a terminal nobody takes the priority off again.
+  const prefix = isatty(2) ? WORDS : PREFIXES
+  const sayLine = ({ priority, text }: Line): void => write(2, `${prefix[priority]}${printable(text)}\n`)
   const log = async (entry: LogEntry): Promise<void> => {
     const { logFile, logLevel } = configuration()
-    if (logFile === '' || ORDER.indexOf(entry.level) > ORDER.indexOf(logLevel)) return
+    if (logFile === '' || ORDER.indexOf(entry.level) > ORDER.indexOf(logLevel) || milliseconds() < silentUntil) return
     try {
-      const { openLog } = await import('../log.ts')
-      await openLog({ logFile, logLevel }).write(entry)
+      const { LOG_LIMIT, openLog } = await import('../log.ts')
+      const writer = openLog({ logFile, logLevel })
+      await writer.write(entry)
+      const isWritten = await within(LOG_LIMIT, writer.ended.then(() => true))
+      if (isWritten === true) return
+      writer.abandon()
+      silentUntil = milliseconds() + SILENCE
+      sayLine({ priority: 4, text: `the log ${logFile} does not answer; nothing is logged there for a minute` })
     } catch {
       // R10.
     }
   }
   return {
     say: ({ priority, text }, about) => {
-      write(2, `<${priority}>${printable(text)}\n`)
+      sayLine({ priority, text })
       if (about !== undefined) last = last.then(() => log({ level: LEVELS[priority], message: text, ...about }))
     },
   }

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { DEFAULTS } from '../core/configuration.ts'
@@ -7,9 +8,10 @@ import { agentState, announceAgent } from '../agent-presence.ts'
 import { monotonic } from '../clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
 import { write } from '../output.ts'
-import { CONFIGURATION_FILE, STATUS_FOLDER } from '../paths.ts'
+import { CONFIGURATION_FILE, STATUS_FOLDER, onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
-import { Aftermath } from './aftermath.ts'
+import { findingsOn } from '../cli/findings.ts'
+import { Aftermath, type HostSaying } from './aftermath.ts'
 import { Agent } from './agent.ts'
 import { Heart } from './heart.ts'
 import { AgentHost } from './host.ts'
@@ -42,6 +44,10 @@ function memoryKeeper(): () => void {
  * @returns only if it cannot start
  */
 export async function runAgent(): Promise<number> {
+  if (process.getuid?.() !== 0 && onHost('') === '') {
+    write(2, 'lvguard: only root can run the agent, which is a service of this host: sudo systemctl start lvguard\n')
+    return 1
+  }
   const other = agentState()
   if (other.kind === 'runs') {
     write(2, `lvguard: an agent runs on this host already (process ${other.pid}): systemctl status lvguard\n`)
@@ -55,9 +61,14 @@ export async function runAgent(): Promise<number> {
   const configure = async (): Promise<void> => {
     mark = markOf(CONFIGURATION_FILE)
     const parsed = await readConfiguration()
-    const wrong = 'errors' in parsed ? parsed.errors : []
     host.configuration = 'configuration' in parsed ? parsed.configuration : host.configuration
-    aftermath.sayOfHost(wrong.map((error) => ({ key: error, priority: 3, text: `configuration: ${error}; what was in force stays so` })), 'configuration')
+    const errors = 'errors' in parsed ? parsed.errors.map((error) => `${error}; until that is mended no VM starts here, and for the agent what was in force stays so`) : parsed.mistakes.map((mistake) => `${mistake}; this key has its default`)
+    aftermath.sayOfHost(errors.map((error): HostSaying => ({ key: error, priority: 3, text: `configuration: ${error}` })), 'configuration')
+    if ('errors' in parsed) return
+    // Not waited for: LVM may take its time, and domains do not.
+    void findingsOn(parsed.configuration).then((findings) => {
+      aftermath.sayOfHost(findings.map((finding): HostSaying => ({ key: finding, priority: 4, again: Infinity, text: `configuration: ${finding}` })), 'what the configuration names')
+    }, () => undefined)
   }
   await configure()
   // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under the VGs' locks (R11).
@@ -76,6 +87,7 @@ export async function runAgent(): Promise<number> {
     freeMemory()
   }
   process.on('SIGHUP', () => void configure().then(pass))
+  if (isatty(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
   await pass()
   setInterval(() => void pass(), PASS_PERIOD)

@@ -38,6 +38,7 @@ export async function runHook(event: HookEvent): Promise<number> {
   if (isWanted && configuration.logFile !== '') {
     try {
       const { write: writeLog } = await openLog(configuration)
+      // Handed over, not waited for.
       await writeLog({ ...entry, milliseconds: Math.round(process.uptime() * 1000) })
     } catch {
       // R10: the log is lost, the outcome is not.

@@ -539,6 +539,25 @@ describe('the lost reply', () => {
   })
 })
 
+describe('the configuration, at the start of the agent and when it has changed', () => {
+  test('what is wrong with it, what it leaves out and what this host does not have is said once', async () => {
+    const [a] = ring().hosts
+    await a.write('/etc/libvirt/lvguard.conf', 'volume_groups = [ "virtVg" ]\nlog_level = "all"\n')
+    const agent = await Agent.start(ring(), a)
+    await until(() => agent.said(/leaves it out/).length > 0)
+    await agent.passTwice()
+    expect(agent.said(/configuration/)).toEqual([
+      expect.stringMatching(/^<3>configuration: line 2: log_level must be .*; this key has its default$/),
+      expect.stringMatching(/^<4>configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?$/),
+      expect.stringMatching(/^<4>configuration: virtVG has a lock manager, and volume_groups in lvguard\.conf leaves it out/),
+    ])
+    await a.write('/etc/libvirt/lvguard.conf', 'volume_groups = virtVG\n')
+    await agent.passTwice()
+    await until(() => agent.said(/^<3>configuration: line 1: a list stands in brackets.*no VM starts here/).length > 0)
+    await agent.kill()
+  })
+})
+
 describe('by hand', () => {
   test('demote: only while libvirt says so; promote: only where it runs', async () => {
     const { a, agent, here } = await running()

@@ -51,6 +51,31 @@ describe('a host without LVM', () => {
   })
 })
 
+describe('the agent, typed by a person', () => {
+  test('in a terminal its lines have words for their priority, not the numbers of the journal', async () => {
+    const file = join(folder, 'root/etc/libvirt/lvguard.conf')
+    writeFileSync(file, 'log_level = 1\n')
+    const terminal = execa('script', ['-qec', `${process.execPath} ${join(folder, 'qemu')} agent`, '/dev/null'], {
+      env: { PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, SHELL: '/bin/sh', LVGUARD_ROOT: join(folder, 'root') }, extendEnv: false, stdin: 'ignore', reject: false, detached: true,
+    })
+    let said = ''
+    terminal.stdout.on('data', (data: Buffer) => {
+      said += data.toString()
+    })
+    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/error: configuration: line 1: log_level must be [\s\S]*the agent watches/)
+    if (terminal.pid !== undefined) process.kill(-terminal.pid, 'SIGKILL')
+    await terminal
+    rmSync(file)
+    expect(said).toMatch(/this is the agent, in the foreground.*systemctl start lvguard/)
+    expect(said).not.toMatch(/<\d>/)
+  })
+
+  test.skipIf(!isRoot)('by anyone but root it is told how the service is started', async () => {
+    const { exitCode, stderr } = await execa('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, join(folder, 'qemu'), 'agent'], { reject: false, stdin: 'ignore' })
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: 'lvguard: only root can run the agent, which is a service of this host: sudo systemctl start lvguard' })
+  })
+})
+
 // Only root may look at records, leases and device-mapper.
 describe.skipIf(!isRoot)('a dry run by anyone but root', () => {
   const asNobody = (words: readonly string[], input: string): Promise<Ended> =>

@@ -61,7 +61,7 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['a volume that lvs does not know', { paths: [ROOT], table: NONE }, ['virtVG/root exclusive', '!missing-volume']],
     ['locking not started', { paths: [ROOT], locks: STOPPED, table: SHARED_ROOT }, ['!not-started']],
     ['lvmlockd down', { paths: [ROOT], locks: DOWN, table: SHARED_ROOT }, ['!lvmlockd-down']],
-    ['no lvmlockctl, but a shared VG', { paths: [ROOT], locks: ABSENT, table: SHARED_ROOT }, ['!locks-unknown']],
+    ['no lvmlockctl, but a shared VG', { paths: [ROOT], locks: ABSENT, table: SHARED_ROOT }, ['!not-installed']],
     ['LVM without lvmlockd', { paths: [ROOT], locks: ABSENT, table: volumeTable([], { lockedOutVgs: new Set(['virtVG']) }) }, ['!lvmlockd-off']],
     ['a local VG is left alone', { paths: [LOCAL], table: LOCAL_ROOT }, []],
     ['a local VG is activated where that is asked for', { paths: [LOCAL], table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],

@@ -46,6 +46,8 @@ export type Problem =
   | { readonly kind: 'no-agent' }
   | { readonly kind: 'agent-hangs'; readonly pid: number; readonly seconds: number }
   | { readonly kind: 'vg-busy'; readonly vg: string; readonly seconds: number; readonly isQueue: boolean }
+  /** LVM knows the VG and leaves it alone: it has another host's system ID, or is exported. `text`: LVM's own words. */
+  | { readonly kind: 'vg-refused'; readonly vg: string; readonly text: string }
   /** A program that lvguard calls, and the packages that bring it. */
   | { readonly kind: 'not-installed'; readonly command: string; readonly packages: string }
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
@@ -64,6 +66,9 @@ export type Attempt = 'start' | 'migration' | 'end'
 export function problemOfAbsent(volume: VolumeName, { unexplained }: Pick<VolumeTable, 'unexplained'>, disk: string): Problem {
   const name = fullName(volume)
   const detail = unexplained.get(name)
+  // LVM's words on a VG that it leaves alone have advice of their own.
+  const text = /^LVM says '(Cannot access VG \S+ with system ID .+|Volume group \S+ is exported)'$/.exec(detail ?? '')?.[1]
+  if (text !== undefined) return { kind: 'vg-refused', vg: volume.vg, text }
   return detail === undefined ? { kind: 'missing-volume', volume: name, disk } : { kind: 'volume-unknown', volume: name, disk, detail }
 }
 
@@ -134,6 +139,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because('no lvguard agent runs on this host, and nobody would lock its volumes exclusively when it has arrived', `Here: systemctl start lvguard; then ${again}`)
     case 'agent-hangs':
       return because(`the lvguard agent of this host hangs (process ${problem.pid}, no sign of life for ${problem.seconds} s), and nobody would lock its volumes exclusively when it has arrived`, `Here: systemctl restart lvguard; then ${again}`)
+    case 'vg-refused':
+      return because(`LVM gives no access to volume group ${problem.vg}: '${problem.text}'`, adviceOnRefused(problem.text, problem.vg, again))
     case 'not-installed':
       return because(`${problem.command} was not found on this host, so no volume can be locked`, `Install it: apt install ${problem.packages}; then ${again}`)
     case 'vg-busy':
@@ -160,6 +167,10 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
   }
 }
 
+/** What to do about a VG that LVM leaves alone; LVM's words on it are the same since 2.03.16 and before. */
+const adviceOnRefused = (text: string, vg: string, again: string): string =>
+  /is exported/.test(text) ? `If no other system has it: vgimport ${vg} on one host; then ${again}` : `By its system ID it belongs to one other host: vgs --foreign -o +systemid ${vg}; for several hosts: vgcreate --shared`
+
 interface Words {
   readonly domain: string
   readonly attempt: Attempt
@@ -178,7 +189,7 @@ function explainHeld({ volume, holders, pool }: Extract<Problem, { kind: 'held' 
   if (silent?.silentFor !== undefined) {
     const wait = silent.expiresAfter - silent.silentFor
     const when = wait > 0 ? `in about ${Math.ceil(wait)} s` : 'any moment now'
-    return because(reason, `${silent.name} seems to be down. If it stays so its lock can be taken ${when}: ${words.again} then`)
+    return because(reason, `Make sure that ${silent.name} is off, which seems to be down; then its lock can be taken ${when}: ${words.again} then`)
   }
   if (words.attempt === 'migration') {
     return because(reason, `Is the agent running there? On ${holder.name}: systemctl start lvguard; the VM runs on where it was`)
@@ -186,7 +197,9 @@ function explainHeld({ volume, holders, pool }: Extract<Problem, { kind: 'held' 
   if (pool !== undefined && holder.mode === 'exclusive') {
     return because(reason, `If ${words.domain} does not run there, the logical storage pool ${pool} may have taken it: virsh -c qemu+ssh://${holder.name}/system pool-destroy ${pool}`)
   }
-  return because(reason, `Stop ${words.domain} there (virsh -c qemu+ssh://${holder.name}/system shutdown ${words.domain}), or use it there`)
+  // It may hold the volume for this VM, for another one, for a mount, or since lvcreate made it there: nobody here knows.
+  const others = holders.length > 1 ? ', and so on each of these hosts' : ''
+  return because(reason, `If ${words.domain} runs there: virsh -c qemu+ssh://${holder.name}/system shutdown ${words.domain}; if nothing there uses it: ssh ${holder.name} lvchange --activate n ${volume}${others}`)
 }
 
 const seen = (silentFor: number | undefined): string => (silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`)

@@ -9,7 +9,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { carryOut } from './changes.ts'
-import { problemOfBusy, problemOfError, problemsOf } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf, withDisks } from './failures.ts'
 import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { type Level, type Link, Refusal, levelBelow, outside } from './image-links.ts'
 
@@ -89,9 +89,9 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record 
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })
   recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
-  if (failed !== undefined) throw new ChangeFailed(() => problemsOf(failed, table, after))
+  if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   const missing = await missingOf(plan.recorded, table, after, activeVolumes())
-  if (missing.length > 0) throw new Refusal(missing)
+  if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
 }
 
 /** An lvchange failed; why, may be asked later. */

@@ -2,8 +2,10 @@ import { monotonic } from '../clock.ts'
 import { byWhom } from '../core/agent-words.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
-import { holdersOf, volumeTable } from '../lvm/lvm.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { holdersOf, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import type { Outcome } from '../lvm/run.ts'
 import type { VgBusy } from '../vg-lock.ts'
 
@@ -32,7 +34,7 @@ async function problemOf(failure: Failure, table: VolumeTable | undefined): Prom
     case 'missing-vg':
       return { ...failure, disk: 'see the domain XML' }
     case 'in-use':
-      return { kind: 'open', volume: failure.volume, users: ['LVM says that it is in use'] }
+      return { kind: 'open', volume: failure.volume, users: await usersNow(failure.volume) }
     case 'vg-lock':
       return { kind: 'other', detail: `the lock of volume group ${failure.vg} could not be had (${failure.text})` }
     case 'lock-left':
@@ -42,6 +44,21 @@ async function problemOf(failure: Failure, table: VolumeTable | undefined): Prom
     default:
       return failure
   }
+}
+
+/** Who has a volume of this host open at this moment, in words; at least LVM's own. */
+export async function usersNow(name: string): Promise<readonly string[]> {
+  const [vg = '', lv = ''] = name.split('/')
+  return (await openVolumes([{ vg, lv }], activeVolumes())).get(name) ?? ['LVM says that it is in use']
+}
+
+/** LVM knows a missing volume or VG by its name only; which disk it belongs to is known from the XML. */
+export function withDisks(problems: readonly Problem[], volumes: readonly (VolumeName & { readonly reason: string })[]): Problem[] {
+  return problems.map((problem) => {
+    if (problem.kind !== 'missing-volume' && problem.kind !== 'missing-vg' && problem.kind !== 'volume-unknown') return problem
+    const own = volumes.filter((volume) => (problem.kind === 'missing-vg' ? volume.vg === problem.vg : fullName(volume) === problem.volume))
+    return own.length === 0 ? problem : { ...problem, disk: [...new Set(own.map(({ reason }) => reason))].join('; ') }
+  })
 }
 
 /** A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up. */

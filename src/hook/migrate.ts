@@ -20,7 +20,7 @@ import { readRecords, recordOf, removeRecord, writeRecord } from '../record-stor
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
-import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
+import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import { type Subject, lookAround, missingOf, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 
@@ -124,4 +124,4 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }
 }
 
-const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems, attempt: 'migration', volumes: candidates.volumes })
+const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems: withDisks(problems, candidates.volumes), attempt: 'migration', volumes: candidates.volumes })

@@ -23,7 +23,7 @@ import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
-import { problemOfBusy, problemOfError, problemsOf, unlessFull } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
@@ -157,9 +157,5 @@ const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
 
 const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
 
-/** LVM knows a missing volume by its name only; which disk it belongs to is known here. */
-const withDisk = (problem: Problem, { volumes }: Subject['candidates']): Problem =>
-  problem.kind === 'missing-volume' || problem.kind === 'volume-unknown' ? { ...problem, disk: volumes.find((volume) => fullName(volume) === problem.volume)?.reason ?? problem.disk } : problem
-
 const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
-  ({ kind: 'refused', problems: problems.map((problem) => withDisk(problem, candidates)), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })
+  ({ kind: 'refused', problems: withDisks(problems, candidates.volumes), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

@@ -15,7 +15,7 @@ import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { lives } from '../processes.ts'
 import { carryOut } from './changes.ts'
 import { callerHasEnded } from './daemon.ts'
-import { messageOf, unlessFull } from './failures.ts'
+import { messageOf, unlessFull, usersNow } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from './outcome.ts'
@@ -152,14 +152,15 @@ export async function releaseUnderLock(domain: Named, plan: ReleasePlan, locks: 
   const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
   let left: readonly RecordedVolume[] = wanted
   let why = ''
+  let isInUse = false
   for (;;) {
     const { failed } = await carryOut(left.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), locks, 'go-on')
     left = stillHere(left, await lockState(), activeVolumes())
     if (left.length === 0) break
     const failures = classify(failed?.stderr ?? '')
     why = reasonOf(failures, left)
-    const inUse = failures.some(({ kind }) => kind === 'in-use')
-    if (!inUse || milliseconds() + IN_USE_PAUSE > end) break
+    isInUse = failures.some(({ kind }) => kind === 'in-use')
+    if (!isInUse || milliseconds() + IN_USE_PAUSE > end) break
     await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
   }
   const isPoolLeft = left.length === 0
@@ -169,6 +170,7 @@ export async function releaseUnderLock(domain: Named, plan: ReleasePlan, locks: 
   }
   if (left.length > 0) {
     unlessFull(() => put(left))
+    if (isInUse && !isPoolLeft) why = await usersInWords(left)
     return { kind: 'left', volumes: isPoolLeft ? left.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })) : left, why }
   }
   removeRecord(domain.uuid)
@@ -176,10 +178,15 @@ export async function releaseUnderLock(domain: Named, plan: ReleasePlan, locks: 
 }
 
 function reasonOf(failures: ReturnType<typeof classify>, left: readonly VolumeName[]): string {
-  if (failures.some(({ kind }) => kind === 'in-use')) return 'something on this host still has it open'
   if (failures.some(({ kind }) => kind === 'lvmlockd-down')) return 'lvmlockd is not running'
   const text = failures.map((failure) => (failure.kind === 'other' ? failure.text : failure.kind)).join('; ')
   return text === '' ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked` : `LVM says '${text}'`
+}
+
+/** What has volumes open still: `still mounted on /mnt`. */
+async function usersInWords(left: readonly VolumeName[]): Promise<string> {
+  const users = await Promise.all(left.map(async (volume) => ({ volume, words: (await usersNow(fullName(volume))).join(', ') })))
+  return users.map(({ volume, words }) => (left.length === 1 ? `it is still in use here, ${words}` : `${fullName(volume)} is still in use here, ${words}`)).join('; ')
 }
 
 /** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to. */

@@ -10,6 +10,8 @@ export type Failure =
   | { readonly kind: 'vg-lock'; readonly vg: string; readonly text: string }
   | { readonly kind: 'missing-volume'; readonly volume: string }
   | { readonly kind: 'missing-vg'; readonly vg: string }
+  /** It has another host's system ID (lvmsystemid(7)), or is exported. */
+  | { readonly kind: 'vg-refused'; readonly vg: string; readonly text: string }
   | { readonly kind: 'lock-left'; readonly volume: string }
   | { readonly kind: 'other'; readonly text: string }
 
@@ -27,6 +29,9 @@ const MESSAGES: readonly Row[] = [
   [/^WARNING: lvmlockd connect failed\.$/, () => ({ kind: 'lvmlockd-down' })],
   [/lvmlockd\.socket: connect failed: /, () => undefined],
   [/^Cannot access VG (\S+) with lock type \S+ that requires lvmlockd\.$/, (vg) => ({ kind: 'lvmlockd-off', vg })],
+  // Both measured, lvm2 2.03.16; each is said twice, by lvs as well.
+  [/^(?=Cannot access VG (\S+) with system ID )(.+)$/, (vg, text) => ({ kind: 'vg-refused', vg, text })],
+  [/^(?=Volume group (\S+) is exported$)(.+)$/, (vg, text) => ({ kind: 'vg-refused', vg, text })],
   [/^VG (\S+) lock (?:skipped|failed): lock start in progress$/, (vg) => ({ kind: 'starting', vg })],
   [/^VG (\S+) lock (?:skipped|failed): (.+)$/, (vg, text) => ({ kind: 'vg-lock', vg, text })],
   [/^Cannot access VG (\S+) due to failed lock\.$/, (vg) => ({ kind: 'not-started', vg })],
@@ -49,7 +54,8 @@ const MORE_PRECISE_THAN_NOT_STARTED = new Set(['lvmlockd-down', 'starting', 'vg-
 export function classify(stderr: string): Failure[] {
   const failures = stderr.split('\n').map((line) => line.trim()).filter((line) => line !== '').flatMap(failureOfLine)
   const known = failures.some(({ kind }) => MORE_PRECISE_THAN_NOT_STARTED.has(kind))
-  return known ? failures.filter(({ kind }) => kind !== 'not-started') : failures
+  const once = failures.filter((failure, index) => failure.kind !== 'vg-refused' || failures.findIndex((other) => other.kind === 'vg-refused' && other.vg === failure.vg) === index)
+  return known ? once.filter(({ kind }) => kind !== 'not-started') : once
 }
 
 function failureOfLine(line: string): Failure[] {

@@ -70,7 +70,7 @@ describe('what happens between the lines of a release', () => {
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
     a.open('virtVG/tintin')
-    assertRefused(await tintin.release(a), /tintin has ended, but virtVG\/tintin stays active and locked on this host: something on this host still has it open/, /lvchange --activate n virtVG\/tintin/)
+    assertRefused(await tintin.release(a), /tintin has ended, but virtVG\/tintin stays active and locked on this host: it is still in use here, /, /lvchange --activate n virtVG\/tintin/)
     expect(ring().log.lines('host1', 'lvchange').filter((line) => line.includes('--activate n')).length).toBeGreaterThan(2)
     expect(JSON.parse((await a.read(recordOf(tintin))) ?? '')).toMatchObject({ state: 'releasing', volumes: [{ lv: 'tintin' }] })
     a.close('virtVG/tintin')

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { Vm, announceAgent, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { withRing } from './with-ring.ts'
 
 const ring = withRing()
@@ -11,7 +11,7 @@ describe('what the user of virsh start reads', () => {
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
     assertRefused(await tintin.prepare(b), /^lvguard: tintin was not started: virtVG\/tintin is held exclusively by host1, last alive \d+ s ago\.$/,
-      /^lvguard: Stop tintin there \(virsh -c qemu\+ssh:\/\/host1\/system shutdown tintin\)/)
+      /^lvguard: If tintin runs there: virsh -c qemu\+ssh:\/\/host1\/system shutdown tintin; if nothing there uses it: ssh host1 lvchange --activate n virtVG\/tintin\.$/)
   })
 
   test('held by a host that has not been seen for a while, and when its lock can be taken', async () => {
@@ -21,7 +21,7 @@ describe('what the user of virsh start reads', () => {
     await a.crash()
     ring().cluster.time.advance(60)
     assertRefused(await tintin.prepare(b), /held exclusively by host1, last alive (?:59|6\d) s ago/,
-      /host1 seems to be down\. If it stays so its lock can be taken in about (?:7\d|8\d) s: start tintin again then/)
+      /Make sure that host1 is off, which seems to be down; then its lock can be taken in about (?:7\d|8\d) s: start tintin again then/)
   })
 
   test('held shared by two hosts, of which this is one', async () => {
@@ -55,6 +55,40 @@ describe('what the user of virsh start reads', () => {
     const [a] = ring().hosts
     assertRefused(await vmOn('virtVG', 'nope').prepare(a), /there is no logical volume virtVG\/nope/, /virsh domblklist nope/)
     assertRefused(await new Vm('milou', [{ path: '/dev/goneVG/x' }]).prepare(a), /there is no volume group goneVG on this host \(disk vda\)/, /pvs --all/)
+  })
+
+  test.each<[string, string, RegExp, RegExp]>([
+    ['a foreign system ID', 'Cannot access VG virtVG with system ID node9 with local system ID host1.', /LVM gives no access to volume group virtVG: 'Cannot access VG virtVG with system ID node9 with local system ID host1\.'/, /vgs --foreign -o \+systemid virtVG/],
+    ['an exported volume group', 'Volume group virtVG is exported', /LVM gives no access to volume group virtVG: 'Volume group virtVG is exported'/, /vgimport virtVG/],
+  ])('%s, in LVM’s own words', async (_what, words, what, advice) => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.faults.answer('lvchange', { code: 5, stderr: `  ${words}\n  ${words}\n` })
+    const result = await tintin.prepare(a)
+    assertRefused(result, what, advice)
+    expect(result.stderr).not.toMatch(/more:/)
+  })
+
+  test('a volume that only lvchange finds missing: which disk it is, for a start and for a migration', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.faults.answer('lvchange', { code: 5, stderr: '  Failed to find logical volume "virtVG/tintin"\n' })
+    assertRefused(await tintin.prepare(a), /there is no logical volume virtVG\/tintin \(disk vda\)/)
+    await announceAgent(a)
+    a.faults.answer('lvchange', { code: 5, stderr: '  Failed to find logical volume "virtVG/tintin"\n' })
+    assertRefused(await tintin.migrate(a), /there is no logical volume virtVG\/tintin \(disk vda\)/)
+    a.faults.answer('lvchange', { code: 5, stderr: '  Volume group "virtVG" not found\n' })
+    assertRefused(await tintin.prepare(a), /there is no volume group virtVG on this host \(disk vda\)/)
+  })
+
+  test('a stop that something keeps from its end: what has the volume open', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    assertPassed(await tintin.prepare(a))
+    a.open('virtVG/tintin')
+    assertRefused(await tintin.release(a), /virtVG\/tintin stays active and locked on this host: it is still in use here, opened once\./, /When nothing uses it any more: lvchange --activate n virtVG\/tintin/)
+    a.close('virtVG/tintin')
+    assertPassed(await tintin.release(a))
   })
 
   test('open here', async () => {

@@ -9,15 +9,16 @@ type Row = readonly [problem: Problem, what: readonly (string | RegExp)[], advic
 /** One row a kind: what the first line must say, what the second. */
 const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'held': [
-    [held({}), ['virtVG/root', 'exclusively by node1', 'last alive 3 s ago'], ['node1', 'shutdown tintin']],
+    // It may hold it for another VM, a mount, or since lvcreate: nothing is said of the VM that is not known.
+    [held({}), ['virtVG/root', 'exclusively by node1', 'last alive 3 s ago'], [/^If tintin runs there: virsh -c qemu\+ssh:\/\/node1\/system shutdown tintin;/, /if nothing there uses it: ssh node1 lvchange --activate n virtVG\/root\.$/]],
     [held({ mode: 'shared' }), ['virtVG/root', 'shared by node1'], ['node1']],
-    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 0 }), ['shared by node1, last alive 3 s ago and shared by node3, last alive 0 s ago'], ['node1']],
+    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 0 }), ['shared by node1, last alive 3 s ago and shared by node3, last alive 0 s ago'], ['node1', 'each of these hosts']],
     [held({ silentFor: undefined }), [/exclusively by node1\.$/], ['node1']],
     [held({ silentFor: -0.2 }), ['last alive 0 s ago'], ['node1']],
-    [held({ silentFor: 60 }), ['last alive 60 s ago'], ['node1 seems to be down', 'in about 80 s', 'start tintin again']],
+    [held({ silentFor: 60 }), ['last alive 60 s ago'], [/^Make sure that node1 is off, .* its lock can be taken in about 80 s: start tintin again then\.$/]],
     [held({ silentFor: 200 }), ['last alive 200 s ago'], ['any moment now', 'start tintin again']],
     [held({ silentFor: 60, expiresAfter: 68 }), [], ['in about 8 s']],
-    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 100 }), ['node1', 'node3'], ['node3 seems to be down', 'in about 40 s']],
+    [held({ mode: 'shared' }, { name: 'node3', mode: 'shared', silentFor: 100 }), ['node1', 'node3'], ['Make sure that node3 is off', 'in about 40 s']],
     [held({ isThisHost: true }), ['virtVG/root', 'this host itself left behind'], ['virtVG', '--lock-stop', '--lock-start']],
     [held(), ['virtVG/root is locked by another host'], ['virsh list', 'tintin']],
     [{ ...held({}), pool: 'p' }, ['exclusively by node1'], ['logical storage pool p', 'pool-destroy p', 'node1']],
@@ -63,6 +64,10 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'vg-busy': [
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 30, isQueue: false }, ['has been at work on volume group virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']],
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 600, isQueue: true }, ['came first', 'virtVG', '600 s'], ['ps -ef', 'start tintin again']],
+  ],
+  'vg-refused': [
+    [{ kind: 'vg-refused', vg: 'virtVG', text: 'Cannot access VG virtVG with system ID node9 with local system ID node1.' }, ['virtVG', 'with system ID node9'], ['one other host', 'vgs --foreign -o +systemid virtVG', 'vgcreate --shared']],
+    [{ kind: 'vg-refused', vg: 'virtVG', text: 'Volume group virtVG is exported' }, ['Volume group virtVG is exported'], ['vgimport virtVG', 'start tintin again']],
   ],
   'not-installed': [[{ kind: 'not-installed', command: 'lvs', packages: 'lvm2 lvm2-lockd' }, ['lvs was not found'], ['apt install lvm2 lvm2-lockd', 'start tintin again']]],
   'records-unreadable': [[{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, ['/run/lvguard/x.json'], ['newer lvguard', 'only if no VM']]],

@@ -95,6 +95,10 @@ describe('lines that the captures do not have', () => {
     [['LV locked by other host: virtVG/b (host_id 2)'], ['held virtVG/b']],
     [['Logical volume virtVG/a contains a filesystem in use.'], ['in-use virtVG/a']],
     [['Cannot access VG virtVG with lock type sanlock that requires lvmlockd.'], ['lvmlockd-off virtVG']],
+    // Measured, lvm2 2.03.16: both are said twice.
+    [['Cannot access VG virtVG with system ID node9 with local system ID node1.', 'Cannot access VG virtVG with system ID node9 with local system ID node1.'], ['vg-refused virtVG Cannot access VG virtVG with system ID node9 with local system ID node1.']],
+    [['Cannot access VG virtVG with system ID node9 with unknown local system ID.'], ['vg-refused virtVG Cannot access VG virtVG with system ID node9 with unknown local system ID.']],
+    [['Volume group virtVG is exported', 'Volume group virtVG is exported'], ['vg-refused virtVG Volume group virtVG is exported']],
     [['VG virtVG lock failed: lock start in progress', 'Cannot access VG virtVG due to failed lock.'], ['starting virtVG']],
     [['WARNING: Activation disabled. No device-mapper interaction will be attempted.'], []],
     [['Something new.', 'LV locked by other host: virtVG/b'], ['other Something new.', 'held virtVG/b']],

@@ -77,8 +77,6 @@ describe('what the user of virsh start reads', () => {
     await announceAgent(a)
     a.faults.answer('lvchange', { code: 5, stderr: '  Failed to find logical volume "virtVG/tintin"\n' })
     assertRefused(await tintin.migrate(a), /there is no logical volume virtVG\/tintin \(disk vda\)/)
-    a.faults.answer('lvchange', { code: 5, stderr: '  Volume group "virtVG" not found\n' })
-    assertRefused(await tintin.prepare(a), /there is no volume group virtVG on this host \(disk vda\)/)
   })
 
   test('a stop that something keeps from its end: what has the volume open', async () => {

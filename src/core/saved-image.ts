@@ -17,6 +17,8 @@ export interface SavedImage {
   /** When, in the form of ISO 8601. */
   readonly at: string
   readonly volumes: readonly SavedVolume[]
+  /** The domain has been started here since, anew or from that memory: whatever the leases say, its disk is newer. */
+  readonly spent?: true
 }
 
 /**
@@ -50,24 +52,38 @@ export interface Comparison {
   readonly unknown: readonly string[]
 }
 
+/** What this host has to do with the leases. */
+export interface OwnLocks {
+  /** UUIDs of volumes that this `prepare` has locked itself. */
+  readonly taken: ReadonlySet<string>
+  /** UUIDs of all that this host holds now. */
+  readonly held: ReadonlySet<string>
+  /** Its host_id, by VG. */
+  readonly ownIds: ReadonlyMap<string, number>
+}
+
+const NO_LOCKS: OwnLocks = { taken: new Set(), held: new Set(), ownIds: new Map() }
+
 /**
- * Compares a saved image with the leases as they are now. A count that went down is another lease, of which nothing is
- * known (R9): newer.
- * @param taken UUIDs of volumes that this `prepare` has locked itself, which counts once
+ * Compares a saved image with the leases as they are now. One lock more is none of anybody else's where this `prepare`
+ * has taken it, or where this host took it last and has it still, as LVM does at boot: no VM has been started on it
+ * here (SavedImage.spent). A count that went down is another lease, of which nothing is known (R9): newer.
  */
 export function compare(
   { volumes }: SavedImage,
   counts: ReadonlyMap<string, LeaseCount>,
-  taken: ReadonlySet<string> = new Set(),
+  { taken, held, ownIds }: OwnLocks = NO_LOCKS,
 ): Comparison {
   const newer: Newer[] = []
   const unknown: string[] = []
   for (const volume of volumes) {
-    const count = counts.get(volume.uuid)
-    const isOwn = taken.has(volume.uuid)
+    const { vg, uuid } = volume
+    const count = counts.get(uuid)
+    const isTaken = taken.has(uuid)
+    const isOwn = isTaken || (held.has(uuid) && count?.owner === ownIds.get(vg))
     if (count === undefined) unknown.push(fullName(volume))
-    else if (count.lver !== volume.lver + (isOwn ? 1 : 0))
-      newer.push({ volume: fullName(volume), vg: volume.vg, by: isOwn ? undefined : count.owner })
+    else if (count.lver !== volume.lver && !(isOwn && count.lver === volume.lver + 1))
+      newer.push({ volume: fullName(volume), vg, by: isTaken ? undefined : count.owner })
   }
   return { newer, unknown }
 }
@@ -88,5 +104,7 @@ export function afterFailedRestore(
     const isOwnTry = count?.lver === volume.lver + 1 && count.owner === ownIds.get(volume.vg)
     return isOwnTry ? { ...volume, lver: volume.lver + 1 } : volume
   })
-  return volumes.some((volume, index) => volume !== image.volumes[index]) ? { ...image, volumes } : undefined
+  const { spent, ...kept } = image
+  const isSame = spent === undefined && volumes.every((volume, index) => volume === image.volumes[index])
+  return isSame ? undefined : { ...kept, volumes }
 }

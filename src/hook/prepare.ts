@@ -27,7 +27,7 @@ import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from
 import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
-import { checkSaved, noteFailedRestore } from './saved.ts'
+import { checkSaved, noteFailedRestore, noteStarted } from './saved.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
@@ -108,7 +108,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(goesWithDomain)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
-    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(), ...(isRestore && state === 'prepared' && { restored: true }) })
+    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(), ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }) })
   }
   /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
@@ -132,6 +132,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
   if (isLocked && below.kind === 'locked') {
     unlessFull(() => put('prepared', [...taken, ...below.recorded]))
+    noteStarted(domain)
     return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded] }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
@@ -142,7 +143,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) => undone.some((other) => other.vg === vg && other.lv === lv))
   // What could not be given back stays on record, so that the `release` that follows tries again.
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
-  if (isRestore && stale.length === 0) await noteFailedRestore(domain)
+  if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds what is asked last: nothing is kept locked meanwhile.
   return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale] : await problemsOf(failed, table, after), incoming)
 }

@@ -65,7 +65,7 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (recorded.length > 0) unlessFull(() => writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: recorded }))
     // While the locks are held still: nobody else can have counted on.
     if (isSaved(domain, reason)) warning = await noteSaved(domain, await withIds(recorded))
-    else if (record?.restored === true && hasFailed(domain, reason, record)) await noteFailedRestore(domain)
+    else if (record?.restored === true && hasFailed(domain, reason, record)) await noteFailedRestore(domain, 'failed')
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
     const seconds = timeLeft() / 1000

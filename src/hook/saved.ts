@@ -3,9 +3,16 @@ import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
-import { type Newer, type SavedImage, afterFailedRestore, compare, countedVolumes } from '../core/saved-image.ts'
+import {
+  type Comparison,
+  type Newer,
+  type SavedImage,
+  afterFailedRestore,
+  compare,
+  countedVolumes,
+} from '../core/saved-image.ts'
 import { fullName } from '../core/volume.ts'
-import { hostNameOf, leaseCounts, ownHostId } from '../lvm/lvm.ts'
+import { hostNameOf, leaseCounts, lockState, ownHostId } from '../lvm/lvm.ts'
 import { announceRestore, readSavedImage, removeSavedImage, writeSavedImage } from '../saved-images.ts'
 import { callingDaemon } from './daemon.ts'
 import { messageOf } from './failures.ts'
@@ -45,19 +52,42 @@ export async function noteSaved(
   }
 }
 
-/** A start of a saved memory that came to nothing is no reason to refuse the next one. Never throws. */
-export async function noteFailedRestore({ uuid }: Named): Promise<void> {
+/**
+ * A start of a saved memory that came to nothing is no reason to refuse the next one. Never throws.
+ * @param how `refused` by this host's own `prepare`, or `failed` after it
+ */
+export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'failed'): Promise<void> {
   try {
     const image = readSavedImage(uuid)
-    if (image === undefined) return
-    const counts = await leaseCounts(image.volumes.map((volume) => volume.uuid))
-    const vgs = [...new Set(image.volumes.map(({ vg }) => vg))]
-    const ids = await Promise.all(vgs.map(async (vg) => [vg, (await ownHostId(vg)) ?? 0] as const))
-    const changed = afterFailedRestore(image, counts, new Map(ids))
+    if (image === undefined || (how === 'refused' && image.spent === true)) return
+    const [counts, ownIds] = await Promise.all([
+      leaseCounts(image.volumes.map((volume) => volume.uuid)),
+      ownIdsOf(image),
+    ])
+    const changed = afterFailedRestore(image, counts, ownIds)
     if (changed !== undefined) writeSavedImage(changed)
   } catch {
     // The next restore is refused then, with the way out.
   }
+}
+
+/**
+ * The domain starts, anew or from its saved memory: from now on its disk is newer than that, also where no lease tells
+ * it, because this host had the volumes already. Costs one look where nothing was saved.
+ */
+export function noteStarted({ uuid }: Named): void {
+  try {
+    const image = readSavedImage(uuid)
+    if (image !== undefined && image.spent !== true) writeSavedImage({ ...image, spent: true })
+  } catch {
+    // The leases tell it, as a rule.
+  }
+}
+
+const ownIdsOf = async ({ volumes }: SavedImage): Promise<Map<string, number>> => {
+  const vgs = [...new Set(volumes.map(({ vg }) => vg))]
+  const ids = await Promise.all(vgs.map(async (vg) => [vg, await ownHostId(vg)] as const))
+  return new Map(ids.flatMap(([vg, id]) => (id === undefined ? [] : [[vg, id]])))
 }
 
 /**
@@ -73,12 +103,9 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   } catch {
     // A full /run: the `prepare` that follows will say so.
   }
+  const insisted = `since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`
   const stale = problems.flatMap((problem) =>
-    problem.kind === 'stale-memory'
-      ? [
-          `${problem.volume} has been locked since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`,
-        ]
-      : [],
+    problem.kind === 'stale-memory' ? [`${problem.volume} has been locked ${insisted}`] : [],
   )
   const said = [...stale, ...(warning === undefined ? [] : [warning])].join('; ')
   return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
@@ -87,7 +114,7 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
 /** What is to be said against restoring a saved memory, and what cannot be told. Changes nothing. */
 export async function checkSaved(
   { name, uuid }: Named,
-  taken?: ReadonlySet<string>,
+  taken: ReadonlySet<string> = new Set(),
 ): Promise<{ readonly problems: readonly Problem[]; readonly warning: string | undefined }> {
   let image: SavedImage | undefined
   try {
@@ -99,13 +126,25 @@ export async function checkSaved(
     }
   }
   if (image === undefined) return { problems: [], warning: undefined }
-  const { newer, unknown } = compare(image, await leaseCounts(image.volumes.map((volume) => volume.uuid)), taken)
-  const { at } = image
+  const { at, spent } = image
+  const [first] = image.volumes
+  if (spent === true && first !== undefined)
+    return { problems: [{ kind: 'stale-memory', volume: fullName(first), at, by: 'this host' }], warning: undefined }
+  const { newer, unknown } = await compared(image, taken)
   const warning =
     unknown.length === 0
       ? undefined
       : `whether the saved memory of ${name} is as new as ${unknown.join(', ')} cannot be told: no lease can be read`
   return { problems: await Promise.all(newer.map((volume) => problemOf(volume, at))), warning }
+}
+
+/** Asks who holds what here only where a lease has been taken since. */
+async function compared(image: SavedImage, taken: ReadonlySet<string>): Promise<Comparison> {
+  const counts = await leaseCounts(image.volumes.map((volume) => volume.uuid))
+  const first = compare(image, counts, { taken, held: new Set(), ownIds: new Map() })
+  if (first.newer.length === 0) return first
+  const [ownIds, locks] = await Promise.all([ownIdsOf(image), lockState()])
+  return compare(image, counts, { taken, held: new Set(locks.kind === 'known' ? locks.locks.keys() : []), ownIds })
 }
 
 async function problemOf({ volume, vg, by }: Newer, at: string): Promise<Problem> {

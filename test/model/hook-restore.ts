@@ -19,7 +19,10 @@ export function isAsSaved(
   taken: ReadonlySet<string> = new Set(),
 ): boolean {
   const note = here.host.notes.get(uuid)
-  return note === undefined || decisions.compare(note, leaseCounts(here), taken).newer.length === 0
+  return (
+    note === undefined ||
+    decisions.compare(note, leaseCounts(here), { taken, held: new Set(), ownIds: new Map() }).newer.length === 0
+  )
 }
 
 /** noteSaved of src/hook/saved.ts. */

@@ -79,6 +79,26 @@ export const savedMemory: readonly Scenario[] = [
     },
   },
   {
+    name: 'a volume that this host has activated since, as LVM does at boot, is no reason to refuse; a start on it is one',
+    not: { locks: 'nothing is active there' },
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await a.run('lvchange', '-aey', 'virtVG/tintin')
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a, 'failed'))
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a, 'shutdown'))
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, ADVICE)
+      await a.run('lvchange', '-an', 'virtVG/tintin')
+    },
+  },
+  {
     name: 'a restore that comes to nothing, before or after its prepare, leaves the memory as good as it was',
     play: async (ring) => {
       const [a, b] = ring.hosts

@@ -35,8 +35,27 @@ describe('whether a saved memory is as new as its volumes', () => {
       ['a', 'b'],
     ],
   ])('%s', (_, now, expected, taken = []) =>
-    expect(compare(image(volume('a'), volume('b')), now, new Set(taken))).toEqual(expected),
+    expect(
+      compare(image(volume('a'), volume('b')), now, {
+        taken: new Set(taken),
+        held: new Set(),
+        ownIds: new Map([['virtVG', 1]]),
+      }),
+    ).toEqual(expected),
   )
+})
+
+describe('a lease that has been taken once more, by a host that holds it still', () => {
+  const isNewer = (owner: number, held: readonly string[], lver = 6): boolean =>
+    compare(image(volume('a')), counts(['a', lver, owner]), {
+      taken: new Set(),
+      held: new Set(held),
+      ownIds: new Map([['virtVG', 1]]),
+    }).newer.length > 0
+  test('this one, as LVM does at boot', () => expect(isNewer(1, ['a'])).toBe(false))
+  test('this one, but it has let go', () => expect(isNewer(1, [])).toBe(true))
+  test('another one', () => expect(isNewer(2, ['a'])).toBe(true))
+  test('taken twice', () => expect(isNewer(1, ['a'], 7)).toBe(true))
 })
 
 test('counted are the volumes that a domain has for itself, with a lease of their own', () => {
@@ -59,5 +78,9 @@ describe('a restore that came to nothing', () => {
     expect(levelsAfter(counts(['a', 6, 1], ['b', 5]))).toEqual([6, 5]))
   test('not what another host has locked', () => expect(levelsAfter(counts(['a', 6, 2], ['b', 5]))).toBeUndefined())
   test('not what has been locked twice', () => expect(levelsAfter(counts(['a', 7, 1], ['b', 6, 1]))).toEqual([5, 6]))
+  test('what was noted of its start goes', () =>
+    expect(afterFailedRestore({ ...image(volume('a')), spent: true }, counts(['a', 5]), new Map())).toEqual(
+      image(volume('a')),
+    ))
   test('nothing to change', () => expect(levelsAfter(counts(['a', 5]))).toBeUndefined())
 })

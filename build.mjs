@@ -96,7 +96,20 @@ const chunks = Object.entries(bundles).map(([name, { code }]) => {
 const hash = createHash('sha256').update(chunks).digest('hex').slice(0, 16)
 const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
 
-const text = ascii(`${stub};var build='${hash}';\n${loader}var chunks={${chunks}};\nload("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
+/**
+ * What install.sh compares with the sources beside it, by their content (`sources_sum` there): the sum of the lines of sha256sum(1).
+ * No sum of the program itself, which only a build could tell.
+ */
+async function sourcesSum() {
+  const below = (await readdir(join(ROOT, 'src'), { recursive: true })).map((name) => `src/${name}`)
+  const names = [...below, 'build.mjs', 'package.json', 'package-lock.json'].filter((name) => /\.(ts|js|mjs|json|sh)$/.test(name)).sort()
+  const lines = await Promise.all(names.map(async (name) => `${sha256(await readFile(join(ROOT, name)))}  ${name}\n`))
+  return sha256(lines.join(''))
+}
+const sha256 = (data) => createHash('sha256').update(data).digest('hex')
+const head = `// lvguard ${version}, sources ${await sourcesSum()}\n`
+
+const text = ascii(`${stub}${head};var build='${hash}';\n${loader}var chunks={${chunks}};\nload("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
 const target = process.env.LVGUARD_TARGET ?? join(ROOT, 'dist/qemu')
 await mkdir(dirname(target), { recursive: true })
 // Beside it and renamed, so that nobody ever runs half a file.

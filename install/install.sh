@@ -15,20 +15,26 @@ Usage: install.sh [--keep-existing] [--destdir DIR]
        install.sh --uninstall [--destdir DIR]
        install.sh --help
 
-Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is missing):
+Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is missing, or not of these sources):
   /etc/libvirt/hooks/qemu     the hook
   /usr/sbin/lvguard           the same program as a command (a link)
   /etc/libvirt/lvguard.conf   its configuration, all defaults; an existing one is kept
   /etc/logrotate.d/lvguard    rotation of its log; an existing one is kept
-  /etc/systemd/system/lvguard.service     the agent, which is enabled and started
-  /etc/systemd/system/{libvirtd,virtqemud,libvirt-guests}.service.d/lvguard.conf
+  /usr/lib/systemd/system/lvguard.service     the agent, which is enabled and started
+  /usr/lib/systemd/system/{libvirtd,virtqemud,libvirt-guests}.service.d/lvguard.conf
                               VMs start after the lockspaces of their volumes, and stop before them
-and has the running libvirt daemon look for its hooks again. No domain is touched.
+  /usr/share/doc/lvguard/README.md
+and has the running libvirt daemon look for its hooks again. No domain is touched. Your own changes to a unit belong in
+/etc/systemd/system (systemctl edit lvguard), where nothing is ever changed. At the end it says what this host lacks.
+
+A host needs nodejs, not npm: build on one machine (npm ci && npm run build), copy README.md, dist and install to each
+host, and run install/install.sh there.
 
   --keep-existing  another /etc/libvirt/hooks/qemu moves to /etc/libvirt/hooks/qemu.d/, where libvirt 6.5 and newer
                    runs it after lvguard; without this option it is refused
   --destdir DIR    install below DIR (to make a package); this host is neither checked nor told
-  --uninstall      remove the hook, the command, the agent and the log rotation; everything else stays, and is named
+  --uninstall      remove all of it, and the cache; a hook that --keep-existing moved goes back to its place. What you
+                   have changed, the logs, and what is known of VMs stay, and are named
 
 Exit status: 0 done, 1 refused or failed, 2 wrong arguments.
 USAGE
@@ -78,6 +84,61 @@ at_least() {
     [ "${2%%.*}" -gt "${1%%.*}" ] || { [ "${2%%.*}" -eq "${1%%.*}" ] && [ "${minor%%.*}" -ge "${1#*.}" ]; }
 }
 
+# --- dist/qemu and its sources
+
+# What build.mjs calls the sources of a program, by their content: copying a folder gives files any age. Empty without sources.
+sources_sum() {
+    { [ -f "$project/build.mjs" ] && [ -d "$project/src" ]; } || return 0
+    (cd "$project" && find build.mjs package.json package-lock.json src -type f \
+        \( -name '*.ts' -o -name '*.js' -o -name '*.mjs' -o -name '*.json' -o -name '*.sh' \) -exec sha256sum {} + |
+        sort -k 2 | sha256sum | cut -c 1-64)
+}
+
+# Why dist/qemu has to be built: empty if it is of these sources, or if there are none.
+reason_to_build() {
+    if [ ! -f "$built" ]; then
+        echo 'is missing'
+        return
+    fi
+    is_ours "$built" || return 0
+    made=$(sed -n 's|^// lvguard \([^ ]*\), sources \([0-9a-f]*\)$|\1 \2|p;60q' "$built")
+    wanted=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$project/package.json" 2>/dev/null || :)
+    sum=$(sources_sum)
+    if [ -z "$made" ] && [ -n "$wanted$sum" ]; then
+        echo 'is of unknown version'
+        return
+    elif [ -n "$wanted" ] && [ "${made% *}" != "$wanted" ]; then
+        echo "is version ${made% *} and package.json says $wanted"
+        return
+    fi
+    [ -z "$sum" ] || [ "${made#* }" = "$sum" ] || echo 'was built from other sources than those beside it'
+}
+
+# npm ci only where it has something to do: it needs the network.
+build() {
+    cd "$project" || return 1
+    if [ ! -e node_modules/.package-lock.json ] || [ -n "$(find package-lock.json -newer node_modules/.package-lock.json)" ]; then
+        # A machine set up for production would leave out what the build needs.
+        npm ci --include=dev || return 1
+    fi
+    npm run build
+}
+
+build_if_needed() {
+    reason=$(reason_to_build)
+    [ -n "$reason" ] || return 0
+    [ -f "$project/package.json" ] || fail "$built $reason, and its sources are not here; nothing was changed." \
+        'Copy dist and install from where it was built (npm ci && npm run build), both at once.'
+    command -v npm >/dev/null || fail "$built $reason, and npm, which would build it, is missing; nothing was changed." \
+        'Install npm (Debian: apt install npm); or build it on another machine and copy its dist and install here, without src.'
+    say "building   $built, which $reason"
+    (build) >&2 || fail 'the build failed (see above); nothing was installed.'
+    # It took a while.
+    look
+    reason=$(reason_to_build)
+    [ -z "$reason" ] || fail "$built $reason, also after the build; nothing was changed." 'Is it written somewhere else (LVGUARD_TARGET)?'
+}
+
 # --- checks of this host; not with --destdir
 
 # libvirt hands its own PATH to the hook, which is systemd's for services. Whatever else is in the PATH of the person who
@@ -118,6 +179,20 @@ check_keeping() {
     fail '--keep-existing needs libvirt 6.5 or newer, and none was found; nothing was changed.' 'Install libvirt first.'
 }
 
+# Each thing that will bite, with the command against it. None of them hinders the installation.
+check_host() {
+    command -v virtqemud >/dev/null || command -v libvirtd >/dev/null ||
+        warn 'libvirt is missing (Debian: apt install libvirt-daemon-system libvirt-clients qemu-system-x86)'
+    check_configuration
+    check_locking
+}
+
+# Of a program that knows the word; 2 says that it does not.
+check_configuration() {
+    errors=$(env -i PATH="$daemon_path" "$hook" check-config </dev/null 2>&1 >/dev/null) && return 0
+    [ $? -ne 1 ] || warn "the configuration is wrong (lvguard check-config): $errors"
+}
+
 check_locking() {
     if ! command -v lvmconfig >/dev/null || ! command -v lvmlockctl >/dev/null; then
         warn 'LVM or its lock daemon is missing (Debian: apt install lvm2 lvm2-lockd sanlock)'
@@ -127,7 +202,47 @@ check_locking() {
         use_lvmlockd=1) ;;
         *) warn 'LVM does not use its lock daemon: set use_lvmlockd = 1 in the global section of /etc/lvm/lvm.conf' ;;
     esac
-    lvmlockctl --info >/dev/null 2>&1 || warn 'lvmlockd does not run: systemctl enable --now sanlock lvmlockd'
+    if command -v sanlock >/dev/null; then
+        case $(lvmconfig --typeconfig full local/host_id 2>/dev/null) in
+            '' | host_id=0) warn 'this host has no number for sanlock: set host_id = N (1 to 2000, on each host another) in the local section of /etc/lvm/lvmlocal.conf' ;;
+        esac
+        check_watchdog
+    fi
+    lvmlockctl --info >/dev/null 2>&1 ||
+        warn 'lvmlockd does not run: systemctl enable --now sanlock lvmlockd lvmlocks; then vgchange --lock-start'
+}
+
+# Why no watchdog resets this host when it loses its storage: sanlock asks wdmd for it, and wdmd a device (FACTS 44). Empty if one
+# does. What sanlock says that runs goes before what its files say, which it reads at its next start.
+watchdog_lack() {
+    case $(sanlock client status -D 2>/dev/null | sed -n 's/^ *use_watchdog=//p') in
+        0) echo 'sanlock runs without one' ;;
+        1) ;;
+        *)
+            if has_option_w; then echo "sanlock_opts is '-w 0'"
+            elif has_use_watchdog; then echo 'use_watchdog is 0'
+            elif systemd_runs && [ "$(systemctl is-enabled wdmd 2>/dev/null)" = masked ]; then echo 'wdmd is masked'
+            elif ! [ -e /dev/watchdog ]; then echo 'there is no /dev/watchdog'
+            fi
+            ;;
+    esac
+}
+
+has_option_w() { grep -Eqs '^[^#]*sanlock_opts=.*-w *0' /etc/default/sanlock; }
+has_use_watchdog() { grep -Eqs '^ *use_watchdog *= *0' /etc/sanlock/sanlock.conf; }
+
+check_watchdog() {
+    lack=$(watchdog_lack)
+    if [ -z "$lack" ]; then
+        say 'watchdog   sanlock and wdmd reset this host when it loses its storage'
+        return
+    fi
+    warn "this host has no watchdog ($lack). If its storage hangs, another host can take its volumes after 140 s while VMs here can still write."
+    how=
+    ! has_option_w || how="take '-w 0' out of /etc/default/sanlock; "
+    ! has_use_watchdog || how="${how}take use_watchdog = 0 out of /etc/sanlock/sanlock.conf; "
+    [ -e /dev/watchdog ] || how="${how}echo softdog > /etc/modules-load.d/softdog.conf; "
+    warn "to have one: ${how}systemctl unmask wdmd; systemctl enable wdmd; then stop the VMs and reboot."
 }
 
 # SIGHUP: libvirt looks for hooks when its daemon starts and then only when it is told to. Returns 1 if telling failed.
@@ -151,7 +266,8 @@ start_agent() {
         say "to do      no systemd here: have 'lvguard agent' run for as long as the host does"
         return 0
     fi
-    systemctl daemon-reload && systemctl --quiet enable lvguard.service && systemctl restart lvguard.service || return 1
+    # Anew: an older lvguard enabled it from another folder. The start ends when the agent says that it is there.
+    systemctl daemon-reload && systemctl --quiet reenable lvguard.service && systemctl restart lvguard.service || return 1
     say 'started    lvguard.service, the agent'
 }
 
@@ -169,7 +285,7 @@ stop_agent() {
 temporary() { printf '%s/.%s-lvguard-%s~' "${1%/*}" "${1##*/}" "$$"; }
 
 remove_temporary() {
-    for file in "$conf" "$rotate" "$service" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for file in "$conf" "$rotate" "$service" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
     for unit in $ordered; do rm -f "$(temporary "$(order_file "$unit")")"; done
 }
 
@@ -203,6 +319,12 @@ put() {
     say "$verb $1"
 }
 
+# remove FILE
+remove() {
+    rm -f "$1" || fail "cannot remove $1."
+    say "removed    $1"
+}
+
 # A configuration file that an administrator may have changed is never replaced.
 stage_configuration() { exists "$2" || stage "$1" "$2" 644; }
 
@@ -217,8 +339,56 @@ put_configuration() {
 # A file that is ours alone, and follows the delivered one.
 stage_own() { same "$1" "$2" 644 || stage "$1" "$2" 644; }
 
-# The drop-in of a unit that has to start after the lockspaces.
+# --- units
+
+# The drop-in of a unit that has to start after the lockspaces, and what is delivered for it.
 order_file() { printf '%s/%s.service.d/lvguard.conf' "$units" "$1"; }
+order_source() {
+    case $1 in
+        libvirt-guests) printf '%s/lvguard-order-guests.conf' "$here" ;;
+        *) printf '%s/lvguard-order.conf' "$here" ;;
+    esac
+}
+
+# In /etc, where systemd looks first, and where nothing is ours: an administrator's own unit (systemctl edit --full), additions to
+# ours (systemctl edit), and our own drop-ins under the same name.
+own_units() {
+    for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf; do
+        ! exists "$file" || printf '%s\n' "$file"
+    done
+    for unit in $ordered; do
+        file=$etc_units/$unit.service.d/lvguard.conf
+        ! exists "$file" || printf '%s\n' "$file"
+    done
+}
+
+# lvguard 0.1.0 put its units there, until then: what is as it was delivered goes.
+is_delivered_before() {
+    case $(sha256sum 2>/dev/null <"$1") in
+        3722c302ee8f3ec3b7b09c8a612adf2e287a6ab02a724c7bb09e058e62b7bc68*) ;;
+        1bd003194474ffb610c6547b6ac93d79a6bf6c595f6d5e8369d8631bfa9f1a10*) ;;
+        866b03eba03fe217f93f689edfa40769fbdab25a1fddd01868ae1a35ce471330*) ;;
+        *) return 1 ;;
+    esac
+}
+
+remove_delivered_before() {
+    own_units | while IFS= read -r file; do
+        is_delivered_before "$file" || continue
+        remove "$file"
+        case $file in */*.d/*) rmdir "${file%/*}" 2>/dev/null || : ;; esac
+    done
+}
+
+say_own_units() {
+    own_units | while IFS= read -r file; do
+        case $file in
+            "$etc_units/lvguard.service") say "yours      $file, which systemd takes instead (the delivered one back: systemctl revert lvguard)" ;;
+            "$etc_units"/lvguard.service.d/*) say "yours      $file, which systemd adds" ;;
+            *) say "yours      $file, which systemd takes instead" ;;
+        esac
+    done
+}
 
 # --- another program's hook
 
@@ -252,6 +422,34 @@ keep() {
     fi
 }
 
+# Where the kept hook is, for --uninstall: a link that libvirt does not run, as its name has a dot in front.
+note_kept() { ln -sfn "qemu.d/${1##*/}" "$kept_note"; }
+
+# The kept hook back in its place, over our own one in one step. Returns 1 if there is none, or if it would not be the same there.
+give_back() {
+    [ -L "$kept_note" ] || return 1
+    back=${hook%/*}/$(readlink "$kept_note")
+    case $back in "$hook.d"/*) ;; *) return 1 ;; esac
+    exists "$back" || return 1
+    target=$(readlink "$back" || :)
+    case $target in
+        '' | /*) mv -f "$back" "$hook" || return 1 ;;
+        ../*)
+            new=$(temporary "$hook")
+            ln -s "${target#../}" "$new" || return 1
+            if [ -e "$back" ] && ! is_same_file "$new" "$back"; then
+                rm -f "$new"
+                return 1
+            fi
+            mv -f "$new" "$hook" && rm -f "$back" || return 1
+            ;;
+        *) return 1 ;;
+    esac
+    rm -f "$kept_note"
+    rmdir "$hook.d" 2>/dev/null || :
+    say "moved      $back to $hook, where it was before lvguard"
+}
+
 # --- the two things to do
 
 # Refuses what is in the way; sets `kept` to the new name of another program's hook, if there is one.
@@ -268,7 +466,7 @@ look() {
     if exists "$link" && ! is_our_link; then
         fail "$link is not lvguard's; nothing was changed." 'Move it away and run this again.'
     fi
-    for file in "$conf" "$rotate" "$service"; do
+    for file in "$conf" "$rotate" "$service" "$readme"; do
         [ ! -d "$file" ] || fail "$file is a folder; nothing was changed." 'Move it away and run this again.'
     done
 }
@@ -281,16 +479,7 @@ install_all() {
     fi
     look
 
-    if [ ! -f "$built" ]; then
-        command -v npm >/dev/null || fail "$built is missing, and so is npm, which would build it." \
-            'Install npm (Debian: apt install npm), or copy a dist/qemu that was built elsewhere to this place.'
-        say "building   $built (npm ci, npm run build)"
-        # A machine set up for production would leave out what the build needs.
-        (cd "$project" && npm ci --include=dev && npm run build) >&2 ||
-            fail 'the build failed (see above); nothing was installed.'
-        # It took a while.
-        look
-    fi
+    build_if_needed
     is_ours "$built" || fail "$built is not lvguard's hook; nothing was changed." \
         "Remove it and run this again, to have it built anew."
 
@@ -302,7 +491,9 @@ install_all() {
     stage_configuration "$here/lvguard.conf" "$conf"
     stage_configuration "$here/lvguard.logrotate" "$rotate"
     stage_own "$here/lvguard.service" "$service"
-    for unit in $ordered; do stage_own "$here/lvguard-order.conf" "$(order_file "$unit")"; done
+    for unit in $ordered; do stage_own "$(order_source "$unit")" "$(order_file "$unit")"; done
+    # A folder may have been copied without it.
+    [ ! -f "$project/README.md" ] || stage_own "$project/README.md" "$readme"
     if ! same "$built" "$hook" 755; then
         stage "$built" "$hook" 755
         [ -n "$destdir" ] || env -i PATH="$daemon_path" "$(temporary "$hook")" --version </dev/null >/dev/null ||
@@ -317,8 +508,14 @@ install_all() {
     put_configuration "$here/lvguard.logrotate" "$rotate"
     put "$service"
     for unit in $ordered; do put "$(order_file "$unit")"; done
+    remove_delivered_before
+    say_own_units
+    if exists "$readme" || [ -f "$project/README.md" ]; then put "$readme"
+    else say "missing    $readme, which the unit names: copy README.md beside dist and install"
+    fi
     if [ -n "$kept" ]; then
-        keep "$kept" || fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
+        { note_kept "$kept" && keep "$kept"; } ||
+            fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
         mv -f "$(temporary "$hook")" "$hook" || {
             rm -f "$kept"
             fail "cannot replace $hook; it is untouched." 'Run this again once that is repaired.'
@@ -340,44 +537,60 @@ install_all() {
     fi
     tell_daemon || fail "$daemon was not told of the hook: systemctl reload $daemon failed." \
         'Domains start without locks until that is done, or until the daemon is restarted.'
-    start_agent || fail 'the agent did not start: see journalctl -u lvguard.' \
+    started=yes
+    start_agent || started=
+    # What is said here may be why.
+    check_host
+    [ -n "$started" ] || fail 'the agent did not start: see journalctl -u lvguard.' \
         'The hook is in place and VMs start with locks; they cannot migrate live until: systemctl enable --now lvguard'
-    check_locking
-    say 'next       on each host: a shared volume group, its locking started (vgs -o +lock_type; vgchange --lockstart VG)'
+    say 'next       on each host: a shared volume group, its locking started (vgs -o +lock_type; vgchange --lock-start VG)'
     say '           on every other host that has the volume group: this installation'
     say '           see what would happen: virsh dumpxml DOMAIN | lvguard --dry-run DOMAIN prepare begin -'
     say '           then: virsh start DOMAIN'
 }
 
-# remove FILE
-remove() {
-    rm -f "$1" || fail "cannot remove $1."
-    say "removed    $1"
+# remove_with_folder FILE: and its folder, if nothing else is in it
+remove_with_folder() {
+    exists "$1" || return 0
+    remove "$1"
+    rmdir "${1%/*}" 2>/dev/null || :
+}
+
+# remove_as_delivered SOURCE FILE
+remove_as_delivered() {
+    if cmp -s "$1" "$2"; then remove "$2"
+    elif exists "$2"; then say "stays      $2, which is not as delivered"
+    fi
+}
+
+# remove_folder FOLDER WHAT: with all that is in it; one with a WHAT only if it is empty
+remove_folder() {
+    exists "$1" || return 0
+    if [ -z "$2" ]; then rm -rf "$1" && say "removed    $1"
+    elif rmdir "$1" 2>/dev/null; then say "removed    $1"
+    else say "stays      $1$2 (rm -r $1)"
+    fi
 }
 
 uninstall_all() {
     [ -n "$destdir" ] || [ "$(id -u)" -eq 0 ] ||
         fail 'only root can remove lvguard; nothing was changed.' 'Run it with sudo.'
 
-    if [ -z "$destdir" ] && exists "$service"; then
+    if [ -z "$destdir" ] && { exists "$service" || exists "$etc_units/lvguard.service"; }; then
         stop_agent || fail 'the agent could not be stopped: systemctl disable --now lvguard.service failed; nothing was changed.'
     fi
     if is_our_link; then remove "$link"
     elif exists "$link"; then say "stays      $link, which is not lvguard's"
     fi
-    if cmp -s "$here/lvguard.logrotate" "$rotate"; then remove "$rotate"
-    elif exists "$rotate"; then say "stays      $rotate, which is not as delivered"
-    fi
+    remove_as_delivered "$here/lvguard.logrotate" "$rotate"
     if exists "$service"; then remove "$service"; fi
-    for unit in $ordered; do
-        file=$(order_file "$unit")
-        exists "$file" || continue
-        remove "$file"
-        rmdir "${file%/*}" 2>/dev/null || :
-    done
+    for unit in $ordered; do remove_with_folder "$(order_file "$unit")"; done
+    remove_with_folder "$readme"
+    remove_delivered_before
     if [ -z "$destdir" ] && systemd_runs; then systemctl daemon-reload || :; fi
     if is_ours "$hook"; then
-        remove "$hook"
+        give_back || remove "$hook"
+        rm -f "$kept_note"
         if [ -z "$destdir" ]; then
             tell_daemon || fail "$daemon was not told that the hook is gone: systemctl reload $daemon failed." \
                 'Run that command, or restart the daemon.'
@@ -385,22 +598,32 @@ uninstall_all() {
     elif exists "$hook"; then say "stays      $hook, which is another program's"
     else say "absent     $hook"
     fi
-    # Not moved back: it runs where it is, with or without a main hook, and may have been changed there since.
     for file in "$hook".d/*; do
         ! exists "$file" || say "stays      $file, which libvirt runs there as before"
     done
-    for file in "$conf" "$destdir/var/log/libvirt/lvguard.log"; do
+    remove_as_delivered "$here/lvguard.conf" "$conf"
+    own_units | while IFS= read -r file; do say "stays      $file, which is yours"; done
+    remove_folder "$cache" ''
+    # Memory of saved VMs is told to be older than their disks by what is there.
+    remove_folder "$state" ', what is known of saved images of VMs'
+    for file in "$log" "$log".*; do
         ! exists "$file" || say "stays      $file"
     done
 
     records=0
-    for file in "$destdir"/run/lvguard/*-*-*-*-*; do
+    for file in "$run"/*-*-*-*-*; do
         case $file in *.lock) continue ;; esac
         ! exists "$file" || records=$((records + 1))
     done
     if [ "$records" -gt 0 ]; then
-        warn "$destdir/run/lvguard has records of $records domain(s): nothing unlocks their volumes any more when they stop."
+        warn "$run has records of $records domain(s): nothing unlocks their volumes any more when they stop."
         warn 'Their locks stay until somebody deactivates the volumes on this host (lvchange -an VG/LV), or it restarts.'
+    elif exists "$run"; then
+        # What the agent and the hook leave for each other; anything else is not ours.
+        rm -f "$run/agent" "$run/agent.new" "$run"/*.lock "$run"/.stderr-*
+        if rmdir "$run" 2>/dev/null; then say "removed    $run"
+        else say "stays      $run, which is not empty"
+        fi
     fi
 }
 
@@ -440,7 +663,14 @@ built=$project/dist/qemu
 hook=$destdir/etc/libvirt/hooks/qemu
 conf=$destdir/etc/libvirt/lvguard.conf
 rotate=$destdir/etc/logrotate.d/lvguard
-units=$destdir/etc/systemd/system
+units=$destdir/usr/lib/systemd/system
+etc_units=$destdir/etc/systemd/system
+readme=$destdir/usr/share/doc/lvguard/README.md
+log=$destdir/var/log/libvirt/lvguard.log
+cache=$destdir/var/cache/lvguard
+state=$destdir/var/lib/lvguard
+run=$destdir/run/lvguard
+kept_note=$destdir/etc/libvirt/hooks/.qemu-kept
 service=$units/lvguard.service
 ordered='libvirtd virtqemud libvirt-guests'
 link=$destdir/usr/sbin/lvguard

@@ -2,10 +2,10 @@
 import { existsSync, lstatSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
+import { UNITS, foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
 
 const onHost = testWith('namespaces')
-const STARTED = ['daemon-reload', '--quiet enable lvguard.service', 'restart lvguard.service']
+const STARTED = ['daemon-reload', '--quiet reenable lvguard.service', 'restart lvguard.service']
 const etc = (host: { root: string }) => snapshot(join(host.root, 'etc'))
 
 onHost('installs, tells libvirtd and says what comes next; the second run says unchanged', () => {
@@ -15,13 +15,15 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   expect(first.stdout.split('\n')).toEqual([
     'installed  /etc/libvirt/lvguard.conf',
     'installed  /etc/logrotate.d/lvguard',
-    'installed  /etc/systemd/system/lvguard.service',
-    ...['libvirtd', 'virtqemud', 'libvirt-guests'].map((unit) => `installed  /etc/systemd/system/${unit}.service.d/lvguard.conf`),
+    'installed  /usr/lib/systemd/system/lvguard.service',
+    ...UNITS.map((unit) => `installed  /usr/lib/systemd/system/${unit}.service.d/lvguard.conf`),
+    'installed  /usr/share/doc/lvguard/README.md',
     'installed  /etc/libvirt/hooks/qemu',
     'installed  /usr/sbin/lvguard',
     'reloaded   libvirtd, which looks for its hooks now; domains run on',
     'started    lvguard.service, the agent',
-    expect.stringMatching(/^next {7}on each host: .*--lockstart/),
+    'watchdog   sanlock and wdmd reset this host when it loses its storage',
+    expect.stringMatching(/^next {7}on each host: .*vgchange --lock-start VG/),
     expect.stringContaining('every other host'),
     expect.stringContaining('lvguard --dry-run DOMAIN prepare begin -'),
     expect.stringContaining('virsh start'),
@@ -32,7 +34,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   const before = etc(host)
   const second = host.install()
   expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
-  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(8)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(9)
   expect(etc(host)).toEqual(before)
   expect(host.units()).toEqual([...STARTED, ...STARTED])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
@@ -133,7 +135,10 @@ for (const [version, accepted] of [
 }
 
 for (const [what, name, script, message] of [
-  ['use_lvmlockd is off', 'lvmconfig', 'echo use_lvmlockd=0', /^warning: .*use_lvmlockd = 1/],
+  ['use_lvmlockd is off', 'lvmconfig', 'case "$*" in *host_id) echo host_id=1;; *) echo use_lvmlockd=0;; esac', /^warning: .*set use_lvmlockd = 1 .*\n$/],
+  ['host_id is 0', 'lvmconfig', 'case "$*" in *host_id) echo host_id=0;; *) echo use_lvmlockd=1;; esac', /^warning: .*set host_id = N .*lvmlocal\.conf\n$/],
+  ['host_id is not known', 'lvmconfig', 'case "$*" in *host_id) exit 5;; *) echo use_lvmlockd=1;; esac', /^warning: .*set host_id = N /],
+  ['libvirt is missing', 'libvirtd', undefined, /^warning: libvirt is missing \(Debian: apt install libvirt-daemon-system .*\n$/],
   ['lvmlockd does not run', 'lvmlockctl', 'exit 255', /^warning: lvmlockd does not run/],
   ['LVM is missing', 'lvmconfig', undefined, /^warning: .*apt install lvm2 lvm2-lockd sanlock/],
 ] as const) {
@@ -147,6 +152,53 @@ for (const [what, name, script, message] of [
     expect(read(host.hook)).toBe(program())
   })
 }
+
+const SANLOCK_DOWN = 'exit 1'
+for (const [what, sanlock, files, message] of [
+  ['sanlock runs without it, by its options', 'echo "    use_watchdog=0"', { 'etc/default/sanlock': 'sanlock_opts="-w 0"\n' }, /\(sanlock runs without one\).*\n.*take '-w 0' out of \/etc\/default\/sanlock; .*systemctl unmask wdmd; systemctl enable wdmd/],
+  ['sanlock will start without it, by its options', SANLOCK_DOWN, { 'etc/default/sanlock': 'enabled=1\nsanlock_opts="-R 1 -w 0"\n' }, /\(sanlock_opts is '-w 0'\).*\n.*take '-w 0' out/],
+  ['sanlock will start without it, by its file', SANLOCK_DOWN, { 'etc/sanlock/sanlock.conf': '#use_watchdog = 1\nuse_watchdog = 0\n' }, /\(use_watchdog is 0\).*\n.*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf/],
+  ['wdmd is masked', SANLOCK_DOWN, { masked: '' }, /\(wdmd is masked\).*\n.*systemctl unmask wdmd/],
+] as const) {
+  onHost(`no watchdog: ${what}`, () => {
+    const host = privateHost()
+    host.tool('sanlock', sanlock)
+    for (const [name, text] of Object.entries(files)) write(join(host.root, name), text)
+    host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "is-enabled wdmd") [ -e /masked ] && echo masked;; esac')
+    const { code, stdout, stderr } = host.install()
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^warning: this host has no watchdog .* VMs here can still write\.\nwarning: to have one: .*reboot\.\n$/)
+    expect(stderr).toMatch(message)
+    expect(stdout).not.toContain('watchdog')
+  })
+}
+
+for (const [what, answer, message] of [
+  ['does not know the word', 'exit 2', /^$/],
+  ['finds nothing wrong', 'exit 0', /^$/],
+  ['finds something', 'echo "line 3: start_wait must be a whole number" >&2; exit 1', /^warning: the configuration is wrong \(lvguard check-config\): line 3: start_wait must be a whole number\n$/],
+] as const) {
+  onHost(`check-config ${what}`, () => {
+    const host = privateHost(program().replace('exit 0', `[ "$1" != check-config ] || { ${answer}; }; exit 0`))
+    const { code, stderr } = host.install()
+    expect(code).toBe(0)
+    expect(stderr).toMatch(message)
+  })
+}
+
+onHost('an agent that does not start: what this host lacks is said before', () => {
+  const host = privateHost()
+  host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; restart*) exit 1;; esac')
+  rmSync(join(host.root, 'commands/libvirtd'))
+  expect(host.install().stderr).toMatch(/^warning: libvirt is missing .*\ninstall\.sh: the agent did not start: .*\n.*\n$/)
+})
+
+onHost('dist and install are all that a host needs of the folder, and neither npm nor Node modules', () => {
+  const host = privateHost()
+  rmSync(join(host.project, 'README.md'))
+  expect(host.install()).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('missing    /usr/share/doc/lvguard/README.md') })
+  expect([read(host.hook), existsSync(host.service), existsSync(host.readme)]).toEqual([program(), true, false])
+})
 
 onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', () => {
   const host = privateHost()

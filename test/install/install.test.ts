@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
+  cpSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -10,13 +12,17 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { describe, expect, test } from 'vitest'
 import {
   folder,
+  README,
+  UNITS,
   foreign,
+  orderSource,
   place,
   program,
   read,
@@ -45,14 +51,19 @@ describe('a fresh installation', () => {
       'etc/libvirt/lvguard.conf': `644 ${read(join(source, 'lvguard.conf'))}`,
       'etc/logrotate.d': 'folder 755',
       'etc/logrotate.d/lvguard': `644 ${read(join(source, 'lvguard.logrotate'))}`,
-      'etc/systemd': 'folder 755',
-      'etc/systemd/system': 'folder 755',
-      'etc/systemd/system/lvguard.service': `644 ${read(join(source, 'lvguard.service'))}`,
-      ...Object.fromEntries(['libvirtd', 'virtqemud', 'libvirt-guests'].flatMap((unit) => [
-        [`etc/systemd/system/${unit}.service.d`, 'folder 755'],
-        [`etc/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${read(join(source, 'lvguard-order.conf'))}`],
-      ])),
       usr: 'folder 755',
+      'usr/lib': 'folder 755',
+      'usr/lib/systemd': 'folder 755',
+      'usr/lib/systemd/system': 'folder 755',
+      'usr/lib/systemd/system/lvguard.service': `644 ${read(join(source, 'lvguard.service'))}`,
+      ...Object.fromEntries(UNITS.flatMap((unit) => [
+        [`usr/lib/systemd/system/${unit}.service.d`, 'folder 755'],
+        [`usr/lib/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${orderSource(unit)}`],
+      ])),
+      'usr/share': 'folder 755',
+      'usr/share/doc': 'folder 755',
+      'usr/share/doc/lvguard': 'folder 755',
+      'usr/share/doc/lvguard/README.md': `644 ${README}`,
       'usr/sbin': 'folder 755',
       'usr/sbin/lvguard': '-> /etc/libvirt/hooks/qemu',
     })
@@ -61,6 +72,7 @@ describe('a fresh installation', () => {
       `installed  ${it.rotation}`,
       `installed  ${it.service}`,
       ...it.order.map((file) => `installed  ${file}`),
+      `installed  ${it.readme}`,
       `installed  ${it.hook}`,
       `installed  ${it.command}`,
       expect.stringMatching(/^next {7}on the host .* systemctl reload libvirtd/),
@@ -88,8 +100,8 @@ describe('a fresh installation', () => {
     mkdirSync(it.destdir)
     chownSync(it.destdir, 65534, 65534)
     expect(it.install([], { uid: 65534 }).code).toBe(0)
-    expect(lines(it.install([], { uid: 65534 }).stdout).slice(0, 8)).toEqual(
-      Array(8).fill(expect.stringMatching(/^unchanged/)),
+    expect(lines(it.install([], { uid: 65534 }).stdout).slice(0, 9)).toEqual(
+      Array(9).fill(expect.stringMatching(/^unchanged/)),
     )
     for (const words of [[], ['--uninstall'], ['--destdir', '/']]) {
       const { code, stderr } = run(join(it.project, 'install/install.sh'), words, { uid: 65534 })
@@ -107,8 +119,8 @@ describe('again', () => {
     const inode = statSync(it.hook).ino
     const { code, stdout } = it.install()
     expect(code).toBe(0)
-    expect(lines(stdout).slice(0, 8)).toEqual(
-      [it.conf, it.rotation, it.service, ...it.order, it.hook, it.command].map((path) => `unchanged  ${path}`),
+    expect(lines(stdout).slice(0, 9)).toEqual(
+      [it.conf, it.rotation, it.service, ...it.order, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
     )
     expect(snapshot(it.destdir)).toEqual(before)
     expect(statSync(it.hook).ino).toBe(inode)
@@ -156,6 +168,48 @@ describe('again', () => {
     symlinkSync('/nowhere/lvguard.conf', it.conf)
     expect(it.install().stdout).toContain(`kept       ${it.conf}`)
     expect(readlinkSync(it.conf)).toBe('/nowhere/lvguard.conf')
+  })
+})
+
+describe('units', () => {
+  const own = (it: ReturnType<typeof place>, name: string) => join(it.destdir, 'etc/systemd/system', name)
+
+  test('what an administrator has in /etc is left as it is, and named; the delivered ones follow', () => {
+    const it = place()
+    it.install()
+    const mine = ['lvguard.service', 'lvguard.service.d/override.conf', 'libvirt-guests.service.d/lvguard.conf'].map((name) => own(it, name))
+    for (const file of mine) write(file, '# mine\n')
+    write(it.service, '# of before\n')
+    const { code, stdout } = it.install()
+    expect(code).toBe(0)
+    expect(stdout).toContain(`updated    ${it.service}`)
+    expect(lines(stdout).filter((line) => line.startsWith('yours'))).toEqual([
+      `yours      ${mine[0]}, which systemd takes instead (the delivered one back: systemctl revert lvguard)`,
+      `yours      ${mine[1]}, which systemd adds`,
+      `yours      ${mine[2]}, which systemd takes instead`,
+    ])
+    expect(mine.map(read)).toEqual(Array(3).fill('# mine\n'))
+    expect(read(it.service)).toBe(read(join(source, 'lvguard.service')))
+  })
+
+  test.each(['', '--uninstall'])('what lvguard itself had put into /etc before goes, as long as it is as it was delivered (%s)', (word) => {
+    const it = place()
+    it.install()
+    const before = '# Of lvguard: VMs start after the lockspaces of their volumes, and the lockspaces stop after the VMs. Without lvmlocks this means nothing.\n' +
+      '[Unit]\nAfter=lvmlockd.service lvmlocks.service sanlock.service\n'
+    write(own(it, 'libvirtd.service.d/lvguard.conf'), before)
+    write(own(it, 'virtqemud.service.d/lvguard.conf'), `${before}# mine\n`)
+    const { stdout } = it.install(word === '' ? [] : [word])
+    expect(stdout).toContain(`removed    ${own(it, 'libvirtd.service.d/lvguard.conf')}`)
+    expect(existsSync(own(it, 'libvirtd.service.d'))).toBe(false)
+    expect(read(own(it, 'virtqemud.service.d/lvguard.conf'))).toContain('# mine')
+  })
+
+  test('a folder that was copied without its README: named, since the unit names it', () => {
+    const it = place()
+    rmSync(join(it.project, 'README.md'))
+    expect(it.install()).toMatchObject({ code: 0, stdout: expect.stringContaining(`missing    ${it.readme}`) })
+    expect(read(it.service)).toContain('Documentation=file:/usr/share/doc/lvguard/README.md\n')
   })
 })
 
@@ -395,7 +449,7 @@ echo "$code"; cmp "$2/old" "$1/etc/libvirt/hooks/qemu" && cd "$1" && find . ! -t
 })
 
 describe('--uninstall', () => {
-  test('takes away what was installed, keeps the configuration, and can be repeated', () => {
+  test('takes away what was installed, and can be repeated', () => {
     const it = place()
     it.install()
     const { code, stdout, stderr } = it.install(['--uninstall'])
@@ -403,12 +457,11 @@ describe('--uninstall', () => {
     expect(lines(stdout)).toEqual([
       `removed    ${it.command}`,
       `removed    ${it.rotation}`,
-      ...[it.service, ...it.order].map((file) => `removed    ${file}`),
-      `removed    ${it.hook}`,
-      `stays      ${it.conf}`,
+      ...[it.service, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
     ])
+    expect(Object.values(snapshot(it.destdir)).filter((what) => !what.startsWith('folder'))).toEqual([])
     const after = snapshot(it.destdir)
-    expect(lines(it.install(['--uninstall']).stdout)).toEqual([`absent     ${it.hook}`, `stays      ${it.conf}`])
+    expect(lines(it.install(['--uninstall']).stdout)).toEqual([`absent     ${it.hook}`])
     expect(snapshot(it.destdir)).toEqual(after)
   })
 
@@ -428,13 +481,83 @@ describe('--uninstall', () => {
     expect(snapshot(it.destdir)).toEqual(before)
   })
 
-  test('leaves a kept hook where libvirt goes on running it', () => {
+  test.each<[string, (it: ReturnType<typeof place>) => void]>([
+    ['a file', (it) => write(it.hook, foreign, 0o755)],
+    ['a link', (it) => {
+      write(join(it.destdir, 'opt/hook'), foreign, 0o755)
+      mkdirSync(join(it.hook, '..'), { recursive: true })
+      symlinkSync('../../../opt/hook', it.hook)
+    }],
+    ['a dangling absolute link', (it) => {
+      mkdirSync(join(it.hook, '..'), { recursive: true })
+      symlinkSync('/nowhere/hook', it.hook)
+    }],
+    ['a dangling relative link', (it) => {
+      mkdirSync(join(it.hook, '..'), { recursive: true })
+      symlinkSync('../hook', it.hook)
+    }],
+  ])('gives a kept hook its place back: %s', (_, put) => {
     const it = place()
+    put(it)
+    const before = snapshot(join(it.hook, '..'))
+    it.install(['--keep-existing'])
+    it.install()
+    expect(read(it.hook)).toBe(program())
+    expect(it.install(['--uninstall']).stdout).toContain(`moved      ${it.kept} to ${it.hook}, where it was before lvguard`)
+    expect(snapshot(join(it.hook, '..'))).toEqual(before)
+  })
+
+  test('the one that was kept, and not another script beside it', () => {
+    const it = place()
+    write(it.kept, '#!/bin/sh\n# was here first\n', 0o755)
     write(it.hook, foreign, 0o755)
     it.install(['--keep-existing'])
+    const { stdout } = it.install(['--uninstall'])
+    expect(stdout).toContain(`moved      ${it.kept}-2 to ${it.hook}`)
+    expect(stdout).toContain(`stays      ${it.kept}, which libvirt runs there as before`)
+    expect([read(it.hook), readdirSync(join(it.kept, '..'))]).toEqual([foreign, ['qemu']])
+  })
+
+  test('a script in qemu.d that nobody kept stays, and so does a kept one whose place is taken by now', () => {
+    const it = place()
+    write(it.kept, foreign, 0o755)
+    it.install()
     expect(it.install(['--uninstall']).stdout).toContain(`stays      ${it.kept}, which libvirt runs there as before`)
-    expect(existsSync(it.hook)).toBe(false)
+    expect([existsSync(it.hook), read(it.kept)]).toEqual([false, foreign])
+    rmSync(it.kept)
+    write(it.hook, foreign, 0o755)
+    it.install(['--keep-existing'])
+    write(it.hook, '#!/bin/sh\n# a third one\n', 0o755)
+    expect(it.install(['--uninstall']).stdout).toContain(`stays      ${it.hook}, which is another program's`)
     expect(read(it.kept)).toBe(foreign)
+  })
+
+  test('removes the cache, and what is left in /run; names what is known of VMs, the logs, and what you have changed', () => {
+    const it = place()
+    it.install()
+    const at = (path: string) => join(it.destdir, path)
+    for (const path of ['var/cache/lvguard/main-x', 'run/lvguard/agent', 'run/lvguard/virtVG.lock', 'var/lib/lvguard/saved', 'var/log/libvirt/lvguard.log', 'var/log/libvirt/lvguard.log.1']) write(at(path), '')
+    write(it.conf, '# mine\n')
+    const mine = ['lvguard.service', 'lvguard.service.d/mine.conf', 'libvirtd.service.d/lvguard.conf'].map((name) => at(`etc/systemd/system/${name}`))
+    for (const file of mine) write(file, '# mine\n')
+    const { code, stdout, stderr } = it.install(['--uninstall'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(lines(stdout).filter((line) => /^stays|var|run/.test(line))).toEqual([
+      `stays      ${it.conf}, which is not as delivered`,
+      ...mine.map((file) => `stays      ${file}, which is yours`),
+      `removed    ${at('var/cache/lvguard')}`,
+      `stays      ${at('var/lib/lvguard')}, what is known of saved images of VMs (rm -r ${at('var/lib/lvguard')})`,
+      `stays      ${at('var/log/libvirt/lvguard.log')}`,
+      `stays      ${at('var/log/libvirt/lvguard.log.1')}`,
+      `removed    ${at('run/lvguard')}`,
+    ])
+    const left = Object.entries(snapshot(it.destdir)).filter(([, what]) => !what.startsWith('folder')).map(([name]) => at(name))
+    expect(left.sort()).toEqual([it.conf, ...mine, at('var/lib/lvguard/saved'), at('var/log/libvirt/lvguard.log'), at('var/log/libvirt/lvguard.log.1')].sort())
+    rmSync(at('var/lib/lvguard/saved'))
+    write(at('run/lvguard/virtVG.killed'), '')
+    const second = it.install(['--uninstall']).stdout
+    expect(second).toContain(`removed    ${at('var/lib/lvguard')}\n`)
+    expect(second).toContain(`stays      ${at('run/lvguard')}, which is not empty`)
   })
 
   test('warns when domains still have records, and leaves them', () => {
@@ -447,7 +570,7 @@ describe('--uninstall', () => {
     const { code, stderr } = it.install(['--uninstall'])
     expect(code).toBe(0)
     expect(stderr).toMatch(/^warning: .*records of 1 domain.*\nwarning: .*lvchange -an VG\/LV.*\n$/)
-    expect(readdirSync(records)).toHaveLength(2)
+    expect(readdirSync(records)).toEqual(['6695eb01-f6a4-8304-79aa-97f2502e193f'])
   })
 
   test('works without dist/', () => {
@@ -460,26 +583,36 @@ describe('--uninstall', () => {
 })
 
 describe('dist/qemu', () => {
-  test('missing, and npm too: says so, nothing changed', () => {
+  /** What npm would build. */
+  const unbuilt = () => {
     const it = place('')
+    write(join(it.project, 'package.json'), '{}\n')
+    return it
+  }
+
+  test('missing, and its sources too: where to get it, whether or not there is an npm', () => {
+    const it = place('')
+    const { code, stderr } = it.install([], npm('true'))
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu is missing, and its sources are not here; nothing was changed\.\nCopy dist and install from where it was built .*\n$/)
+    expect(existsSync(it.destdir)).toBe(false)
+  })
+
+  test('missing, and npm too: says so, nothing changed', () => {
+    const it = unbuilt()
     const { code, stderr } = it.install([], { env: { PATH: toolsWithoutNode() } })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu is missing, and so is npm.*\n.*apt install npm.*\n$/)
+    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu is missing, and npm, .*\n.*apt install npm\); or build it on another machine.*\n$/)
     expect(existsSync(it.destdir)).toBe(false)
   })
 
   const npm = (build: string) => {
-    const tools = toolsWithoutNode()
-    write(
-      join(tools, 'npm'),
-      `#!/bin/sh\npwd >> npm-calls\necho "npm $*" >> npm-calls\n[ "$1" = ci ] || { ${build}; }\n`,
-      0o755,
-    )
-    return { env: { PATH: tools, NODE_ENV: 'production' } }
+    const npm = `pwd >> npm-calls\necho "npm $*" >> npm-calls\n[ "$1" = ci ] || { ${build}; }`
+    return { env: { PATH: toolsWithoutNode({ npm }), NODE_ENV: 'production' } }
   }
 
   test('missing: built in the project folder, whatever the current one', () => {
-    const it = place('')
+    const it = unbuilt()
     const words = `mkdir dist; printf '#!/bin/sh\\n# lvguard, a libvirt qemu hook\\n' > dist/qemu`
     const run = it.install([], { ...npm(words), cwd: folder() })
     expect(run.code).toBe(0)
@@ -493,7 +626,7 @@ describe('dist/qemu', () => {
   })
 
   test("another program's hook that came while it was built is refused too", () => {
-    const it = place('')
+    const it = unbuilt()
     const words = `mkdir -p dist "${join(it.hook, '..')}"; echo foreign > "${it.hook}"; printf '#!/bin/sh\\n# lvguard, a libvirt qemu hook\\n' > dist/qemu`
     const { code, stderr } = it.install([], npm(words))
     expect(code).toBe(1)
@@ -503,14 +636,96 @@ describe('dist/qemu', () => {
 
   test.each([
     ['fails', 'exit 7', /the build failed/],
-    ['makes nothing', 'true', /is not lvguard's hook/],
+    ['makes nothing', 'true', /dist\/qemu is missing, also after the build/],
     ['makes something else', 'mkdir dist; echo "#!/bin/sh" > dist/qemu', /is not lvguard's hook/],
   ])('a build that %s: refused, nothing installed', (_, build, message) => {
-    const it = place('')
+    const it = unbuilt()
     const { code, stderr } = it.install([], npm(build))
     expect(code).toBe(1)
     expect(stderr).toMatch(message)
     expect(existsSync(it.destdir)).toBe(false)
+  })
+})
+
+describe('dist/qemu beside its sources', () => {
+  const sum = (it: ReturnType<typeof place>) => {
+    const names = ['build.mjs', 'package-lock.json', 'package.json', 'src/core/a.ts', 'src/stub.sh']
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+    return sha256(names.map((name) => `${sha256(read(join(it.project, name)))}  ${name}\n`).join(''))
+  }
+  const of = (version: string, sources: string) => program(version).replace('# end', `// lvguard ${version}, sources ${sources}`)
+  /** A whole folder, as it was built; its files are of any age. */
+  function whole() {
+    const it = place('')
+    for (const name of ['src/core/a.ts', 'src/stub.sh', 'build.mjs', 'package-lock.json']) write(join(it.project, name), `// ${name}\n`)
+    write(join(it.project, 'package.json'), '{\n  "name": "lvguard",\n  "version": "0.1.0",\n}\n')
+    write(join(it.project, 'dist/qemu'), of('0.1.0', sum(it)), 0o755)
+    utimesSync(join(it.project, 'dist/qemu'), 0, 0)
+    return it
+  }
+  /** An npm that builds what the sources are now, and notes how it was called. */
+  const npm = (it: ReturnType<typeof place>) => {
+    const npm = `echo "npm $*" >> npm-calls\n[ "$1" = ci ] || cat > dist/qemu << 'END'\n${of('0.1.0', sum(it))}END`
+    return { env: { PATH: toolsWithoutNode({ npm }) } }
+  }
+  const without = () => ({ env: { PATH: toolsWithoutNode() } })
+  const changes: [string, (it: ReturnType<typeof place>) => void, RegExp][] = [
+    ['a changed source', (it) => write(join(it.project, 'src/core/a.ts'), '// newer\n'), /was built from other sources/],
+    ['a new source', (it) => write(join(it.project, 'src/stub.sh'), '# newer\n'), /was built from other sources/],
+    ['another package', (it) => write(join(it.project, 'package-lock.json'), '{}'), /was built from other sources/],
+    ['a program that does not say what it was built from', (it) => write(join(it.project, 'dist/qemu'), program(), 0o755), /is of unknown version/],
+    ['another version', (it) => write(join(it.project, 'package.json'), '{\n  "version": "0.2.0",\n}\n'), /is version 0\.1\.0 and package\.json says 0\.2\.0/],
+  ]
+
+  test('as it was built: installed as it is, without npm, Node modules and the files’ own times', () => {
+    const it = whole()
+    write(join(it.project, 'src/.a.ts.swp'), 'an editor’s')
+    expect(it.install([], without())).toMatchObject({ code: 0, stderr: '' })
+    expect(read(it.hook)).toBe(of('0.1.0', sum(it)))
+  })
+
+  test.each(changes)('%s, without npm: refused in two lines, nothing changed', (_, change, reason) => {
+    const it = whole()
+    change(it)
+    const { code, stderr } = it.install([], without())
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu .*, and npm, which would build it, is missing; nothing was changed\.\n.*copy its dist and install here, without src\.\n$/)
+    expect(stderr).toMatch(reason)
+    expect(existsSync(it.destdir)).toBe(false)
+  })
+
+  test.each(changes.slice(0, 4))('%s: built anew, and that is said', (_, change) => {
+    const it = whole()
+    change(it)
+    const { code, stdout } = it.install([], npm(it))
+    expect(code).toBe(0)
+    expect(lines(stdout)[0]).toMatch(/^building {3}.*dist\/qemu, which (was built from other|is of unknown version)/)
+    expect(read(join(it.project, 'npm-calls'))).toBe('npm ci --include=dev\nnpm run build\n')
+    expect(read(it.hook)).toBe(of('0.1.0', sum(it)))
+  })
+
+  test('with Node modules as package-lock.json wants them nothing is fetched', () => {
+    const it = whole()
+    write(join(it.project, 'src/core/a.ts'), '// newer\n')
+    write(join(it.project, 'node_modules/.package-lock.json'), '')
+    expect(it.install([], npm(it)).code).toBe(0)
+    expect(read(join(it.project, 'npm-calls'))).toBe('npm run build\n')
+  })
+
+  test('a build that gives another version than package.json says: refused', () => {
+    const it = whole()
+    write(join(it.project, 'package.json'), '{\n  "version": "0.2.0",\n}\n')
+    const { code, stderr } = it.install([], npm(it))
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/is version 0\.1\.0 and package\.json says 0\.2\.0, also after the build/)
+    expect(existsSync(it.destdir)).toBe(false)
+  })
+
+  test('the real one: what build.mjs writes is what install.sh finds', () => {
+    const project = join(source, '..')
+    const it = place(read(join(project, 'dist/qemu')))
+    for (const name of ['src', 'build.mjs', 'package.json', 'package-lock.json']) cpSync(join(project, name), join(it.project, name), { recursive: true })
+    expect(it.install([], without())).toMatchObject({ code: 0, stderr: '' })
   })
 })
 

@@ -20,7 +20,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, test } from 'vitest'
+import { afterAll, afterEach, test } from 'vitest'
 
 export const source = fileURLToPath(new URL('../../install', import.meta.url))
 export const root = process.getuid?.() === 0
@@ -66,6 +66,9 @@ export function testWith(condition: keyof typeof conditions) {
   }
 }
 
+// These tests wait for programs without letting go: vitest would not hear from them for too long.
+afterEach(() => new Promise<void>((done) => void setImmediate(done)))
+
 const made: string[] = []
 afterAll(() => {
   for (const folder of made) rmSync(folder, { recursive: true, force: true })
@@ -91,6 +94,8 @@ export const read = (path: string) => readFileSync(path, 'utf8')
 export const program = (version = '0.1.0', padding = 0) =>
   `#!/bin/sh\n// 2>/dev/null; # lvguard, a libvirt qemu hook\necho ${version}; exit 0\n${'#'.repeat(padding)}\n# end\n`
 
+export const README = '# lvguard\n'
+
 /** The hook of some other program. */
 export const foreign = '#!/bin/sh\n# passthrough\nexit 0\n'
 
@@ -107,8 +112,15 @@ export interface Place {
   readonly service: string
   /** The drop-ins, in the order in which they are named. */
   readonly order: readonly string[]
+  readonly readme: string
   install(words?: readonly string[], options?: RunOptions): Outcome
 }
+
+/** The units that get a drop-in, in the order in which they are named. */
+export const UNITS = ['libvirtd', 'virtqemud', 'libvirt-guests'] as const
+/** What is delivered for each of them. */
+export const orderSource = (unit: (typeof UNITS)[number]) =>
+  read(join(source, unit === 'libvirt-guests' ? 'lvguard-order-guests.conf' : 'lvguard-order.conf'))
 
 /** The installed paths below a folder. */
 export const paths = (below: string) => ({
@@ -117,14 +129,16 @@ export const paths = (below: string) => ({
   command: join(below, 'usr/sbin/lvguard'),
   conf: join(below, 'etc/libvirt/lvguard.conf'),
   rotation: join(below, 'etc/logrotate.d/lvguard'),
-  service: join(below, 'etc/systemd/system/lvguard.service'),
-  order: ['libvirtd', 'virtqemud', 'libvirt-guests'].map((unit) => join(below, `etc/systemd/system/${unit}.service.d/lvguard.conf`)),
+  service: join(below, 'usr/lib/systemd/system/lvguard.service'),
+  order: UNITS.map((unit) => join(below, `usr/lib/systemd/system/${unit}.service.d/lvguard.conf`)),
+  readme: join(below, 'usr/share/doc/lvguard/README.md'),
 })
 
 export function place(built: string | undefined = program(), base = folder()): Place {
   const project = join(base, 'project')
   const destdir = join(base, 'dest')
   cpSync(source, join(project, 'install'), { recursive: true })
+  write(join(project, 'README.md'), README)
   if (built !== '') write(join(project, 'dist/qemu'), built, 0o755)
   return {
     project,
@@ -149,18 +163,27 @@ function describe(path: string): string {
   return status.isDirectory() ? `folder ${mode}` : `${mode} ${read(path)}`
 }
 
-/** A folder with links to this machine's tools, without npm and Node. */
-export function toolsWithoutNode(): string {
-  const tools = folder()
+let tools: string | undefined
+
+/** A PATH with this machine's tools, without npm and Node; scripts of one's own go before them. */
+export function toolsWithoutNode(own: Readonly<Record<string, string>> = {}): string {
+  tools ??= linkTools(folder())
+  if (Object.keys(own).length === 0) return tools
+  const first = folder()
+  for (const [name, script] of Object.entries(own)) write(join(first, name), `#!/bin/sh\n${script}\n`, 0o755)
+  return `${first}:${tools}`
+}
+
+function linkTools(into: string): string {
   for (const bin of ['/usr/bin', '/bin']) {
     for (const name of readdirSync(bin)) {
-      const link = join(tools, name)
+      const link = join(into, name)
       if (!/^(node|nodejs|npm|npx)$/.test(name) && !lstatSync(link, { throwIfNoEntry: false })) {
         symlinkSync(join(bin, name), link)
       }
     }
   }
-  return tools
+  return into
 }
 
 export interface PrivateHost extends Omit<Place, 'destdir'> {
@@ -174,13 +197,15 @@ export interface PrivateHost extends Omit<Place, 'destdir'> {
   units(): string[]
 }
 
-// The machine's /usr with an empty /usr/sbin and /usr/local and no Node; all else is empty. Gone with the last process.
+// The machine's /usr, but for what an installer writes to, which is empty as all else is, and without Node. Gone with the last process.
 const enter = `
 set -eu
 root=$1; shift
 mount --rbind /usr "$root/usr"
 mount --bind "$root.local" "$root/usr/local"
 mount --bind "$root.sbin" "$root/usr/sbin"
+mount --bind "$root.units" "$root/usr/lib/systemd/system"
+mount --bind "$root.doc" "$root/usr/share/doc"
 [ ! -e /usr/bin/node ] || mount --bind /dev/null "$root/usr/bin/node"
 for name in bin sbin lib lib64; do
   if [ -L "/$name" ]; then ln -sfn "usr/$name" "$root/$name"
@@ -200,13 +225,16 @@ export function privateHost(built = program()): PrivateHost {
   for (const name of ['usr', 'dev', 'commands', 'etc', 'run/systemd/system', 'tmp']) {
     mkdirSync(join(root, name), { recursive: true })
   }
-  for (const name of ['local/bin', 'sbin']) mkdirSync(`${root}.${name}`, { recursive: true })
+  for (const name of ['local/bin', 'sbin', 'units', 'doc']) mkdirSync(`${root}.${name}`, { recursive: true })
   place(built, root)
   const host: PrivateHost = {
     project: join(root, 'project'),
     root,
     ...paths(root),
     command: `${root}.sbin/lvguard`,
+    service: `${root}.units/lvguard.service`,
+    order: UNITS.map((unit) => `${root}.units/${unit}.service.d/lvguard.conf`),
+    readme: `${root}.doc/lvguard/README.md`,
     tool: (name, script) => write(join(root, 'commands', name), `#!/bin/sh\n${script}\n`, 0o755),
     reloads: () => (existsSync(join(root, 'reloads')) ? read(join(root, 'reloads')).trim().split('\n') : []),
     units: () => (existsSync(join(root, 'units')) ? read(join(root, 'units')).trim().split('\n') : []),
@@ -216,7 +244,8 @@ export function privateHost(built = program()): PrivateHost {
   write(`${root}.local/bin/node`, '#!/bin/sh\necho v18.19.0\n', 0o755)
   host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "reload "*) echo "$2" >> /reloads;; is-active*) ;; *) echo "$*" >> /units;; esac')
   host.tool('libvirtd', 'echo "/usr/sbin/libvirtd (libvirt) 9.0.0"')
-  host.tool('lvmconfig', 'echo use_lvmlockd=1')
+  host.tool('lvmconfig', 'case "$*" in *host_id) echo host_id=1;; *) echo use_lvmlockd=1;; esac')
+  host.tool('sanlock', 'echo "    use_watchdog=1"')
   host.tool('lvmlockctl', 'exit 0')
   return host
 }

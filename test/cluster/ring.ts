@@ -113,7 +113,7 @@ export class ClusterHost implements Host {
 
   /** Waits until the agent that systemd has started says that it is there: in emulation it takes seconds to begin. */
   async agentWatches(): Promise<void> {
-    await this.node.until(`the agent of ${this.name}`, '{ systemctl is-active -q lvguard && read pid start < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null')
+    await this.node.until(`the agent of ${this.name}`, '{ systemctl is-active -q lvguard && read pid start beat < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null')
   }
 
   /** From now on migrations that leave this host stay in the middle, until `freeStream`. */
@@ -264,7 +264,7 @@ export class ClusterRing implements Ring {
   async install(): Promise<void> {
     await Promise.all(
       this.hosts.map(async ({ node }) => {
-        await node.copy(['dist', 'install'], '/root/lvguard')
+        await node.copy(['README.md', 'dist', 'install'], '/root/lvguard')
         await node.must('/root/lvguard/install/install.sh')
         // Post-copy, by a QEMU that is not root.
         await node.must('sysctl -q vm.unprivileged_userfaultfd=1')

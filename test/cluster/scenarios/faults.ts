@@ -25,8 +25,31 @@ const NODE_AGAIN = 'mv /usr/bin/node.gone /usr/bin/node'
 const NO_LOG = 'rm -f /var/log/libvirt/lvguard.log; ln -s /dev/full /var/log/libvirt/lvguard.log'
 const LOG_AGAIN = 'rm -f /var/log/libvirt/lvguard.log'
 
+/** Units that must come up before a unit, and so go down after it, when both do. */
+const AFTER: readonly (readonly [string, readonly string[]])[] = [
+  ['libvirtd', ['lvmlockd', 'lvmlocks', 'sanlock']],
+  ['lvguard', ['lvmlockd', 'lvmlocks', 'sanlock', 'libvirtd']],
+  ['libvirt-guests', ['lvmlockd', 'lvmlocks', 'sanlock', 'libvirtd', 'lvguard']],
+]
+
 /** What goes wrong around a VM never kills it, and never lets it run twice. */
 export const faults: readonly ClusterScenario[] = [
+  {
+    name: 'systemd: VMs, agent and libvirt start after the lockspaces and stop before them; the agent has no more rights than it needs; what install.sh says',
+    async play(cluster) {
+      const { node } = cluster.hosts[0]
+      for (const [unit, before] of AFTER) {
+        const after = (await node.must(`systemctl show -P After ${unit}`)).trim().split(' ')
+        assert.deepEqual(before.filter((each) => !after.includes(`${each}.service`)), [], `${unit} starts after these`)
+      }
+      await node.must('systemd-analyze security --no-pager --threshold=50 lvguard > /dev/null')
+      const { stdout, stderr } = await node.shell('/root/lvguard/install/install.sh')
+      assert.match(stdout, /^started {4}lvguard\.service, the agent$/m)
+      // A node has no watchdog: nothing may reset it in the middle of a test.
+      assert.match(stderr, /^warning: this host has no watchdog \(sanlock runs without one\)\. .*\nwarning: to have one: .*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf; .*\n$/)
+      await cluster.hosts[0].agentWatches()
+    },
+  },
   survivesRestart('libvirt restarts: the VM lives', 'true', 'true'),
   survivesRestart('libvirt restarts without Node: the VM lives', NO_NODE, NODE_AGAIN),
   survivesRestart('libvirt restarts with a broken configuration: the VM lives', 'echo "][" > /etc/libvirt/lvguard.conf', 'rm /etc/libvirt/lvguard.conf'),

@@ -383,7 +383,7 @@ remove_delivered_before() {
 say_own_units() {
     own_units | while IFS= read -r file; do
         case $file in
-            "$etc_units/lvguard.service") say "yours      $file, which systemd takes instead (the delivered one back: systemctl revert lvguard)" ;;
+            "$etc_units/lvguard.service") say "yours      $file, which systemd takes instead (to have the delivered one: systemctl revert lvguard, then this again)" ;;
             "$etc_units"/lvguard.service.d/*) say "yours      $file, which systemd adds" ;;
             *) say "yours      $file, which systemd takes instead" ;;
         esac

@@ -184,7 +184,7 @@ describe('units', () => {
     expect(code).toBe(0)
     expect(stdout).toContain(`updated    ${it.service}`)
     expect(lines(stdout).filter((line) => line.startsWith('yours'))).toEqual([
-      `yours      ${mine[0]}, which systemd takes instead (the delivered one back: systemctl revert lvguard)`,
+      `yours      ${mine[0]}, which systemd takes instead (to have the delivered one: systemctl revert lvguard, then this again)`,
       `yours      ${mine[1]}, which systemd adds`,
       `yours      ${mine[2]}, which systemd takes instead`,
     ])

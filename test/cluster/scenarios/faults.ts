@@ -35,14 +35,13 @@ const AFTER: readonly (readonly [string, readonly string[]])[] = [
 /** What goes wrong around a VM never kills it, and never lets it run twice. */
 export const faults: readonly ClusterScenario[] = [
   {
-    name: 'systemd: VMs, agent and libvirt start after the lockspaces and stop before them; the agent has no more rights than it needs; what install.sh says',
+    name: 'systemd: VMs, agent and libvirt start after the lockspaces and stop before them; what install.sh says',
     async play(cluster) {
       const { node } = cluster.hosts[0]
       for (const [unit, before] of AFTER) {
         const after = (await node.must(`systemctl show -P After ${unit}`)).trim().split(' ')
         assert.deepEqual(before.filter((each) => !after.includes(`${each}.service`)), [], `${unit} starts after these`)
       }
-      await node.must('systemd-analyze security --no-pager --threshold=50 lvguard > /dev/null')
       const { stdout, stderr } = await node.shell('/root/lvguard/install/install.sh')
       assert.match(stdout, /^started {4}lvguard\.service, the agent$/m)
       // A node has no watchdog: nothing may reset it in the middle of a test.

@@ -88,14 +88,14 @@ export const migration: readonly ClusterScenario[] = [
   }),
   standing('an agent that hangs lets no migration in, and says so; systemd starts it anew, and the VM migrates', async (all) => {
     const { vm, from, to } = all
-    // Stopped, and as if it had been so for long: systemd leaves 40 s to see it so.
+    // Stopped, and as if it had been so for long: systemd leaves 60 s to see it so.
     const pid = await to.node.must(`systemctl kill -s STOP lvguard; ${AGENT_FILE} echo "$pid $start 1.0" > /run/lvguard/agent; echo "$pid"`)
     await isRefusedAndRunsOn(all, vm.migrate(from, to), /the lvguard agent of this host hangs \(process \d+, no sign of life for \d+ s\)/, /systemctl restart lvguard/)
-    await to.node.until('another agent', `${AGENT_FILE} [ "$pid" != ${pid.trim()} ]`)
+    await to.node.until('another agent', `${AGENT_FILE} [ "$pid" != ${pid.trim()} ]`, { seconds: 150 })
     await to.agentWatches()
     await succeeds(vm.migrate(from, to))
     await vm.isWholeOn(to)
-  }),
+  }, { seconds: 400 }),
   standing('an agent that is killed while a VM runs comes back by itself and migrates it', async ({ vm, from, to }) => {
     for (const { node } of [from, to]) await node.must('systemctl kill -s KILL lvguard')
     for (const host of [from, to]) await host.agentWatches()

@@ -14,11 +14,14 @@ export const makeRunFolder = (): void => {
   mkdirSync(RUN_FOLDER, { recursive: true, mode: 0o700 })
 }
 
-/** All records of this host. Never throws: a folder that cannot be read is one unreadable record, a missing one is empty. */
-export function readRecords(): Records {
-  let names: string[]
+/**
+ * All records of this host. Never throws: a folder that cannot be read is one unreadable record, a missing one is empty.
+ * @param only of these files in /run/lvguard
+ */
+export function readRecords(only?: readonly string[]): Records {
+  let names: readonly string[]
   try {
-    names = readdirSync(RUN_FOLDER)
+    names = only ?? readdirSync(RUN_FOLDER)
   } catch (error) {
     return { known: [], unreadable: isCode(error, 'ENOENT') ? [] : [RUN_FOLDER] }
   }

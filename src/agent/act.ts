@@ -1,7 +1,7 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
-import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -9,7 +9,7 @@ import { carryOut } from '../hook/changes.ts'
 import { messageOf, unlessFull } from '../hook/failures.ts'
 import { releaseIdlePools } from '../hook/idle-pools.ts'
 import type { Outcome } from '../hook/outcome.ts'
-import { releaseUnderLock } from '../hook/release.ts'
+import { releaseAllUnderLock } from '../hook/release.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { readRecords, recordOf, writeRecord } from '../record-store.ts'
@@ -53,10 +53,11 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
     // No VG at all: from here to the removal of a record nothing is waited for.
     const state = vgs.length === 0 ? NO_LOCKS : await lockState()
     host.learn(state)
-    const records = readRecords()
+    const known = readRecords()
     const look = host.look()
-    const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, records)))
+    const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, known)))
     for (const [index, view] of views.entries()) if (view.wanted.mode === 'exclusive' && view.memory?.lvers !== undefined) views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
+    const records = withoutClaims(known, views.filter(({ wanted }) => wanted.mode === 'inactive').map(({ domain }) => domain.uuid))
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord }[] => {
@@ -72,13 +73,15 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
     })
     const owners = new Map(drives.flatMap(({ plan, record }) => plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const)))
     const { done, after } = await carryOutAll([...owners.keys()], (change) => owners.get(change) as RecordedVolume, state, locks)
+    const ended = plans.flatMap((plan, index) => (plan.kind === 'release' && views[index] !== undefined ? [{ domain: views[index].domain, plan: plan.plan }] : []))
+    const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) => ended.map(() => failed(error)))
     const results: ActResult[] = []
     for (const [index, view] of views.entries()) {
       const plan = plans[index]
       const drive = drives.find((each) => each.view === view)
       const reports = plan?.reports ?? []
       if (plan?.kind === 'release') {
-        results.push({ ...NOTHING, view, reports, released: await releaseUnderLock(view.domain, plan.plan, locks, () => 0).catch(failed) })
+        results.push({ ...NOTHING, view, reports, released: outcomes[ended.findIndex(({ domain }) => domain === view.domain)] })
       } else if (drive === undefined) {
         results.push({ ...NOTHING, view, reports })
       } else {
@@ -96,7 +99,10 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
   }
 }
 
-/** One domain's fault is not that of those which are acted on with it. */
+/** Records in which domains that end together keep nothing from each other. */
+const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[]): Records =>
+  ({ known: known.map((record) => (ended.includes(record.domain.uuid) ? { ...record, state: 'releasing' as const } : record)), unreadable })
+
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
 /** A record as it is now to be; not if a `release`, which needs no lock to say so, has said meanwhile that the domain has ended. */

@@ -2,15 +2,16 @@ import { monotonic } from '../clock.ts'
 import { isAsRecorded, isOnTheWayOut, planDrive } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
+import { RELEASE_PATIENCE } from '../core/retry.ts'
 import { messageOf } from '../hook/failures.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
-import { readRecords } from '../record-store.ts'
+import { readRecords, recordOf } from '../record-store.ts'
 import { VgBusy } from '../vg-lock.ts'
 import { type ActResult, act } from './act.ts'
 import { type AgentHost, type SeenDomain, vgsOfView } from './host.ts'
 import type { Aftermath } from './aftermath.ts'
-import type { Retries } from './retries.ts'
+import { type Retries, type Schedule, schedule } from './retries.ts'
 
 /** Domains whose VGs are the same, and which are acted on together. */
 interface Group {
@@ -24,12 +25,17 @@ export class Agent {
   readonly #aftermath: Aftermath
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
+  /** Domains whose records say that they are to be released, and have been seen to say so: each is acted on once for that, then as a retry. */
+  readonly #ended = new Set<string>()
+  readonly #schedule: Schedule
+  #waiting: string[] = []
   #passing = false
   #asked = false
   /** When a pass ended last, in seconds of the monotonic clock; before the first one, when this was made. */
   lastPass = monotonic()
 
-  constructor(host: AgentHost, aftermath: Aftermath, retries: Retries) {
+  constructor(host: AgentHost, aftermath: Aftermath, retries: Retries, timers: Schedule = schedule) {
+    this.#schedule = timers
     this.#host = host
     this.#aftermath = aftermath
     this.#retries = retries
@@ -57,6 +63,33 @@ export class Agent {
       this.#retries.forget(uuid)
       if (view.runs && isWorthActing(view)) this.#enqueue(view)
     }
+  }
+
+  /**
+   * Records are new, others, or gone: where one says that its domain has ended and a moment later still says so, its `release` waits behind
+   * others, or has given up. What the agent itself writes is no news.
+   * @param names files in /run/lvguard; undefined: any
+   */
+  lookAtRecords(names: readonly string[] | undefined): void {
+    const { known } = readRecords(names)
+    const ended = known.filter(({ state }) => state === 'releasing').map(({ domain }) => domain.uuid)
+    for (const uuid of this.#ended) if ((names === undefined || names.includes(`${uuid}.json`)) && !ended.includes(uuid)) this.#ended.delete(uuid)
+    const fresh = ended.filter((uuid) => !this.#ended.has(uuid))
+    if (fresh.length === 0) return
+    for (const uuid of fresh) this.#ended.add(uuid)
+    if (this.#waiting.length === 0) this.#schedule(() => this.#releaseWaiting(), RELEASE_PATIENCE)
+    this.#waiting.push(...fresh)
+  }
+
+  #releaseWaiting(): void {
+    const records = readRecords()
+    const look = this.#host.look()
+    for (const uuid of this.#waiting) {
+      if (recordOf(uuid, records)?.state !== 'releasing') continue
+      this.#retries.forget(uuid)
+      this.#enqueue(this.#host.viewOf(uuid, look, records))
+    }
+    this.#waiting = []
   }
 
   /** Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it should be. */

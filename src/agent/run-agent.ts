@@ -8,7 +8,7 @@ import { agentState, announceAgent } from '../agent-presence.ts'
 import { monotonic } from '../clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
 import { write } from '../output.ts'
-import { CONFIGURATION_FILE, STATUS_FOLDER, onHost } from '../paths.ts'
+import { CONFIGURATION_FILE, RUN_FOLDER, STATUS_FOLDER, onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { findingsOn } from '../cli/findings.ts'
 import { Aftermath, type HostSaying } from './aftermath.ts'
@@ -79,8 +79,10 @@ export async function runAgent(): Promise<number> {
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const freeMemory = memoryKeeper()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
+  const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => agent.lookAtRecords(names)))
   const pass = async (): Promise<void> => {
     watch.renew()
+    recordWatch.renew()
     // The hook reads it at each call: they must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
@@ -120,15 +122,22 @@ function markOf(file: string): string {
   return stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`
 }
 
-/** An event comes for each step of a rename, and for each domain. */
-function coalesced(work: () => void): () => void {
-  let isDue = false
-  return () => {
-    if (isDue) return
-    isDue = true
+/**
+ * An event comes for each step of a rename, and for each domain.
+ * @param work is given the names of all that has changed; undefined: anything may have
+ */
+function coalesced(work: (names: readonly string[] | undefined) => void): (name: string | undefined) => void {
+  let names: Set<string | undefined> | undefined
+  return (name) => {
+    if (names !== undefined) {
+      names.add(name)
+      return
+    }
+    names = new Set([name])
     setImmediate(() => {
-      isDue = false
-      work()
+      const changed = [...(names ?? [])]
+      names = undefined
+      work(changed.some((each) => each === undefined) ? undefined : changed.flatMap((each) => each ?? []))
     })
   }
 }

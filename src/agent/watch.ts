@@ -9,9 +9,10 @@ export class FolderWatch {
   #watcher: FSWatcher | undefined
   #inode: number | undefined
   readonly #folder: string
-  readonly #changed: () => void
+  readonly #changed: (name: string | undefined) => void
 
-  constructor(folder: string, changed: () => void) {
+  /** @param changed is told what has changed in the folder; undefined: anything may have */
+  constructor(folder: string, changed: (name: string | undefined) => void) {
     this.#folder = folder
     this.#changed = changed
     this.renew()
@@ -25,7 +26,7 @@ export class FolderWatch {
     this.#watcher?.close()
     this.#watcher = undefined
     try {
-      this.#watcher = watch(target, () => this.#event())
+      this.#watcher = watch(target, (_kind, name) => this.#event(target === this.#folder ? (name ?? undefined) : undefined))
       this.#watcher.on('error', () => {
         this.#inode = undefined
       })
@@ -39,9 +40,9 @@ export class FolderWatch {
     this.#watcher?.close()
   }
 
-  #event(): void {
+  #event(name: string | undefined): void {
     this.renew()
-    this.#changed()
+    this.#changed(name)
   }
 }
 

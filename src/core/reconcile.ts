@@ -19,7 +19,7 @@ export interface DomainStatus {
 /** What is seen of a domain on this host, in libvirt's folder of status files. */
 export type Sighting =
   | { readonly kind: 'active'; readonly status: DomainStatus }
-  /** A status file whose QEMU is gone: its libvirt daemon died first and will call `release` when it is back. */
+  /** A status file whose QEMU is gone: its libvirt daemon died first, and will call `release` when it is back unless it has done so. */
   | { readonly kind: 'left-over' }
   /** No status file has its UUID; in how many full passes in a row, this one among them. */
   | { readonly kind: 'gone'; readonly passes: number }
@@ -99,7 +99,7 @@ export function wantedOf(sighting: Sighting, record: DomainRecord | undefined, {
     case 'active':
       return wantedByStatus(sighting.status)
     case 'left-over':
-      return unchanged('left-over')
+      return record?.state === 'releasing' ? { mode: 'inactive' } : unchanged('left-over')
     case 'unknown':
       return unchanged('unknown')
     case 'gone':
@@ -119,9 +119,10 @@ export function wantedOf(sighting: Sighting, record: DomainRecord | undefined, {
       break
     case 'running':
       break
-    case 'refused':
     case 'releasing':
-      // libvirt itself has said that it is over.
+      // libvirt itself has called `release`, or is about to: one look is enough.
+      return { mode: 'inactive' }
+    case 'refused':
       return isGone ? { mode: 'inactive' } : unchanged('gone-once')
   }
   if (!libvirtAlive) return unchanged('daemon-down')

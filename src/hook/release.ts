@@ -3,10 +3,11 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
+import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
-import { isActiveHere } from '../libvirt/status.ts'
+import { activeHere, isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { classify } from '../lvm/failures.ts'
+import { type Failure, classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
@@ -60,12 +61,15 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
     const plan = await decideRelease(domain, configuration)
     if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
-    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
-    if (recorded.length > 0) unlessFull(() => writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: recorded }))
-    // While the locks are held still: nobody else can have counted on.
-    if (isSaved(domain, reason)) warning = await noteSaved(domain, await withIds(recorded))
+    // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
+    const isNoted = isSaved(domain, reason)
+    if (isNoted) warning = await noteSaved(domain, (await identifier(recorded))(recorded))
     else if (record?.restored === true && hasFailed(domain, reason, record)) await noteFailedRestore(domain, 'failed')
+    // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
+    if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
+    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
+    if (recorded.length > 0) unlessFull(() => putReleasing(domain, recorded))
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
@@ -137,47 +141,104 @@ function settle(domain: Named, plan: Exclude<ReleasePlan, { kind: 'deactivate' }
 
 type Named = Pick<Domain, 'name' | 'uuid'>
 
+/** A domain that has ended, with what was decided under the VGs' locks. */
+export interface Ended {
+  readonly domain: Named
+  readonly plan: ReleasePlan
+}
+
+const releaseUnderLock = async (domain: Named, plan: ReleasePlan, locks: VgLocks, timeLeft: () => number): Promise<Outcome> => {
+  const [outcome] = await releaseAllUnderLock([{ domain, plan }, ...(plan.kind === 'deactivate' ? endedMeanwhile(domain, locks) : [])], locks, timeLeft, (one) => one === domain)
+  return outcome ?? { kind: 'nothing', reason: 'it was released' }
+}
+
+/** Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has given up. */
+function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
+  const records = readRecords()
+  const waiting = records.known.filter(({ domain: { uuid }, state, volumes }) => state === 'releasing' && uuid !== domain.uuid && volumes.every(({ vg }) => descriptors.has(vg)))
+  if (waiting.length === 0) return []
+  const isActive = activeHere()
+  return waiting.flatMap((record): Ended[] => {
+    const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: isActive(record.domain) !== false })
+    return plan.kind === 'deactivate' ? [{ domain: record.domain, plan }] : []
+  })
+}
+
+/** One that has something to deactivate: what of it is left, and why. */
+interface Leaving {
+  readonly domain: Named
+  readonly wanted: readonly RecordedVolume[]
+  readonly left: readonly RecordedVolume[]
+  readonly failures: readonly Failure[]
+}
+
 /**
- * Carries a plan out that was made under the VGs' locks. The agent's way too.
- * @param timeLeft milliseconds; 0: one try
+ * Carries plans out that were made under the VGs' locks, in one lvchange a VG for all. The agent's way too.
+ * @param timeLeft milliseconds for which volumes of the first that are in use are tried again; 0: one try
+ * @param isSaid whether anybody will read why a domain's volumes are left
+ * @returns what came of each, in their order
  */
-export async function releaseUnderLock(domain: Named, plan: ReleasePlan, locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
-  if (plan.kind !== 'deactivate') return settle(domain, plan)
-  const put = (volumes: readonly RecordedVolume[]): void => {
-    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes })
+export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true): Promise<Outcome[]> {
+  const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
+  const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
+  const wanted = ended.flatMap(({ domain, plan }) => (plan.kind === 'deactivate' ? [{ domain, wanted: identify(plan.volumes) }] : []))
+  for (const { domain, wanted: own } of wanted) unlessFull(() => putReleasing(domain, own))
+  const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted.map((one) => ({ ...one, left: one.wanted, failures: [] })), locks, timeLeft)
+  const outcomes: Outcome[] = []
+  for (const { domain, plan } of ended) {
+    const own = leaving.find((one) => one.domain === domain)
+    try {
+      outcomes.push(plan.kind === 'deactivate' ? await conclude(own ?? { domain, wanted: plan.volumes, left: plan.volumes, failures: [] }, locks, isSaid(domain)) : settle(domain, plan))
+    } catch (error) {
+      // One domain's record is not the others' fault.
+      outcomes.push({ kind: 'left', volumes: own?.wanted ?? [], why: messageOf(error) })
+    }
   }
-  const wanted = await withIds(plan.volumes)
-  unlessFull(() => put(wanted))
+  return outcomes
+}
+
+async function deactivateAll(all: readonly Leaving[], locks: VgLocks, timeLeft: () => number): Promise<readonly Leaving[]> {
   warmQueries()
   const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
-  let left: readonly RecordedVolume[] = wanted
-  let why = ''
-  let isInUse = false
+  let leaving = all
   for (;;) {
-    const { failed } = await carryOut(left.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), locks, 'go-on')
-    left = stillHere(left, await lockState(), activeVolumes())
-    if (left.length === 0) break
+    // A volume that two of them share is named once.
+    const changes = new Map(leaving.flatMap(({ left }) => left).map(({ vg, lv }): [string, Change] => [fullName({ vg, lv }), { vg, lv, to: 'inactive', reason: 'the domain has ended' }]))
+    const { failed } = await carryOut([...changes.values()], locks, 'go-on')
+    const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
-    why = reasonOf(failures, left)
-    isInUse = failures.some(({ kind }) => kind === 'in-use')
-    if (!isInUse || milliseconds() + IN_USE_PAUSE > end) break
+    leaving = leaving.map(({ domain, wanted, left }) => {
+      const own = failures.filter((failure) => !('volume' in failure) || !changes.has(failure.volume) || left.some((volume) => fullName(volume) === failure.volume))
+      return { domain, wanted, left: stillHere(left, state, devices), failures: own }
+    })
+    const [first] = leaving
+    const isInUse = first !== undefined && first.left.length > 0 && first.failures.some(({ kind }) => kind === 'in-use')
+    if (!isInUse || milliseconds() + IN_USE_PAUSE > end) return leaving
     await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
   }
-  const isPoolLeft = left.length === 0
-  if (isPoolLeft) {
-    left = await releaseIdlePools(wanted, locks, domain.uuid)
-    why = 'the pool came up with its volume, and does not go with it'
-  }
+}
+
+/** What is left stays on record. */
+async function conclude({ domain, wanted, left, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
   if (left.length > 0) {
-    unlessFull(() => put(left))
-    if (isInUse && !isPoolLeft) why = await usersInWords(left)
-    return { kind: 'left', volumes: isPoolLeft ? left.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })) : left, why }
+    unlessFull(() => putReleasing(domain, left))
+    const isInUse = failures.some(({ kind }) => kind === 'in-use')
+    return { kind: 'left', volumes: left, why: isInUse && isSaid ? await usersInWords(left) : reasonOf(failures, left) }
+  }
+  const bound = await releaseIdlePools(wanted, locks, domain.uuid)
+  if (bound.length > 0) {
+    unlessFull(() => putReleasing(domain, bound))
+    return { kind: 'left', volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })), why: 'the pool came up with its volume, and does not go with it' }
   }
   removeRecord(domain.uuid)
   return { kind: 'done', did: 'released', volumes: wanted }
 }
 
-function reasonOf(failures: ReturnType<typeof classify>, left: readonly VolumeName[]): string {
+const putReleasing = ({ name, uuid }: Named, volumes: readonly RecordedVolume[]): void => {
+  writeRecord({ format: 1, domain: { name, uuid }, state: 'releasing', volumes })
+}
+
+function reasonOf(failures: readonly Failure[], left: readonly VolumeName[]): string {
   if (failures.some(({ kind }) => kind === 'lvmlockd-down')) return 'lvmlockd is not running'
   const text = failures.map((failure) => (failure.kind === 'other' ? failure.text : failure.kind)).join('; ')
   return text === '' ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked` : `LVM says '${text}'`
@@ -189,12 +250,11 @@ async function usersInWords(left: readonly VolumeName[]): Promise<string> {
   return users.map(({ volume, words }) => (left.length === 1 ? `it is still in use here, ${words}` : `${fullName(volume)} is still in use here, ${words}`)).join('; ')
 }
 
-/** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to. */
-async function withIds(volumes: readonly RecordedVolume[]): Promise<RecordedVolume[]> {
-  const unknown = volumes.filter(({ ids }) => ids === undefined)
-  if (unknown.length === 0) return [...volumes]
-  const table = await volumeTable(unknown)
-  return volumes.flatMap((volume) => {
+/** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to, once for all. */
+async function identifier(all: readonly RecordedVolume[]): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
+  const unknown = all.filter(({ ids }) => ids === undefined)
+  const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
+  return (volumes) => volumes.flatMap((volume) => {
     const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
     if (row !== undefined) return [{ ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }]
     // lvs knows the VG, and there is no such LV any more.

@@ -20,26 +20,34 @@ export const mayBeStatusOf = ({ name, uuid }: Named, file: string, text: string 
  * Whether libvirt's status files say that a domain is active on this host (FACTS 13). A file whose QEMU is gone is a leftover of a
  * daemon that died. `unknown`: the folder, or a file that may be its own, is there and cannot be read or understood (R9).
  */
-export function isActiveHere(domain: Named): boolean | 'unknown' {
+export const isActiveHere = (domain: Named): boolean | 'unknown' => activeHere()(domain)
+
+/** The same for many, in one look at the folder. */
+export function activeHere(): (domain: Named) => boolean | 'unknown' {
   let names: string[]
   try {
     names = readdirSync(STATUS_FOLDER)
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? false : 'unknown'
+    const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    return () => (isAbsent ? false : 'unknown')
   }
-  let isUnknown = false
-  for (const name of names.filter((name) => name.endsWith('.xml'))) {
+  const files = names.filter((name) => name.endsWith('.xml')).flatMap((name) => {
     const text = contentOf(join(STATUS_FOLDER, name))
-    if (text === undefined) continue
+    if (text === undefined) return []
     const content = text === 'unreadable' ? undefined : text
     // The domain's own: others may stand in its metadata.
-    const uuid = /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(content ?? '')?.[1]
-    if (uuid === undefined && mayBeStatusOf(domain, name, content)) isUnknown = true
-    if (content === undefined || uuid !== domain.uuid) continue
-    const pid = /<domstatus\s[^>]*\bpid='(\d+)'/.exec(content)?.[1]
-    if (pid === undefined || pid === '0' || existsSync(join(PROC_FOLDER, pid))) return true
+    return [{ name, content, uuid: /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(content ?? '')?.[1] }]
+  })
+  return (domain) => {
+    let isUnknown = false
+    for (const { name, content, uuid } of files) {
+      if (uuid === undefined && mayBeStatusOf(domain, name, content)) isUnknown = true
+      if (content === undefined || uuid !== domain.uuid) continue
+      const pid = /<domstatus\s[^>]*\bpid='(\d+)'/.exec(content)?.[1]
+      if (pid === undefined || pid === '0' || existsSync(join(PROC_FOLDER, pid))) return true
+    }
+    return isUnknown ? 'unknown' : false
   }
-  return isUnknown ? 'unknown' : false
 }
 
 function contentOf(file: string): string | undefined {

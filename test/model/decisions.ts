@@ -36,11 +36,13 @@ export interface Decisions {
   readonly releasesItsOwn: boolean
   /** Whether the agent holds the VG's lock while it takes away a record that names no volume. */
   readonly locksForNoVolumes: boolean
+  /** Whether `release` gives back what others have put on record as to be released, too. */
+  readonly releasesOthers: boolean
   /** Whether `release` takes a record away only while it holds the VG's lock. */
   readonly forgetsUnderLock: boolean
 }
 
 export const PRODUCT: Decisions = {
   planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, compare,
-  resumes: false, excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true,
+  resumes: false, excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true, releasesOthers: true,
 }

@@ -58,6 +58,8 @@ export function* lookAround(here: Here, asked?: LockState): Steps<HostFacts> {
 /** Writes a record, or takes it away, in one rename. */
 export function put({ world, host }: Here, domain: Domain, record: DomainRecord | undefined): void {
   world.note(host, () => `record of ${domain.name}: ${record === undefined ? 'removed' : `${record.state} ${record.volumes.map(({ lv, mode, before }) => `${lv}=${mode}/${before}`).join(' ')}`}`)
+  // The agent watches this folder too; what it writes itself is no news.
+  if (record?.state === 'releasing' && host.records.get(domain.uuid)?.state !== 'releasing') host.hasStatusChanged = true
   if (record === undefined) host.records.delete(domain.uuid)
   else host.records.set(domain.uuid, record)
 }

@@ -39,7 +39,7 @@ describe('the protocol, explored', () => {
     expect([...reached.keys()].sort()).toEqual(expect.arrayContaining([
       'daemon back in migration in finish3', 'daemon back in migration in prepare', 'daemon back in migration out begin3', 'daemon back in migration out confirm3',
       'daemon back in migration out perform3', 'daemon back in migration out perform3_done', 'left paused', 'let in', 'migrated',
-      'migration failed after the CPUs stopped', 'offline migration', 'older memory runs', 'prepare of a migration', 'released by the agent', 'reply of Finish lost',
+      'migration failed after the CPUs stopped', 'offline migration', 'older memory runs', 'prepare of a migration', 'released along', 'released by the agent', 'reply of Finish lost',
       'restore refused', 'restored', 'saved', 'started', 'storage copy aborted', 'suspended by the agent',
     ]))
   })

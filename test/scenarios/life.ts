@@ -38,6 +38,30 @@ export const life: readonly Scenario[] = [
     },
   },
   {
+    name: 'a release gives back what other VMs that have ended wait to give back, and nothing else',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      const names = ['tintin', 'milou', 'haddock', 'nestor', 'zette']
+      const vms = names.map((name) => vmOn(ring.volumeGroup, name))
+      const [tintin, milou, , nestor, zette] = vms as [Vm, Vm, Vm, Vm, Vm]
+      for (const vm of vms) {
+        await ring.volume(vm.name)
+        assertPassed(await vm.prepare(a))
+      }
+      // As a `release` leaves it that ran out of time, or waits for its turn. zette runs again all the same.
+      const recordOf = (vm: Vm): string => `/run/lvguard/${vm.uuid}.json`
+      for (const vm of [milou, nestor, zette]) await a.write(recordOf(vm), (await a.read(recordOf(vm)) ?? '').replace('"prepared"', '"releasing"'))
+      await a.write('/run/libvirt/qemu/zette.xml', `<domstatus state='running' pid='0'><domain type='qemu'><name>zette</name><uuid>${zette.uuid}</uuid></domain></domstatus>`)
+      assertPassed(await tintin.release(a))
+      for (const [name, lock] of [['tintin', 'none'], ['milou', 'none'], ['haddock', 'ex'], ['nestor', 'none'], ['zette', 'ex']] as const) await assertLocks(ring.hosts, name, [lock, 'none'])
+      assert.deepEqual((await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [vms[2], zette].map((vm) => `${vm?.uuid}.json`).sort())
+      // Their own comes a moment later.
+      assertPassed(await milou.release(a))
+      await a.write('/run/libvirt/qemu/zette.xml', undefined)
+      for (const vm of vms) assertPassed(await vm.release(a))
+    },
+  },
+  {
     name: 'a volume that only reads or is shared is shared by both hosts',
     play: async (ring) => {
       await ring.volume('iso')

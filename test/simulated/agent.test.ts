@@ -211,6 +211,49 @@ describe('repairs', () => {
     await until(locksAre('none', 'none'))
   })
 
+  test('domains that have ended are given back together, at once, and what is in use is tried no more often for that', async () => {
+    const { a, agent } = await running()
+    const names = ['vm1', 'vm2', 'vm3', 'vm4']
+    for (const name of names) {
+      await ring().volume(name)
+      assertPassed(await vmOn('virtVG', name).prepare(a))
+    }
+    await agent.quiet()
+    ring().log.clear()
+    a.open('virtVG/vm1')
+    /** As a `release` leaves it that ran out of time behind others. */
+    const giveUp = async (name: string): Promise<void> => {
+      const file = `/run/lvguard/${vmOn('virtVG', name).uuid}.json`
+      await a.write(file, (await a.read(file) ?? '').replace('"prepared"', '"releasing"'))
+    }
+    for (const name of names.slice(0, 3)) await giveUp(name)
+    await until(async () => (await a.lock('vm2')) === 'none' && (await a.lock('vm3')) === 'none')
+    await until(() => agent.said(/vm1 has ended, but virtVG\/vm1 stays active/).length === 1)
+    const changes = ring().log.lines(a.name, 'lvchange')
+    expect(changes.length).toBeLessThan(3)
+    // What the agent has written itself is no news: when it has done what comes next, it has done nothing more about that one.
+    await giveUp('vm4')
+    await until(async () => (await a.lock('vm4')) === 'none')
+    expect(ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('vm1'))).toEqual(changes.filter((line) => line.includes('vm1')))
+    await assertLocks(ring().hosts, 'vm1', ['ex', 'none'])
+    expect(await a.list('/run/lvguard')).toContain(`${vmOn('virtVG', 'vm1').uuid}.json`)
+  })
+
+  test('two that end together and share a volume do not keep it from each other', async () => {
+    const { a, here, agent } = await running()
+    await ring().volume('iso')
+    const [one, two] = ['one', 'two'].map((name) => new Vm(name, [{ path: '/dev/virtVG/iso', inside: '<readonly/>' }])) as [Vm, Vm]
+    for (const vm of [one, two]) {
+      assertPassed(await vm.prepare(a))
+      here.put(vm)
+      await until(async () => (await a.read(`/run/lvguard/${vm.uuid}.json`))?.includes('running') === true)
+    }
+    here.remove(one)
+    here.remove(two)
+    await agent.passTwice()
+    await until(async () => (await a.lock('iso')) === 'none')
+  })
+
   test('an incoming record that nothing followed goes, with what a migrate that died left locked', async () => {
     const [a] = ring().hosts
     await ring().volume('tintin')

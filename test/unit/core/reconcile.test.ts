@@ -84,9 +84,10 @@ describe('a domain that is not there', () => {
     ['prepared', 'starting', 'starting', 'starting', 'inactive'],
     ['running', 'gone-once', 'inactive', 'daemon-down', 'inactive'],
     ['refused', 'gone-once', 'inactive', 'inactive', 'inactive'],
-    ['releasing', 'gone-once', 'inactive', 'inactive', 'inactive'],
+    ['releasing', 'inactive', 'inactive', 'inactive', 'inactive'],
   ])('%s', (state, once, twice, noDaemon, deadDaemon) => {
     expect(seen(gone(1), record(state))).toBe(once)
+    expect(seen(gone(0), record(state))).toBe(once)
     for (const passes of [2, 3, 100]) expect(seen(gone(passes), record(state))).toBe(twice)
     expect(seen(gone(2), record(state), { libvirtAlive: false })).toBe(noDaemon)
     expect(seen(gone(2), record(state), { recordDaemonAlive: false })).toBe(deadDaemon)
@@ -105,7 +106,7 @@ describe('a domain that is not there', () => {
     for (const state of [undefined, 'incoming', 'prepared', 'running', 'refused', 'releasing'] as const) {
       const own = state && record(state)
       expect(seen({ kind: 'unknown', detail: '' }, own)).toBe('unknown')
-      expect(seen({ kind: 'left-over' }, own)).toBe('left-over')
+      expect(seen({ kind: 'left-over' }, own)).toBe(state === 'releasing' ? 'inactive' : 'left-over')
       expect(seen({ kind: 'active', status: RUNS }, own)).toBe('exclusive')
     }
   })

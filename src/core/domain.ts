@@ -20,7 +20,7 @@ export interface Disk {
   readonly pool?: { readonly name: string; readonly volume: string }
   readonly readonly: boolean
   readonly shareable: boolean
-  /** libvirt goes on without it if it is not there (`startupPolicy='optional'`). */
+  /** Where it is not there libvirt decides: it goes on without it, or refuses the start itself (`startupPolicy` optional, requisite). */
   readonly optional?: boolean
   /** A qcow2 image of which only its own header tells the backing file. */
   readonly image?: boolean

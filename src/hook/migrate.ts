@@ -15,7 +15,7 @@ import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
-import { leaseOf, lockState } from '../lvm/lvm.ts'
+import { leaseOf, lockState, volumesByUuid } from '../lvm/lvm.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
@@ -58,7 +58,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
   const end = milliseconds() + subject.configuration.migrateWait * 1000
   const first = await decideMigrate(subject)
   if (isEmpty(first.scope)) return NOT_CONCERNED
-  if (first.plan.kind === 'refuse') return refused(subject, first.plan.problems)
+  if (first.plan.kind === 'refuse') return (await isOffline(first)) ? { kind: 'done', did: 'let-in', volumes: [] } : refused(subject, first.plan.problems)
   const volumes = volumesOf(first)
   for (;;) {
     const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), { leaseOf, pause, now: milliseconds })
@@ -69,6 +69,25 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
     if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
     await pause(TRIAL_PAUSE)
   }
+}
+
+/** What keeps out a VM that runs, and no other. */
+const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>(['not-shareable', 'no-agent', 'agent-hangs'])
+
+/**
+ * Whether what cannot be shared need not be, because the migration is no live one: nobody holds what the domain needs for itself, so it runs
+ * nowhere. libvirt tells it in no other way (FACTS 6). It is let in without a trial, and without an id: should a `prepare` follow all the
+ * same, that is a fresh start, which asks for exclusive.
+ */
+async function isOffline({ plan, scope, facts }: IncomingPlan): Promise<boolean> {
+  const problems = plan.kind === 'refuse' ? plan.problems : []
+  if (!problems.some(({ kind }) => kind === 'not-shareable') || !problems.every(({ kind }) => OF_LIVE_ONLY.has(kind))) return false
+  const own = scope.volumes.filter(({ role, isLocal }) => role === 'exclusive' && !isLocal)
+  // A thin volume's lease is its pool's, a snapshot's its origin's.
+  const owners = new Set(own.map((volume) => facts.table.volumes.get(fullName(volume))?.lockUuid ?? ''))
+  const table = (await volumesByUuid([...owners]))?.volumes ?? NO_VOLUMES.volumes
+  const leases = await Promise.all([...table.values()].filter(({ uuid }) => owners.has(uuid)).map(leaseOf))
+  return owners.size > 0 && leases.length === owners.size && leases.every((lease) => lease !== undefined && lease.exclusive === undefined && lease.shared.length === 0)
 }
 
 const volumesOf = ({ plan, facts }: IncomingPlan): LogicalVolume[] =>

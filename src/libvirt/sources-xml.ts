@@ -4,6 +4,7 @@ import { type Node, attribute, child, children, isNode, text } from './nodes.ts'
 /** Where a `<source>` points: a path on this host, a volume of a storage pool, or nothing that can be an LV (network, vhost-user, an empty drive). */
 type Place = Pick<Disk, 'path' | 'pool' | 'offset'>
 
+const DISPENSABLE: ReadonlySet<string> = new Set(['optional', 'requisite'])
 const NOWHERE: Place = { path: undefined }
 const at = (path: string | undefined): Place => ({ path: path === '' ? undefined : path })
 
@@ -31,8 +32,9 @@ export function sourcesOfDisk(disk: Node): Disk[] {
   const chain = chainOf(disk)
   const top: Disk = {
     target, ...placeOf(disk), readonly: isOnlyRead, shareable: child(disk, 'shareable') !== undefined,
-    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy).
-    ...(attribute(child(disk, 'source'), 'startupPolicy') === 'optional' && { optional: true }),
+    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy); with `requisite` at a migration and a
+    // restore only, and a fresh start it refuses itself, after `prepare`.
+    ...(DISPENSABLE.has(attribute(child(disk, 'source'), 'startupPolicy') ?? '') && { optional: true }),
     ...(isOpenImage(chain.length === 0, chain.isClosed, attribute(child(disk, 'driver'), 'type')) && { image: true }),
   }
   const part = (name: DiskPart, place: Place, readonly: boolean, image = false): Disk =>

@@ -74,18 +74,28 @@ export const volumes: readonly Scenario[] = [
     },
   },
   {
-    name: 'a drive that may be empty does not keep a VM from starting, but is locked if it is there',
+    name: 'a drive that may be empty keeps a VM neither from starting nor from migrating, but is locked if it is there',
     play: async (ring) => {
       const [a] = ring.hosts
       await ring.volume('tintin')
       const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/floppy' }])
-      const xml = vm.xml().replace("dev='/dev/virtVG/floppy'", (source) => `${source} startupPolicy='optional'`)
+      // With `requisite` libvirt itself refuses a start, and drops it at a migration.
+      const withPolicy = (policy: string): string => vm.xml().replace("dev='/dev/virtVG/floppy'", (source) => `${source} startupPolicy='${policy}'`)
+      const xml = withPolicy('optional')
       await a.run('lvremove', '-y', 'virtVG/floppy')
-      for (const vg of ['virtVG', 'nopeVG']) {
-        assertPassed(await vm.prepare(a, xml.replace('virtVG/floppy', `${vg}/floppy`)))
+      for (const [policy, vg] of [['optional', 'virtVG'], ['optional', 'nopeVG'], ['requisite', 'virtVG'], ['requisite', 'nopeVG']] as const) {
+        const missing = withPolicy(policy).replace('virtVG/floppy', `${vg}/floppy`)
+        assertPassed(await vm.prepare(a, missing))
         await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
         assertPassed(await vm.release(a))
+        const letIn = await vm.migrate(a, missing)
+        assertPassed(letIn)
+        assertPassed(await vm.prepare(a, letIn.stdout))
+        await assertLocks(ring.hosts, 'tintin', ['sh', 'none'])
+        assertPassed(await vm.release(a))
       }
+      assertRefused(await vm.prepare(a, withPolicy('mandatory')), /there is no logical volume virtVG\/floppy/)
+      assertPassed(await vm.releaseRefused(a))
       await ring.volume('floppy')
       assertPassed(await vm.prepare(a, xml))
       await assertLocks(ring.hosts, 'floppy', ['ex', 'none'])

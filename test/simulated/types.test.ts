@@ -82,6 +82,36 @@ describe('thin volumes', () => {
   })
 })
 
+describe('a migration of what cannot be shared', () => {
+  const KINDS = ['thin', 'raid1', 'cache', 'snapshot', 'origin'] as const
+  test.each(KINDS)('%s: passes where nobody holds it, as with --offline, and is refused while anybody does', async (kind) => {
+    const { hosts } = ring()
+    const [a, b] = hosts
+    if (kind === 'thin') await ring().volume('pool', { kind: { kind: 'thin-pool' } })
+    if (kind === 'snapshot') await ring().volume('base')
+    if (kind === 'thin') await ring().volume('tintin', { kind: { kind: 'thin', pool: 'pool' } })
+    else if (kind === 'snapshot') await ring().volume('tintin', { kind: { kind: 'snapshot', origin: 'base' } })
+    else if (kind === 'origin') await ring().volume('tintin')
+    else await ring().volume('tintin', { kind: { kind } })
+    if (kind === 'origin') await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'tintin' } })
+    await ring().volume('linear')
+    const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/linear' }])
+    // Without an agent too: nothing will have to be made exclusive.
+    const offline = await b.hook({ name: 'tintin', operation: 'migrate', xml: vm.xml() })
+    assertPassed(offline)
+    expect(offline.stdout).toBe('')
+    expect(await b.read(`/run/lvguard/${vm.uuid}.json`)).toBeUndefined()
+    // What follows, if anything, is a start.
+    assertPassed(await vm.prepare(b))
+    await assertLocks(hosts, 'linear', ['none', 'ex'])
+    assertRefused(await vm.migrate(a), /virtVG\/tintin cannot be shared, as a live migration needs/, /Shut tintin down/)
+    assertPassed(await vm.release(b))
+    // Some of it is held: it may run there, on what is left.
+    a.act('lvchange -asy virtVG/linear')
+    assertRefused(await vm.migrate(b), /virtVG\/tintin cannot be shared/)
+  })
+})
+
 describe('COW snapshots', () => {
   test('come up and go with their origin, which another VM keeps', async () => {
     const { hosts } = ring()

@@ -204,7 +204,7 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
-    name: 'a thin volume: one host, no live migration, and its pool is free after it',
+    name: 'a thin volume: one host, no live migration, an offline one, and its pool is free after it',
     async play(cluster) {
       const [one, two] = cluster.hosts
       await one.node.must(
@@ -222,6 +222,13 @@ export const volumes: readonly ClusterScenario[] = [
       await untilTrue('the release of the pool', async () => (await poolLock(one)) === 0)
       await succeeds(tintin.start(two))
       assert.equal(await poolLock(two), 1)
+      await succeeds(tintin.destroy(two))
+      await untilTrue('the release of the pool', async () => (await poolLock(two)) === 0)
+      await succeeds(two.virsh('undefine', 'tintin'))
+      await succeeds(tintin.migrate(one, two, '--offline', '--persistent'))
+      await tintin.runs('nowhere')
+      await succeeds(tintin.start(two))
+      await tintin.runs(two)
       await succeeds(tintin.destroy(two))
       await untilTrue('the release of the pool', async () => (await poolLock(two)) === 0)
       await one.node.must(`lvremove -q -y ${volumeGroup}/thinpool`)

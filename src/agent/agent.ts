@@ -71,6 +71,14 @@ export class Agent {
    * @param names files in /run/lvguard; undefined: any
    */
   lookAtRecords(names: readonly string[] | undefined): void {
+    try {
+      this.#noteEnded(names)
+    } catch (error) {
+      this.#sayFailed(error)
+    }
+  }
+
+  #noteEnded(names: readonly string[] | undefined): void {
     const { known } = readRecords(names)
     const ended = known.filter(({ state }) => state === 'releasing').map(({ domain }) => domain.uuid)
     for (const uuid of this.#ended) if ((names === undefined || names.includes(`${uuid}.json`)) && !ended.includes(uuid)) this.#ended.delete(uuid)

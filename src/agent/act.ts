@@ -1,6 +1,6 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
-import { type LockState, NO_VOLUMES } from '../core/lock-state.ts'
+import { type LockState, NO_VOLUMES, deviceOf } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { withIds } from '../core/start.ts'
@@ -168,7 +168,7 @@ function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState
   const { status, memory, wanted } = view
   if (status === undefined || memory === undefined || wanted.mode !== 'exclusive') return 'none'
   const devices = activeVolumes()
-  const isNowhere = (name: VolumeName): boolean => !devices.some(({ vg, lv }) => vg === name.vg && lv === name.lv)
+  const isNowhere = (volume: RecordedVolume): boolean => deviceOf(volume, devices) === undefined
   const isGranted = record.volumes.every((volume) => volume.role === 'shared' || volume.mode === 'local' || isNowhere(volume) || (after.kind === 'known' && heldOf(volume, after, devices) === 'exclusive'))
   const step = contestedStep({ status, memory, promotion: isGranted ? 'granted' : 'refused', onContested: host.configuration.onContested })
   // On record only where there is news: it is looked at again with each pass.

@@ -27,11 +27,11 @@ export async function carryOutAll(changes: readonly Change[], volumeOf: (change:
   if (changes.length === 0) return { done: [], after: before }
   const failures: Failure[] = []
   const times = new Map<Change, number>()
-  for (const { vg, to, changes: batch } of batchesOf(changes)) {
+  for (const { vg, to, changes: batch, addresses } of batchesOf(changes)) {
     const descriptor = locks.descriptors.get(vg)
     if (descriptor === undefined) throw new Error(`the lock of ${vg} is not held`)
     const start = milliseconds()
-    const outcome = await bringTo(to, batch, descriptor)
+    const outcome = await bringTo(to, addresses, descriptor)
     for (const change of batch) times.set(change, milliseconds() - start)
     if (outcome.exitCode !== 0) failures.push(...failuresOf(outcome))
   }

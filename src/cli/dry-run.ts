@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf, idlePolicies, nameOf } from '../core/domain.ts'
-import { NO_VOLUMES } from '../core/lock-state.ts'
+import { NO_VOLUMES, addressOf } from '../core/lock-state.ts'
 import { type Problem, explain, problemOfAbsent } from '../core/problem.ts'
 import { type Change, planUndo } from '../core/start.ts'
 import { isEmpty } from '../core/scope.ts'
@@ -20,6 +20,7 @@ import { decidePrepare } from '../hook/prepare.ts'
 import { decideRelease } from '../hook/release.ts'
 import { checkSaved } from '../hook/saved.ts'
 import { parseDomain } from '../libvirt/domain-xml.ts'
+import { activeVolumes } from '../lvm/devices.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
 import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
@@ -132,7 +133,8 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
   release: async (domain, configuration) => {
     const plan = await decideRelease(domain, configuration)
     if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
-    return { changes: plan.volumes.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), notes: [], problems: [] }
+    const devices = activeVolumes()
+    return { changes: plan.volumes.map((volume) => ({ vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, devices) })), notes: [], problems: [] }
   },
   restore: async (domain, { onStaleImage }) => {
     const { problems, warning } = await checkSaved(domain)
@@ -182,8 +184,8 @@ function fromXml(operation: Handled, domain: Domain, configuration: Configuratio
   }
 }
 
-const stepsOf = (changes: readonly Change[]): Step[] => batchesOf(changes).map(({ to, changes: batch }) => ({
-  command: ['lvchange', ...lvchangeArguments(to, batch)],
+const stepsOf = (changes: readonly Change[]): Step[] => batchesOf(changes).map(({ to, changes: batch, addresses }) => ({
+  command: ['lvchange', ...lvchangeArguments(to, addresses)],
   reason: [...new Set(batch.map(({ reason }) => reason))].join('; '),
 }))
 

@@ -1,5 +1,4 @@
-import { type LockState, type LockTable, lockOf, suffices } from './lock-state.ts'
-import type { Device } from './lock-state.ts'
+import { type Device, type Identified, type LockState, type LockTable, addressOf, deviceOf, isSameVolume, seenHere, suffices } from './lock-state.ts'
 import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain, isConflict, isOtherPartition } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { isBoundByAnother } from './relatives.ts'
@@ -158,7 +157,7 @@ const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVo
 const isWrittenNow = (volume: RecordedVolume, live: DomainView['live']): boolean =>
   volume.role === 'shared' && live.some((now) => now.mode === 'exclusive' && isSameVolume(now, volume))
 
-const hasDevice = (volume: VolumeName, { devices }: Pick<DriveFacts, 'devices'>): boolean => devices.some((device) => isSameVolume(device, volume))
+const hasDevice = (volume: Identified, { devices }: Pick<DriveFacts, 'devices'>): boolean => deviceOf(volume, devices) !== undefined
 
 /** Taken out of the domain, and deactivated here since. */
 const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
@@ -171,8 +170,6 @@ const targetOf = (role: Mode, wanted: Wanted): Mode => (role === 'exclusive' && 
 
 export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean =>
   a?.phase === b?.phase && a?.suspend === b?.suspend && a?.lockedBy === b?.lockedBy && JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
-
-const isSameVolume = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 
 interface Step {
   readonly change: Change | undefined
@@ -194,7 +191,7 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
   const target = targetOf(role, wanted)
-  const to = (mode: Mode, reason: string): Step => ({ change: { vg, lv, to: mode, reason }, mode, reports: [] })
+  const to = (mode: Mode, reason: string): Step => ({ change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) }, mode, reports: [] })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
     if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
@@ -211,13 +208,10 @@ function afterStep({ demoted, ...volume }: RecordedVolume, { mode, demoted: now 
   return { ...volume, mode: mode ?? volume.mode, ...(now && volume.before === 'active' && { demoted: true as const }) }
 }
 
-/** By the UUID of the LV that owns the lock, which is on record; else by that of the active device. */
-export function heldOf(volume: RecordedVolume, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
-  if (volume.ids !== undefined) return lockOf(locks, volume.ids.lock)
-  const device = devices.find((candidate) => isSameVolume(candidate, volume))
-  if (device === undefined) return 'none'
-  for (const [uuid, mode] of locks.locks) if (device.dmUuid.endsWith(uuid.replaceAll('-', ''))) return mode
-  return 'none'
+/** The lock on a recorded volume where the locks are known. */
+export function heldOf(volume: Identified, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
+  const { lock } = seenHere(volume, locks, devices)
+  return lock === 'unknown' ? 'none' : lock
 }
 
 const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>

@@ -1,4 +1,4 @@
-import type { Mode } from './volume.ts'
+import { type Mode, type VolumeName, mapperUuid } from './volume.ts'
 
 /** The lock a host holds on a volume; `none` covers lvmlockd's `un` and a volume that it does not list. */
 export type Lock = Mode | 'none'
@@ -83,3 +83,51 @@ export interface Device {
   /** Device-mapper's UUID, `LVM-…`. */
   readonly dmUuid: string
 }
+
+/** A volume by its names and, once LVM has told them, by its UUIDs, with their dashes: then the names say nothing any more (R14). */
+export interface Identified extends VolumeName {
+  readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string } | undefined
+}
+
+/** What is seen of one volume on this host at one moment. */
+export interface Seen {
+  /** Undefined where it is not active. Its names are the present ones. */
+  readonly device: Device | undefined
+  /** The lock that lvmlockd holds for it, or for its pool (FACTS 27). */
+  readonly lock: Lock | 'unknown'
+}
+
+const isSameName = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
+
+/** The device of a volume, by its UUID, whatever it is called by now; only of one whose UUID is not known by its name. */
+export const deviceOf = (volume: Identified, devices: readonly Device[]): Device | undefined => {
+  const { ids } = volume
+  return devices.find(ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv))
+}
+
+/** What holds a volume on this host, and in which mode: the one answer to that question. */
+export function seenHere(volume: Identified, locks: LockState, devices: readonly Device[]): Seen {
+  const device = deviceOf(volume, devices)
+  if (locks.kind === 'unknown') return { device, lock: 'unknown' }
+  if (volume.ids !== undefined) return { device, lock: lockOf(locks, volume.ids.lock) }
+  // By the LV's UUID inside the device's own. One without a device has none either that could be told to be its own.
+  const own = device === undefined ? undefined : [...locks.locks].find(([uuid]) => device.dmUuid.endsWith(uuid.replaceAll('-', '')))
+  return { device, lock: own?.[1] ?? 'none' }
+}
+
+/** Whether two are one volume: by their UUIDs where both are known, else by their names. */
+export const isSameVolume = (a: Identified, b: Identified): boolean =>
+  a.ids !== undefined && b.ids !== undefined ? a.ids.lv === b.ids.lv : isSameName(a, b)
+
+/** How a command has to name a volume: by its present names, or by its UUID in its VG where it is not active, so that none can be seen. */
+export type Address = VolumeName | { readonly vg: string; readonly uuid: string }
+
+/** The address of a volume; absent where its names are all that is known. */
+export function addressOf(volume: Identified, devices: readonly Device[]): { readonly now?: Address } {
+  if (volume.ids === undefined) return {}
+  const device = deviceOf(volume, devices)
+  return { now: device === undefined ? { vg: volume.vg, uuid: volume.ids.lv } : { vg: device.vg, lv: device.lv } }
+}
+
+/** What LVM's metadata says of a volume, as an identity. */
+export const identityOf = ({ vg, lv, uuid, vgUuid, lockUuid }: LogicalVolume): VolumeName & { readonly ids: NonNullable<Identified['ids']> } => ({ vg, lv, ids: { lv: uuid, vg: vgUuid, lock: lockUuid } })

@@ -1,6 +1,6 @@
 import type { AgentState } from './agent-state.ts'
 import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
-import { lockOf } from './lock-state.ts'
+import { identityOf, isSameVolume, lockOf } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
@@ -49,4 +49,4 @@ const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean => locks
 
 /** Locked by a trial of this very domain that died half-way. */
 const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>
-  earlier.some(({ vg, lv, before }) => vg === volume.vg && lv === volume.lv && before === 'inactive')
+  earlier.some((old) => old.before === 'inactive' && isSameVolume(old, identityOf(volume)))

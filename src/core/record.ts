@@ -1,3 +1,4 @@
+import { type Identified, isSameVolume } from './lock-state.ts'
 import type { Mode, VolumeName } from './volume.ts'
 
 /** What this host did to one volume for a domain. */
@@ -77,9 +78,9 @@ export interface Claim {
 }
 
 /** The records of other domains of this host that lay claim to a volume: in one of these states, and naming it. */
-export const claimsOn = (volume: VolumeName, records: Records, ownUuid: string, states: readonly RecordState[]): Claim[] =>
+export const claimsOn = (volume: Identified, records: Records, ownUuid: string, states: readonly RecordState[]): Claim[] =>
   records.known.filter(({ domain, state }) => domain.uuid !== ownUuid && states.includes(state)).flatMap((record) =>
-    record.volumes.filter(({ vg, lv }) => vg === volume.vg && lv === volume.lv).map((claimed) => ({ record, volume: claimed })))
+    record.volumes.filter((other) => isSameVolume(other, volume)).map((claimed) => ({ record, volume: claimed })))
 
 /** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
 export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other

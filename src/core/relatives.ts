@@ -1,7 +1,7 @@
 import type { LockState, VolumeTable } from './lock-state.ts'
-import { lockOf } from './lock-state.ts'
+import { identityOf, lockOf } from './lock-state.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain } from './record.ts'
-import { fullName } from './volume.ts'
+import { fullName, mapperUuid } from './volume.ts'
 
 /**
  * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin or VDO volume.
@@ -15,7 +15,7 @@ export function settled(recorded: readonly RecordedVolume[], table: VolumeTable,
     const row = table.volumes.get(fullName(volume))
     if (row === undefined) return volume
     const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
-    const ids = { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid }
+    const { ids } = identityOf(row)
     if (row.pool === undefined) return { ...volume, ids, before: kin.some(goesWithDomain) ? 'inactive' : volume.before }
     const wasFree = before.locks.kind === 'known' && lockOf(before.locks, row.lockUuid) === 'none'
     const poolBefore = wasFree || kin.some(({ pool }) => pool?.before === 'inactive') ? 'inactive' : 'active'
@@ -40,14 +40,14 @@ export interface IdlePool {
  * @param isInUse whether any device stands on a pool: another of its volumes is active, or the pool itself by its name
  */
 export function idlePools(
-  volumes: readonly RecordedVolume[], locks: LockState, records: Records, ownUuid: string, isInUse: (pool: { readonly vg: string; readonly lv: string }) => boolean,
+  volumes: readonly RecordedVolume[], locks: LockState, records: Records, ownUuid: string, isInUse: (pool: { readonly vg: string; readonly lv: string; readonly dmUuid: string }) => boolean,
 ): IdlePool[] {
   const pools = new Map<string, IdlePool>()
   for (const { vg, pool, ids } of volumes) {
     if (pool?.before !== 'inactive' || ids === undefined) continue
     const isHeld = locks.kind === 'known' && locks.locks.has(ids.lock)
     const isWanted = othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock || (other.ids === undefined && other.vg === vg))
-    if (isHeld && !isWanted && records.unreadable.length === 0 && !isInUse({ vg, lv: pool.lv })) pools.set(ids.lock, { vg, lv: pool.lv, lock: ids.lock })
+    if (isHeld && !isWanted && records.unreadable.length === 0 && !isInUse({ vg, lv: pool.lv, dmUuid: mapperUuid(ids.vg, ids.lock) })) pools.set(ids.lock, { vg, lv: pool.lv, lock: ids.lock })
   }
   return [...pools.values()]
 }

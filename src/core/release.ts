@@ -1,4 +1,4 @@
-import type { Device, LockState } from './lock-state.ts'
+import { type Device, type LockState, seenHere } from './lock-state.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
 import { isBoundByAnother } from './relatives.ts'
 import type { ManagedVolume } from './scope.ts'
@@ -44,11 +44,12 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
  */
 export function stillHere(volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[]): RecordedVolume[] {
   return volumes.filter((volume) => {
-    if (devices.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv)) return true
+    const { device, lock } = seenHere(volume, locks, devices)
+    if (device !== undefined) return true
     if (volume.mode === 'local') return false
     if (locks.kind === 'unknown') return true
     // Whose the locks are that are held cannot be told without its UUID.
     if (volume.ids === undefined) return locks.locks.size > 0
-    return volume.ids.lock === volume.ids.lv && locks.locks.has(volume.ids.lock)
+    return volume.ids.lock === volume.ids.lv && lock !== 'none'
   })
 }

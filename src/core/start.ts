@@ -1,10 +1,10 @@
-import type { Device, LockState, LockTable, LogicalVolume, VolumeTable } from './lock-state.ts'
-import { lockOf, suffices } from './lock-state.ts'
+import type { Address, Device, Identified, LockState, LogicalVolume, Seen, VolumeTable } from './lock-state.ts'
+import { addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
 import { IN_USE, claimsOn, goesWithDomain, isConflict } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
-import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
+import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** What is true on this host at one moment, read while the VG's lock is held (R11). */
 export interface HostFacts {
@@ -19,6 +19,8 @@ export interface HostFacts {
 export interface Change extends VolumeName {
   readonly to: Mode | 'local' | 'inactive'
   readonly reason: string
+  /** How the command has to name it; absent: by these names. */
+  readonly now?: Address
 }
 
 /** What a start comes to: refused, or these volumes to activate and this list to put on record first. */
@@ -26,12 +28,21 @@ export type StartPlan =
   | { readonly kind: 'refuse'; readonly problems: readonly Problem[] }
   | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
 
-const deviceOf = (volume: VolumeName, devices: readonly Device[]): Device | undefined =>
-  devices.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
+/** Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. One of that name alone it may not have. */
+const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
+  recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
 
-/** Whether lvguard itself brought a volume up: for a domain that shares it, or for an earlier life of this one. */
-const isOurs = (volume: VolumeName, recorded: readonly RecordedVolume[]): boolean =>
-  recorded.some((old) => old.vg === volume.vg && old.lv === volume.lv && goesWithDomain(old))
+/** Records with the names that their volumes have by now: another one may have the name that one had when its VM started. */
+const atPresent = (records: Records, devices: readonly Device[]): Records => ({
+  ...records,
+  known: records.known.map((record) => ({
+    ...record,
+    volumes: record.volumes.map((volume) => {
+      const device = volume.ids === undefined ? undefined : deviceOf(volume, devices)
+      return device === undefined ? volume : { ...volume, vg: device.vg, lv: device.lv }
+    }),
+  })),
+})
 
 /**
  * Decides a `prepare`: which volumes to activate, and how.
@@ -41,7 +52,8 @@ const isOurs = (volume: VolumeName, recorded: readonly RecordedVolume[]): boolea
 export function planStart(
   volumes: readonly ManagedVolume[], facts: HostFacts, domainUuid: string, shared: boolean, earlier: readonly RecordedVolume[],
 ): StartPlan {
-  const { locks, devices, records, users } = facts
+  const { locks, devices, users } = facts
+  const records = atPresent(facts.records, devices)
   const problems: Problem[] = []
   const changes: Change[] = []
   const recorded: RecordedVolume[] = []
@@ -49,28 +61,24 @@ export function planStart(
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
   for (const { vg, lv, role, isLocal, reason, partition } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
-    const device = deviceOf({ vg, lv }, devices)
+    const { device, lock } = seenHere({ vg, lv }, locks, devices)
     // One that is only to be released, on a volume that is inactive by now, has come to nothing.
     const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
+      .filter((claim) => device === undefined || deviceOf(claim.volume, [device]) !== undefined)
     const conflict = claims.find((claim) => isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume))
     const inUse = users.get(fullName({ vg, lv }))
     if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
     else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
-    const held = device === undefined || locks.kind === 'unknown' ? 'none' : lockOfDevice(device, locks)
+    const held = lock === 'unknown' ? 'none' : lock
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
     if (!settled) changes.push({ vg, lv, to: mode, reason: mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason })
-    const before = device === undefined || isOurs({ vg, lv }, [...earlier, ...everybodys]) ? 'inactive' : 'active'
+    const before = device === undefined || isOurs(device, [...earlier, ...everybodys]) ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before, ...(partition !== undefined && { partition }) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
 }
 
-/** The lock that lvmlockd holds for an active LV, found by the LV's UUID inside the device's own. */
-function lockOfDevice(device: Device, locks: LockTable): Mode | 'none' {
-  for (const [uuid, mode] of locks.locks) if (device.dmUuid.endsWith(uuid.replaceAll('-', ''))) return mode
-  return 'none'
-}
 
 /**
  * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
@@ -85,8 +93,8 @@ export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeT
     const name = fullName({ vg, lv })
     const volume = table.volumes.get(name)
     if (volume === undefined) return [problemOfAbsent({ vg, lv }, table, 'see the domain XML')]
-    if (mode === 'local') return deviceOf(volume, devices) === undefined ? [{ kind: 'not-active', volume: name }] : []
-    return locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), mode) ? [] : [{ kind: 'no-lock', volume: name }]
+    if (mode === 'local') return deviceOf(identityOf(volume), devices) === undefined ? [{ kind: 'not-active', volume: name }] : []
+    return isEnough(seenHere(identityOf(volume), locks, devices), mode) ? [] : [{ kind: 'no-lock', volume: name }]
   })
 }
 
@@ -97,14 +105,10 @@ export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeT
 export const withoutDevice = (recorded: readonly RecordedVolume[], table: VolumeTable | undefined, devices: readonly Device[]): RecordedVolume[] =>
   recorded.filter((volume) => {
     const row = table?.volumes.get(fullName(volume))
-    return !devices.some((device) => (device.vg === volume.vg && device.lv === volume.lv) || (row !== undefined && device.dmUuid === mapperUuid(row.vgUuid, row.uuid)))
+    return deviceOf(row === undefined ? volume : identityOf(row), devices) === undefined
   })
 
-/** A moment's state of one volume on this host. */
-interface Moment {
-  readonly active: boolean
-  readonly lock: Mode | 'none' | 'unknown'
-}
+const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)
 
 /**
  * The way back after a failure: exactly what was changed, to exactly what it was (R1).
@@ -116,23 +120,16 @@ export function planUndo(
   before: Pick<HostFacts, 'locks' | 'devices'>, after: Pick<HostFacts, 'locks' | 'devices'>,
 ): Change[] {
   return attempted.flatMap((change): Change[] => {
-    const then = momentOf(change, volumeOf(change), before)
-    const now = momentOf(change, volumeOf(change), after)
-    const back = (to: Change['to']): Change[] => [{ vg: change.vg, lv: change.lv, to, reason: 'as it was before' }]
+    const row = volumeOf(change)
+    const volume: Identified = row === undefined ? { vg: change.vg, lv: change.lv } : identityOf(row)
+    const then = seenHere(volume, before.locks, before.devices)
+    const now = seenHere(volume, after.locks, after.devices)
+    const back = (to: Change['to']): Change[] => [{ vg: change.vg, lv: change.lv, to, reason: 'as it was before', ...addressOf(volume, after.devices) }]
     // An unknown lock counts as taken: an lvchange -an of an inactive LV changes nothing.
-    if (!then.active && (now.active || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))) return back('inactive')
+    if (then.device === undefined && (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))) return back('inactive')
     if (then.lock === 'shared' && now.lock === 'exclusive') return back('shared')
     return []
   })
-}
-
-function momentOf(name: VolumeName, volume: LogicalVolume | undefined, { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>): Moment {
-  const device = volume === undefined
-    ? deviceOf(name, devices)
-    : devices.find(({ dmUuid }) => dmUuid === mapperUuid(volume.vgUuid, volume.uuid))
-  if (locks.kind === 'unknown') return { active: device !== undefined, lock: 'unknown' }
-  if (volume === undefined) return { active: device !== undefined, lock: device === undefined ? 'none' : lockOfDevice(device, locks) }
-  return { active: device !== undefined, lock: lockOf(locks, volume.lockUuid) }
 }
 
 /** A recorded volume with its UUIDs, and its pool if it has one, where lvs has told them: then its release needs no lvs. */
@@ -140,5 +137,5 @@ export function withIds(volume: RecordedVolume, { volumes }: VolumeTable): Recor
   const row = volumes.get(fullName(volume))
   if (row === undefined) return volume
   const pool = volume.pool ?? (row.pool === undefined ? undefined : { lv: row.pool, before: volume.before })
-  return { ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid }, ...(pool && { pool }) }
+  return { ...volume, ids: identityOf(row).ids, ...(pool && { pool }) }
 }

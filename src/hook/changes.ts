@@ -1,3 +1,4 @@
+import type { Address } from '../core/lock-state.ts'
 import type { Change } from '../core/start.ts'
 import type { Target } from '../lvm/lvchange.ts'
 import { bringTo } from '../lvm/lvm.ts'
@@ -9,17 +10,22 @@ export interface Batch {
   readonly vg: string
   readonly to: Target
   readonly changes: readonly Change[]
+  /** What its command names. */
+  readonly addresses: readonly Address[]
 }
 
 const ORDER: readonly Target[] = ['exclusive', 'shared', 'local', 'inactive']
 
-/** Groups changes into as few commands as can be: one per VG and state, exclusive first, since that is what fails. */
+/** How a change's command names its volume. */
+const addressed = ({ vg, lv, now = { vg, lv } }: Change): Address => now
+
+/** Groups changes into as few commands as can be: one per VG and state, exclusive first, since that is what fails. Those by UUID apart. */
 export function batchesOf(changes: readonly Change[]): Batch[] {
   const vgs = [...new Set(changes.map(({ vg }) => vg))].sort()
-  return ORDER.flatMap((to) => vgs.flatMap((vg) => {
-    const own = changes.filter((change) => change.to === to && change.vg === vg)
-    return own.length === 0 ? [] : [{ vg, to, changes: own }]
-  }))
+  return ORDER.flatMap((to) => vgs.flatMap((vg) => [false, true].flatMap((byUuid) => {
+    const own = changes.filter((change) => change.to === to && change.vg === vg && 'uuid' in addressed(change) === byUuid)
+    return own.length === 0 ? [] : [{ vg, to, changes: own, addresses: own.map(addressed) }]
+  })))
 }
 
 /** What came of carrying out changes: which were tried, and the first command that failed. */
@@ -35,11 +41,11 @@ export interface CarriedOut {
 export async function carryOut(changes: readonly Change[], locks: VgLocks, onFailure: 'stop' | 'go-on' = 'stop'): Promise<CarriedOut> {
   const attempted: Change[] = []
   let failed: Outcome | undefined
-  for (const { vg, to, changes: batch } of batchesOf(changes)) {
+  for (const { vg, to, changes: batch, addresses } of batchesOf(changes)) {
     const descriptor = locks.descriptors.get(vg)
     if (descriptor === undefined) throw new Error(`the lock of ${vg} is not held`)
     attempted.push(...batch)
-    const outcome = await bringTo(to, batch, descriptor)
+    const outcome = await bringTo(to, addresses, descriptor)
     if (outcome.exitCode === 0) continue
     failed ??= outcome
     if (onFailure === 'stop') break

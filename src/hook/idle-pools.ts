@@ -18,7 +18,7 @@ export async function releaseIdlePools(volumes: readonly RecordedVolume[], locks
   const idle = (state: LockState) => idlePools(volumes, state, readRecords(), domainUuid, isPoolInUse)
   const pools = idle(await lockState())
   if (pools.length === 0) return []
-  await carryOut(pools.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the last of its volumes has been released' })), locks, 'go-on')
+  await carryOut(pools.map(({ vg, lv, lock }) => ({ vg, lv, to: 'inactive', reason: 'the last of its volumes has been released', now: { vg, uuid: lock } })), locks, 'go-on')
   const left = idle(await lockState()).map(({ lock }) => lock)
   return volumes.filter(({ ids }) => ids !== undefined && left.includes(ids.lock))
 }

@@ -3,7 +3,7 @@ import { uptime } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { agentState } from '../agent-presence.ts'
 import { milliseconds } from '../clock.ts'
-import { type LockState, type LogicalVolume, NO_VOLUMES } from '../core/lock-state.ts'
+import { type LockState, type LogicalVolume, NO_VOLUMES, addressOf, isSameVolume } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
@@ -113,7 +113,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const { plan, facts } = await decideMigrate(subject)
   if (plan.kind === 'refuse') return { kind: 'failed', problems: plan.problems }
   // What an earlier life of this domain brought up and could not give back stays on record.
-  const leftovers = (facts.record?.volumes ?? []).filter((old) => goesWithDomain(old) && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
+  const leftovers = (facts.record?.volumes ?? []).filter((old) => goesWithDomain(old) && !plan.recorded.some((volume) => isSameVolume(withIds(volume, facts.table), old)))
   const put = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void => {
     const domainOf = { name: domain.name, uuid: domain.uuid }
     writeRecord({ format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })
@@ -127,7 +127,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const missing = failed === undefined ? await missingOf(plan.recorded, facts.table, after, activeVolumes()) : []
   // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
-  const undo = here(after).map(({ vg, lv }): Change => ({ vg, lv, to: 'inactive', reason: 'the trial is over' }))
+  const undo = here(after).map((volume): Change => ({ vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the trial is over', ...addressOf(volume, activeVolumes()) }))
   await carryOut(undo, locks, 'go-on')
   const left = undo.length === 0 ? [] : here(await lockState())
   if (failed === undefined && missing.length === 0 && left.length === 0) {

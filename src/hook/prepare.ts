@@ -3,7 +3,7 @@ import { uptime } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { milliseconds } from '../clock.ts'
-import { NO_VOLUMES } from '../core/lock-state.ts'
+import { NO_VOLUMES, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
@@ -107,8 +107,11 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(goesWithDomain)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
-    const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
-    writeRecord({ format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(), ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }) })
+    const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
+    writeRecord({
+      format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(),
+      ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }),
+    })
   }
   /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {

@@ -2,6 +2,7 @@ import { milliseconds } from '../clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -197,18 +198,27 @@ export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLock
   return outcomes
 }
 
-async function deactivateAll(all: readonly Leaving[], locks: VgLocks, timeLeft: () => number): Promise<readonly Leaving[]> {
+async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft: () => number): Promise<readonly Leaving[]> {
   warmQueries()
   const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
-  let leaving = all
+  let leaving = ended
   for (;;) {
+    const before = activeVolumes()
+    const nameNow = (volume: RecordedVolume): string => fullName(deviceOf(volume, before) ?? volume)
+    const all = leaving.flatMap(({ left }) => left)
+    const names = new Set(all.map(nameNow))
     // A volume that two of them share is named once.
-    const changes = new Map(leaving.flatMap(({ left }) => left).map(({ vg, lv }): [string, Change] => [fullName({ vg, lv }), { vg, lv, to: 'inactive', reason: 'the domain has ended' }]))
+    const changes = new Map(all.map((volume): [string, Change] => [
+      volume.ids?.lv ?? fullName(volume),
+      { vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, before) },
+    ]))
     const { failed } = await carryOut([...changes.values()], locks, 'go-on')
     const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
     leaving = leaving.map(({ domain, wanted, left }) => {
-      const own = failures.filter((failure) => !('volume' in failure) || !changes.has(failure.volume) || left.some((volume) => fullName(volume) === failure.volume))
+      // What LVM says of one of them, by its present name, is not the others'.
+      const own = failures.filter((failure) =>
+        !('volume' in failure) || !names.has(failure.volume) || left.some((volume) => nameNow(volume) === failure.volume))
       return { domain, wanted, left: stillHere(left, state, devices), failures: own }
     })
     const [first] = leaving
@@ -256,7 +266,7 @@ async function identifier(all: readonly RecordedVolume[]): Promise<(volumes: rea
   const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
   return (volumes) => volumes.flatMap((volume) => {
     const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
-    if (row !== undefined) return [{ ...volume, ids: { lv: row.uuid, vg: row.vgUuid, lock: row.lockUuid } }]
+    if (row !== undefined) return [{ ...volume, ids: identityOf(row).ids }]
     // lvs knows the VG, and there is no such LV any more.
     const isGone = volume.ids === undefined && table !== undefined && !table.missingVgs.has(volume.vg) && !table.lockedOutVgs.has(volume.vg) && !table.unexplained.has(fullName(volume))
     return isGone ? [] : [volume]

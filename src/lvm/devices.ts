@@ -30,12 +30,12 @@ export function activeVolumes(): Device[] {
 
 /**
  * Whether any device stands on a thin or VDO pool: another of its volumes is active, or the pool by its own name. LVM puts all of them on
- * one layer, VG-POOL-tpool or VG-POOL-vpool.
+ * one layer, VG-POOL-tpool or VG-POOL-vpool, with that end of its UUID too.
  */
-export function isPoolInUse(pool: VolumeName): boolean {
-  const layers = [`${mapperName(pool)}-tpool`, `${mapperName(pool)}-vpool`]
+export function isPoolInUse(pool: VolumeName & { readonly dmUuid: string }): boolean {
+  const layers = [mapperName(pool), pool.dmUuid].flatMap((start) => [`${start}-tpool`, `${start}-vpool`])
   return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).some((node) =>
-    layers.includes(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '') && namesIn(join(BLOCK_FOLDER, node, 'holders')).length > 0)
+    ['dm/name', 'dm/uuid'].some((what) => layers.includes(textOf(join(BLOCK_FOLDER, node, what))?.trim() ?? '')) && namesIn(join(BLOCK_FOLDER, node, 'holders')).length > 0)
 }
 
 export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import { type Address, type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Holder } from '../core/problem.ts'
 import { type Stack, type VolumeName, type WantedVolume, fullName } from '../core/volume.ts'
 import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
@@ -106,7 +106,7 @@ function usersOfStack({ top }: Stack, counts: Counts): string[] {
 }
 
 /** One lvchange for volumes of one VG, under that VG's lock. Never throws for what lvchange did. */
-export const bringTo = (target: Target, volumes: readonly VolumeName[], lockDescriptor: number): Promise<Outcome> =>
+export const bringTo = (target: Target, volumes: readonly Address[], lockDescriptor: number): Promise<Outcome> =>
   change('lvchange', inKnownForm(lvchangeArguments(target, volumes)), lockDescriptor)
 
 /**

@@ -35,6 +35,27 @@ export const volumes: readonly Scenario[] = [
     },
   },
   {
+    name: 'a volume that is renamed while its VM runs is released all the same, and another one that has got its name is left alone',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await a.run('lvremove', '-y', 'virtVG/renamed')
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      assert.equal((await a.run('lvrename', 'virtVG', 'tintin', 'renamed')).code, 0)
+      await ring.volume('tintin')
+      assert.equal((await a.run('lvchange', '-aey', 'virtVG/tintin')).code, 0)
+      assertPassed(await tintin.release(a))
+      await assertLocks(ring.hosts, 'renamed', ['none', 'none'])
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      assert.deepEqual((await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
+      assert.equal((await b.run('lvchange', '-aey', 'virtVG/renamed')).code, 0)
+      await b.run('lvchange', '-an', 'virtVG/renamed')
+      await a.run('lvchange', '-an', 'virtVG/tintin')
+      await a.run('lvremove', '-y', 'virtVG/renamed')
+    },
+  },
+  {
     name: 'a path that looks like a volume and is none is refused, and one that is nothing of LVM’s is left alone',
     play: async (ring) => {
       const [a] = ring.hosts

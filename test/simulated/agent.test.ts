@@ -138,6 +138,26 @@ describe('a live migration with nothing typed', () => {
     await until(() => here.asked.includes('domjobabort tintin'))
   })
 
+  test('a volume that was renamed meanwhile goes along, and another one that has got its name stays as it is', async () => {
+    const { a, b, here, agent } = await running()
+    a.act('lvrename virtVG tintin renamed')
+    await ring().volume('tintin')
+    a.act('lvchange -aey virtVG/tintin')
+    const locks = async (): Promise<string> => `${await a.lock('renamed')} ${await a.lock('tintin')}`
+    here.out(tintin, 'begin3')
+    await until(async () => (await locks()) === 'sh ex')
+    b.act('lvchange -asy virtVG/renamed')
+    here.out(tintin, 'perform3')
+    here.put(tintin)
+    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 3)
+    expect(await locks()).toBe('sh ex')
+    b.act('lvchange -an virtVG/renamed')
+    await until(async () => (await locks()) === 'ex ex')
+    here.remove(tintin)
+    await agent.passTwice()
+    await until(async () => (await locks()) === 'none ex' && (await a.read(recordFile)) === undefined)
+  })
+
   test('a folder that comes later, and one that is replaced, are watched', async () => {
     const { a, here } = await running()
     a.root.write('/run/libvirt/qemu', undefined)

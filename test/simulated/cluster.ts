@@ -52,6 +52,11 @@ export class Cluster {
     return this.volumes.create(lv, options)
   }
 
+  rename(name: string, lv: string): void {
+    this.volumes.rename(this.volumes.get(name), lv)
+    this.#changed()
+  }
+
   remove(name: string): void {
     const volume = this.volumes.find(name)
     if (volume === undefined) return

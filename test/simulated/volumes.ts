@@ -39,6 +39,12 @@ export class Volumes {
     return volume
   }
 
+  /** It stays what it is: its UUID, its lock and its device do. */
+  rename(volume: Volume, lv: string): void {
+    const volumes = this.group(volume.vg)?.volumes
+    volumes?.splice(volumes.indexOf(volume), 1, { ...volume, lv })
+  }
+
   remove(volume: Volume): void {
     const volumes = this.group(volume.vg)?.volumes
     volumes?.splice(volumes.indexOf(volume), 1)

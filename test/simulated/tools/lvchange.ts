@@ -6,7 +6,7 @@ import { COMMON, isWords, parseWords } from './words.ts'
 
 const SYNTAX = {
   flags: { ...COMMON.flags, '-K': 'skip', '--ignoreactivationskip': 'skip', '--noudevsync': 'noudevsync' },
-  values: { ...COMMON.values, '-a': 'activate', '--activate': 'activate' },
+  values: { ...COMMON.values, '-S': 'select', '--select': 'select', '-a': 'activate', '--activate': 'activate' },
 }
 
 type Wish = 'ex' | 'sh' | 'inactive'
@@ -29,13 +29,16 @@ export const lvchange: Tool = (scene, words) => {
   const wish = WISHES[value]
   if (wish === undefined) return answer.say(`Invalid argument for --activate: ${value}`).say('Error during parsing of command line.').fail(3).result()
   if (parsed.operands.length === 0) return answer.say("No command with matching syntax recognised.  Run 'lvchange --help' for more information.").fail(3).result()
+  const uuids = parsed.values.get('select')?.split(' || ').map((term) => /^lv_uuid=([\w-]+)$/.exec(term)?.[1])
+  if (uuids?.includes(undefined) === true) return answer.say('The model selects by lv_uuid only.').fail().result()
+  const isSelected = ({ uuid }: Volume): boolean => uuids === undefined || uuids.includes(uuid)
   const call: Call = { ...scene, wish, answer, yes: parsed.flags.has('yes'), ignoreSkip: parsed.flags.has('skip') }
   connect(scene, answer)
   for (const named of namedBy(parsed.operands)) {
     const group = scene.cluster.volumes.group(named.vg)
     if (group === undefined) missingVg(named.vg, answer)
     else if (lockVg(scene, group, answer, wish === 'inactive' ? 'read' : 'write') || wish === 'inactive') {
-      for (const volume of [...group.volumes]) if (named.whole || named.lvs.has(volume.lv)) change(call, group, volume)
+      for (const volume of [...group.volumes]) if ((named.whole || named.lvs.has(volume.lv)) && isSelected(volume)) change(call, group, volume)
       missingVolumes(group, named, answer)
     } else answer.fail()
   }

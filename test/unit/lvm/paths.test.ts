@@ -137,7 +137,7 @@ test.each([
 
 test('a pool is in use while anything stands on its layer', () => {
   mkdirSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
-  expect([isPoolInUse({ vg: 'virtVG', lv: 'pool' }), isPoolInUse({ vg: 'virtVG', lv: 'other' })]).toEqual([true, false])
+  expect([isPoolInUse({ vg: 'virtVG', lv: 'pool', dmUuid: 'LVM-x' }), isPoolInUse({ vg: 'virtVG', lv: 'other', dmUuid: 'LVM-y' })]).toEqual([true, false])
   rmSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
-  expect(isPoolInUse({ vg: 'virtVG', lv: 'pool' })).toBe(false)
+  expect(isPoolInUse({ vg: 'virtVG', lv: 'pool', dmUuid: 'LVM-x' })).toBe(false)
 })

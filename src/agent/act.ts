@@ -1,9 +1,9 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
-import { type LockState, NO_VOLUMES, deviceOf } from '../core/lock-state.ts'
+import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
-import { withIds } from '../core/start.ts'
+import { type Change, withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { carryOut } from '../hook/changes.ts'
 import { messageOf, unlessFull } from '../hook/failures.ts'
@@ -150,10 +150,17 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
  */
 async function giveBack(unplugged: readonly RecordedVolume[], record: DomainRecord, locks: VgLocks): Promise<RecordedVolume[]> {
   if (unplugged.length === 0) return []
-  const open = await openVolumes(unplugged.map(({ vg, lv }) => ({ vg, lv })), activeVolumes())
-  const idle = record.volumes.filter((volume) => unplugged.some((each) => fullName(each) === fullName(volume)) && !open.has(fullName(volume)))
+  const devices = activeVolumes()
+  // It may have another name by now (R14).
+  const present = (volume: RecordedVolume): VolumeName => deviceOf(volume, devices) ?? volume
+  const open = await openVolumes(unplugged.map(present), devices)
+  const isUnplugged = (volume: RecordedVolume): boolean => unplugged.some((each) => isSameVolume(each, volume))
+  const idle = record.volumes.filter((volume) => isUnplugged(volume) && !open.has(fullName(present(volume))))
   if (idle.length === 0) return []
-  await carryOut(idle.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'it is not plugged in any more' })), locks, 'go-on')
+  const changes = idle.map((volume): Change => (
+    { vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'it is not plugged in any more', ...addressOf(volume, devices) }
+  ))
+  await carryOut(changes, locks, 'go-on')
   const left = stillHere(idle, await lockState(), activeVolumes())
   const gone = idle.filter((volume) => !left.includes(volume))
   // A pool that stays locked keeps its volume on record.

@@ -11,20 +11,33 @@ const BUILT = fileURLToPath(new URL('../dist/qemu', import.meta.url))
 /** Seconds that the stand-ins of LVM's tools take: what the real ones took on real locks without contention (test/locks). */
 const TOOLS = { lvmlockctl: 0.01, lvs: 0.045, lvchange: 0.057 } as const
 
+const VG_UUID = 'rdJw4u-WmNJ-Iccg-2Sst-wDt3-iOos-0oQUfj'
 const uuid = (index: number): string => `5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cu${String(index).padStart(3, '0')}`
 
-/** Stand-ins with a fixed time and fixed answers, so that what is left is the program's own. */
-function makeTools(folder: string, count: number): void {
+/**
+ * Stand-ins with a fixed time and fixed answers, so that what is left is the program's own. lvchange makes the devices appear below a
+ * host's root, by one link.
+ */
+function makeTools(folder: string, count: number, root: string): void {
   mkdirSync(folder, { recursive: true })
+  mkdirSync(join(root, 'sys'), { recursive: true })
+  const devices = join(folder, 'devices')
+  for (let index = 0; index < count; index++) {
+    const dm = join(devices, `dm-${index}`, 'dm')
+    mkdirSync(dm, { recursive: true })
+    writeFileSync(join(dm, 'name'), `virtVG-disk${index}\n`)
+    writeFileSync(join(dm, 'uuid'), `LVM-${`${VG_UUID}${uuid(index)}`.replaceAll('-', '')}\n`)
+  }
   const rows = Array.from({ length: count }, (_, index) => ({
-    vg_name: 'virtVG', lv_name: `disk${index}`, lv_uuid: uuid(index), vg_uuid: 'rdJw4u-WmNJ-Iccg-2Sst-wDt3-iOos-0oQUfj', vg_lock_type: 'sanlock', lv_layout: 'linear',
+    vg_name: 'virtVG', lv_name: `disk${index}`, lv_uuid: uuid(index), vg_uuid: VG_UUID, vg_lock_type: 'sanlock', lv_layout: 'linear',
     lv_role: 'public', lv_lockargs: '1.0.0:70254592', pool_lv: '', pool_lv_uuid: '', origin_uuid: '',
   }))
   const locked = join(folder, 'locked')
+  const block = join(root, 'sys/block')
   const acts = {
     lvmlockctl: `print q{LS sanlock lvm_virtVG\n};\nprint q{${rows.map(({ lv_uuid }) => `LK LV ex ${lv_uuid}\n`).join('')}} if -e '${locked}';`,
     lvs: `print q{${JSON.stringify({ report: [{ lv: rows }] })}};`,
-    lvchange: `if (grep { $_ eq 'n' } @ARGV) { unlink '${locked}' } else { open F, '>', '${locked}' }`,
+    lvchange: `if (grep { $_ eq 'n' } @ARGV) { unlink '${locked}', '${block}' } else { open F, '>', '${locked}'; symlink '${devices}', '${block}' }`,
   }
   for (const [name, seconds] of Object.entries(TOOLS)) {
     const file = join(folder, name)
@@ -54,7 +67,7 @@ const STATUS = fileURLToPath(new URL('captures/debian-13/status/migrate-live/nod
 
 /** A host's files with many VMs that run and hold their volumes. */
 function makeDomains(root: string): void {
-  for (const name of ['run/lvguard', 'run/libvirt/qemu', 'proc/973']) mkdirSync(join(root, name), { recursive: true })
+  for (const name of ['run/lvguard', 'run/libvirt/qemu', 'proc/973', 'var/log/libvirt']) mkdirSync(join(root, name), { recursive: true })
   const status = readFileSync(STATUS, 'utf8')
   for (let index = 0; index < DOMAINS; index++) {
     const vm = new Vm(`vm${index}`, [{ path: `/dev/virtVG/disk${index}` }])
@@ -74,7 +87,7 @@ const cpuOf = (pid: number): number => readFileSync(`/proc/${pid}/stat`, 'utf8')
 async function agent(folder: string): Promise<void> {
   const root = join(folder, 'agent')
   makeDomains(root)
-  makeTools(join(folder, 'agent-tools'), DOMAINS)
+  makeTools(join(folder, 'agent-tools'), DOMAINS, root)
   writeFileSync(join(folder, 'agent-tools/locked'), '')
   const running = execa(BUILT, ['agent'], { extendEnv: false, env: { LVGUARD_ROOT: root, PATH: `${join(folder, 'agent-tools')}:/usr/sbin:/usr/bin:/sbin:/bin` }, reject: false, stdin: 'ignore' })
   const pid = running.pid ?? 0
@@ -100,8 +113,8 @@ export async function main([runs = '40']: readonly string[]): Promise<number> {
       const xml = join(folder, `${disks}.xml`)
       writeFileSync(xml, vm.xml({ aliases: true }))
       const tools = join(folder, `tools${disks}`)
-      makeTools(tools, disks)
       const root = join(folder, `root${disks}`)
+      makeTools(tools, disks, root)
       // As on a host: winston writes to its file.
       mkdirSync(join(root, 'var/log/libvirt'), { recursive: true })
       return `env -i LVGUARD_ROOT=${root} PATH=${tools}:/usr/sbin:/usr/bin:/sbin:/bin sh -c 'exec ${BUILT} tintin ${operation} ${operation === 'release' ? 'end' : 'begin'} - < ${xml}'`
@@ -110,7 +123,9 @@ export async function main([runs = '40']: readonly string[]): Promise<number> {
     const commands = [
       'env -i dash -c true', `env -i ${BUILT} tintin started begin -`, `env -i sh -c 'exec node -e 0 < ${join(folder, '1.xml')}'`, call(1, 'prepare'), call(16, 'prepare'), tool('lvchange'), tool('lvmlockctl'),
     ]
-    const [dash = 0, idle = 0, node = 0, prepare = 0, sixteen = 0, lvchange = 0, lvmlockctl = 0] = await medians(commands, Number(runs))
+    // Each start is a fresh one.
+    const fresh = `sh -c 'rm -rf ${folder}/tools*/locked ${folder}/root*/sys/block ${folder}/root*/run/lvguard/*.json'`
+    const [dash = 0, idle = 0, node = 0, prepare = 0, sixteen = 0, lvchange = 0, lvmlockctl = 0] = await medians(commands, Number(runs), [fresh])
     const [release = 0] = await medians([call(1, 'release')], Number(runs), [call(1, 'prepare')])
     const own = (time: number, queries: number): number => time - node - lvchange - queries * lvmlockctl
     row('dash -c true', dash, 'the floor of an operation with nothing to do')

@@ -73,13 +73,15 @@ interface Patience {
 /** One flock(1) for the whole of the wait, which so keeps its place in the row. */
 async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, moved }: Patience): Promise<void> {
   const patience = Math.max(seconds * 1000, LEAST_PAUSE)
+  const pause = Math.min(LOOK_PAUSE, patience)
+  let counted = 0
   let since = milliseconds()
   let mark = markOf(descriptor)
   let isQueue = false
   // It limits its own time, in case this program is killed.
   const { ended, stop } = waiting('flock', ['-w', Math.max(0, (end - since) / 1000).toFixed(3), '3'], [descriptor])
   for (;;) {
-    const outcome = await within(Math.min(LOOK_PAUSE, patience), ended)
+    const outcome = await within(pause, ended)
     if (outcome?.exitCode === 0) return
     if (outcome?.exitCode === 1) throw new VgBusy(vg, Math.round(inAll), isQueue)
     if (outcome !== undefined) throw new Error(outcome.isAbsent ? 'flock was not found: apt install util-linux' : `flock exited with ${outcome.exitCode ?? 'a signal'}`)
@@ -88,12 +90,16 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
     if (seen !== mark) {
       mark = seen
       since = now
+      counted = 0
       isQueue = true
       moved()
-    } else if (now - since >= patience) {
-      stop()
-      throw new VgBusy(vg, Math.round((now - since) / 1000), false)
+      continue
     }
+    // Where this process gets no turn, because a hundred others start, whoever has the lock gets none either: each look counts for its pause.
+    counted += pause
+    if (counted < patience) continue
+    stop()
+    throw new VgBusy(vg, Math.round((now - since) / 1000), false)
   }
 }
 

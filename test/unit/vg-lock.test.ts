@@ -94,6 +94,18 @@ test('one act that keeps it is not waited for, and who gives up leaves the queue
   ;(await patient.locks).release()
 })
 
+test('time in which this process itself got no turn does not count: the host has too much to do', async () => {
+  const holder = await lockVgs(['vg'], 30)
+  const starved = wishFor(['vg'], 30)
+  await waiting('vg', 1)
+  for (let turn = 0; turn < 5; turn++) {
+    time.now += 20_000
+    await pass(1)
+  }
+  holder.release()
+  ;(await starved.locks).release()
+})
+
 test('nor is a queue waited in for longer than in all', async () => {
   const first = await lockVgs(['vg'], 30)
   const second = wishFor(['vg'], 30)

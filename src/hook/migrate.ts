@@ -11,13 +11,14 @@ import { type Scope, isEmpty } from '../core/scope.ts'
 import { type Change, type StartPlan, withIds } from '../core/start.ts'
 import { stillHere } from '../core/release.ts'
 import { fullName } from '../core/volume.ts'
+import { lockDomain } from '../domain-locks.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { leaseOf, lockState, volumesByUuid } from '../lvm/lvm.ts'
 import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
-import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { type VgLocks, VgBusy } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
 import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
@@ -98,7 +99,7 @@ type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind:
 async function tryShared(subject: Subject): Promise<Trial> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
+    locks = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
     return await trySharedUnderLock(subject, locks)
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [problemOfBusy(error)] }

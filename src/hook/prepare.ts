@@ -12,13 +12,14 @@ import { settled } from '../core/relatives.ts'
 import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
+import { lockDomain } from '../domain-locks.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
 import { readRecords, recordOf, writeRecord } from '../record-store.ts'
 import { takeRestore } from '../saved-images.ts'
-import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
+import { type VgLocks, VgBusy } from '../vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
@@ -82,7 +83,7 @@ export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome>
 async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockVgs(subject.vgsToLock, subject.configuration.lockWait)
+    locks = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
     return await prepareUnderLock(subject, locks, asked, calledAt, isRestore)
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])

@@ -231,6 +231,29 @@ describe('repairs', () => {
     await until(locksAre('none', 'none'))
   })
 
+  test('a start whose XML has moved to another volume group keeps its record while the old one is released', async () => {
+    const [a] = ring().hosts
+    await a.write('/etc/libvirt/lvguard.conf', 'local_volume_groups = "activate"\n')
+    await ring().volume('tintin')
+    await ring().volume('tintin', { vg: 'localVG' })
+    new Libvirt(a).startDaemon()
+    a.act('lvchange -aey virtVG/tintin')
+    const volumes = [{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'inactive' }]
+    await a.write(recordFile, JSON.stringify({ format: 1, domain: { name: 'tintin', uuid: tintin.uuid }, state: 'releasing', volumes }))
+    const gate = a.faults.block(/^lvchange .*--activate n/)
+    const agent = await Agent.start(ring(), a)
+    process.kill(agent.pid, 'SIGHUP')
+    await gate.reached
+    const preparing = new Vm('tintin', [{ path: '/dev/localVG/tintin' }]).prepare(a)
+    // Time enough to be through, if nothing made it wait.
+    await Promise.race([preparing, new Promise((resolve) => setTimeout(resolve, 3000))])
+    gate.open()
+    assertPassed(await preparing)
+    await agent.passTwice()
+    expect(await recordOn(a)).toMatchObject({ state: 'prepared', volumes: [{ vg: 'localVG', lv: 'tintin' }] })
+    expect(await a.lock('tintin')).toBe('none')
+  })
+
   test('domains that have ended are given back together, at once, and what is in use is tried no more often for that', async () => {
     const { a, agent } = await running()
     const names = ['vm1', 'vm2', 'vm3', 'vm4']

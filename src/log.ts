@@ -32,6 +32,7 @@ export interface Log {
 }
 
 // A FIFO would be waited for without end. A name without a folder cannot be: log_file is an absolute path.
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
 const WRITER = 'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
 
 /**

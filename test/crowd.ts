@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { LocksHost } from './locks/host.ts'
 import { LocksRing, available, together } from './locks/ring.ts'
@@ -11,11 +10,9 @@ async function timed<T>(work: Promise<T>): Promise<readonly [T, number]> {
   return [await work, (performance.now() - begin) / 1000]
 }
 
-const row = (what: string, seconds: number, note: string): void => {
+const row = (what: string, seconds: number, note = ''): void => {
   process.stdout.write(`${what.padEnd(48)} ${seconds.toFixed(2).padStart(7)} s   ${note}\n`)
 }
-
-const uptime = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
 
 /** All at the same moment. */
 const atOnce = (host: LocksHost, vms: readonly Vm[], operation: 'prepare' | 'release'): Promise<Result[]> =>
@@ -23,28 +20,34 @@ const atOnce = (host: LocksHost, vms: readonly Vm[], operation: 'prepare' | 'rel
 
 const refusals = (results: readonly Result[]): string => {
   const failed = results.filter(({ code }) => code !== 0)
-  return failed.length === 0 ? 'none refused' : `${failed.length} not served: ${failed[0]?.stderr.split('\n')[0]}`
+  return failed.length === 0 ? 'all served' : `${failed.length} not served: ${failed[0]?.stderr.split('\n')[0]}`
 }
 
-/** As many volumes as a host has of one mode. */
 const held = async (host: LocksHost): Promise<number> => (await host.locks()).size
 
-async function play(host: LocksHost, vms: readonly Vm[], withAgent: boolean): Promise<void> {
-  const names = vms.map(({ name }) => `virtVG/${name}`)
-  const each = (mode: string): Promise<Result> => host.run('sh', '-c', `for volume; do lvchange ${mode} "$volume" || exit; done`, 'sh', ...names)
+async function untilFree(host: LocksHost): Promise<void> {
+  for (const end = performance.now() + 120_000; await held(host) > 0 && performance.now() < end;) await pause(50)
+}
+
+async function play(host: LocksHost, vms: readonly Vm[]): Promise<void> {
+  const count = vms.length
+  const each = (mode: string): Promise<Result> => host.run('sh', '-c', `for vm; do lvchange ${mode} "virtVG/$vm" || exit; done`, 'sh', ...vms.map(({ name }) => name))
   const [, ups] = await timed(each('-aey'))
   const [, downs] = await timed(each('-an'))
-  row(`${vms.length} bare lvchange -aey, one after the other`, ups, '')
-  row(`${vms.length} bare lvchange -an, one after the other`, downs, '')
-  const agent = withAgent ? host.start(['/proc/self/exe']) : undefined
-  agent?.kill()
-  const [starts, took] = await timed(atOnce(host, vms, 'prepare'))
-  row(`${vms.length} starts at once`, took, `${(took / ups).toFixed(2)} times; ${refusals(starts)}; ${await held(host)} locked`)
-  const begin = uptime()
-  const [stops, ended] = await timed(atOnce(host, vms, 'release'))
-  row(`${vms.length} stops at once`, ended, `${(ended / downs).toFixed(2)} times; ${refusals(stops)}; ${await held(host)} still locked`)
-  while (await held(host) > 0 && uptime() - begin < 120) await pause(50)
-  row('until all is given back', uptime() - begin, `${await held(host)} still locked`)
+  row(`${count} lvchange -aey, one after the other`, ups)
+  row(`${count} lvchange -an, one after the other`, downs)
+  for (const withAgent of [false, true]) {
+    const agent = withAgent ? host.startAgent() : undefined
+    const [starts, took] = await timed(atOnce(host, vms, 'prepare'))
+    row(`${count} starts at once${withAgent ? ', with an agent' : ''}`, took, `${(took / ups).toFixed(2)} times; ${refusals(starts)}; ${await held(host)} locked`)
+    const begin = performance.now()
+    const [stops, ended] = await timed(atOnce(host, vms, 'release'))
+    row(`${count} stops at once${withAgent ? ', with an agent' : ''}`, ended, `${(ended / downs).toFixed(2)} times; ${refusals(stops)}; ${await held(host)} still locked`)
+    if (withAgent) await untilFree(host)
+    else if (await held(host) > 0) await host.reset()
+    row('until all is given back', (performance.now() - begin) / 1000, `${await held(host)} still locked`)
+    agent?.kill()
+  }
 }
 
 /** `npm run crowd [VMS]`: many starts, and many stops, at the same moment on real locks. Figures only; nothing is asserted. */
@@ -58,10 +61,8 @@ export async function main([count = '100']: readonly string[]): Promise<number> 
   const ring = await LocksRing.create()
   try {
     const vms = Array.from({ length: Number(count) }, (_, index) => vmOn('virtVG', `vm${index}`))
-    const [host] = ring.hosts
-    const created = await host.run('sh', '-c', 'for volume; do lvcreate -q -an -l 1 --setautoactivation n -n "$volume" virtVG > /dev/null || exit; done', 'sh', ...vms.map(({ name }) => name))
-    if (created.code !== 0) throw new Error(created.stderr)
-    await play(host, vms, false)
+    await ring.newVolumes(vms.map(({ name }) => name))
+    await play(ring.hosts[0], vms)
     return 0
   } finally {
     await ring.close()

@@ -60,6 +60,11 @@ export class LocksHost implements Host {
     return start(this.#setup.keeper, this.#environment, command, options)
   }
 
+  /** The agent, not waited for. */
+  startAgent(): Running {
+    return this.start([this.#setup.program, 'agent'])
+  }
+
   /** The hook, not waited for. */
   startHook({ options = [], name, operation, subOperation, extra = '-', xml }: HookCall, { gate = false }: StartOptions = {}): Running {
     const sub = subOperation ?? (operation === 'release' || operation === 'stopped' ? 'end' : 'begin')

@@ -88,8 +88,9 @@ export async function runAgent(): Promise<number> {
     await agent.pass()
     freeMemory()
   }
-  process.on('SIGHUP', () => void configure().then(pass))
   if (isatty(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
+  // To a program in a terminal the same signal says that the terminal is gone: it ends, as anybody expects.
+  else process.on('SIGHUP', () => void configure().then(pass))
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
   await pass()
   setInterval(() => void pass(), PASS_PERIOD)

@@ -66,6 +66,8 @@ describe('the agent, typed by a person', () => {
     if (terminal.pid !== undefined) process.kill(-terminal.pid, 'SIGKILL')
     await terminal
     rmSync(file)
+    // The terminal is gone, and the agent with it.
+    await expect.poll(async () => (await execa('pgrep', ['-f', `${folder}/qemu agent`], { reject: false })).exitCode, { timeout: 20_000 }).toBe(1)
     expect(said).toMatch(/this is the agent, in the foreground.*systemctl start lvguard/)
     expect(said).not.toMatch(/<\d>/)
   })

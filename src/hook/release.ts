@@ -1,7 +1,7 @@
 import { milliseconds } from '../clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
-import type { DomainRecord, RecordedVolume } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
@@ -21,7 +21,7 @@ import { messageOf, unlessFull, usersNow } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from './outcome.ts'
-import { noteFailedRestore, noteSaved } from './saved.ts'
+import { forgetSaved, noteFailedRestore, noteSaved, unnoted } from './saved.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
 export const RELEASE_LIMIT = 5000
@@ -61,12 +61,17 @@ export async function release(domain: Domain, configuration: Configuration | und
     const record = recordOf(domain.uuid, readRecords())
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
     const plan = await decideRelease(domain, configuration)
-    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
-    const isNoted = isSaved(domain, reason)
-    if (isNoted) warning = await noteSaved(domain, (await identifier(recorded))(recorded))
-    else if (record?.restored === true && hasFailed(domain, reason, record)) await noteFailedRestore(domain, 'failed')
+    const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
+    if (isNoted) {
+      // So it is where this takes longer than there is time.
+      warning = unnoted(domain, 'to note it took too long')
+      warning = await noteSaved(domain, (await identifier(recorded))(recorded))
+    } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
+      await noteFailedRestore(domain, 'failed')
+    else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
+    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
     // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
     // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
@@ -106,6 +111,15 @@ const isSaved = (domain: Named, reason: string): boolean => (reason === '-' ? ma
 /** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
 const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
   reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
+
+/**
+ * libvirt before 10.5 tells of managed saves only, by the image that it keeps until it is restored: without one, what
+ * was noted is of a memory that is no more, and would be taken for one that `virsh save` may just have put into a file.
+ */
+const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
+
+/** Its `prepare` was not refused. */
+const hasRun = (record: DomainRecord | undefined): boolean => record !== undefined && IN_USE.includes(record.state)
 
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 

@@ -1,6 +1,7 @@
 import { uptime } from 'node:os'
 import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
+import type { LeaseCount } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import {
@@ -11,7 +12,7 @@ import {
   compare,
   countedVolumes,
 } from '../core/saved-image.ts'
-import { fullName } from '../core/volume.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
 import { hostNameOf, leaseCounts, lockState, ownHostId } from '../lvm/lvm.ts'
 import { announceRestore, readSavedImage, removeSavedImage, writeSavedImage } from '../saved-images.ts'
 import { callingDaemon } from './daemon.ts'
@@ -19,6 +20,10 @@ import { messageOf } from './failures.ts'
 import type { Outcome } from './outcome.ts'
 
 type Named = Pick<Domain, 'name' | 'uuid'>
+
+/** What is said of a saved memory of which nothing is put down. */
+export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
+  `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
 
 /**
  * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later
@@ -30,25 +35,50 @@ export async function noteSaved(
   volumes: readonly RecordedVolume[],
 ): Promise<string | undefined> {
   const exclusive = volumes.filter(({ role, mode }) => role === 'exclusive' && mode !== 'local')
-  if (exclusive.length === 0) return undefined
   const counted = countedVolumes(volumes)
-  const cannotTell = (why: string): string =>
-    `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
+  const cannotTell = (why: string): string => unnoted({ name }, why)
   try {
+    // An older one would be taken for this one, also where this program gets no further.
+    removeSavedImage(uuid)
+    if (exclusive.length === 0) return undefined
     const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
+    const taken = await takenByOthers(counted, counts)
     const saved = counted.flatMap(({ vg, lv, ids }) => {
       const lver = counts.get(ids.lv)?.lver
-      return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver }]
+      return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
     })
-    // An older one would be taken for this one.
-    if (saved.length === 0) removeSavedImage(uuid)
-    else writeSavedImage({ format: 1, domain: { name, uuid }, at: new Date().toISOString(), volumes: saved })
+    if (saved.length > 0)
+      writeSavedImage({ format: 1, domain: { name, uuid }, at: new Date().toISOString(), volumes: saved })
     const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
     return missing.length === 0
       ? undefined
       : cannotTell(`${missing.map(fullName).join(', ')} has no lease of its own that can be read`)
   } catch (error) {
     return cannotTell(messageOf(error))
+  }
+}
+
+/**
+ * Volumes that this host holds no longer, and that another one has locked last: a `release` that comes late, after the
+ * agent has given them back. The memory is older than that lock.
+ */
+async function takenByOthers(
+  volumes: ReturnType<typeof countedVolumes>,
+  counts: ReadonlyMap<string, LeaseCount>,
+): Promise<Set<string>> {
+  // Asked after the leases were read: what is held now has been held then.
+  const locks = await lockState()
+  const given = volumes.filter(({ ids }) => locks.kind === 'known' && !locks.locks.has(ids.lv))
+  const ownIds = await ownIdsOf(given)
+  return new Set(given.flatMap(({ vg, ids }) => (counts.get(ids.lv)?.owner === ownIds.get(vg) ? [] : [ids.lv])))
+}
+
+/** What was noted says nothing of the memory that is there now, if there is any. Never throws. */
+export function forgetSaved({ uuid }: Named): void {
+  try {
+    removeSavedImage(uuid)
+  } catch {
+    // The next restore is refused then, with the way out.
   }
 }
 
@@ -62,7 +92,7 @@ export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'faile
     if (image === undefined || (how === 'refused' && image.spent === true)) return
     const [counts, ownIds] = await Promise.all([
       leaseCounts(image.volumes.map((volume) => volume.uuid)),
-      ownIdsOf(image),
+      ownIdsOf(image.volumes),
     ])
     const changed = afterFailedRestore(image, counts, ownIds)
     if (changed !== undefined) writeSavedImage(changed)
@@ -84,7 +114,7 @@ export function noteStarted({ uuid }: Named): void {
   }
 }
 
-const ownIdsOf = async ({ volumes }: SavedImage): Promise<Map<string, number>> => {
+const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, number>> => {
   const vgs = [...new Set(volumes.map(({ vg }) => vg))]
   const ids = await Promise.all(vgs.map(async (vg) => [vg, await ownHostId(vg)] as const))
   return new Map(ids.flatMap(([vg, id]) => (id === undefined ? [] : [[vg, id]])))
@@ -143,7 +173,7 @@ async function compared(image: SavedImage, taken: ReadonlySet<string>): Promise<
   const counts = await leaseCounts(image.volumes.map((volume) => volume.uuid))
   const first = compare(image, counts, { taken, held: new Set(), ownIds: new Map() })
   if (first.newer.length === 0) return first
-  const [ownIds, locks] = await Promise.all([ownIdsOf(image), lockState()])
+  const [ownIds, locks] = await Promise.all([ownIdsOf(image.volumes), lockState()])
   return compare(image, counts, { taken, held: new Set(locks.kind === 'known' ? locks.locks.keys() : []), ownIds })
 }
 

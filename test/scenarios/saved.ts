@@ -3,6 +3,7 @@ import type { Host, Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
 const NOTES = '/var/lib/lvguard/saved'
+const SAVE_FILE = '/var/lib/libvirt/qemu/save/tintin.save'
 const CONFIGURATION = '/etc/libvirt/lvguard.conf'
 const ADVICE = /virsh managedsave-remove tintin; virsh start tintin/
 
@@ -140,6 +141,60 @@ export const savedMemory: readonly Scenario[] = [
       await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
       // The mark of that restore is used up.
       await runsAndStops(tintin, a)
+    },
+  },
+  {
+    name: 'libvirt before 10.5: a note of a managed save says nothing of a memory that is saved to a file later',
+    not: { cluster: 'the file there is its libvirt\'s own' },
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      await a.write(SAVE_FILE, '')
+      assertPassed(await tintin.release(a))
+      assert.deepEqual(await a.list(NOTES), [`${tintin.uuid}.json`])
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      await a.write(SAVE_FILE, undefined)
+      // `virsh save FILE`, which libvirt tells nobody.
+      assertPassed(await tintin.release(a))
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      assertPassed(await tintin.release(a))
+    },
+  },
+  {
+    name: 'a save whose release keeps everything is noted all the same',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.prepare(a))
+      const unreadable = `/run/lvguard/${new Vm('milou', []).uuid}.json`
+      await a.write(unreadable, 'not a record')
+      const kept = await tintin.release(a, 'saved')
+      await a.write(unreadable, undefined)
+      assert.match(kept.stderr, /cannot be read/)
+      await assertRestored(tintin, a)
+      assertPassed(await tintin.release(a, 'saved'))
+    },
+  },
+  {
+    name: 'a save whose release comes when another host has run the VM already is known to be old',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await tintin.prepare(a))
+      // The agent was quicker.
+      await a.run('lvchange', '-an', 'virtVG/tintin')
+      await a.write(`/run/lvguard/${tintin.uuid}.json`, undefined)
+      await runsAndStops(tintin, b)
+      await tintin.release(a, 'saved')
+      assertRefused(await tintin.restore(a), new RegExp(`${b.name} has locked virtVG/tintin since`), ADVICE)
     },
   },
   {

@@ -2,7 +2,7 @@ import { lstatSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { type Below, volumesBelow } from './stacks.ts'
+import { type Below, deviceOf, volumesBelow } from './stacks.ts'
 
 /**
  * What a path comes to that does not simply say VG and LV.
@@ -30,6 +30,9 @@ export function findPath(path: string): Found {
   if (found.kind !== 'other') return found
   const is = kindOf(found.path)
   if (is === 'block' || is === 'char') {
+    // A node under another name than /dev/dm-N: of mknod, or of LVM itself, which makes them where udev does not.
+    const node = is === 'block' ? deviceOf(found.path) : undefined
+    if (node !== undefined && isOfLvm(node)) return { ...meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
     const below = is === 'block' ? volumesBelow(found.path, follow) : []
     return below.length === 0 ? found : { kind: 'stack', below, path: found.path }
   }
@@ -88,10 +91,23 @@ function foundAt(path: string): Found | undefined {
   // udev's own folder: vgcreate takes no name that stands in /dev already (`already exists in filesystem`).
   if (meaning.kind === 'other' || path.startsWith('/dev/disk/')) return path.startsWith('/dev/mapper/') && kind === 'absent' ? { kind: 'absent', path } : undefined
   // A name of device-mapper need not be LVM's: the device tells. A link to anywhere else is followed.
-  if (kind === 'absent' || (kind === 'block' && !path.startsWith('/dev/mapper/'))) return { ...meaning, path }
+  if (kind === 'absent') return { ...meaning, path }
+  const isMapped = path.startsWith('/dev/mapper/')
+  if (kind === 'block') return isMapped || isOfAnother(deviceOf(path), meaning.vg) ? undefined : { ...meaning, path }
   const target = kind === 'link' ? /^\.\.\/(dm-\d+)$/.exec(linkAt(path) ?? '')?.[1] : undefined
   if (target === undefined) return undefined
-  return meaning.kind === 'volume' && (!path.startsWith('/dev/mapper/') || isOfLvm(target)) ? { ...meaning, path } : undefined
+  return meaning.kind === 'volume' && (isMapped ? isOfLvm(target) : !isOfAnother(target, meaning.vg)) ? { ...meaning, path } : undefined
+}
+
+/**
+ * Whether a node below a folder of /dev that is called like a VG is a volume of another VG, or stands on volumes: a rule of udev's can
+ * give any device such a name (`SYMLINK+="vms/tintin"`). Of another device the name alone counts, as that of a volume which is not active.
+ */
+function isOfAnother(node: string | undefined, vg: string): boolean {
+  if (node === undefined) return false
+  if (!isOfLvm(node)) return volumesBelow(`/dev/${node}`, follow).length > 0
+  const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
+  return meaning.kind !== 'other' && meaning.vg !== vg
 }
 
 /** `LVM-` with both UUIDs; what kpartx maps of an LV is `partN-LVM-…`. Other layers are LVM's own, other devices none of its. */

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
-import { meaningOfPath } from '../core/volume.ts'
+import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 
 /**
@@ -15,8 +15,7 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   const link = linkOf(path)
   if (meaning.kind === 'volume' && !path.includes('..')) {
     const node = /^\.\.\/(dm-\d+)$/.exec(link)?.[1]
-    // A name under /dev/mapper need not be LVM's.
-    return link === 'absent' || (node !== undefined && (!normalize(path).startsWith('/dev/mapper/') || isOfLvm(node))) ? 'plain' : 'unclear'
+    return link === 'absent' || (node !== undefined && isNamedByLvm(node, meaning.vg, normalize(path).startsWith('/dev/mapper/'))) ? 'plain' : 'unclear'
   }
   if (normalize(path).startsWith('/dev/')) return 'unclear'
   const real = realPath(path)
@@ -38,11 +37,15 @@ function realPath(path: string): string | undefined {
   }
 }
 
-function isOfLvm(node: string): boolean {
+/** A name under /dev/mapper, or in a folder of /dev, need not be LVM's: a rule of udev's can give it to any device. */
+function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
   try {
-    return readFileSync(join(BLOCK_FOLDER, node, 'dm/uuid'), 'utf8').startsWith('LVM-')
+    if (!readFileSync(join(BLOCK_FOLDER, node, 'dm/uuid'), 'utf8').startsWith('LVM-')) return false
+    const meaning = isMapped ? undefined : meaningOfMapperName(readFileSync(join(BLOCK_FOLDER, node, 'dm/name'), 'utf8').trim())
+    return meaning === undefined || meaning.kind === 'other' || meaning.vg === vg
   } catch {
-    return false
+    // No such device: the link is a leftover, and its name all that counts.
+    return !isMapped
   }
 }
 

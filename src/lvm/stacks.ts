@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 
@@ -39,8 +39,9 @@ export function volumesBelow(path: string, follow: (path: string) => PathMeaning
 }
 
 /** The whole disk behind a node of /dev, by the kernel's name. */
-function deviceOf(path: string): string | undefined {
-  const byName = diskOf(basename(path))
+export function deviceOf(path: string): string | undefined {
+  // In another folder the name may be anybody's.
+  const byName = dirname(path) === '/dev' ? diskOf(basename(path)) : undefined
   if (byName !== undefined) return byName
   try {
     const { rdev } = statSync(onHost(path))

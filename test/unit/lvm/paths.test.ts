@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
@@ -96,6 +97,10 @@ describe('what a path comes to', () => {
     ['a link to one that is not active', '/srv/vm', 'virtVG/data', [['srv/vm', '/dev/virtVG/data']]],
     ['a link to a link to a link', '/srv/vm', 'virtVG/data', [['srv/vm', '../a/x'], ['a/x', '/b/y'], ['b/y', '../dev/mapper/virtVG-data']]],
     ['a link in /dev that is not LVM’s', '/dev/virtVG/odd', 'virtVG/root', [['dev/virtVG/odd', 'root']]],
+    ['a name that udev was told to give a volume', '/dev/vms/tintin', 'virtVG/root', [['dev/vms/tintin', '../dm-3']]],
+    ['what stands on one', '/dev/vms/tintin', 'dm-5 (virtVG-root1) on virtVG/root', [['dev/vms/tintin', '../dm-7']]],
+    ['a device of another kind', '/dev/vms/tintin', 'vms/tintin', [['dev/vms/tintin', '../dm-4']]],
+    ['LVM’s own link, left over', '/dev/virtVG/data', 'virtVG/data', [['dev/virtVG/data', '../dm-99']]],
     ['a link to a folder on the way', '/srv/disks/data', 'virtVG/data', [['srv/disks', '/dev/virtVG']]],
     ['.. behind a link to a folder', '/srv/disks/../otherVG/data', 'otherVG/data', [['srv/disks', '/dev/virtVG']]],
     ['a link to a number', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/dm-3']]],
@@ -108,6 +113,20 @@ describe('what a path comes to', () => {
   ])('%s', (_, path, expected, made = []) => {
     links(...made)
     expect(short(path)).toBe(expected)
+  })
+
+  // Only root makes nodes.
+  test.runIf(process.getuid?.() === 0).each([
+    ['where LVM makes the nodes itself', '/dev/virtVG/old'], ['under /dev/mapper', '/dev/mapper/virtVG-root--1'], ['of mknod', '/srv/node'], ['in a folder of /dev', '/dev/vms/node'],
+  ])('a node that is no /dev/dm-N: %s', (_, path) => {
+    const nodes = ['dev/mapper/virtVG-root--1', 'srv/node', 'dev/vms/node']
+    for (const node of nodes) {
+      mkdirSync(dirname(join(root.path, node)), { recursive: true })
+      execFileSync('mknod', [join(root.path, node), 'b', '253', '3'])
+    }
+    link('sys/dev/block/253:3', '../../block/dm-3')
+    link('dev/virtVG/old', '/dev/mapper/virtVG-root--1')
+    expect([clarityOf(path), short(path)]).toEqual(['unclear', 'virtVG/root'])
   })
 
   test('hostile paths: no name that LVM does not take', () => {
@@ -124,8 +143,12 @@ test.each([
   ['/dev/virtVG/../virtVG/root', 'unclear'], ['/dev/disk/by-id/dm-name-virtVG-data', 'unclear'], ['/dev/dm-3', 'unclear'], ['/dev/dm-99', 'unclear'], ['/dev/shm/x', 'unclear'], ['/dev/sda', 'unclear'],
   ['/srv/link', 'unclear'], ['/srv/image', 'file'], ['/srv', 'unclear'], ['/srv/dev/image', 'file'],
   ['/dev/virtVG/file', 'unclear'], ['/dev/mapper/virtVG-other', 'unclear'], ['/srv/disks/data', 'unclear'], ['/srv/disks/file', 'unclear'], ['/srv/to-file', 'unclear'], ['/srv/folder/data', 'plain'],
+  ['/dev/vms/tintin', 'unclear'], ['/dev/vms/crypt', 'unclear'], ['/dev/virtVG/left', 'plain'],
 ])('%s is %s', (path, clarity) => {
   link('dev/mapper/virtVG-other', '../dm-8')
+  link('dev/vms/tintin', '../dm-3')
+  link('dev/vms/crypt', '../dm-7')
+  link('dev/virtVG/left', '../dm-99')
   link('srv/disks', '../dev/virtVG')
   link('srv/to-file', '../dev/virtVG/file')
   link('srv/folder', 'dev')

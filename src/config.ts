@@ -70,12 +70,14 @@ export function parseConfiguration(text: string): Parsed {
   const lineOf = (key: string): number => lines.findIndex((line) => line.split(/[=.\]]/)[0]?.replace(/["'[\s\ufeff]/g, '') === key) + 1
   const ofValues = Object.entries(values).flatMap(([name, value]): Mistake[] => {
     const key = keyNamed(name)
+    // `[log_level]` takes every line that follows: who knows what was meant for the file itself.
+    const mayHide = [value].flat().some((each) => typeof each === 'object')
     if (key === undefined) {
       const meant = nearest(name, Object.keys(KEYS))
       // Whoever could have meant a key that decides about locks is not left with its default.
-      return [{ line: lineOf(name), text: `unknown key ${name}${didYouMean(name, Object.keys(KEYS))}`, spoils: meant === undefined ? undefined : harmless(meant) }]
+      return [{ line: lineOf(name), text: `unknown key ${name}${didYouMean(name, Object.keys(KEYS))}`, spoils: meant === undefined || mayHide ? undefined : harmless(meant) }]
     }
-    return key.accepts(value) ? [] : [{ line: lineOf(name), text: `${name} must be ${key.expected}`, spoils: harmless(name) }]
+    return key.accepts(value) ? [] : [{ line: lineOf(name), text: `${name} must be ${key.expected}`, spoils: mayHide ? undefined : harmless(name) }]
   })
   const mistakes = [...ofForm, ...ofValues].sort((a, b) => a.line - b.line)
   const inWords = mistakes.map(({ line, text: what }) => `line ${line}: ${what}`)

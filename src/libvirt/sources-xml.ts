@@ -24,6 +24,9 @@ function offsetOf(source: Node | undefined): Pick<Disk, 'offset'> {
   return Number.isSafeInteger(offset) && offset > 0 ? { offset } : {}
 }
 
+/** libvirt's own default; it writes the type out itself. */
+const typeOf = (disk: Node): string => attribute(disk, 'type') ?? 'file'
+
 /** `<disk>`: its own source, then whatever else it stands on. */
 export function sourcesOfDisk(disk: Node): Disk[] {
   const target = attribute(child(disk, 'target'), 'dev') ?? '?'
@@ -31,7 +34,7 @@ export function sourcesOfDisk(disk: Node): Disk[] {
   const isOnlyRead = child(disk, 'readonly') !== undefined || attribute(child(disk, 'transient'), 'shareBacking') === 'yes'
   const chain = chainOf(disk)
   const top: Disk = {
-    target, ...placeOf(disk), readonly: isOnlyRead, shareable: child(disk, 'shareable') !== undefined,
+    target, ...placeOf(disk, typeOf(disk)), readonly: isOnlyRead, shareable: child(disk, 'shareable') !== undefined,
     // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy); with `requisite` at a migration and a
     // restore only, and a fresh start it refuses itself, after `prepare`.
     ...(DISPENSABLE.has(attribute(child(disk, 'source'), 'startupPolicy') ?? '') && { optional: true }),
@@ -155,13 +158,15 @@ const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
  */
 export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
   const paths = new Set(known.flatMap(({ path }) => path ?? []))
+  // An argument for QEMU may write to what the XML says is only read.
+  const written = new Set(known.flatMap(({ path, readonly, shareable }) => (readonly || shareable ? [] : path ?? [])))
   const found = new Map<string, Disk>()
-  const add = (target: string, path: string): void => {
-    if (!paths.has(path)) found.set(`${target} ${path}`, { ...elementOf({ target, place: at(path), readonly: false }), unknown: true })
+  const add = (target: string, path: string, accounted = paths): void => {
+    if (!accounted.has(path)) found.set(`${target} ${path}`, { ...elementOf({ target, place: at(path), readonly: false }), unknown: true })
   }
   for (const [tag, node] of elementsIn(domain)) {
     if (/^(?:.+:)?commandline$/.test(tag)) {
-      for (const path of valuesIn(node).flatMap(pathsAmong)) add('qemu:commandline', path)
+      for (const path of valuesIn(node).flatMap(pathsAmong)) add('qemu:commandline', path, written)
       continue
     }
     const parts: [string, unknown][] = tag === 'devices' && isNode(node) ? elementsIn(node) : [[tag, node]]
@@ -172,7 +177,7 @@ export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
 
 /** Of which `<source>` has been read: of these types it has no other path of a block device. */
 const DISK_TYPES: ReadonlySet<string> = new Set(['block', 'file', 'volume', 'network', 'dir', 'nvme', 'vhostuser', 'vhostvdpa'])
-const isKnownDisk = (tag: string, part: unknown): boolean => tag === 'disk' && isNode(part) && DISK_TYPES.has(attribute(part, 'type') ?? 'file')
+const isKnownDisk = (tag: string, part: unknown): boolean => tag === 'disk' && isNode(part) && DISK_TYPES.has(typeOf(part))
 
 const elementsIn = (node: Node): [string, unknown][] =>
   Object.entries(node).filter(([tag]) => !NOT_OPENED.has(tag) && !tag.startsWith('@xmlns')).flatMap(([tag, value]) => (Array.isArray(value) ? value.map((each): [string, unknown] => [tag, each]) : [[tag, value]]))

@@ -137,7 +137,7 @@ describe('what is wrong, with its line', () => {
 describe('what a mistake does: nothing starts, or one key has its default', () => {
   test.each([
     'volume_groups = "virtVG"', 'volume_groups = [ virtVG ]', 'volume_groups: x', 'volume_groups', 'volume_group = [ "virtVG" ]', 'Volume_Groups = []', 'local_volume_groups = "yes"',
-    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', 'volume_groups = []\nvolume_groups = []',
+    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', '[log_level]\npolicy = [ "virtVG = exclusive" ]', '[[log_files]]\npolicy = []', '[log_levl]\npolicy = []', 'volume_groups = []\nvolume_groups = []',
     'what is this', '"', 'volume_groups = [ "virtVG"', 'log_level = "info"\npolicy = "x"',
   ])('%j keeps every VM from starting', (text) => expect(isUsable(text)).toBe(false))
 

@@ -151,6 +151,17 @@ describe('what is no disk', () => {
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
 })
 
+test('a chain of 200 images, as many as libvirt takes', () => {
+  const chain = `${Array.from({ length: 200 }, (_, n) => `<backingStore type='block'><format type='qcow2'/><source dev='/dev/v/image${n}'/>`).join('')}${'</backingStore>'.repeat(200)}`
+  const { disks } = parseDomain(domainXml({ inside: `<devices><disk type='block'><source dev='/dev/v/top'/><target dev='vda'/>${chain}</disk></devices>` }))
+  expect([disks.length, disks.at(-1)?.path]).toEqual([201, '/dev/v/image199'])
+})
+
+test('a disk without a type is of type file, as libvirt reads it', () => {
+  const { disks } = parseDomain(domainXml({ inside: "<devices><disk><source file='/dev/v/l'/><target dev='vda'/></disk></devices>" }))
+  expect(disks).toMatchObject([{ target: 'vda', path: '/dev/v/l' }])
+})
+
 describe('arguments for QEMU', () => {
   const pathsIn = (xml: string, root = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"): (string | undefined)[] =>
     parseDomain(domainXml({ inside: xml }).replace("<domain type='kvm'", `<domain type='kvm' ${root}`)).disks.map(({ target, path, unknown }) => (target === 'qemu:commandline' && unknown === true ? path : 'wrong'))
@@ -161,6 +172,8 @@ describe('arguments for QEMU', () => {
     ['a variable', "<qemu:commandline><qemu:env name='DISK' value='/dev/virtVG/x'/></qemu:commandline>", ['/dev/virtVG/x']],
     ['another prefix', "<q:commandline><q:arg value='host_device:/dev/virtVG/x'/></q:commandline>", ['/dev/virtVG/x'], "xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'"],
     ['the namespace on the element itself', "<a:commandline xmlns:a='http://libvirt.org/schemas/domain/qemu/1.0'><a:arg value='/dev/virtVG/x'/></a:commandline>", ['/dev/virtVG/x'], ''],
+    ['a path that the XML only reads', "<qemu:commandline><qemu:arg value='file=/dev/v/golden'/></qemu:commandline><devices><disk type='block'><source dev='/dev/v/golden'/><readonly/></disk></devices>", ['wrong', '/dev/v/golden']],
+    ['one that it writes', "<qemu:commandline><qemu:arg value='file=/dev/v/root'/></qemu:commandline><devices><disk type='block'><source dev='/dev/v/root'/></disk></devices>", ['wrong']],
     ['no path at all', "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='virtio-rng-pci,max-bytes=1/2'/></qemu:commandline>", []],
   ])('%s', (_, xml, expected, root) => expect(pathsIn(xml, root)).toEqual(expected))
 })

@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf, idlePolicies, nameOf } from '../core/domain.ts'
-import { NO_VOLUMES, addressOf } from '../core/lock-state.ts'
+import { type LockState, NO_VOLUMES, addressOf, lockOf, suffices } from '../core/lock-state.ts'
 import { type Problem, explain, problemOfAbsent } from '../core/problem.ts'
 import { type Change, planUndo } from '../core/start.ts'
 import { isEmpty } from '../core/scope.ts'
@@ -22,7 +22,7 @@ import { checkSaved } from '../hook/saved.ts'
 import { parseDomain } from '../libvirt/domain-xml.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lvchangeArguments } from '../lvm/lvchange.ts'
-import { leaseOf, lockState, volumeTable } from '../lvm/lvm.ts'
+import { leaseOf, lockState, volumeTable, volumesByUuid } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { LONGEST_XML, readStdin } from '../stdin.ts'
@@ -39,7 +39,7 @@ interface Preview {
   readonly domain: string
   readonly uuid: string | undefined
   readonly operation: string
-  /** `unknown`: this host could not be looked at, so that the plan is that of the XML alone. */
+  /** `unknown`: this host could not be looked at, so that the plan is that of the XML alone, or a lease cannot be read. */
   readonly outcome: 'proceed' | 'refuse' | 'nothing' | 'unknown'
   readonly lockState: 'known' | 'unknown'
   readonly steps: readonly Step[]
@@ -53,7 +53,7 @@ const STATUS: Readonly<Record<Preview['outcome'], number>> = { proceed: 0, nothi
 
 /**
  * Shows what a hook call would do, on standard output. Writes nothing anywhere, and takes no lock.
- * @returns 0 it would be done; 1 it would be refused; 2 the file cannot be read; 3 this host cannot be looked at: no all-clear
+ * @returns 0 it would be done; 1 it would be refused; 2 the file cannot be read; 3 this host, or a lease, cannot be looked at: no all-clear
  */
 export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolean; xmlFile: string | undefined }): Promise<number> {
   let xml = ''
@@ -91,12 +91,14 @@ async function previewOf(event: HookEvent, xml: string, what: string): Promise<P
   }
   const locks = await lockState()
   const { changes, notes, problems } = await PREVIEWS[operation](domain, configuration)
-  const conflicts = problems.length > 0 ? [] : await conflictsOf(changes)
-  const all = await withPools([...problems, ...conflicts])
-  const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : 'proceed'
+  const conflicts = problems.length > 0 ? { problems: [], unread: [] } : await conflictsOf(changes, locks)
+  const all = await withPools([...problems, ...conflicts.problems])
+  const isTold = conflicts.unread.length === 0
+  const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : isTold ? 'proceed' : 'unknown'
+  const unread = isTold ? [] : [`unknown here whether another host holds ${conflicts.unread.join(', ')}: no lease can be read`]
   const unprotected = operation === 'release' ? [] : await unprotectedWords(await subjectOf(domain, configuration))
   // A plan for another host, on one without LVM.
-  const plan = all.some(({ kind }) => kind === 'not-installed') ? fromXml(operation, domain, configuration, 'LVM is not installed on this host') : { changes, notes }
+  const plan = all.some(({ kind }) => kind === 'not-installed') ? fromXml(operation, domain, configuration, 'LVM is not installed on this host') : { changes, notes: [...unread, ...notes] }
   return preview({ uuid, outcome, lockState: locks.kind, steps: stepsOf(plan.changes), notes: plan.notes, warnings: [...warnings, ...new Set(unprotected)] }, all)
 }
 
@@ -148,26 +150,48 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })
     const trial = plan.changes.map((change) => ({ ...change, reason: `${change.reason}: on trial` }))
     return {
-      changes: [...trial, ...undo.map((change) => ({ ...change, reason: 'the trial is over; the prepare that follows takes it for good' }))],
+      // By its names: before the trial it has no device to be known by.
+      changes: [...trial, ...undo.map(({ now: _, ...change }) => ({ ...change, reason: 'the trial is over; the prepare that follows takes it for good' }))],
       notes: [`waits up to ${configuration.migrateWait} s until no host holds these volumes exclusively`], problems: [],
     }
   },
 }
 
-/** Volumes that another host holds in a way that is in the way of the changes: read from the leases, without a lock. */
-async function conflictsOf(changes: readonly Change[]): Promise<Problem[]> {
-  const wanted = changes.filter(({ to }) => to === 'exclusive' || to === 'shared')
-  const table = await volumeTable(wanted)
-  const found = await Promise.all(wanted.map(async (change): Promise<Problem[]> => {
-    const volume = table?.volumes.get(fullName(change))
+interface Conflicts {
+  readonly problems: readonly Problem[]
+  /** Volumes of which nobody here can say who holds them. */
+  readonly unread: readonly string[]
+}
+
+/**
+ * Volumes that another host holds in a way that is in the way of the changes: read from the leases, without a lock. A
+ * thin volume's lease is its pool's, a snapshot's its origin's.
+ */
+async function conflictsOf(changes: readonly Change[], locks: LockState): Promise<Conflicts> {
+  const wanted = changes.flatMap((change) =>
+    change.to === 'exclusive' || change.to === 'shared' ? [{ change, to: change.to }] : [],
+  )
+  const table = await volumeTable(wanted.map(({ change }) => change))
+  const rows = [...(table?.volumes.values() ?? [])]
+  const others = rows.filter(({ uuid, lockUuid }) => uuid !== lockUuid).map(({ lockUuid }) => lockUuid)
+  const owners = [...rows, ...((await volumesByUuid(others))?.volumes.values() ?? [])]
+  const unread: string[] = []
+  const found = await Promise.all(wanted.map(async ({ change, to }): Promise<Problem[]> => {
+    const name = fullName(change)
+    const volume = table?.volumes.get(name)
     if (volume === undefined) return [problemOfAbsent(change, table ?? NO_VOLUMES, change.reason)]
-    const lease = await leaseOf(volume)
-    if (lease === undefined) return []
-    const held = await heldProblem(fullName(change), table)
-    const isInTheWay = held.kind === 'held' && held.holders.some(({ mode }) => mode === 'exclusive' || change.to === 'exclusive')
+    const isHere = locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), to)
+    if (volume.lockType === 'none' || isHere) return []
+    const owner = owners.find(({ uuid }) => uuid === volume.lockUuid)
+    if (owner === undefined || (await leaseOf(owner)) === undefined) {
+      unread.push(name)
+      return []
+    }
+    const held = await heldProblem(fullName(owner), { ...NO_VOLUMES, volumes: new Map([[fullName(owner), owner]]) })
+    const isInTheWay = held.kind === 'held' && held.holders.some(({ mode }) => mode === 'exclusive' || to === 'exclusive')
     return isInTheWay ? [held] : []
   }))
-  return found.flat()
+  return { problems: found.flat(), unread }
 }
 
 /** The plan of a machine whose state is not known: what the XML and the configuration tell by themselves. */

@@ -32,7 +32,7 @@ export const VERBS = verbs({
       'Reads the domain XML from standard input: virsh dumpxml tintin | lvguard --dry-run tintin prepare',
       'The lines without # can be pasted into a shell. Operations worth a look are prepare (a start), release (an end), migrate (a migration to',
       'this host) and restore (of a saved memory); lvguard does nothing at the others. Exit status 3: this host could not be looked at, so that',
-      'the plan is that of the XML alone.',
+      'the plan is that of the XML alone, or nobody here can say who holds a volume.',
     ],
   },
   'agent': {

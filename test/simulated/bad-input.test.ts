@@ -178,6 +178,13 @@ describe('a dry run', () => {
     expect(held.code).toBe(1)
   })
 
+  test('a lease that cannot be read is no all-clear', async () => {
+    await ring().volume('tintin')
+    ring().hosts[0].faults.answer(/^sanlock direct/, { code: 1 })
+    const { code, stdout } = await dryRun(['tintin', 'prepare'], tintin.xml())
+    expect([code, stdout]).toEqual([3, expect.stringMatching(/^# unknown here whether another host holds virtVG\/tintin/m)])
+  })
+
   test('--json gives the plan', async () => {
     await ring().volume('tintin')
     await announceAgent(ring().hosts[0])

@@ -27,6 +27,20 @@ describe('thin volumes', () => {
     assertPassed(await vmOn('virtVG', 'two').release(b))
   })
 
+  test('a dry run knows that the lease of a thin volume is its pool’s', async () => {
+    const [a, b] = ring().hosts
+    await pool()
+    for (const name of ['one', 'two']) await thin(name)
+    const dryRun = () => b.program(['--dry-run', 'two', 'prepare'], vmOn('virtVG', 'two').xml())
+    expect(await dryRun()).toMatchObject({ code: 0 })
+    assertPassed(await vmOn('virtVG', 'one').prepare(a))
+    expect(await dryRun()).toMatchObject({ code: 1, stdout: expect.stringMatching(/would be refused: held by host1/) })
+    assertPassed(await vmOn('virtVG', 'one').release(a))
+    assertPassed(await vmOn('virtVG', 'one').prepare(b))
+    expect(await dryRun()).toMatchObject({ code: 0 })
+    assertPassed(await vmOn('virtVG', 'one').release(b))
+  })
+
   test('a pool that stays locked although nothing is on it is given back (FACTS 27)', async () => {
     const { hosts, cluster, log } = ring()
     const [a] = hosts

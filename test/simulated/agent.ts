@@ -46,7 +46,7 @@ export class Agent {
       const commands = this.#ring.log.commands(this.#host.name)
       row = commands.every(({ ended }) => ended !== undefined) && commands.length === before ? row + 1 : 0
       before = commands.length
-      return row > 5
+      return row > 30
     })
   }
 
@@ -81,4 +81,4 @@ export class Agent {
 
 /** Waits until something is so; looks every few milliseconds. */
 export const until = (isSo: () => boolean | Promise<boolean>): Promise<unknown> =>
-  vi.waitUntil(async () => isSo(), { timeout: 15_000, interval: 10 })
+  vi.waitUntil(async () => isSo(), { timeout: 60_000, interval: 10 })

@@ -46,7 +46,7 @@ export class Agent {
       const commands = this.#ring.log.commands(this.#host.name)
       row = commands.every(({ ended }) => ended !== undefined) && commands.length === before ? row + 1 : 0
       before = commands.length
-      return row > 30
+      return row > 20
     })
   }
 

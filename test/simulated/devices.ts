@@ -91,6 +91,8 @@ export class Devices {
     for (const host of this.#hosts) {
       host.active.delete(uuid)
       host.opens.delete(uuid)
+      // What stands on it goes with it.
+      host.foreign.splice(0, host.foreign.length, ...host.foreign.filter(({ over }) => over !== uuid))
     }
   }
 

@@ -6,7 +6,7 @@ export const START_PAUSE = 1000
 /** What time alone can mend: at boot the locking of a VG takes 20 s to 3 min (FACTS 28). */
 const PASSING: ReadonlySet<string> = new Set(['not-started', 'starting', 'lvmlockd-down'])
 
-/** Whether a start was refused for nothing but locking that is not ready. A migration is not waited for: what let it in lasts for 30 s only. */
+/** Whether a start was refused for nothing but locking that is not ready. A migration is not waited for: what let it in lasts for two minutes only. */
 export const isTooEarly = (outcome: Outcome): boolean =>
   outcome.kind === 'refused' && outcome.attempt === 'start' && outcome.problems.length > 0 && outcome.problems.every(({ kind }) => PASSING.has(kind))
 

@@ -20,6 +20,12 @@ async function assertRestored(vm: Vm, host: Host): Promise<void> {
   assert.equal(stdout, '')
 }
 
+/** The same, and it runs again. */
+async function assertRunsAgain(vm: Vm, host: Host): Promise<void> {
+  await assertRestored(vm, host)
+  assertPassed(await vm.prepare(host))
+}
+
 async function runsAndStops(vm: Vm, host: Host): Promise<void> {
   assertPassed(await vm.prepare(host))
   assertPassed(await vm.release(host, 'shutdown'))
@@ -35,13 +41,11 @@ export const savedMemory: readonly Scenario[] = [
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       await saved(tintin, a)
       assert.deepEqual(await a.list(NOTES), [`${tintin.uuid}.json`])
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       // Once more, from its new state.
       assertPassed(await tintin.release(a, 'saved'))
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       assertPassed(await tintin.release(a, 'destroyed'))
     },
   },
@@ -88,11 +92,9 @@ export const savedMemory: readonly Scenario[] = [
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       await saved(tintin, a)
       await a.run('lvchange', '-aey', 'virtVG/tintin')
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       assertPassed(await tintin.release(a, 'failed'))
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       assertPassed(await tintin.release(a, 'shutdown'))
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, ADVICE)
@@ -111,8 +113,7 @@ export const savedMemory: readonly Scenario[] = [
       )
       await saved(tintin, a)
       const reader = new Vm('milou', [{ path: '/dev/virtVG/data', inside: '<readonly/>' }])
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       assertPassed(await tintin.release(a, 'failed'))
       await assertRestored(tintin, a)
       // Another VM has one of them, and has locked it: that one is named.
@@ -154,13 +155,11 @@ export const savedMemory: readonly Scenario[] = [
       await a.write(SAVE_FILE, '')
       assertPassed(await tintin.release(a))
       assert.deepEqual(await a.list(NOTES), [`${tintin.uuid}.json`])
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       await a.write(SAVE_FILE, undefined)
       // `virsh save FILE`, which libvirt tells nobody.
       assertPassed(await tintin.release(a))
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       assertPassed(await tintin.release(a))
     },
   },
@@ -171,8 +170,7 @@ export const savedMemory: readonly Scenario[] = [
       await ring.volume('tintin')
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       await saved(tintin, a)
-      await assertRestored(tintin, a)
-      assertPassed(await tintin.prepare(a))
+      await assertRunsAgain(tintin, a)
       const unreadable = `/run/lvguard/${new Vm('milou', []).uuid}.json`
       await a.write(unreadable, 'not a record')
       const kept = await tintin.release(a, 'saved')

@@ -476,13 +476,19 @@ describe('repairs', () => {
 })
 
 describe('the lost reply', () => {
-  test('a domain that runs here after a migration in doubt, and whose volume is held, is suspended, and stays so', async () => {
-    const { a, b, here, agent } = await running()
-    here.answerVirsh(tintin)
-    here.out(tintin, 'begin3')
+  /** The memory has gone over, the destination shares the volume, and no answer of it has come yet. */
+  const inDoubt = async (): ReturnType<typeof running> => {
+    const vm = await running()
+    vm.here.answerVirsh(tintin)
+    vm.here.out(tintin, 'begin3')
     await until(locksAre('sh', 'none'))
-    b.act('lvchange -asy virtVG/tintin')
-    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    vm.b.act('lvchange -asy virtVG/tintin')
+    vm.here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    return vm
+  }
+
+  test('a domain that runs here after a migration in doubt, and whose volume is held, is suspended, and stays so', async () => {
+    const { a, b, here, agent } = await inDoubt()
     await until(async () => (await recordOn(a)).migration !== undefined)
     await agent.restart()
     here.put(tintin)
@@ -505,12 +511,7 @@ describe('the lost reply', () => {
   })
 
   test('where nobody is seen to have run it, it stays suspended all the same, and that is said', async () => {
-    const { b, here, agent } = await running()
-    here.answerVirsh(tintin)
-    here.out(tintin, 'begin3')
-    await until(locksAre('sh', 'none'))
-    b.act('lvchange -asy virtVG/tintin')
-    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    const { b, here, agent } = await inDoubt()
     await leaseIsCounted()
     await agent.quiet()
     here.put(tintin)
@@ -523,12 +524,7 @@ describe('the lost reply', () => {
   })
 
   test('it ran on the other host and has ended there before the first promotion: granted, and suspended', async () => {
-    const { b, here, agent } = await running()
-    here.answerVirsh(tintin)
-    here.out(tintin, 'begin3')
-    await until(locksAre('sh', 'none'))
-    b.act('lvchange -asy virtVG/tintin')
-    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    const { b, here, agent } = await inDoubt()
     await leaseIsCounted()
     await agent.quiet()
     b.act('lvchange -aey virtVG/tintin')
@@ -544,12 +540,7 @@ describe('the lost reply', () => {
     ['LVM says nothing, and exits with 0', (a) => a.faults.answer(/lvchange .*ey/, {})],
     ['the locks of this host cannot be read', (a) => a.faults.answer('lvmlockctl', { code: 1, stderr: 'no memory\n' })],
   ])('after a doubtful phase anything but an exclusive lock suspends: %s', async (_, spoil) => {
-    const { a, b, here, agent } = await running()
-    here.answerVirsh(tintin)
-    here.out(tintin, 'begin3')
-    await until(locksAre('sh', 'none'))
-    b.act('lvchange -asy virtVG/tintin')
-    here.out(tintin, 'perform3_done', { state: 'paused', reason: 'migration' })
+    const { a, here, agent } = await inDoubt()
     await agent.quiet()
     spoil(a)
     here.put(tintin)

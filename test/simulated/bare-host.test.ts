@@ -1,27 +1,17 @@
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { vmOn } from '../scenarios/vm.ts'
+import { type Ended, isRoot, withBuiltFile } from './built-file.ts'
 
-const BUILT = fileURLToPath(new URL('../../dist/qemu', import.meta.url))
-const isRoot = process.getuid?.() === 0
 const tintin = vmOn('virtVG', 'tintin')
-
-interface Ended {
-  readonly exitCode?: number | undefined
-  readonly stdout: string
-  readonly stderr: string
-}
 
 let folder: string
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'lvguard-bare-'))
+  folder = withBuiltFile()
   chmodSync(folder, 0o755)
   for (const name of ['root/etc/libvirt', 'root/run/libvirt/qemu', 'bin']) mkdirSync(join(folder, name), { recursive: true })
-  copyFileSync(BUILT, join(folder, 'qemu'))
   chmodSync(join(folder, 'qemu'), 0o755)
   // A host with what every Debian has, and no LVM.
   for (const [name, path] of [['node', process.execPath], ['flock', '/usr/bin/flock'], ['test', '/usr/bin/test'], ['id', '/usr/bin/id'], ['true', '/usr/bin/true']] as const) symlinkSync(path, join(folder, 'bin', name))

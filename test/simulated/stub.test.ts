@@ -1,23 +1,13 @@
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-
-const BUILT = fileURLToPath(new URL('../../dist/qemu', import.meta.url))
-const isRoot = process.getuid?.() === 0
-
-interface Ended {
-  readonly exitCode?: number | undefined
-  readonly stdout: string
-  readonly stderr: string
-}
+import { BUILT, type Ended, isRoot, withBuiltFile } from './built-file.ts'
 
 let folder: string
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'lvguard-stub-'))
-  copyFileSync(BUILT, join(folder, 'qemu'))
+  folder = withBuiltFile()
 })
 afterAll(() => {
   rmSync(folder, { recursive: true })
@@ -47,11 +37,10 @@ describe('the shell part', () => {
 
   test.skipIf(!isRoot)(`a call by anyone but root ends there with 0${isRoot ? '' : ' (needs root)'}`, async () => {
     // Where anyone may read it: the project may be in root's own folder.
-    const open = mkdtempSync(join(tmpdir(), 'lvguard-open-'))
+    const open = withBuiltFile()
     onTestFinished(() => rmSync(open, { recursive: true, force: true }))
     chmodSync(open, 0o755)
     const everybodys = join(open, 'qemu')
-    copyFileSync(BUILT, everybodys)
     chmodSync(everybodys, 0o755)
     for (const operation of ['prepare', 'release', 'migrate', 'hibernate']) {
       const { exitCode, stdout, stderr } = await execa('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '/bin/sh', everybodys, 'tintin', operation, 'begin', '-'], { reject: false, input: '' })

@@ -36,7 +36,6 @@ export const volumes: readonly Scenario[] = [
   },
   {
     name: 'a volume that is renamed while its VM runs is released all the same, and another one that has got its name is left alone',
-    not: { cluster: 'NOT RUN, it has not been played on nodes yet' },
     play: async (ring) => {
       const [a, b] = ring.hosts
       await a.run('lvremove', '-y', 'virtVG/renamed')
@@ -74,7 +73,6 @@ export const volumes: readonly Scenario[] = [
   },
   {
     name: 'a file in the place of a volume is refused, at a start and in a migration, until it is gone',
-    not: { cluster: 'NOT RUN, it has not been played on nodes yet' },
     play: async (ring) => {
       const [a, b] = ring.hosts
       await ring.volume('tintin')

@@ -17,6 +17,8 @@ import {
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { describe, expect, test } from 'vitest'
+import { KEYS } from '../../src/config.ts'
+import { DEFAULTS } from '../../src/core/configuration.ts'
 import {
   folder,
   README,
@@ -267,7 +269,7 @@ describe("another program's files", () => {
     const after = snapshot(it.destdir)
     expect(after['etc/libvirt/hooks/qemu']).toBe(`755 ${program()}`)
     expect(after['etc/libvirt/hooks/qemu.d/qemu']).toBe(`750 ${foreign}`)
-    expect(readdirSync(join(it.hook, '..')).sort()).toEqual(['qemu', 'qemu.d'])
+    expect(readdirSync(join(it.hook, '..')).sort()).toEqual(['.qemu-kept', 'qemu', 'qemu.d'])
     expect(it.install(['--keep-existing']).stdout).toContain(`unchanged  ${it.hook}`)
     expect(snapshot(it.destdir)).toEqual(after)
   })
@@ -766,17 +768,8 @@ describe('the files', () => {
   })
 
   test('lvguard.conf shows each key with its default and at least a sentence', () => {
-    expect(parse(conf().replaceAll(/^#(?=\w+ = )/gm, ''))).toEqual({
-      volume_groups: [],
-      local_volume_groups: 'ignore',
-      policy: [],
-      start_wait: 0,
-      migrate_wait: 30,
-      lock_wait: 30,
-      on_contested: 'suspend',
-      log_level: 'info',
-      log_file: '/var/log/libvirt/lvguard.log',
-    })
+    const defaults = Object.entries(KEYS).map(([name, { field }]) => [name, DEFAULTS[field]])
+    expect(parse(conf().replaceAll(/^#(?=\w+ = )/gm, ''))).toEqual(Object.fromEntries(defaults))
     for (const block of conf().trimEnd().split('\n\n').slice(1)) expect(block).toMatch(/^(# .+\n)+#\w+ = .+$/)
   })
 

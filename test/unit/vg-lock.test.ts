@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import type { VgLocks } from '../../src/vg-lock.ts'
@@ -22,11 +22,30 @@ afterAll(() => root.remove())
 
 const lockFile = (vg: string): string => join(root.path, 'run/lvguard', `${vg}.lock`)
 
-/** Resolves when so many wait for the lock of a VG: the kernel says so. */
-const waiting = (vg: string, number: number): Promise<void> => expect.poll(() => {
-  const inode = `:${statSync(lockFile(vg)).ino} `
-  return readFileSync('/proc/locks', 'utf8').split('\n').filter((line) => line.includes('-> FLOCK') && line.includes(inode)).length
-}, { timeout: 20_000, interval: 5 }).toBe(number)
+/** Whether a process is a flock(1) that sleeps with this file as its descriptor 3: it waits for the lock. */
+function isWaiting(pid: string, file: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(' (flock) S ') && readlinkSync(`/proc/${pid}/fd/3`) === file
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Resolves when so many wait for the lock of a VG. Not by /proc/locks: in a PID namespace it leaves out a lock, and all who wait for it,
+ * once the process that took it has ended (Linux 6.18, `locks_show`), as flock(1) does.
+ */
+const waiting = async (vg: string, number: number): Promise<void> => {
+  const file = realpathSync(lockFile(vg))
+  let before: string[] = []
+  await expect.poll(() => {
+    const now = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && isWaiting(pid, file))
+    // Asleep at two looks: not for a moment on its way there.
+    const still = now.filter((pid) => before.includes(pid))
+    before = now
+    return still.length
+  }, { timeout: 20_000, interval: 5 }).toBe(number)
+}
 
 /** Lets seconds pass, one by one, and those who waited for it look. */
 async function pass(seconds: number): Promise<void> {

@@ -6,3 +6,19 @@ export const monotonic = (): number => {
 
 /** Milliseconds of the same clock. */
 export const milliseconds = (): number => monotonic() * 1000
+
+/** The clock and the timers of an act that may not take long, so that tests bring their own. */
+export interface Clock {
+  /** Milliseconds. */
+  readonly now: () => number
+  /** Does something after so many milliseconds. @returns what cancels it */
+  readonly after: (milliseconds: number, work: () => void) => () => void
+}
+
+export const CLOCK: Clock = {
+  now: milliseconds,
+  after: (pause, work) => {
+    const timer = setTimeout(work, pause)
+    return () => clearTimeout(timer)
+  },
+}

@@ -42,25 +42,74 @@ export function readRecords(only?: readonly string[]): Records {
 /** The domain's own record among those read. */
 export const recordOf = (uuid: string, records: Records): DomainRecord | undefined => records.known.find(({ domain }) => domain.uuid === uuid)
 
+/** What came of a change of a record. `changed`: it is not what the caller decided on, and was left as it is. */
+export type Replaced = 'replaced' | 'changed'
+
 /**
- * Puts a record in the place of the domain's last one, in one rename.
+ * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or removes it, only if
+ * it still is what the caller has read. The caller holds the locks of the VGs that both name, from its look to this; but for a `release`
+ * that announces, before it waits for them, that its domain has ended.
+ * @param expected,next undefined: none
  * @throws what the file system throws (a full /run: ENOSPC); the old record is in place then
  */
-export function writeRecord(record: DomainRecord): void {
+export function replaceRecord(uuid: string, expected: DomainRecord | undefined, next: DomainRecord | undefined): Replaced {
+  if (!isOnRecord(uuid, expected)) return 'changed'
+  if (next === undefined) rmSync(fileOf(uuid), { force: true })
+  else write(uuid, next)
+  return 'replaced'
+}
+
+/** Replaces a domain's record step by step: each time what this last read or wrote, and nothing that somebody else did. */
+export type Replace = (next: DomainRecord | undefined) => Replaced
+
+/** @param known what was read of it, and decided on; undefined: it has none */
+export function replacing(uuid: string, known: DomainRecord | undefined): Replace {
+  let expected = known
+  return (next) => {
+    const replaced = replaceRecord(uuid, expected, next)
+    if (replaced === 'replaced') expected = next
+    return replaced
+  }
+}
+
+/** Somebody else has changed the record that an act decided on. */
+export class RecordChanged extends Error {
+  override readonly name = 'RecordChanged'
+  constructor() {
+    super('its record in /run/lvguard was changed by somebody else meanwhile')
+  }
+}
+
+/** How often an act looks at a record again that others change. */
+const LOOKS = 3
+
+/** Does an act again, from its look on, if it ends because somebody else has changed the record. @throws what the act throws */
+export async function lookingAgain<T>(act: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await act()
+    } catch (error) {
+      if (!(error instanceof RecordChanged) || looks === LOOKS) throw error
+    }
+  }
+}
+
+/** One that cannot be read is nobody's to replace. */
+function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
+  const { known, unreadable } = readRecords([`${uuid}.json`])
+  return unreadable.length === 0 && JSON.stringify(known[0]) === JSON.stringify(expected)
+}
+
+function write(uuid: string, record: DomainRecord): void {
   makeRunFolder()
-  const temporary = join(RUN_FOLDER, `.${record.domain.uuid}-${process.pid}`)
+  const temporary = join(RUN_FOLDER, `.${uuid}-${process.pid}`)
   try {
     writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
-    renameSync(temporary, fileOf(record.domain.uuid))
+    renameSync(temporary, fileOf(uuid))
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error
   }
-}
-
-/** Removes a domain's record; one that is not there is no error. */
-export const removeRecord = (uuid: string): void => {
-  rmSync(fileOf(uuid), { force: true })
 }
 
 const STATES: readonly RecordState[] = ['incoming', 'prepared', 'running', 'refused', 'releasing']

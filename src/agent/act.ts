@@ -1,7 +1,7 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
-import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
+import type { DomainRecord, MigrationMemory, RecordedVolume, Records } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Change, withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -12,7 +12,7 @@ import type { Outcome } from '../hook/outcome.ts'
 import { releaseAllUnderLock } from '../hook/release.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
-import { readRecords, recordOf, writeRecord } from '../record-store.ts'
+import { type Replace, readRecords, replacing } from '../record-store.ts'
 import { type VgLocks, lockVgs } from '../vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './host.ts'
@@ -25,6 +25,8 @@ export interface ActResult {
   readonly reports: readonly Report[]
   /** Its record could not be written: nothing was changed that is not on record. */
   readonly unwritable: string | undefined
+  /** Its record was changed by a hook between the look and the act, which was left. */
+  readonly isOvertaken: boolean
   readonly contested: ContestedStep
   readonly abortJob: boolean
   /** Taken out of the domain while it runs, and given back. */
@@ -36,7 +38,7 @@ export interface ActResult {
 type Drive = Extract<DrivePlan, { kind: 'drive' }>
 
 const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
-const NOTHING = { done: [], unwritable: undefined, contested: 'none', abortJob: false, unplugged: [], released: undefined } as const
+const NOTHING = { done: [], unwritable: undefined, isOvertaken: false, contested: 'none', abortJob: false, unplugged: [], released: undefined } as const
 
 /** Overrides what a view calls for: `lvguard demote` and `promote`. */
 export type Insist = (view: SeenDomain) => SeenDomain
@@ -60,20 +62,27 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
     const records = withoutClaims(known, views.filter(({ wanted }) => wanted.mode === 'inactive').map(({ domain }) => domain.uuid))
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
-    const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord }[] => {
+    const overtaken = new Set<SeenDomain>()
+    const drives = plans.flatMap((plan, index): { view: SeenDomain; plan: Drive; unwritable: string | undefined; record: DomainRecord; replace: Replace }[] => {
       const view = views[index]
       if (view === undefined || plan.kind !== 'drive') return []
       const put = plan.record ?? view.record
       if (put === undefined) return []
-      const unwritable = plan.record === undefined ? undefined : tryTo(() => writeRecord(put))
+      const replace = replacing(view.domain.uuid, view.record)
+      const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
+      if (written.kind === 'changed') {
+        overtaken.add(view)
+        return []
+      }
+      const unwritable = written.kind === 'unwritable' ? written.why : undefined
       // What is on record already may be made exclusive all the same: that endangers nobody.
       const isOnRecord = (name: string): boolean => view.record?.volumes.some((volume) => fullName(volume) === name) === true
       const changes = unwritable === undefined ? plan.changes : plan.changes.filter((change) => change.to === 'exclusive' && isOnRecord(fullName(change)))
-      return [{ view, plan: { ...plan, changes }, unwritable, record: put }]
+      return [{ view, plan: { ...plan, changes }, unwritable, record: put, replace }]
     })
     const owners = new Map(drives.flatMap(({ plan, record }) => plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const)))
     const { done, after } = await carryOutAll([...owners.keys()], (change) => owners.get(change) as RecordedVolume, state, locks)
-    const ended = plans.flatMap((plan, index) => (plan.kind === 'release' && views[index] !== undefined ? [{ domain: views[index].domain, plan: plan.plan }] : []))
+    const ended = plans.flatMap((plan, index) => (plan.kind === 'release' && views[index] !== undefined ? [{ domain: views[index].domain, record: views[index].record, plan: plan.plan }] : []))
     const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) => ended.map(() => failed(error)))
     const results: ActResult[] = []
     for (const [index, view] of views.entries()) {
@@ -83,14 +92,15 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       if (plan?.kind === 'release') {
         results.push({ ...NOTHING, view, reports, released: outcomes[ended.findIndex(({ domain }) => domain === view.domain)] })
       } else if (drive === undefined) {
-        results.push({ ...NOTHING, view, reports })
+        results.push({ ...NOTHING, view, reports, isOvertaken: overtaken.has(view) })
       } else {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
-        const record = await identified(undemoted(drive.record, own), drive.unwritable === undefined)
-        const unplugged = await giveBack(drive.plan.unplugged, record, locks)
+        const { replace } = drive
+        const record = await identified(undemoted(drive.record, own, replace), replace, drive.unwritable === undefined)
+        const unplugged = await giveBack(drive.plan.unplugged, record, replace, locks)
         const left = { ...record, volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))) }
-        const contested = contestedAfter(view, left, after, host)
-        results.push({ view, done: own, reports, unwritable: drive.unwritable, contested, abortJob: drive.plan.abortJob, unplugged, released: undefined })
+        const contested = contestedAfter(view, left, replace, after, host)
+        results.push({ view, done: own, reports, unwritable: drive.unwritable, isOvertaken: false, contested, abortJob: drive.plan.abortJob, unplugged, released: undefined })
       }
     }
     return results
@@ -105,42 +115,40 @@ const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[])
 
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
-/** A record as it is now to be; not if a `release`, which needs no lock to say so, has said meanwhile that the domain has ended. */
-const rewrite = (record: DomainRecord): void => {
-  const now = recordOf(record.domain.uuid, readRecords())
-  if (now !== undefined && IN_USE.includes(now.state)) unlessFull(() => writeRecord(record))
-}
+/** A record as it is now to be; not where a `release`, which needs no lock to say so, has said meanwhile that the domain has ended. */
+const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
 
 const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined => record.volumes.find((volume) => fullName(volume) === name)
 
-function tryTo(write: () => void): string | undefined {
+type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
+
+function tryTo(write: () => ReturnType<Replace>): Written {
   try {
-    write()
-    return undefined
+    return { kind: write() }
   } catch (error) {
-    return messageOf(error)
+    return { kind: 'unwritable', why: messageOf(error) }
   }
 }
 
 /** A volume that is exclusive here again does not go with its domain for having been shared. */
-function undemoted(record: DomainRecord, done: readonly Done[]): DomainRecord {
+function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace): DomainRecord {
   const isPromoted = (volume: RecordedVolume): boolean => volume.demoted === true && done.some(({ kind, change }) => kind === 'done' && change.to === 'exclusive' && fullName(change) === fullName(volume))
   if (!record.volumes.some(isPromoted)) return record
   const volumes = record.volumes.map((volume): RecordedVolume => {
     const { demoted: _, ...kept } = volume
     return isPromoted(volume) ? kept : volume
   })
-  rewrite({ ...record, volumes })
+  rewrite(replace, { ...record, volumes })
   return { ...record, volumes }
 }
 
 /** The record with the UUIDs of its volumes, which lvs is asked for once, when they are not there yet. */
-async function identified(record: DomainRecord, mayWrite: boolean): Promise<DomainRecord> {
+async function identified(record: DomainRecord, replace: Replace, mayWrite: boolean): Promise<DomainRecord> {
   const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
   if (unknown.length === 0) return record
   const table = (await volumeTable(unknown)) ?? NO_VOLUMES
   const whole = { ...record, volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)) }
-  if (mayWrite) rewrite(whole)
+  if (mayWrite) rewrite(replace, whole)
   return whole
 }
 
@@ -148,7 +156,7 @@ async function identified(record: DomainRecord, mayWrite: boolean): Promise<Doma
  * Deactivates what was taken out of a running domain, unless somebody has it open: QEMU itself while it still lets go, or whoever else (R4).
  * @returns what is neither active nor locked here any more, and off the record
  */
-async function giveBack(unplugged: readonly RecordedVolume[], record: DomainRecord, locks: VgLocks): Promise<RecordedVolume[]> {
+async function giveBack(unplugged: readonly RecordedVolume[], record: DomainRecord, replace: Replace, locks: VgLocks): Promise<RecordedVolume[]> {
   if (unplugged.length === 0) return []
   const devices = activeVolumes()
   // It may have another name by now (R14).
@@ -166,12 +174,12 @@ async function giveBack(unplugged: readonly RecordedVolume[], record: DomainReco
   // A pool that stays locked keeps its volume on record.
   const bound = await releaseIdlePools(gone, locks, record.domain.uuid)
   const released = gone.filter((volume) => !bound.includes(volume))
-  if (released.length > 0) rewrite({ ...record, volumes: record.volumes.filter((volume) => !released.includes(volume)) })
+  if (released.length > 0) rewrite(replace, { ...record, volumes: record.volumes.filter((volume) => !released.includes(volume)) })
   return released
 }
 
 /** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */
-function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState, host: AgentHost): ContestedStep {
+function contestedAfter(view: SeenDomain, record: DomainRecord, replace: Replace, after: LockState, host: AgentHost): ContestedStep {
   const { status, memory, wanted } = view
   if (status === undefined || memory === undefined || wanted.mode !== 'exclusive') return 'none'
   const devices = activeVolumes()
@@ -180,7 +188,7 @@ function contestedAfter(view: SeenDomain, record: DomainRecord, after: LockState
   const step = contestedStep({ status, memory, promotion: isGranted ? 'granted' : 'refused', onContested: host.configuration.onContested })
   // On record only where there is news: it is looked at again with each pass.
   const now = memoryAfter(step, memory)
-  if (!isSameMemory(now, record.migration)) remember(record, now, host)
+  if (!isSameMemory(now, record.migration)) remember(record, now, replace, host)
   return step
 }
 
@@ -191,8 +199,8 @@ function memoryAfter(step: ContestedStep, memory: MigrationMemory): MigrationMem
   return step === 'stay' ? { ...memory, suspend: 'done' } : memory
 }
 
-function remember(record: DomainRecord, migration: MigrationMemory | undefined, host: AgentHost): void {
+function remember(record: DomainRecord, migration: MigrationMemory | undefined, replace: Replace, host: AgentHost): void {
   const { migration: _old, ...kept } = record
   host.remember(record.domain.uuid, migration)
-  rewrite({ ...kept, ...(migration && { migration }) })
+  rewrite(replace, { ...kept, ...(migration && { migration }) })
 }

@@ -66,7 +66,7 @@ export class Aftermath {
     if (result.abortJob) void this.#ask('domjobabort', view, `the migration of ${name} was aborted: it copies storage, and its volumes are still shared with another host after an earlier migration; migrate without --copy-storage`)
     if (result.contested === 'suspend') void this.#suspend(view)
     void this.#countLeases(view)
-    return open.length > 0 || released?.kind === 'left' ? 'again' : 'settled'
+    return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'settled'
   }
 
   /** What cannot, or must not, be put right; what concerns the whole host is said once for all. */

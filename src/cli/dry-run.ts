@@ -133,7 +133,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...settled, ...below], problems: [] }
   },
   release: async (domain, configuration) => {
-    const plan = await decideRelease(domain, configuration)
+    const { plan } = await decideRelease(domain, configuration)
     if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
     const devices = activeVolumes()
     return { changes: plan.volumes.map((volume) => ({ vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, devices) })), notes: [], problems: [] }

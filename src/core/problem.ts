@@ -192,7 +192,7 @@ function explainHeld({ volume, holders, pool }: Extract<Problem, { kind: 'held' 
     return because(reason, `Make sure that ${silent.name} is off, which seems to be down; then its lock can be taken ${when}: ${words.again} then`)
   }
   if (words.attempt === 'migration') {
-    return because(reason, `Is the agent running there (on ${holder.name}: systemctl start lvguard)? With --copy-storage no shared volume can go along: leave that option out. The VM runs on where it was`)
+    return because(reason, `Is the agent at work there (on ${holder.name}: systemctl restart lvguard)? With --copy-storage no shared volume can go along: leave that option out. The VM runs on where it was`)
   }
   if (pool !== undefined && holder.mode === 'exclusive') {
     return because(reason, `If ${words.domain} does not run there, the logical storage pool ${pool} may have taken it: virsh -c qemu+ssh://${holder.name}/system pool-destroy ${pool}`)

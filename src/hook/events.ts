@@ -128,7 +128,8 @@ export function logEntryOf({ name, operation }: HookEvent, { outcome, domain, wa
     case 'done':
       return { ...about, volumes, outcome: outcome.did, level: warning === undefined ? 'info' : 'warn', message: outcome.did + also }
     case 'left':
-      return { ...about, volumes, outcome: 'left', level: 'error', message: outcome.warning === undefined ? lines.join(' ') + also : lines.join(' ') }
+    case 'unfinished':
+      return { ...about, volumes, outcome: outcome.kind, level: outcome.kind === 'left' ? 'error' : 'warn', message: outcome.warning === undefined ? lines.join(' ') + also : lines.join(' ') }
     case 'refused':
       return { ...about, volumes, outcome: 'refused', level: 'warn', message: lines.join(' ') + (outcome.problems.some(({ kind }) => kind === 'bad-configuration') ? '' : also) }
   }

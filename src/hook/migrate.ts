@@ -17,7 +17,7 @@ import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { leaseOf, lockState, volumesByUuid } from '../lvm/lvm.ts'
-import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
+import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../record-store.ts'
 import { type VgLocks, VgBusy } from '../vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
@@ -99,8 +99,9 @@ type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind:
 async function tryShared(subject: Subject): Promise<Trial> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
-    return await trySharedUnderLock(subject, locks)
+    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
+    locks = held
+    return await lookingAgain(() => trySharedUnderLock(subject, held))
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [problemOfBusy(error)] }
     return { kind: 'failed', problems: [problemOfError(error)] }
@@ -115,9 +116,11 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   if (plan.kind === 'refuse') return { kind: 'failed', problems: plan.problems }
   // What an earlier life of this domain brought up and could not give back stays on record.
   const leftovers = (facts.record?.volumes ?? []).filter((old) => goesWithDomain(old) && !plan.recorded.some((volume) => isSameVolume(withIds(volume, facts.table), old)))
+  const replace = replacing(domain.uuid, facts.record)
   const put = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void => {
     const domainOf = { name: domain.name, uuid: domain.uuid }
-    writeRecord({ format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })
+    const next: DomainRecord = { format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) }
+    if (replace(next) === 'changed') throw new RecordChanged()
   }
   const ours = plan.recorded.filter((volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0)
     .map((volume) => withIds(volume, facts.table))
@@ -138,7 +141,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
     return { kind: 'passed', id }
   }
   // Left on record where something could not be given back; nothing follows a refused `migrate` (FACTS 5).
-  unlessFull(() => (left.length === 0 && leftovers.length === 0 ? removeRecord(domain.uuid) : put(left)))
+  unlessFull(() => (left.length === 0 && leftovers.length === 0 ? replace(undefined) : put(left)))
   // Who holds what is asked last: nothing is kept locked meanwhile.
   const problems = failed === undefined ? missing : await problemsOf(failed, facts.table, after)
   return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }

@@ -1,3 +1,4 @@
+import type { AgentState } from '../core/agent-state.ts'
 import type { Attempt, Problem } from '../core/problem.ts'
 import { explain } from '../core/problem.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -9,12 +10,14 @@ export type Outcome = { readonly warning?: string } & (
   | { readonly kind: 'refused'; readonly problems: readonly Problem[]; readonly attempt: Attempt; readonly volumes: readonly VolumeName[] }
   /** A release that could not finish: the record keeps these volumes. */
   | { readonly kind: 'left'; readonly volumes: readonly VolumeName[]; readonly why: string }
+  /** A release that ran out of time: the record keeps these volumes, and nothing is wrong with them. */
+  | { readonly kind: 'unfinished'; readonly volumes: readonly VolumeName[]; readonly why: string; readonly agent: AgentState['kind'] }
 )
 
 export const NOT_CONCERNED: Outcome = { kind: 'nothing', reason: 'no volumes that lvguard manages' }
 
 /** 0 lets libvirt go on. */
-export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refused' || outcome.kind === 'left' ? 1 : 0)
+export const exitStatusOf = (outcome: Outcome): 0 | 1 => (outcome.kind === 'refused' || outcome.kind === 'left' || outcome.kind === 'unfinished' ? 1 : 0)
 
 /** The two lines for whoever reads virsh's error; none where nothing went wrong. */
 export function linesOf(outcome: Outcome, domain: string): string[] {
@@ -22,6 +25,11 @@ export function linesOf(outcome: Outcome, domain: string): string[] {
 }
 
 function resultLines(outcome: Outcome, domain: string): string[] {
+  if (outcome.kind === 'unfinished') {
+    const names = outcome.volumes.length === 0 ? 'what it used' : outcome.volumes.map(fullName).join(', ')
+    const advice = outcome.agent === 'runs' ? 'It stays on record, and the agent of this host goes on with it' : 'It stays on record, and no agent works here that would go on with it: systemctl restart lvguard'
+    return [`${domain} has ended, and ${names} is not given back yet: ${outcome.why}.`, advice].map(printable)
+  }
   if (outcome.kind === 'left') {
     const names = outcome.volumes.length === 0 ? ['whatever it used'] : outcome.volumes.map(fullName)
     const advice = outcome.volumes.length === 0 ? "See 'lvs' for what is active here" : `It stays on record. When nothing uses it any more: lvchange --activate n ${names.join(' ')}`

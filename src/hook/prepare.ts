@@ -17,7 +17,7 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
-import { readRecords, recordOf, writeRecord } from '../record-store.ts'
+import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../record-store.ts'
 import { takeRestore } from '../saved-images.ts'
 import { type VgLocks, VgBusy } from '../vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
@@ -83,8 +83,9 @@ export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome>
 async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
-    locks = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
-    return await prepareUnderLock(subject, locks, asked, calledAt, isRestore)
+    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
+    locks = held
+    return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
@@ -106,13 +107,16 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { facts, scope, plan, incoming } = decided
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
-  const leftovers = (recordOf(domain.uuid, facts.records)?.volumes ?? []).filter(goesWithDomain)
+  const record = recordOf(domain.uuid, facts.records)
+  const leftovers = (record?.volumes ?? []).filter(goesWithDomain)
+  const replace = replacing(domain.uuid, record)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
-    writeRecord({
+    const replaced = replace({
       format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(),
       ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }),
     })
+    if (replaced === 'changed') throw new RecordChanged()
   }
   /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
@@ -134,8 +138,9 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const stale = isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse' ? await newerThanSaved(domain, taken, attempted) : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
-  if (isLocked && below.kind === 'locked') {
-    unlessFull(() => put('prepared', [...taken, ...below.recorded]))
+  // What is not on record any more would be nobody's: given back, and refused.
+  const unrecorded = isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
+  if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     noteStarted(domain)
     return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded] }
   }
@@ -149,13 +154,23 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds what is asked last: nothing is kept locked meanwhile.
-  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale] : await problemsOf(failed, table, after), incoming)
+  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale, ...unrecorded] : await problemsOf(failed, table, after), incoming)
 }
 
 /** What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once more. */
 async function newerThanSaved(domain: Subject['domain'], taken: readonly RecordedVolume[], attempted: readonly Change[]): Promise<readonly Problem[]> {
   const own = taken.filter(({ vg, lv }) => attempted.some((change) => change.vg === vg && change.lv === lv))
   return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
+}
+
+/** A full /run is no problem here: the record says the same already, less precisely. */
+function problemsOfPut(put: () => void): readonly Problem[] {
+  try {
+    put()
+  } catch (error) {
+    if (error instanceof RecordChanged) return [problemOfError(error)]
+  }
+  return []
 }
 
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }

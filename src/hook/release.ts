@@ -1,4 +1,5 @@
-import { milliseconds } from '../clock.ts'
+import { agentState } from '../agent-presence.ts'
+import { CLOCK, type Clock } from '../clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
@@ -11,13 +12,13 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
-import { readRecords, recordOf, removeRecord, writeRecord } from '../record-store.ts'
+import { type Replace, type Replaced, readRecords, recordOf, replaceRecord, replacing } from '../record-store.ts'
 import { managedSave } from '../saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { lives } from '../processes.ts'
 import { carryOut } from './changes.ts'
 import { callerHasEnded } from './daemon.ts'
-import { messageOf, unlessFull, usersNow } from './failures.ts'
+import { messageOf, usersNow } from './failures.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from './outcome.ts'
@@ -36,31 +37,34 @@ const FORGET_WAIT = 1
  * there is no record.
  * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML counts for nothing
  */
-export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<ReleasePlan> {
+export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<Ended> {
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
   const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes : []
-  return planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere })
+  return { domain, record, plan: planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }) }
 }
 
 /**
  * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange that takes
- * longer goes on by itself under the VG's lock, and the record stays for later.
+ * longer goes on by itself under the VG's lock, and the record stays for the agent.
  * @param configuration undefined where it is wrong
  * @param reason libvirt's word for the end, from 10.5 on; `-` before (FACTS 11)
  */
-export async function release(domain: Domain, configuration: Configuration | undefined, reason = '-'): Promise<Outcome> {
-  const start = milliseconds()
-  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (milliseconds() - start))
+export async function release(domain: Domain, configuration: Configuration | undefined, reason = '-', clock: Clock = CLOCK): Promise<Outcome> {
+  const start = clock.now()
+  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (clock.now() - start))
+  let isOnRecord = false
   let volumes: readonly RecordedVolume[] = []
   let warning: string | undefined
   const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
   const work = async (): Promise<Outcome> => {
     const record = recordOf(domain.uuid, readRecords())
+    isOnRecord = record !== undefined
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
-    const plan = await decideRelease(domain, configuration)
+    const decided = await decideRelease(domain, configuration)
+    const { plan } = decided
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
     const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
@@ -71,12 +75,13 @@ export async function release(domain: Domain, configuration: Configuration | und
     } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
       await noteFailedRestore(domain, 'failed')
     else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
-    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(domain, plan)
+    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)
     // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
     // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
-    if (recorded.length > 0) unlessFull(() => putReleasing(domain, recorded))
-    if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT))
+    // Where somebody has changed it just now, what that has come to is looked at under the locks.
+    if (recorded.length > 0 && putReleasing(domain, recorded, replacing(domain.uuid, record)) === 'replaced') isOnRecord = true
+    if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
     const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, seconds), seconds)
@@ -85,23 +90,31 @@ export async function release(domain: Domain, configuration: Configuration | und
       const now = recordOf(domain.uuid, readRecords())
       if (isNewLife(now, record)) return STARTED_AGAIN
       // The agent was quicker. Without a record the XML would count, which does not know what was active before.
-      if (record !== undefined && now === undefined) return { kind: 'nothing', reason: 'it was released meanwhile' }
-      return await releaseUnderLock(domain, await decideRelease(domain, configuration), locks, timeLeft)
+      if (record !== undefined && now === undefined) return RELEASED_MEANWHILE
+      return await releaseUnderLock(await decideRelease(domain, configuration), locks, timeLeft, clock)
     } finally {
       locks.release()
     }
   }
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const timeOver = new Promise<Outcome>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'left', volumes, why: 'LVM is still at work on it' }), timeLeft())
+  // The agent may have given them back meanwhile: nothing is said of volumes that are not on record any more.
+  const unfinished = (why: string): Outcome => {
+    const records = readRecords()
+    const now = recordOf(domain.uuid, records)
+    if (isOnRecord && now === undefined && records.unreadable.length === 0) return RELEASED_MEANWHILE
+    return { kind: 'unfinished', volumes: now?.volumes ?? volumes, why, agent: agentState().kind }
+  }
+  let cancel = (): void => undefined
+  const timeOver = new Promise<'time is over'>((resolve) => {
+    cancel = clock.after(timeLeft(), () => resolve('time is over'))
   })
   try {
-    const outcome = await Promise.race([work(), timeOver])
+    const ended = await Promise.race([work(), timeOver])
+    const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
     return warning === undefined ? outcome : { ...outcome, warning }
   } catch (error) {
-    return { kind: 'left', volumes, why: error instanceof VgBusy ? `another act on ${error.vg} is still at work` : messageOf(error) }
+    return error instanceof VgBusy ? unfinished(`another act on ${error.vg} is still at work`) : { kind: 'left', volumes, why: messageOf(error) }
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 
@@ -121,6 +134,7 @@ const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' 
 /** Its `prepare` was not refused. */
 const hasRun = (record: DomainRecord | undefined): boolean => record !== undefined && IN_USE.includes(record.state)
 
+const RELEASED_MEANWHILE: Outcome = { kind: 'nothing', reason: 'it was released meanwhile' }
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 
 /** A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon: that record is not its own. */
@@ -128,7 +142,7 @@ const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined)
   now !== undefined && (now.state === 'prepared' || now.state === 'incoming') && JSON.stringify(now) !== JSON.stringify(old)
 
 /** Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its trial. */
-async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number): Promise<Outcome> {
+async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number, clock: Clock): Promise<Outcome> {
   const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS, false)
   let locks: VgLocks
   try {
@@ -140,30 +154,33 @@ async function forget(domain: Domain, configuration: Configuration | undefined, 
   try {
     const now = recordOf(domain.uuid, readRecords())
     if (isNewLife(now, record)) return STARTED_AGAIN
-    if (now === undefined) return { kind: 'nothing', reason: 'it was released meanwhile' }
-    const plan = await decideRelease(domain, configuration)
-    return plan.kind === 'deactivate' ? await releaseUnderLock(domain, plan, locks, () => 0) : settle(domain, plan)
+    if (now === undefined) return RELEASED_MEANWHILE
+    return await releaseUnderLock(await decideRelease(domain, configuration), locks, () => 0, clock)
   } finally {
     locks.release()
   }
 }
 
+const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed meanwhile' }
+
 /** A plan with nothing to deactivate. What is kept is said: R4. */
-function settle(domain: Named, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
-  if (plan.kind === 'forget') removeRecord(domain.uuid)
-  return plan.kind === 'keep' ? { kind: 'left', volumes: plan.volumes, why: plan.reason } : { kind: 'nothing', reason: plan.reason }
+function settle({ domain, record }: Pick<Ended, 'domain' | 'record'>, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
+  if (plan.kind === 'keep') return { kind: 'left', volumes: plan.volumes, why: plan.reason }
+  return replaceRecord(domain.uuid, record, undefined) === 'changed' ? CHANGED : { kind: 'nothing', reason: plan.reason }
 }
 
 type Named = Pick<Domain, 'name' | 'uuid'>
 
-/** A domain that has ended, with what was decided under the VGs' locks. */
+/** A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be deactivated. */
 export interface Ended {
   readonly domain: Named
+  readonly record: DomainRecord | undefined
   readonly plan: ReleasePlan
 }
 
-const releaseUnderLock = async (domain: Named, plan: ReleasePlan, locks: VgLocks, timeLeft: () => number): Promise<Outcome> => {
-  const [outcome] = await releaseAllUnderLock([{ domain, plan }, ...(plan.kind === 'deactivate' ? endedMeanwhile(domain, locks) : [])], locks, timeLeft, (one) => one === domain)
+const releaseUnderLock = async (own: Ended, locks: VgLocks, timeLeft: () => number, clock: Clock): Promise<Outcome> => {
+  const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own.domain, locks) : []
+  const [outcome] = await releaseAllUnderLock([own, ...others], locks, timeLeft, (one) => one === own.domain, clock)
   return outcome ?? { kind: 'nothing', reason: 'it was released' }
 }
 
@@ -175,13 +192,15 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
   const isActive = activeHere()
   return waiting.flatMap((record): Ended[] => {
     const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: isActive(record.domain) !== false })
-    return plan.kind === 'deactivate' ? [{ domain: record.domain, plan }] : []
+    return plan.kind === 'deactivate' ? [{ domain: record.domain, record, plan }] : []
   })
 }
 
 /** One that has something to deactivate: what of it is left, and why. */
 interface Leaving {
   readonly domain: Named
+  /** Changes its record, unless somebody else has. */
+  readonly replace: Replace
   readonly wanted: readonly RecordedVolume[]
   readonly left: readonly RecordedVolume[]
   readonly failures: readonly Failure[]
@@ -193,17 +212,22 @@ interface Leaving {
  * @param isSaid whether anybody will read why a domain's volumes are left
  * @returns what came of each, in their order
  */
-export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true): Promise<Outcome[]> {
+export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true, clock: Clock = CLOCK): Promise<Outcome[]> {
   const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
-  const wanted = ended.flatMap(({ domain, plan }) => (plan.kind === 'deactivate' ? [{ domain, wanted: identify(plan.volumes) }] : []))
-  for (const { domain, wanted: own } of wanted) unlessFull(() => putReleasing(domain, own))
-  const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted.map((one) => ({ ...one, left: one.wanted, failures: [] })), locks, timeLeft)
+  const wanted = ended.flatMap(({ domain, record, plan }): Leaving[] => {
+    if (plan.kind !== 'deactivate') return []
+    const own = identify(plan.volumes)
+    const replace = replacing(domain.uuid, record)
+    return putReleasing(domain, own, replace) === 'changed' ? [] : [{ domain, replace, wanted: own, left: own, failures: [] }]
+  })
+  const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
   const outcomes: Outcome[] = []
-  for (const { domain, plan } of ended) {
-    const own = leaving.find((one) => one.domain === domain)
+  for (const one of ended) {
+    const { domain, plan } = one
+    const own = leaving.find((each) => each.domain === domain)
     try {
-      outcomes.push(plan.kind === 'deactivate' ? await conclude(own ?? { domain, wanted: plan.volumes, left: plan.volumes, failures: [] }, locks, isSaid(domain)) : settle(domain, plan))
+      outcomes.push(plan.kind !== 'deactivate' ? settle(one, plan) : own === undefined ? CHANGED : await conclude(own, locks, isSaid(domain)))
     } catch (error) {
       // One domain's record is not the others' fault.
       outcomes.push({ kind: 'left', volumes: own?.wanted ?? [], why: messageOf(error) })
@@ -212,9 +236,9 @@ export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLock
   return outcomes
 }
 
-async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft: () => number): Promise<readonly Leaving[]> {
+async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft: () => number, clock: Clock): Promise<readonly Leaving[]> {
   warmQueries()
-  const end = milliseconds() + Math.min(IN_USE_LIMIT, timeLeft())
+  const end = clock.now() + Math.min(IN_USE_LIMIT, timeLeft())
   let leaving = ended
   for (;;) {
     const before = activeVolumes()
@@ -229,37 +253,44 @@ async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft
     const { failed } = await carryOut([...changes.values()], locks, 'go-on')
     const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
-    leaving = leaving.map(({ domain, wanted, left }) => {
+    leaving = leaving.map(({ domain, replace, wanted, left }) => {
       // What LVM says of one of them, by its present name, is not the others'.
       const own = failures.filter((failure) =>
         !('volume' in failure) || !names.has(failure.volume) || left.some((volume) => nameNow(volume) === failure.volume))
-      return { domain, wanted, left: stillHere(left, state, devices), failures: own }
+      return { domain, replace, wanted, left: stillHere(left, state, devices), failures: own }
     })
     const [first] = leaving
     const isInUse = first !== undefined && first.left.length > 0 && first.failures.some(({ kind }) => kind === 'in-use')
-    if (!isInUse || milliseconds() + IN_USE_PAUSE > end) return leaving
-    await new Promise((resolve) => setTimeout(resolve, IN_USE_PAUSE))
+    if (!isInUse || clock.now() + IN_USE_PAUSE > end) return leaving
+    await new Promise<void>((resolve) => void clock.after(IN_USE_PAUSE, resolve))
   }
 }
 
 /** What is left stays on record. */
-async function conclude({ domain, wanted, left, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
+async function conclude({ domain, replace, wanted, left, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
   if (left.length > 0) {
-    unlessFull(() => putReleasing(domain, left))
+    putReleasing(domain, left, replace)
     const isInUse = failures.some(({ kind }) => kind === 'in-use')
     return { kind: 'left', volumes: left, why: isInUse && isSaid ? await usersInWords(left) : reasonOf(failures, left) }
   }
   const bound = await releaseIdlePools(wanted, locks, domain.uuid)
   if (bound.length > 0) {
-    unlessFull(() => putReleasing(domain, bound))
+    putReleasing(domain, bound, replace)
     return { kind: 'left', volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })), why: 'the pool came up with its volume, and does not go with it' }
   }
-  removeRecord(domain.uuid)
+  replace(undefined)
   return { kind: 'done', did: 'released', volumes: wanted }
 }
 
-const putReleasing = ({ name, uuid }: Named, volumes: readonly RecordedVolume[]): void => {
-  writeRecord({ format: 1, domain: { name, uuid }, state: 'releasing', volumes })
+/**
+ * @returns `full`: it cannot be written. What is on record already says the same, less precisely
+ */
+function putReleasing({ name, uuid }: Named, volumes: readonly RecordedVolume[], replace: Replace): Replaced | 'full' {
+  try {
+    return replace({ format: 1, domain: { name, uuid }, state: 'releasing', volumes })
+  } catch {
+    return 'full'
+  }
 }
 
 function reasonOf(failures: readonly Failure[], left: readonly VolumeName[]): string {

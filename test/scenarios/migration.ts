@@ -39,7 +39,7 @@ export const migrations: readonly Scenario[] = [
       assertPassed(await tintin.prepare(a))
       const refused = await tintin.migrate(b)
       await b.write(CONFIGURATION, undefined)
-      assertRefused(refused, new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`), new RegExp(`on ${a.name}: systemctl (re)?start lvguard`, 'i'))
+      assertRefused(refused, new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`), new RegExp(`on ${a.name}: systemctl restart lvguard`))
       assert.equal(refused.stdout, '')
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       assert.deepEqual((await b.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])

@@ -1,10 +1,12 @@
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { DomainRecord } from '../../src/core/record.ts'
 import { recordOf as made, recorded, uuidOf } from './support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('./support/root.ts')).Root())
-const { readRecords, recordOf, removeRecord, writeRecord } = await import('../../src/record-store.ts')
+const store = await import('../../src/record-store.ts')
+const { RecordChanged, lookingAgain, readRecords, recordOf, replaceRecord, replacing } = store
 
 const folder = join(root.path, 'run/lvguard')
 const file = join(folder, `${uuidOf(1)}.json`)
@@ -12,12 +14,14 @@ beforeEach(() => root.clear())
 afterAll(() => root.remove())
 
 const volume = recorded({ vg: 'virtVG', lv: 'root' }, { ids: { lv: 'L', vg: 'V', lock: 'K' } })
+const onRecord = (uuid = uuidOf(1)): DomainRecord | undefined => recordOf(uuid, readRecords())
+const put = (next: DomainRecord): string => replaceRecord(next.domain.uuid, onRecord(next.domain.uuid), next)
 const record = made(1, 'prepared', [volume], { daemon: { pid: 1, start: '2' } })
 
 describe('records', () => {
   test('come back as they were written', () => {
-    writeRecord(record)
-    writeRecord(made(2, 'incoming', [], { incoming: { id: 'x', at: 1.5 } }))
+    put(record)
+    put(made(2, 'incoming', [], { incoming: { id: 'x', at: 1.5 } }))
     const records = readRecords()
     expect(recordOf(uuidOf(1), records)).toEqual(record)
     expect(recordOf(uuidOf(2), records)?.incoming).toEqual({ id: 'x', at: 1.5 })
@@ -25,11 +29,11 @@ describe('records', () => {
   })
 
   test('take the place of the last one, leave nothing beside them, and go', () => {
-    for (const state of ['prepared', 'running', 'releasing'] as const) writeRecord({ ...record, state })
+    for (const state of ['prepared', 'running', 'releasing'] as const) put({ ...record, state })
     expect(readRecords().known.map(({ state }) => state)).toEqual(['releasing'])
     expect(readdirSync(folder)).toEqual([`${uuidOf(1)}.json`])
-    removeRecord(uuidOf(1))
-    removeRecord(uuidOf(1))
+    expect(replaceRecord(uuidOf(1), onRecord(), undefined)).toBe('replaced')
+    expect(replaceRecord(uuidOf(1), undefined, undefined)).toBe('replaced')
     expect(readdirSync(folder)).toEqual([])
   })
 
@@ -41,15 +45,66 @@ describe('records', () => {
   })
 
   test('a write that fails says so and leaves the old record', () => {
-    writeRecord(record)
-    const before = readFileSync(file, 'utf8')
-    rmSync(file)
-    mkdirSync(join(file, 'x'), { recursive: true })
-    expect(() => writeRecord(record)).toThrow()
-    expect(readdirSync(folder)).toEqual([`${uuidOf(1)}.json`])
-    rmSync(file, { recursive: true })
-    writeFileSync(file, before)
+    put(record)
+    // The name of the file that is written first is taken.
+    const temporary = join(folder, `.${uuidOf(1)}-${process.pid}`)
+    mkdirSync(temporary)
+    expect(() => put({ ...record, state: 'running' })).toThrow()
     expect(readRecords().known).toEqual([record])
+  })
+})
+
+describe('a record is changed only if it is what the act has read (R11)', () => {
+  const others = made(1, 'releasing', [volume])
+  test.each<[string, DomainRecord | undefined, DomainRecord | undefined]>([
+    ['another one is there', record, others],
+    ['it is gone', record, undefined],
+    ['there is one by now', undefined, others],
+  ])('%s: it is left as it is', (_, expected, now) => {
+    if (now !== undefined) put(now)
+    expect(replaceRecord(uuidOf(1), expected, { ...record, state: 'running' })).toBe('changed')
+    expect(replaceRecord(uuidOf(1), expected, undefined)).toBe('changed')
+    expect(onRecord()).toEqual(now)
+  })
+
+  test('one that cannot be read is nobody\'s to replace (R9)', () => {
+    root.write(`run/lvguard/${uuidOf(1)}.json`, 'x')
+    expect(replaceRecord(uuidOf(1), undefined, record)).toBe('changed')
+    expect(replaceRecord(uuidOf(1), undefined, undefined)).toBe('changed')
+    expect(readFileSync(file, 'utf8')).toBe('x')
+  })
+
+  test('step by step, from what this act has written last', () => {
+    const replace = replacing(uuidOf(1), undefined)
+    expect([replace(record), replace({ ...record, state: 'running' })]).toEqual(['replaced', 'replaced'])
+    put(others)
+    expect([replace(record), replace(undefined), onRecord()]).toEqual(['changed', 'changed', others])
+  })
+
+  test('what was decided on a record that others change is decided again, not for ever', async () => {
+    let tries = 0
+    const act = (failures: number) => lookingAgain(async () => {
+      tries += 1
+      if (tries <= failures) throw new RecordChanged()
+      return 'done'
+    })
+    expect([await act(1), tries]).toEqual(['done', 2])
+    tries = 0
+    await expect(act(100)).rejects.toThrow('changed by somebody else')
+    expect(tries).toBe(3)
+  })
+
+  // Whatever else writes into /run/lvguard is named here: locks, marks, the agent's sign of life, what a command has said.
+  test('nothing else writes one', () => {
+    expect(Object.keys(store).sort()).toEqual(['RecordChanged', 'lookingAgain', 'makeRunFolder', 'readRecords', 'recordOf', 'replaceRecord', 'replacing'])
+    const writers = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).filter((name) => {
+      const text = readFileSync(join('src', name), 'utf8')
+      return /RUN_FOLDER|run\/lvguard\//.test(text) && /\b(write|append|rename|rm|unlink|open|copyFile|link|truncate)(File)?Sync\b/.test(text)
+    })
+    expect(writers.sort()).toEqual(['agent-presence.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
+    for (const name of writers.filter((each) => each !== 'record-store.ts' && each !== 'saved-images.ts')) expect(readFileSync(join('src', name), 'utf8')).not.toContain('.json')
+    // The one of these that writes JSON has another folder for it, and a mark here.
+    expect(readFileSync('src/saved-images.ts', 'utf8').match(/join\(RUN_FOLDER.*/g)?.map((each) => each.replace(/.*}/, ''))).toEqual(['.restore`)'])
   })
 })
 

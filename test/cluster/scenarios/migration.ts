@@ -79,7 +79,7 @@ export const migration: readonly ClusterScenario[] = [
     const { vm, from, to } = all
     await stopAgent(from)
     await to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
-    await isRefusedAndRunsOn(all, vm.migrate(from, to), new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`), /systemctl start lvguard/)
+    await isRefusedAndRunsOn(all, vm.migrate(from, to), new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`), /systemctl restart lvguard/)
   }),
   standing('without an agent on the destination a live migration is refused at once', async (all) => {
     const { vm, from, to } = all

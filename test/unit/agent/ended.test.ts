@@ -17,7 +17,7 @@ const { Aftermath } = await import('../../../src/agent/aftermath.ts')
 const { AgentHost } = await import('../../../src/agent/host.ts')
 const { Retries } = await import('../../../src/agent/retries.ts')
 const { FolderWatch } = await import('../../../src/agent/watch.ts')
-const { writeRecord } = await import('../../../src/record-store.ts')
+const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('../../../src/record-store.ts')
 
 beforeEach(() => {
   root.clear()
@@ -26,7 +26,8 @@ beforeEach(() => {
 afterAll(() => root.remove())
 
 const put = (number: number, state: RecordState): string => {
-  writeRecord(recordOf(number, state, [recorded({ vg: 'virtVG', lv: `vm${number}` })]))
+  const uuid = uuidOf(number)
+  replaceRecord(uuid, recordOfDomain(uuid, readRecords()), recordOf(number, state, [recorded({ vg: 'virtVG', lv: `vm${number}` })]))
   return `${uuidOf(number)}.json`
 }
 

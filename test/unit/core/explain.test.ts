@@ -24,7 +24,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ ...held({}), pool: 'p' }, ['exclusively by node1'], ['logical storage pool p', 'pool-destroy p', 'node1']],
     [{ ...held({}), pool: 'p' }, ['exclusively by node1'], ['agent', 'node1'], 'migration'],
     [{ ...held({ mode: 'shared' }), pool: 'p' }, ['shared by node1'], ['shutdown tintin']],
-    [held({}), ['tintin was not let in', 'exclusively by node1'], ['agent', 'node1', 'systemctl start lvguard', '--copy-storage', 'leave that option out', 'The VM runs on'], 'migration'],
+    [held({}), ['tintin was not let in', 'exclusively by node1'], ['agent', 'node1', 'systemctl restart lvguard', '--copy-storage', 'leave that option out', 'The VM runs on'], 'migration'],
     [held({ silentFor: 60 }), ['last alive 60 s ago'], ['migrate tintin again'], 'migration'],
   ],
   'not-started': [[{ kind: 'not-started', vg: 'virtVG' }, ['virtVG', 'not started'], ['vgchange --lock-start virtVG', 'start tintin again']]],

@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import { TimersOfTest } from '../support/timers.ts'
 import { UUID } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
@@ -20,19 +21,17 @@ const { parseDomain } = await import('../../../src/libvirt/domain-xml.ts')
 const { migrate } = await import('../../../src/hook/migrate.ts')
 const { subjectOf } = await import('../../../src/hook/host.ts')
 const { exitStatusOf, linesOf } = await import('../../../src/hook/outcome.ts')
-const { readRecords } = await import('../../../src/record-store.ts')
+const { readRecords, recordOf, replaceRecord } = await import('../../../src/record-store.ts')
 
 beforeEach(() => {
   host = new HostDouble()
   root.clear()
   announceAgent()
 })
-afterEach(() => {
-  vi.useRealTimers()
-})
 afterAll(() => root.remove())
 
 const onRecord = (): string[] => readRecords().known.flatMap(({ state, volumes }) => [state, ...volumes.map(({ lv }) => lv)])
+const ownRecord = () => recordOf(UUID, readRecords())
 const BOTH = [ROOT_VOLUME, HOME_VOLUME]
 const ONE = [ROOT_VOLUME]
 
@@ -132,16 +131,39 @@ describe('a release', () => {
   })
 
   test('of a VM from before lvguard ends within 5 s even if lvs does not', async () => {
-    vi.useFakeTimers()
     host.lvsHangs = true
     // No lockspace is listed for otherVG, so that lvs has to say what it is.
     const other = { ...ROOT_VOLUME, vg: 'otherVG' }
-    let kind = 'still waiting'
-    void release(domainOf([other], true), CONFIGURATION).then((outcome) => {
-      kind = outcome.kind
-    })
-    await vi.advanceTimersByTimeAsync(5000)
-    expect(kind).not.toBe('still waiting')
+    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf([other], true), CONFIGURATION, '-', clock))
+    expect([outcome.kind, at]).toEqual(['unfinished', 4500])
+    expect(linesOf(outcome, 'tintin')[0]).toBe('tintin has ended, and what it used is not given back yet: LVM is still at work on it.')
+  })
+
+  test('whose lvchange does not end is over within 5 s, and says what is so', async () => {
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    host.bringTo = () => new Promise(() => undefined)
+    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
+    expect([exitStatusOf(outcome), at, onRecord()]).toEqual([1, 4500, ['releasing', 'root']])
+    expect(linesOf(outcome, 'tintin')).toEqual([
+      'tintin has ended, and virtVG/root is not given back yet: LVM is still at work on it.', 'It stays on record, and the agent of this host goes on with it',
+    ])
+  })
+
+  test('that runs out of time does not speak of volumes that the agent has given back meanwhile', async () => {
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    host.bringTo = () => {
+      replaceRecord(UUID, ownRecord(), undefined)
+      return new Promise(() => undefined)
+    }
+    const { value: outcome } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
+    expect([outcome, linesOf(outcome, 'tintin')]).toEqual([{ kind: 'nothing', reason: 'it was released meanwhile' }, []])
+  })
+
+  test('tries a volume that is in use for 2 s', async () => {
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    host.inUse.add('virtVG/root')
+    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
+    expect([outcome.kind, at]).toEqual(['left', 2000])
   })
 
   // R4: keep the lock, say so, try again later.
@@ -154,5 +176,48 @@ describe('a release', () => {
     const outcome = await release(domainOf(ONE, true), CONFIGURATION)
     expect([...host.locks.values()]).toEqual(['exclusive'])
     expect(linesOf(outcome, 'tintin').join()).toMatch('virtVG/root')
+  })
+})
+
+describe('a record that somebody else has changed since it was decided on (R11)', () => {
+  /** Another act of this host writes the domain's record, once, when something is looked at or done. */
+  const overtakeAt = <K extends 'openVolumes' | 'bringTo' | 'volumeTable'>(step: K): void => {
+    const own = host[step] as (...words: unknown[]) => unknown
+    host[step] = ((...words: unknown[]) => {
+      host[step] = own as HostDouble[K]
+      replaceRecord(UUID, ownRecord(), OTHERS)
+      return own(...words)
+    }) as HostDouble[K]
+  }
+  const volumeOfOthers = { vg: 'virtVG', lv: 'other', role: 'exclusive', mode: 'exclusive', before: 'inactive' } as const
+  const OTHERS = { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'releasing', volumes: [volumeOfOthers] } as const
+
+  test('prepare looks again, and keeps what is on it', async () => {
+    overtakeAt('openVolumes')
+    expect((await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))).kind).toBe('done')
+    expect([[...host.locks.values()], onRecord()]).toEqual([['exclusive'], ['prepared', 'root', 'other']])
+  })
+
+  test('prepare that has locked its volumes gives them back, and refuses', async () => {
+    overtakeAt('bringTo')
+    const outcome = await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    expect(linesOf(outcome, 'tintin')[0]).toBe('tintin was not started: its record in /run/lvguard was changed by somebody else meanwhile.')
+    expect([exitStatusOf(outcome), [...host.locks], ownRecord()]).toEqual([1, [], OTHERS])
+  })
+
+  test('migrate looks again after its trial, and keeps what is on it', async () => {
+    overtakeAt('bringTo')
+    expect((await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))).kind).toBe('done')
+    expect([[...host.locks], onRecord()]).toEqual([[], ['incoming', 'other']])
+  })
+
+  test('release leaves it, and what it names', async () => {
+    await host.bringTo('exclusive', ONE)
+    const commands = host.commands.length
+    overtakeAt('volumeTable')
+    const record = { ...OTHERS, volumes: [{ ...volumeOfOthers, lv: 'root' }] } as const
+    root.write(`run/lvguard/${UUID}.json`, JSON.stringify(record))
+    expect(await release(domainOf(ONE, true), CONFIGURATION)).toEqual({ kind: 'nothing', reason: 'its record was changed meanwhile' })
+    expect([host.commands.length - commands, ownRecord()]).toEqual([0, OTHERS])
   })
 })

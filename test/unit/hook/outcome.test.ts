@@ -22,6 +22,10 @@ describe('what libvirt and its user are told', () => {
       'tintin has ended, but virtVG/root, virtVG/home stays active and locked on this host: something on this host still has it open.',
       'It stays on record. When nothing uses it any more: lvchange --activate n virtVG/root virtVG/home',
     ]],
+    ['unfinished', { kind: 'unfinished', volumes: [root], why: 'LVM is still at work on it', agent: 'hangs' }, 1, [
+      'tintin has ended, and virtVG/root is not given back yet: LVM is still at work on it.',
+      'It stays on record, and no agent works here that would go on with it: systemctl restart lvguard',
+    ]],
   ])('%s', (_, outcome, status, lines) => {
     expect(exitStatusOf(outcome)).toBe(status)
     expect(linesOf(outcome, 'tintin')).toEqual(lines)

@@ -51,6 +51,13 @@ export class HostRoot {
     for (const name of this.list(directory)) rmSync(join(this.at(directory), name), { recursive: true })
   }
 
+  /** Takes all of /sys/block and /dev away, also what a test has put there itself: `show` makes what the devices call for anew. */
+  clearDevices(): void {
+    this.#shown.clear()
+    for (const folder of ['sys/block', 'dev']) this.empty(folder)
+    for (const folder of ['dev/mapper', 'dev/disk/by-id']) mkdirSync(this.at(folder), { recursive: true })
+  }
+
   /** Brings /sys/block/dm-* and /dev in step with the devices. */
   show(devices: readonly Device[]): void {
     const states = new Map(devices.map((device) => [device.minor, JSON.stringify(device)]))

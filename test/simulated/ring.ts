@@ -73,6 +73,7 @@ export class SimulatedRing implements Ring {
       host.emptyRun()
       host.root.empty('/var/lib/lvguard/saved')
       host.root.empty('/var/lib/libvirt/qemu/save')
+      host.root.clearDevices()
     }
     this.cluster.reset()
     this.log.clear()

@@ -6,6 +6,65 @@ import { withRing } from './with-ring.ts'
 const ring = withRing()
 const devices = ({ cluster, hosts }: SimulatedRing): string[] => cluster.devices.list(hosts[0].state).map(({ name }) => name).filter((name) => name !== 'virtVG-lvmlock')
 
+describe('devices that stand on a volume', () => {
+  const withDisk = (path: string, name = 'tintin'): Vm => new Vm(name, [{ path }])
+
+  test('LUKS: the volume below is locked, whatever the device is called', async () => {
+    const { hosts, cluster } = ring()
+    const [a, b] = hosts
+    await ring().volume('tintin')
+    await a.run('lvchange', '-aey', 'virtVG/tintin')
+    for (const name of ['tintin_crypt', 'virtVG-tintin_crypt']) {
+      const vm = withDisk(`/dev/mapper/${name}`)
+      cluster.devices.stack(a.state, 'virtVG/tintin', { name, uuid: 'CRYPT-LUKS2-4711' })
+      assertPassed(await vm.prepare(a))
+      expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes).toMatchObject([{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'active' }])
+      assertRefused(await withDisk('/dev/virtVG/tintin', 'milou').prepare(a), /virtVG\/tintin is used by the VM tintin on this host/)
+      // There it is not open, and a migration would find nothing.
+      assertRefused(await vm.migrate(b), /there is no (logical volume virtVG\/tintin_crypt|\/dev\/mapper\/tintin_crypt on this host)/)
+      assertPassed(await vm.release(a))
+      cluster.devices.unstack(a.state, name)
+    }
+  })
+
+  test('one that is in use itself, and a volume that something else has open too', async () => {
+    const { hosts: [a], cluster } = ring()
+    await ring().volume('tintin')
+    await a.run('lvchange', '-aey', 'virtVG/tintin')
+    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711', openers: 1 })
+    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: opened once/)
+    cluster.devices.unstack(a.state, 'tintin_crypt')
+    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711' })
+    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'other', uuid: 'CRYPT-LUKS2-4712' })
+    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: used by the device other/)
+  })
+
+  test('kpartx: VMs of one host have different partitions of a volume, and not the same', async () => {
+    const { hosts, cluster } = ring()
+    const [a, b] = hosts
+    await ring().volume('disk')
+    await a.run('lvchange', '-aey', 'virtVG/disk')
+    for (const part of [1, 2]) cluster.devices.stack(a.state, 'virtVG/disk', { name: `virtVG-disk${part}`, uuid: `part${part}-LVM-x` })
+    assertPassed(await withDisk('/dev/mapper/virtVG-disk1').prepare(a))
+    assertPassed(await withDisk('/dev/mapper/virtVG-disk2', 'milou').prepare(a))
+    assertRefused(await withDisk('/dev/mapper/virtVG-disk2', 'haddock').prepare(a), /virtVG\/disk is used by the VM milou on this host/)
+    assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(a), /virtVG\/disk is used by the VM/)
+    await assertLocks(hosts, 'disk', ['ex', 'none'])
+    assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(b), /virtVG\/disk is held exclusively by/)
+  })
+
+  test('a device of that form which stands on nothing of LVM’s is left alone', async () => {
+    const { hosts: [a] } = ring()
+    await ring().volume('tintin')
+    await a.write('/sys/block/dm-77/dm/name', 'virtVG-tintin\n')
+    await a.write('/sys/block/dm-77/dm/uuid', 'CRYPT-PLAIN-x\n')
+    await a.write('/dev/dm-77', '')
+    await a.run('ln', '-s', '../dm-77', a.root.at('/dev/mapper/virtVG-tintin'))
+    assertPassed(await withDisk('/dev/mapper/virtVG-tintin').prepare(a))
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+  })
+})
+
 describe('thin volumes', () => {
   const pool = (): Promise<string> => ring().volume('pool', { kind: { kind: 'thin-pool' } })
   const thin = (name: string): Promise<string> => ring().volume(name, { kind: { kind: 'thin', pool: 'pool' } })
@@ -322,61 +381,3 @@ test('a kernel on a volume is shared, and the state of a TPM is exclusive', asyn
 })
 
 // At the end: it leaves something in the simulated devices that later tests of this file stumble over.
-describe('devices that stand on a volume', () => {
-  const withDisk = (path: string, name = 'tintin'): Vm => new Vm(name, [{ path }])
-
-  test('LUKS: the volume below is locked, whatever the device is called', async () => {
-    const { hosts, cluster } = ring()
-    const [a, b] = hosts
-    await ring().volume('tintin')
-    await a.run('lvchange', '-aey', 'virtVG/tintin')
-    for (const name of ['tintin_crypt', 'virtVG-tintin_crypt']) {
-      const vm = withDisk(`/dev/mapper/${name}`)
-      cluster.devices.stack(a.state, 'virtVG/tintin', { name, uuid: 'CRYPT-LUKS2-4711' })
-      assertPassed(await vm.prepare(a))
-      expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes).toMatchObject([{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'active' }])
-      assertRefused(await withDisk('/dev/virtVG/tintin', 'milou').prepare(a), /virtVG\/tintin is used by the VM tintin on this host/)
-      // There it is not open, and a migration would find nothing.
-      assertRefused(await vm.migrate(b), /there is no (logical volume virtVG\/tintin_crypt|\/dev\/mapper\/tintin_crypt on this host)/)
-      assertPassed(await vm.release(a))
-      cluster.devices.unstack(a.state, name)
-    }
-  })
-
-  test('one that is in use itself, and a volume that something else has open too', async () => {
-    const { hosts: [a], cluster } = ring()
-    await ring().volume('tintin')
-    await a.run('lvchange', '-aey', 'virtVG/tintin')
-    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711', openers: 1 })
-    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: opened once/)
-    cluster.devices.unstack(a.state, 'tintin_crypt')
-    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711' })
-    cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'other', uuid: 'CRYPT-LUKS2-4712' })
-    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: used by the device other/)
-  })
-
-  test('kpartx: VMs of one host have different partitions of a volume, and not the same', async () => {
-    const { hosts, cluster } = ring()
-    const [a, b] = hosts
-    await ring().volume('disk')
-    await a.run('lvchange', '-aey', 'virtVG/disk')
-    for (const part of [1, 2]) cluster.devices.stack(a.state, 'virtVG/disk', { name: `virtVG-disk${part}`, uuid: `part${part}-LVM-x` })
-    assertPassed(await withDisk('/dev/mapper/virtVG-disk1').prepare(a))
-    assertPassed(await withDisk('/dev/mapper/virtVG-disk2', 'milou').prepare(a))
-    assertRefused(await withDisk('/dev/mapper/virtVG-disk2', 'haddock').prepare(a), /virtVG\/disk is used by the VM milou on this host/)
-    assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(a), /virtVG\/disk is used by the VM/)
-    await assertLocks(hosts, 'disk', ['ex', 'none'])
-    assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(b), /virtVG\/disk is held exclusively by/)
-  })
-
-  test('a device of that form which stands on nothing of LVM’s is left alone', async () => {
-    const { hosts: [a] } = ring()
-    await ring().volume('tintin')
-    await a.write('/sys/block/dm-77/dm/name', 'virtVG-tintin\n')
-    await a.write('/sys/block/dm-77/dm/uuid', 'CRYPT-PLAIN-x\n')
-    await a.write('/dev/dm-77', '')
-    await a.run('ln', '-s', '../dm-77', a.root.at('/dev/mapper/virtVG-tintin'))
-    assertPassed(await withDisk('/dev/mapper/virtVG-tintin').prepare(a))
-    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
-  })
-})

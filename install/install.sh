@@ -514,10 +514,10 @@ install_all() {
     else say "missing    $readme, which the unit names: copy README.md beside dist and install"
     fi
     if [ -n "$kept" ]; then
-        { note_kept "$kept" && keep "$kept"; } ||
-            fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
-        mv -f "$(temporary "$hook")" "$hook" || {
-            rm -f "$kept"
+        keep "$kept" || fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
+        # A note of what is not kept would have --uninstall take somebody else's script for it.
+        { note_kept "$kept" && mv -f "$(temporary "$hook")" "$hook"; } || {
+            rm -f "$kept" "$kept_note"
             fail "cannot replace $hook; it is untouched." 'Run this again once that is repaired.'
         }
         say "moved      $hook to $kept, where libvirt runs it after lvguard"

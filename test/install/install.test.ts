@@ -310,6 +310,7 @@ describe("another program's files", () => {
     expect(run.stderr).toContain('it is untouched')
     expect(readlinkSync(it.hook)).toBe('mine')
     expect(readdirSync(join(it.destdir, 'a/b/c'))).toEqual([])
+    expect(readdirSync(join(it.hook, '..')).sort()).toEqual(['mine', 'qemu', 'qemu.d'])
   })
 
   test('--keep-existing ends what an interrupted run began', () => {

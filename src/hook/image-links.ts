@@ -38,8 +38,7 @@ export async function levelBelow(links: readonly Link[], domain: Domain, configu
   const next: Link[] = []
   for (const link of links) {
     if (link.above.length >= LONGEST_CHAIN) throw refusal(link, `more than ${LONGEST_CHAIN} images stand on top of each other`)
-    for (const disk of await namedIn(link)) {
-      const finding = await findingOf(disk)
+    for (const { disk, finding } of await foundIn(link)) {
       if (finding.kind === 'problem') throw new Refusal([finding.problem])
       if (finding.kind !== 'volume') throw refusal(link, `its header names '${disk.path}', which is no logical volume`)
       if (configuredPolicy(finding, configuration.policy) === 'ignore') continue
@@ -58,10 +57,19 @@ export async function levelBelow(links: readonly Link[], domain: Domain, configu
 
 export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): Refusal => refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
 
-async function findingOf(disk: Disk): Promise<Finding> {
-  const { found } = await findSources({ disks: [disk] })
-  const path = disk.path ?? ''
-  return found.get(disk) ?? { ...meaningOfPath(path), path }
+/** What a header names; a device over several volumes (md, device-mapper) is named once, and found once for each of them. */
+async function foundIn(link: Link): Promise<{ readonly disk: Disk; readonly finding: Finding }[]> {
+  const named = await namedIn(link)
+  const all = await Promise.all(named.map(async (disk) => {
+    const { disks, found } = await findSources({ disks: [disk] })
+    const path = disk.path ?? ''
+    const also = disks.flatMap((other) => {
+      const finding = other === disk ? undefined : found.get(other)
+      return finding?.kind === 'volume' ? [{ disk: other, finding }] : []
+    })
+    return [{ disk, finding: found.get(disk) ?? { ...meaningOfPath(path), path } }, ...also]
+  }))
+  return all.flat()
 }
 
 /** The backing file and the data file of an image. */

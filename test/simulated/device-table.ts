@@ -68,6 +68,6 @@ const LAYERS: Readonly<Record<Volume['kind']['kind'], LayersOf>> = {
 
 const foreignLayers = (volumes: Volumes, host: HostState): Layer[] =>
   host.foreign.flatMap(({ name, uuid, over, openers = 0 }) => {
-    const volume = volumes.byUuid(over)
-    return volume === undefined ? [] : [{ name, uuid, below: [mapperName(volume.vg, volume.lv)], openers, volume: undefined }]
+    const below = over.flatMap((each) => volumes.byUuid(each) ?? [])
+    return below.length === 0 ? [] : [{ name, uuid, below: below.map(({ vg, lv }) => mapperName(vg, lv)), openers, volume: undefined }]
   })

@@ -59,7 +59,7 @@ export class Devices {
 
   /** Whether something outside LVM has it open or stands on it. */
   isOpen(host: HostState, { uuid }: Volume): boolean {
-    return (host.opens.get(uuid) ?? 0) > 0 || host.foreign.some(({ over }) => over === uuid)
+    return (host.opens.get(uuid) ?? 0) > 0 || host.foreign.some(({ over }) => over.includes(uuid))
   }
 
   /** @throws Error if the volume has no device on the host */
@@ -76,9 +76,9 @@ export class Devices {
     this.#changed()
   }
 
-  /** Stacks a device over a volume, as kpartx does. */
-  stack(host: HostState, name: string, device: Omit<ForeignDevice, 'over'>): void {
-    host.foreign.push({ ...device, over: this.#volumes.get(name).uuid })
+  /** Stacks a device over a volume, as kpartx does, or over several, as dmsetup can. */
+  stack(host: HostState, names: string | readonly string[], device: Omit<ForeignDevice, 'over'>): void {
+    host.foreign.push({ ...device, over: [names].flat().map((name) => this.#volumes.get(name).uuid) })
     this.#changed()
   }
 
@@ -92,7 +92,7 @@ export class Devices {
       host.active.delete(uuid)
       host.opens.delete(uuid)
       // What stands on it goes with it.
-      host.foreign.splice(0, host.foreign.length, ...host.foreign.filter(({ over }) => over !== uuid))
+      host.foreign.splice(0, host.foreign.length, ...host.foreign.filter(({ over }) => !over.includes(uuid)))
     }
   }
 

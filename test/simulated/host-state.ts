@@ -16,8 +16,8 @@ export interface Lockspace {
 export interface ForeignDevice {
   readonly name: string
   readonly uuid: string
-  /** UUID of the volume below. */
-  readonly over: string
+  /** UUIDs of the volumes below. */
+  readonly over: readonly string[]
   /** How often something has it open; 0 if not given. */
   readonly openers?: number
 }

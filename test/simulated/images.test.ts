@@ -235,6 +235,23 @@ describe('the backing files that a qcow2 image names', () => {
     assertPassed(await vm.release(hosts[0]))
   })
 
+  test('a backing file on a device over several volumes locks them all', async () => {
+    const { hosts, cluster } = ring()
+    const [a, b] = hosts
+    await volumes({ left: undefined, right: undefined, golden: {}, top: { backing: '/dev/mapper/joined', format: 'qcow2' } })
+    for (const name of ['left', 'right']) await a.run('lvchange', '-asy', `virtVG/${name}`)
+    cluster.devices.stack(a.state, ['virtVG/left', 'virtVG/right'], { name: 'joined', uuid: 'JOINED-x' })
+    // Below what stands on both there is one more.
+    writeFileSync(a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'joined')?.minor}`), qcow2({ backing: '/dev/virtVG/golden', format: 'raw' }))
+    const vm = overlayVm('tintin', 'top')
+    assertPassed(await vm.prepare(a))
+    expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes.map(({ lv, mode }: { lv: string; mode: string }) => `${lv} ${mode}`).sort())
+      .toEqual(['golden shared', 'left shared', 'right shared', 'top exclusive'])
+    for (const name of ['left', 'right', 'golden']) await assertLocks(hosts, name, ['sh', 'none'])
+    assertRefused(await new Vm('milou', [{ path: '/dev/virtVG/right' }]).prepare(b), /virtVG\/right is held shared by/)
+    assertPassed(await vm.release(a))
+  })
+
   test('a dry run says that a header will be read', async () => {
     const [a] = ring().hosts
     await volumes({ golden: {}, top: { backing: 'golden', format: 'qcow2' } })

@@ -187,7 +187,7 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
   const name = fullName(volume)
   if (volume.mode === 'local') return NO_STEP
   if (locks.kind === 'unknown') return { change: undefined, reports: [{ kind: 'locks-unknown', detail: locks.detail }] }
-  // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4, issue 4).
+  // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4).
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
   const target = targetOf(role, wanted)

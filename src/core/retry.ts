@@ -1,7 +1,7 @@
 /** Milliseconds between two full passes. */
 export const PASS_PERIOD = 15_000
 
-/** Milliseconds after which a promotion that stays refused is more than a migration's end: then it is said (ten seconds, issue 4). */
+/** Milliseconds after which a promotion that stays refused is more than a migration's end: then it is said. */
 export const PATIENCE = 10_000
 
 /** Milliseconds before the next try of what was refused: quick at first, because a source lets go within a second, then every 5 s. */

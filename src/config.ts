@@ -1,7 +1,7 @@
 import { TomlError, parse } from 'smol-toml'
 import { type Configuration, DEFAULTS } from './core/configuration.ts'
 import { didYouMean, nearest } from './core/near.ts'
-import { parseVolumePolicy } from './core/policy.ts'
+import { contradictionIn, parseVolumePolicy } from './core/policy.ts'
 import { isValidName } from './core/volume.ts'
 
 /**
@@ -23,6 +23,8 @@ interface Key {
   /** A right value, as it is written. */
   readonly example: string
   readonly accepts: (value: unknown) => boolean
+  /** What is wrong with a value whose form is right, behind `KEY says `; undefined if nothing. */
+  readonly contradiction?: (value: unknown) => string | undefined
   /** Decides nothing about what is locked, and has a default that is safe. */
   readonly harmless?: true
 }
@@ -41,6 +43,7 @@ export const KEYS: Readonly<Record<string, Key>> = {
     field: 'policy', expected: 'a list of "VG = MODE" or "VG/LV = MODE", with MODE exclusive, shared or ignore, such as [ "virtVG/iso = shared" ]',
     example: '[ "virtVG/iso = shared" ]',
     accepts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'string' && parseVolumePolicy(entry) !== undefined),
+    contradiction: (value) => contradictionIn(value as readonly string[]),
   },
   start_wait: { field: 'startWait', expected: 'a whole number of seconds from 0 to 600', example: '180', accepts: isInteger(0, 600), harmless: true },
   migrate_wait: { field: 'migrateWait', expected: 'a whole number of seconds from 0 to 600', example: '30', accepts: isInteger(0, 600), harmless: true },
@@ -77,7 +80,9 @@ export function parseConfiguration(text: string): Parsed {
       // Whoever could have meant a key that decides about locks is not left with its default.
       return [{ line: lineOf(name), text: `unknown key ${name}${didYouMean(name, Object.keys(KEYS))}`, spoils: meant === undefined || mayHide ? undefined : harmless(meant) }]
     }
-    return key.accepts(value) ? [] : [{ line: lineOf(name), text: `${name} must be ${key.expected}`, spoils: mayHide ? undefined : harmless(name) }]
+    if (!key.accepts(value)) return [{ line: lineOf(name), text: `${name} must be ${key.expected}`, spoils: mayHide ? undefined : harmless(name) }]
+    const contradiction = key.contradiction?.(value)
+    return contradiction === undefined ? [] : [{ line: lineOf(name), text: `${name} says ${contradiction}`, spoils: harmless(name) }]
   })
   const mistakes = [...ofForm, ...ofValues].sort((a, b) => a.line - b.line)
   const inWords = mistakes.map(({ line, text: what }) => `line ${line}: ${what}`)

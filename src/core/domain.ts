@@ -128,6 +128,10 @@ export function candidatesOf(
       if (finding.kind === 'volume') leftOut.push({ vg: finding.vg, lv: finding.lv })
       continue
     }
+    const configured = configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy ?? [])
+    const { mode, reason } = lockOfDisk(disk, policy, configured)
+    // Whatever stands at the path of a volume that is left alone is left alone too.
+    if (mode === 'ignore') continue
     if (finding.kind === 'impossible') {
       impossible.push({ vg: finding.vg, path, disk: nameOf(disk) })
       continue
@@ -138,9 +142,6 @@ export function candidatesOf(
       continue
     }
     const { partition, stack } = finding
-    const configured = configuredPolicy({ vg, lv }, configuration.policy ?? [])
-    const { mode, reason } = lockOfDisk(disk, policy, configured)
-    if (mode === 'ignore') continue
     const isSaid = configured !== undefined || policy.modes.has(disk.target)
     const wanted: Candidate = {
       vg, lv, mode, reason, path,

@@ -1,4 +1,4 @@
-import { type Mode, type VolumeName, isValidName } from './volume.ts'
+import { type Mode, fullName, isValidName } from './volume.ts'
 
 /** What an administrator can say of a disk or of volumes: lock it in this mode, or leave it alone. */
 export type Policy = Mode | 'ignore'
@@ -29,8 +29,20 @@ export function parseVolumePolicy(entry: string): VolumePolicy | undefined {
   return isValidName(vg) && (lv === undefined || isValidName(lv)) && isPolicy(policy) ? { vg, lv, policy } : undefined
 }
 
-/** What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. */
-export function configuredPolicy({ vg, lv }: VolumeName, entries: readonly string[]): Policy | undefined {
+/** Of what entries of lvguard.conf say two different things, in half a sentence; undefined if of nothing. */
+export function contradictionIn(entries: readonly string[]): string | undefined {
+  const known = new Map<string, Policy>()
+  for (const { vg, lv, policy } of entries.flatMap((entry) => parseVolumePolicy(entry) ?? [])) {
+    const name = lv === undefined ? vg : fullName({ vg, lv })
+    const other = known.get(name)
+    if (other !== undefined && other !== policy) return `both ${other} and ${policy} for ${name}`
+    known.set(name, policy)
+  }
+  return undefined
+}
+
+/** What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. @param lv undefined: of no volume that the VG can have */
+export function configuredPolicy({ vg, lv }: { readonly vg: string; readonly lv: string | undefined }, entries: readonly string[]): Policy | undefined {
   const own = entries.map(parseVolumePolicy).filter((entry) => entry?.vg === vg)
   return (own.find((entry) => entry?.lv === lv) ?? own.find((entry) => entry?.lv === undefined))?.policy
 }

@@ -40,8 +40,8 @@ export async function levelBelow(links: readonly Link[], domain: Domain, configu
     if (link.above.length >= LONGEST_CHAIN) throw refusal(link, `more than ${LONGEST_CHAIN} images stand on top of each other`)
     for (const { disk, finding } of await foundIn(link)) {
       if (finding.kind === 'problem') throw new Refusal([finding.problem])
+      if ('vg' in finding && configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy) === 'ignore') continue
       if (finding.kind !== 'volume') throw refusal(link, `its header names '${disk.path}', which is no logical volume`)
-      if (configuredPolicy(finding, configuration.policy) === 'ignore') continue
       const { volumes: [wanted], images } = candidatesOf({ ...domain, disks: [disk] }, configuration, new Map([[disk, finding]]))
       if (wanted === undefined) throw outside(link, disk)
       const name = fullName(wanted)

@@ -28,6 +28,8 @@ describe('what a configuration may say', () => {
     ['local_volume_groups = "activate"', { localVolumeGroups: 'activate' }],
     ['policy = []', { policy: [] }],
     ['policy = [ "virtVG/iso = shared", "scratchVG = ignore" ]', { policy: ['virtVG/iso = shared', 'scratchVG = ignore'] }],
+    // The same twice, and a volume in another mode than its volume group.
+    ['policy = [ "virtVG/iso = shared", "virtVG/iso=shared", "virtVG = ignore" ]', { policy: ['virtVG/iso = shared', 'virtVG/iso=shared', 'virtVG = ignore'] }],
     ['start_wait = 0', { startWait: 0 }],
     ['start_wait = 180', { startWait: 180 }],
     ['migrate_wait = 0', { migrateWait: 0 }],
@@ -56,6 +58,8 @@ describe('what is wrong, with its line', () => {
     ['policy = [ "virtVG = on" ]', 'line 1: policy must be'],
     ['policy = [ "a/b/c = shared" ]', 'line 1: policy must be'],
     ['policy = [ 1 ]', 'line 1: policy must be'],
+    ['log_level = "info"\npolicy = [ "virtVG/iso = shared", "scratchVG = ignore", "virtVG/iso=exclusive" ]', 'line 2: policy says both shared and exclusive for virtVG/iso'],
+    ['policy = [ "virtVG = shared", "virtVG = ignore" ]', 'line 1: policy says both shared and ignore for virtVG'],
     ['start_wait = 601', 'line 1: start_wait must be a whole number of seconds from 0 to 600'],
     ['migrate_wait = -1', 'line 1: migrate_wait must be a whole number of seconds from 0 to 600'],
     ['migrate_wait = 601', 'line 1: migrate_wait must be'],
@@ -137,7 +141,7 @@ describe('what is wrong, with its line', () => {
 describe('what a mistake does: nothing starts, or one key has its default', () => {
   test.each([
     'volume_groups = "virtVG"', 'volume_groups = [ virtVG ]', 'volume_groups: x', 'volume_groups', 'volume_group = [ "virtVG" ]', 'Volume_Groups = []', 'local_volume_groups = "yes"',
-    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', '[log_level]\npolicy = [ "virtVG = exclusive" ]', '[[log_files]]\npolicy = []', '[log_levl]\npolicy = []', 'volume_groups = []\nvolume_groups = []',
+    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policy = [ "a/b = shared", "a/b = ignore" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', '[log_level]\npolicy = [ "virtVG = exclusive" ]', '[[log_files]]\npolicy = []', '[log_levl]\npolicy = []', 'volume_groups = []\nvolume_groups = []',
     'what is this', '"', 'volume_groups = [ "virtVG"', 'log_level = "info"\npolicy = "x"',
   ])('%j keeps every VM from starting', (text) => expect(isUsable(text)).toBe(false))
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
-import { type Disk, candidatesOf } from '../../../src/core/domain.ts'
+import { type Disk, type Finding, candidatesOf } from '../../../src/core/domain.ts'
 import { type DomainPolicy, configuredPolicy, parseVolumePolicy } from '../../../src/core/policy.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import { volumeName } from '../support/arbitraries.ts'
@@ -65,4 +65,21 @@ describe('how a disk is locked', () => {
     ['ignored with all below it', locked([disk(), golden], { vda: 'ignore' }, []), []],
     ['the VG’s policy counts for it', locked([golden], {}, ['v/golden = exclusive']), ['v/golden exclusive: backing file of disk vda, policy in lvguard.conf']],
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
+
+  const fileAt: Finding = { kind: 'stand-in', vg: 'v', lv: 'l', path: '/dev/v/l', is: 'a regular file' }
+  const noName: Finding = { kind: 'impossible', vg: 'v', path: '/dev/v/-l' }
+  test.each<[string, string[], Record<string, 'exclusive' | 'ignore'>, number]>([
+    ['is refused', [], {}, 1],
+    ['is left alone where the volume would be', ['v = ignore'], {}, 0],
+    ['is refused where the domain says that it counts', ['v = ignore'], { vda: 'exclusive' }, 1],
+    ['is left alone where the domain says so', [], { vda: 'ignore' }, 0],
+    ['is refused where another mode is meant', ['v = shared'], {}, 1],
+  ])('what stands at the path of a volume, or a name that none can have, %s', (_, entries, own, expected) => {
+    for (const finding of [fileAt, noName]) {
+      const only = disk()
+      const domain = { name: '', uuid: '', disks: [only], incomingId: undefined, gotPastPrepare: false, policy: { modes: new Map(Object.entries(own)), errors: [] } }
+      const { standIns, impossible } = candidatesOf(domain, { ...DEFAULTS, policy: entries }, new Map([[only, finding]]))
+      expect(standIns.length + impossible.length).toBe(expected)
+    }
+  })
 })

@@ -1,10 +1,10 @@
 import './no-standard-streams.ts'
 import { writeSync } from 'node:fs'
-import { isHandled, parseCall } from './hook/call.ts'
+import { isCommandPath, isHandled, parseCall } from './hook/call.ts'
 
 /** Which mode is this call? */
 async function main(words: readonly string[]): Promise<number> {
-  const call = parseCall(words)
+  const call = parseCall(words, isCommandPath(process.argv[1] ?? ''))
   if (call.kind === 'hook') {
     // Whatever ends this program early must not look like a lock.
     process.exitCode = isHandled(call.event) ? 1 : 0

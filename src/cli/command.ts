@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { didYouMean, nearest } from '../core/near.ts'
+import { OPERATIONS, isOperation } from '../hook/call.ts'
 import { VERB_NAMES, type VerbName, verbOf } from './verbs.ts'
 
 /** What a person asks for. */
@@ -12,13 +13,6 @@ export type Command =
 
 /** Those that were given: `true`, or the word that followed. */
 export type Options = Readonly<Record<string, string | true>>
-
-/** libvirt's operations, each with its sub-operation (libvirt.org/hooks.html). */
-const OPERATIONS: Readonly<Record<string, string>> = {
-  prepare: 'begin', start: 'begin', started: 'begin', stopped: 'end', release: 'end', migrate: 'begin', restore: 'begin', reconnect: 'begin', attach: 'begin',
-}
-
-const isOperation = (word: string): boolean => Object.hasOwn(OPERATIONS, word)
 
 /** What may stand anywhere; `dry-run` is a verb in the form of an option. */
 const GENERAL = ['help', 'version', 'dry-run']

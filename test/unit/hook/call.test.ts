@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Call, isHandled, parseCall } from '../../../src/hook/call.ts'
+import { type Call, isCommandPath, isHandled, parseCall } from '../../../src/hook/call.ts'
 import { hostileName } from '../support/arbitraries.ts'
 
 /** A call in short words: `hook tintin prepare begin -`, or `admin`. */
@@ -42,6 +42,21 @@ describe('a call by libvirt or by a person', () => {
     ['tintin prepare begin -h', 'admin'],
     ['demote tintin now --help', 'admin'],
   ])('%j', (words, expected) => expect(short(parseCall(words === '' ? [] : words.split(' ')))).toBe(expected))
+
+  test.each<[string, string]>([
+    ['holders x y z', 'admin'],
+    ['demote tintin now please', 'admin'],
+    ['tintin prepare now -', 'admin'],
+    ['tintin toString begin -', 'admin'],
+    ['tintin prepare begin -', 'hook tintin prepare begin -'],
+    ['tintin release end destroyed', 'hook tintin release end destroyed'],
+    ['tintin started begin -', 'hook tintin started begin -'],
+    ['tintin reconnect - -', 'hook tintin reconnect - -'],
+  ])('as the command: %j', (words, expected) => expect(short(parseCall(words.split(' '), true))).toBe(expected))
+
+  test.each<[string, boolean]>([
+    ['/usr/sbin/lvguard', true], ['lvguard', true], ['/etc/libvirt/hooks/qemu', false], ['/etc/libvirt/hooks/qemu.d/lvguard', false], ['/etc/libvirt/hooks/lvguard', false], ['/srv/xlvguard', false], ['', false],
+  ])('%j is the command: %s', (path, expected) => expect(isCommandPath(path)).toBe(expected))
 
   test('a reason with a blank in it is one word', () => expect(short(parseCall(['tintin', 'release', 'end', 'from snapshot']))).toBe('hook tintin release end from snapshot'))
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 
@@ -16,10 +16,14 @@ writeFileSync(join(bin, 'node'), '#!/bin/sh\ncase $1 in --*) printf "%s " "$1"; 
 chmodSync(join(bin, 'node'), 0o755)
 
 /** `0`, or the words that Node got; behind them ` 0` where its status counts for nothing. */
-function call(...words: string[]): string {
-  const { status, stdout } = spawnSync('/bin/sh', [STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+const call = (...words: string[]): string => callAs(STUB, ...words)
+
+function callAs(file: string, ...words: string[]): string {
+  const { status, stdout } = spawnSync('/bin/sh', [file, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
   return status === 7 ? stdout : `${stdout} ${status}`.trim()
 }
+
+test('it is one comment to JavaScript', () => expect(readFileSync(STUB, 'utf8').split('*/')).toHaveLength(2))
 
 // By anyone but root, every call of the hook ends with 0.
 const isRoot = process.getuid?.() === 0
@@ -61,6 +65,22 @@ describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (nee
     [['-a:-b', 'reconnect', 'begin', '-'], '0'],
     [['4:begin', 'reconnect', 'end', '-'], '0'],
   ])('%j', (words, expected) => expect(call(...words)).toBe(expected))
+
+  test.each<[string, string[], string]>([
+    ['lvguard', ['holders', 'x', 'y', 'z'], 'node: [holders] [x] [y] [z]'],
+    ['lvguard', ['demote', 'tintin', 'now', 'please'], 'node: [demote] [tintin] [now] [please]'],
+    ['lvguard', ['tintin', 'prepare', 'now', '-'], 'node: [tintin] [prepare] [now] [-]'],
+    ['lvguard', ['tintin', 'prepare', 'begin', '-'], 'node: [tintin] [prepare] [begin] [-]'],
+    ['lvguard', ['tintin', 'started', 'begin', '-'], '0'],
+    ['lvguard', ['tintin', 'reconnect', '-', '-'], '0'],
+    ['hooks/qemu', ['holders', 'x', 'y', 'z'], 'node: [holders] [x] [y] [z] 0'],
+    ['hooks/qemu.d/lvguard', ['holders', 'x', 'y', 'z'], 'node: [holders] [x] [y] [z] 0'],
+  ])('called as %s: %j', (path, words, expected) => {
+    const file = join(folder, path)
+    mkdirSync(dirname(file), { recursive: true })
+    copyFileSync(STUB, file)
+    expect(callAs(file, ...words)).toBe(expected)
+  })
 
   test('a restore is looked at where a memory was saved with lvguard, and ends with 0 otherwise', () => {
     const saved = join(folder, 'var/lib/lvguard/saved')

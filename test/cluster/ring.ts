@@ -46,9 +46,14 @@ export class ClusterHost implements Host {
     this.name = node.name
   }
 
-  hook({ name, operation, subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
+  async hook({ name, operation, subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
     const words = ['/etc/libvirt/hooks/qemu', ...options, name, operation, subOperation, extra].map(quote).join(' ')
-    return this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, { input: xml })
+    const call = (): Promise<Result> => this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, { input: xml })
+    // A release ends within 5 s, on a slow node too, and leaves the rest to the agent. Where the agents are stopped, the next call does that.
+    for (let tries = 1; ; tries++) {
+      const result = await call()
+      if (operation !== 'release' || tries === 3 || !result.stderr.includes('is not given back yet')) return result
+    }
   }
 
   program(words: readonly string[], stdin = ''): Promise<Result> {

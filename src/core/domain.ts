@@ -5,8 +5,11 @@ import { didYouMean } from './near.ts'
 import type { PathMeaning, Stack, VolumeName, WantedVolume } from './volume.ts'
 import { meaningOfPath } from './volume.ts'
 
-/** What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. */
-export type DiskPart = 'backing file' | 'data file' | 'mirror' | 'element'
+/**
+ * What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. `commit target`: a backing file
+ * that a block job writes to.
+ */
+export type DiskPart = 'backing file' | 'commit target' | 'data file' | 'mirror' | 'element'
 
 /** One source in a domain's XML that can be a volume, with what decides about its lock. */
 export interface Disk {

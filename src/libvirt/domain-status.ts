@@ -7,7 +7,7 @@ import { parseDomain } from './domain-xml.ts'
 export interface StatusFile {
   readonly status: DomainStatus
   readonly domain: Domain
-  /** Of the text of that domain. */
+  /** Of the text of that domain, and of what block jobs write to. */
   readonly digest: string
 }
 
@@ -34,7 +34,8 @@ export function parseStatus(text: string, before?: StatusFile): StatusFile {
   if (state === undefined || !Number.isSafeInteger(pid)) throw new Error('it has no <domstatus> with a state and a process id')
   const flags = Number(attribute(job, 'flags') ?? Number.NaN)
   const domain = text.slice(start, end < 0 ? text.length : end + '</domain>'.length)
-  const digest = createHash('sha256').update(domain).digest('base64')
+  const written = writtenByJobs(head)
+  const digest = createHash('sha256').update(domain).update([...written].join(' ')).digest('base64')
   return {
     status: {
       state, reason: attribute(root, 'reason') ?? '', pid,
@@ -42,9 +43,19 @@ export function parseStatus(text: string, before?: StatusFile): StatusFile {
       phase: attribute(job, 'phase'),
       flags: Number.isSafeInteger(flags) ? flags : undefined,
     },
-    domain: digest === before?.digest ? before.domain : parseDomain(domain),
+    domain: digest === before?.digest ? before.domain : parseDomain(domain, undefined, written),
     digest,
   }
+}
+
+/**
+ * A commit between two backing files writes to the lower one, and to the link in the image above the upper one. The domain's XML has no
+ * `<mirror>` then; the jobs in front of it name both, by QEMU's node names, which have the numbers of the images (libvirt, qemu_domain.c:
+ * qemuDomainPrivateBlockJobFormatCommit). The file is written before QEMU is asked (qemuBlockJobRegister).
+ */
+function writtenByJobs(head: string): Set<string> {
+  const commits = [...head.matchAll(/<blockjob(\s[^>]*[^/>])>([\s\S]*?)<\/blockjob>/g)].filter(([, words]) => attribute(words, 'type') === 'commit')
+  return new Set(commits.flatMap(([, , inside = '']) => [...inside.matchAll(/<(?:base|topparent)\s+node=['"]libvirt-(\d+)-/g)].flatMap(([, index]) => index ?? [])))
 }
 
 const attribute = (words: string | undefined, name: string): string | undefined => new RegExp(`\\s${name}=(?:'([^']*)'|"([^"]*)")`).exec(words ?? '')?.slice(1).find((value) => value !== undefined)

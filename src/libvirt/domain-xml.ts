@@ -2,7 +2,7 @@ import type { Domain } from '../core/domain.ts'
 import { LONGEST_XML } from '../stdin.ts'
 import { type Node, attribute, child, children, elementsOf, text } from './nodes.ts'
 import { policyOf } from './policy-xml.ts'
-import { otherSources, sourcesOfDevices, sourcesOfDisk, sourcesOfFirmware } from './sources-xml.ts'
+import { type Written, otherSources, sourcesOfDevices, sourcesOfDisk, sourcesOfFirmware } from './sources-xml.ts'
 import { BadXml, parseXml } from './xml.ts'
 
 export { BadXml }
@@ -26,8 +26,9 @@ function incomingIdOf(metadata: readonly Node[]): string | undefined {
  * @throws BadXml if it is too long, cut off, not well-formed, has a DOCTYPE (libvirt writes none), or is not a domain with a
  *   name and a UUID.
  * @param what how a message calls it
+ * @param written of a live XML: what block jobs write to
  */
-export function parseDomain(xml: string, what = 'the domain XML'): Domain {
+export function parseDomain(xml: string, what = 'the domain XML', written: Written = new Set()): Domain {
   if (xml.length > LONGEST_XML) throw new BadXml(`${what} is longer than ${LONGEST_XML / 1024 / 1024} MiB`)
   const root = child(parseXml(xml, what), 'domain')
   if (root === undefined) throw new BadXml(`${what} is not a <domain>`)
@@ -38,7 +39,7 @@ export function parseDomain(xml: string, what = 'the domain XML'): Domain {
   const devices = children(root, 'devices')
   const metadata = children(root, 'metadata')
   const known = [
-    ...devices.flatMap((each) => children(each, 'disk')).flatMap(sourcesOfDisk),
+    ...devices.flatMap((each) => children(each, 'disk')).flatMap((disk) => sourcesOfDisk(disk, written)),
     ...children(root, 'os').flatMap(sourcesOfFirmware),
     ...devices.flatMap(sourcesOfDevices),
   ]

@@ -27,11 +27,15 @@ function offsetOf(source: Node | undefined): Pick<Disk, 'offset'> {
 /** libvirt's own default; it writes the type out itself. */
 const typeOf = (disk: Node): string => attribute(disk, 'type') ?? 'file'
 
+/** The numbers of images in a live XML, `index`: what block jobs write to, beside the disks themselves. */
+export type Written = ReadonlySet<string>
+
 /** `<disk>`: its own source, then whatever else it stands on. */
-export function sourcesOfDisk(disk: Node): Disk[] {
+export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
   const target = attribute(child(disk, 'target'), 'dev') ?? '?'
   // `<transient shareBacking='yes'/>`: QEMU writes to an overlay of its own and only reads this (libvirt 7.4).
-  const isOnlyRead = child(disk, 'readonly') !== undefined || attribute(child(disk, 'transient'), 'shareBacking') === 'yes'
+  const isWritten = (element: Node | undefined): boolean => written.has(attribute(element, 'index') ?? '')
+  const isOnlyRead = (child(disk, 'readonly') !== undefined || attribute(child(disk, 'transient'), 'shareBacking') === 'yes') && !isWritten(child(disk, 'source'))
   const chain = chainOf(disk)
   const top: Disk = {
     target, ...placeOf(disk, typeOf(disk)), readonly: isOnlyRead, shareable: child(disk, 'shareable') !== undefined,
@@ -49,7 +53,8 @@ export function sourcesOfDisk(disk: Node): Disk[] {
     ...chain.stores.flatMap((store, index) => {
       const isLast = index === chain.length - 1
       const image = isOpenImage(isLast, chain.isClosed, attribute(child(store, 'format'), 'type'))
-      return [part('backing file', placeOf(store), true, image), ...dataStoreOf(store).map((place) => part('data file', place, true))]
+      const isRead = !isWritten(store)
+      return [part(isRead ? 'backing file' : 'commit target', placeOf(store), isRead, image), ...dataStoreOf(store).map((place) => part('data file', place, isRead))]
     }),
     ...(mirror === undefined ? [] : [part('mirror', placeOf(mirror), false)]),
   ]

@@ -332,14 +332,20 @@ describe('repairs', () => {
     await assertLocks(ring().hosts, 'data', ['none', 'none'])
   })
 
-  test.each<[string, Vm, Vm]>([
+  // libvirt writes no <mirror> for it.
+  const between = new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<backingStore type='block' index='3'><format type='qcow2'/><source dev='/dev/virtVG/middle'/><backingStore type='block' index='4'><format type='raw'/><source dev='/dev/virtVG/data'/><backingStore/></backingStore></backingStore>" }])
+  const BETWEEN = "<blockjobs active='yes'>\n<blockjob name='commit-vda-libvirt-3-format' type='commit' state='running' jobflags='0x0'>\n<disk dst='vda'/>\n<base node='libvirt-4-format'/>\n<top node='libvirt-3-format'/>\n<topparent node='libvirt-1-format'/>\n</blockjob>\n</blockjobs>\n"
+
+  test.each<[string, Vm, Vm, string?]>([
+    ['a commit between two backing files', between, between, BETWEEN],
     ['a disk that was read-only is attached for writing', withData({ inside: '<readonly/>' }), withData()],
     ['a commit into a backing file', withData({ inside: '<readonly/>' }), new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<mirror type='block' job='active-commit'><source dev='/dev/virtVG/data'/></mirror>" }, { path: '/dev/virtVG/data', inside: '<readonly/>' }])],
-  ])('a volume that it comes to write is made exclusive: %s', async (_, before, after) => {
+  ])('a volume that it comes to write is made exclusive: %s', async (_, before, after, inside = '') => {
+    if (before === between) for (const name of ['middle', 'data']) await ring().volume(name)
     const { a, b, here, agent } = await running({ vm: before })
     await assertLocks(ring().hosts, 'data', ['sh', 'none'])
     b.act('lvchange -asy virtVG/data')
-    here.put(after)
+    here.put(after, {}, inside)
     await until(async () => (await recordOn(a)).volumes.some(({ lv, role }) => lv === 'data' && role === 'exclusive'))
     await until(() => agent.said(/<2>tintin runs here, and virtVG\/data cannot be made exclusive: held by .*host2 \(shared/).length === 1)
     b.act('lvchange -an virtVG/data')

@@ -1,6 +1,8 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { DEFAULTS } from '../../../src/core/configuration.ts'
+import { candidatesOf } from '../../../src/core/domain.ts'
 import { wantedByStatus } from '../../../src/core/reconcile.ts'
 import { type StatusFile, isStatusFile, parseStatus } from '../../../src/libvirt/domain-status.ts'
 
@@ -45,6 +47,40 @@ describe('recorded status files', () => {
     expect(parsed('debian-13/status/migrate-live/node1/03.xml').status).toEqual({ state: 'paused', reason: 'migration', pid: expect.any(Number), async: 'migration out', phase: 'perform3_done', flags: 0x109 })
     expect(parsed('debian-13/status/migrate-p2p/node2/02.xml').status).toMatchObject({ pid: 0, async: 'migration in', phase: 'prepare' })
     expect(parsed('debian-13/status/migrate-p2p/node2/00.xml').status).toMatchObject({ async: 'none', phase: undefined, flags: undefined })
+  })
+})
+
+describe('a commit between two backing files, which has no <mirror>', () => {
+  const image = (index: number, inside: string): string => `<backingStore type='block' index='${index}'><format type='qcow2'/><source dev='/dev/virtVG/image${index}'/>${inside}</backingStore>`
+  const disk = `<disk type='block'><source dev='/dev/virtVG/top' index='1'/>${image(2, image(11, image(3, image(4, '<backingStore/>'))))}<target dev='vda'/></disk>`
+  const job = (type: string, inside: string): string => `<blockjob name='commit-vda-libvirt-2-format' type='${type}' state='new'>\n<disk dst='vda'/>\n${inside}</blockjob>`
+  const status = (...jobs: string[]): string => `<domstatus state='running' reason='booted' pid='1'>\n<blockjobs active='yes'>\n${jobs.join('\n')}\n</blockjobs>\n` +
+    `<domain type='kvm'><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid><devices>${disk}</devices></domain></domstatus>`
+  const written = (text: string): (string | undefined)[] => parseStatus(text).domain.disks.filter(({ readonly }) => !readonly).map(({ path }) => path)
+  const NODES = "<base node='libvirt-3-format'/>\n<top node='libvirt-11-format'/>\n<topparent node='libvirt-2-storage'/>\n"
+
+  test.each<[string, string, string[]]>([
+    ['no job', status(), []],
+    ['the base, and the image above the top', status(job('commit', NODES)), ['/dev/virtVG/image2', '/dev/virtVG/image3']],
+    ['beside another job', status("<blockjob name='x' type='broken' state='ready' brokentype='commit'/>", job('pull', "<base node='libvirt-4-format'/>"), job('commit', "<base node='libvirt-11-format'/>")), ['/dev/virtVG/image11']],
+    ['a commit of which nothing is told', status("<blockjob name='x' type='commit' state='ready'/>", job('pull', "<base node='libvirt-4-format'/>")), []],
+    ['a pull writes to the top', status(job('pull', "<base node='libvirt-4-format'/>")), []],
+  ])('%s', (_, text, expected) => expect(written(text)).toEqual(['/dev/virtVG/top', ...expected]))
+
+  test('the domain is read again when the job begins and ends, and only then', () => {
+    const texts = [status(), status(), status(job('commit', NODES)), status(job('commit', NODES)), status()]
+    const versions: StatusFile[] = []
+    for (const text of texts) versions.push(parseStatus(text, versions.at(-1)))
+    expect(versions).toEqual(texts.map((text) => parseStatus(text)))
+    expect(new Set(versions.map(({ domain }) => domain)).size).toBe(3)
+  })
+
+  test('its volume is to be exclusive', () => {
+    const { volumes } = candidatesOf(parseStatus(status(job('commit', NODES))).domain, DEFAULTS)
+    expect(volumes.map(({ lv, mode, reason }) => `${lv} ${mode}: ${reason}`)).toEqual([
+      'top exclusive: disk vda', 'image2 exclusive: commit target of disk vda', 'image11 shared: backing file of disk vda',
+      'image3 exclusive: commit target of disk vda', 'image4 shared: backing file of disk vda',
+    ])
   })
 })
 

@@ -93,6 +93,11 @@ export function writeSavedImage(image: SavedImage): void {
 /** One that is not there is no error. */
 export const removeSavedImage = (uuid: string): void => rmSync(fileOf(uuid), { force: true })
 
+interface Saved {
+  readonly name: string
+  readonly uuid: string
+}
+
 /** Milliseconds of the epoch at which a file was written last. */
 const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoEntry: false })?.mtimeMs
 
@@ -101,7 +106,7 @@ const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoE
  * last.
  */
 export function managedSave(
-  { name, uuid }: { readonly name: string; readonly uuid: string },
+  { name, uuid }: Saved,
   now = Date.now(),
 ): 'new' | 'noted' | 'other' | 'none' {
   const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
@@ -116,17 +121,25 @@ export function managedSave(
  * start.
  * @param at seconds since boot
  */
-export function announceRestore(uuid: string, daemon: ProcessIdentity, at: number): void {
+export function announceRestore(domain: Saved, daemon: ProcessIdentity, at: number): void {
   makeRunFolder()
-  writeFileSync(markOf(uuid), JSON.stringify({ ...daemon, at }), { mode: 0o600 })
+  const mark: Mark = { ...daemon, at, managed: managedSave(domain) !== 'none' }
+  writeFileSync(markOf(domain.uuid), JSON.stringify(mark), { mode: 0o600 })
 }
 
-/** Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. */
-export function takeRestore(uuid: string, daemon: ProcessIdentity, now: number): boolean {
+type Mark = ProcessIdentity & { readonly at: number; readonly managed?: boolean }
+
+/**
+ * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore that
+ * failed before its `prepare` leaves it: libvirt keeps a managed save until it runs again, so that one without is a fresh
+ * start, after `virsh managedsave-remove` or with `--force-boot`.
+ */
+export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): boolean {
   try {
-    const { pid, start, at } = JSON.parse(readFileSync(markOf(uuid), 'utf8')) as ProcessIdentity & { at: number }
-    rmSync(markOf(uuid), { force: true })
-    return pid === daemon.pid && start === daemon.start && now - at >= 0 && now - at < RESTORE_LIFETIME
+    const { pid, start, at, managed } = JSON.parse(readFileSync(markOf(domain.uuid), 'utf8')) as Mark
+    rmSync(markOf(domain.uuid), { force: true })
+    const isNear = pid === daemon.pid && start === daemon.start && now - at >= 0 && now - at < RESTORE_LIFETIME
+    return isNear && !(managed === true && managedSave(domain) === 'none')
   } catch {
     return false
   }

@@ -72,7 +72,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
   const calledAt = uptime()
-  const isRestore = takeRestore(subject.domain.uuid, callingDaemon().daemon, calledAt)
+  const isRestore = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
   const first = await prepareOnce(subject, asked, calledAt, isRestore)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first

@@ -129,7 +129,7 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   if (problems.length > 0 && onStaleImage === 'refuse')
     return { kind: 'refused', problems, attempt: 'start', volumes: [] }
   try {
-    announceRestore(domain.uuid, callingDaemon().daemon, uptime())
+    announceRestore(domain, callingDaemon().daemon, uptime())
   } catch {
     // A full /run: the `prepare` that follows will say so.
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { SavedImage } from '../../src/core/saved-image.ts'
@@ -16,7 +16,10 @@ const image: SavedImage = {
   at: '2026-11-27T22:31:09.123Z',
   volumes: [{ vg: 'virtVG', lv: 'root', uuid: 'abc-1', lver: 5 }],
 }
-beforeEach(() => root.clear())
+beforeEach(() => {
+  root.clear()
+  rmSync(join(root.path, 'var'), { recursive: true, force: true })
+})
 afterAll(() => root.remove())
 
 describe('what is noted of a saved memory', () => {
@@ -90,8 +93,8 @@ describe('a managed save, by the file that libvirt before 10.5 leaves', () => {
 describe('whether a prepare belongs to a restore', () => {
   const daemon = { pid: 42, start: '7' }
   test('of the same daemon, a moment ago, once', () => {
-    announceRestore(tintin.uuid, daemon, 100)
-    expect([takeRestore(tintin.uuid, daemon, 101), takeRestore(tintin.uuid, daemon, 101)]).toEqual([true, false])
+    announceRestore(tintin, daemon, 100)
+    expect([takeRestore(tintin, daemon, 101), takeRestore(tintin, daemon, 101)]).toEqual([true, false])
   })
   test.each([
     [{ pid: 42, start: '8' }, 101],
@@ -99,8 +102,17 @@ describe('whether a prepare belongs to a restore', () => {
     [daemon, 300],
     [daemon, 99],
   ])('not of %j at %i', (other, now) => {
-    announceRestore(tintin.uuid, daemon, 100)
-    expect(takeRestore(tintin.uuid, other, now)).toBe(false)
+    announceRestore(tintin, daemon, 100)
+    expect(takeRestore(tintin, other, now)).toBe(false)
   })
-  test('none was announced', () => expect(takeRestore(tintin.uuid, daemon, 101)).toBe(false))
+  test('a managed save that is gone by now was not restored: its restore failed before, and this start is a fresh one', () => {
+    const file = 'var/lib/libvirt/qemu/save/tintin.save'
+    root.write(file, '')
+    announceRestore(tintin, daemon, 100)
+    expect(takeRestore(tintin, daemon, 101)).toBe(true)
+    announceRestore(tintin, daemon, 100)
+    rmSync(join(root.path, file))
+    expect(takeRestore(tintin, daemon, 101)).toBe(false)
+  })
+  test('none was announced', () => expect(takeRestore(tintin, daemon, 101)).toBe(false))
 })

@@ -44,6 +44,7 @@ export async function runStep(call: Step): Promise<number> {
     if (late !== undefined) return complain(...late)
     if (result === undefined) return complain('nothing was changed.')
     for (const report of result.reports) complain(lineOf(report, view.domain.name).text)
+    if (result.isOvertaken) return complain('nothing was changed: its record in /run/lvguard was changed by a hook meanwhile.', "See 'virsh list', then run it again.")
     if (result.unwritable !== undefined) return complain(`its record in /run/lvguard cannot be written (${result.unwritable}).`, 'Make room in /run (df /run).')
     return await tell(view, result.done, result.reports.length > 0)
   } catch (error) {

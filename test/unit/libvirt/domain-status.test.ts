@@ -67,6 +67,12 @@ describe('a commit between two backing files, which has no <mirror>', () => {
     ['a pull writes to the top', status(job('pull', "<base node='libvirt-4-format'/>")), []],
   ])('%s', (_, text, expected) => expect(written(text)).toEqual(['/dev/virtVG/top', ...expected]))
 
+  test.each(['debian-12', 'debian-13'])('as libvirt tells it: %s', (release) => {
+    const modes = (moment: string): string[] => candidatesOf(parsed(`${release}/status/blockcommit/${moment}.xml`).domain, DEFAULTS).volumes.map(({ lv, mode }) => `${lv} ${mode}`)
+    expect(modes('running')).toEqual(['tintin exclusive', 'upper exclusive', 'middle shared', 'golden exclusive'])
+    expect(modes('after')).toEqual(['tintin exclusive', 'upper shared', 'golden shared'])
+  })
+
   test('the domain is read again when the job begins and ends, and only then', () => {
     const texts = [status(), status(), status(job('commit', NODES)), status(job('commit', NODES)), status()]
     const versions: StatusFile[] = []

@@ -1,3 +1,4 @@
+import { INCOMING_LIFETIME } from '../../src/core/record.ts'
 import { acts } from './acts.ts'
 import { MOVE_KINDS, type MoveKind, boot, faults, startDaemon, stopDaemon } from './faults.ts'
 import { checkMoment, checkQuiet, stateOf } from './oracle.ts'
@@ -12,7 +13,7 @@ const BOUNDS = { steps: 60, heldUp: 66, acts: 84, time: 88, limits: 92 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const LONGEST = 200
-const SECONDS = [1, 2, 31, 16, 151]
+const SECONDS = [1, 2, 31, 16, INCOMING_LIFETIME + 31]
 /** What has happened before a schedule begins: which domains run on A, by their number, and whether the first was migrated offline to B. */
 const OPENINGS: readonly { readonly onA: readonly number[]; readonly offline?: true }[] = [{ onA: [0] }, { onA: [0, 1] }, { onA: [0], offline: true }, { onA: [] }]
 /** Turns of everyone that a live migration takes, undisturbed, at most. */
@@ -21,8 +22,10 @@ const MIGRATION_TURNS = 90
 export const OPENING_COUNT = OPENINGS.length * MIGRATION_TURNS
 /** Steps within which everything must have come to rest once nothing new happens. */
 const REST = 6000
-/** Full passes of both agents after which a world that does not change counts as quiet. */
-const CALM_PASSES = 4
+/** Seconds between two full passes of an agent. */
+const PASS = 16
+/** Full passes of both agents after which a world that does not change counts as quiet: an incoming record changes by its age alone. */
+const CALM_PASSES = Math.ceil(INCOMING_LIFETIME / PASS) + 2
 
 /** Turns choices into what happens. */
 export class Player {
@@ -125,7 +128,7 @@ export class Player {
         const now = stateOf(world)
         calm = now === before ? calm + 1 : 0
         before = now
-        this.#pass(16)
+        this.#pass(PASS)
       }
     }
     if (world.violation === undefined) checkQuiet(world)

@@ -61,7 +61,8 @@ describe('what is wrong, and is refused', () => {
       for (const [at, byte] of flips) bytes[at] = byte
       try {
         const { backing, dataFile } = parseHeader(bytes)
-        for (const name of [backing?.name, dataFile]) if (name !== undefined) expect(bytes.toString('utf8')).toContain(name)
+        // Cut in the middle of a letter, by itself it reads otherwise than in the whole.
+        for (const name of [backing?.name, dataFile]) if (name !== undefined && !name.includes('\ufffd')) expect(bytes.toString('utf8')).toContain(name)
       } catch (error) {
         expect(error).toBeInstanceOf(BadHeader)
       }

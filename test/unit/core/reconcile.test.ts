@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type DomainStatus, type Surroundings, type Sighting, TABLE, wantedByStatus, wantedOf } from '../../../src/core/reconcile.ts'
-import type { DomainRecord, RecordState } from '../../../src/core/record.ts'
+import { type DomainRecord, INCOMING_LIFETIME, type RecordState } from '../../../src/core/record.ts'
 import { recordOf } from '../support/lvm.ts'
 
 const RUNS: DomainStatus = { state: 'running', reason: 'booted', pid: 1, async: 'none', phase: undefined, flags: undefined }
@@ -98,7 +98,7 @@ describe('a domain that is not there', () => {
     ['its daemon is dead and so is every other', { recordDaemonAlive: false, libvirtAlive: false }, 'daemon-down'],
   ])('prepared, and %s', (_, host, expected) => expect(seen(gone(5), record('prepared'), host)).toBe(expected))
 
-  test.each<[number, string]>([[1000, 'incoming'], [990, 'incoming'], [880.1, 'incoming'], [880, 'inactive'], [1, 'inactive'], [1001, 'inactive']])('an incoming record of second %d at second 1000', (at, expected) =>
+  test.each<[number, string]>([[1000, 'incoming'], [990, 'incoming'], [1000.1 - INCOMING_LIFETIME, 'incoming'], [1000 - INCOMING_LIFETIME, 'inactive'], [1, 'inactive'], [1001, 'inactive']])('an incoming record of second %d at second 1000', (at, expected) =>
     expect(seen(gone(2), { ...record('incoming'), incoming: { id: 'x', at } })).toBe(expected))
 
   test('without a record there is nothing to do', () => expect(seen(gone(9))).toBe('gone-once'))

@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { INCOMING_LIFETIME } from '../../../src/core/record.ts'
 import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
 import { TimersOfTest } from '../support/timers.ts'
 import { UUID } from '../support/xml.ts'
@@ -98,8 +99,8 @@ test('the prepare of a migration whose source took its volume back is not told t
 })
 
 test.each<[string, { until: number; for: number }, string]>([
-  ['called in time, and had to wait for the volume group behind others, shares', { until: 29, for: 60 }, 'shared'],
-  ['called too late is that of a fresh start', { until: 31, for: 0 }, 'exclusive'],
+  ['called in time, and had to wait for the volume group behind others, shares', { until: INCOMING_LIFETIME - 1, for: 60 }, 'shared'],
+  ['called too late is that of a fresh start', { until: INCOMING_LIFETIME + 1, for: 0 }, 'exclusive'],
 ])('the prepare of a migration that was %s', async (_, waits, expected) => {
   const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
   now += waits.until

@@ -82,7 +82,12 @@ export interface Device {
   readonly node: string
   /** Device-mapper's UUID, `LVM-…`. */
   readonly dmUuid: string
+  /** Why its live table leads to no storage now; absent: it does. LVM counts it as active all the same (FACTS 49). */
+  readonly dead?: Dead
 }
+
+/** `error`: a table that fails all I/O, as `dmsetup wipe_table` leaves it; `suspended`: all I/O waits. */
+export type Dead = 'error' | 'suspended'
 
 /** A volume by its names and, once LVM has told them, by its UUIDs, with their dashes: then the names say nothing any more (R14). */
 export interface Identified extends VolumeName {

@@ -67,7 +67,9 @@ export function planStart(
       .filter((claim) => device === undefined || deviceOf(claim.volume, [device]) !== undefined)
     const conflict = claims.find((claim) => isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume))
     const inUse = users.get(fullName({ vg, lv }))
-    if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
+    // An lvchange would exit 0 on it, and change nothing (FACTS 49).
+    if (device?.dead !== undefined) problems.push({ kind: 'dead-device', volume: fullName({ vg, lv }), is: device.dead })
+    else if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
     else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = lock === 'unknown' ? 'none' : lock
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
@@ -106,6 +108,14 @@ export const withoutDevice = (recorded: readonly RecordedVolume[], table: Volume
   recorded.filter((volume) => {
     const row = table?.volumes.get(fullName(volume))
     return deviceOf(row === undefined ? volume : identityOf(row), devices) === undefined
+  })
+
+/** R1: volumes whose device is there, and leads to no storage (FACTS 49). */
+export const deadVolumes = (recorded: readonly RecordedVolume[], table: VolumeTable | undefined, devices: readonly Device[]): Problem[] =>
+  recorded.flatMap((volume): Problem[] => {
+    const row = table?.volumes.get(fullName(volume))
+    const dead = deviceOf(row === undefined ? volume : identityOf(row), devices)?.dead
+    return dead === undefined ? [] : [{ kind: 'dead-device', volume: fullName(volume), is: dead }]
   })
 
 const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)

@@ -6,7 +6,7 @@ import type { Device, LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume, Records } from '../core/record.ts'
 import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
-import { type HostFacts, missingLocks, withoutDevice } from '../core/start.ts'
+import { type HostFacts, deadVolumes, missingLocks, withoutDevice } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
@@ -60,6 +60,8 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
 export async function missingOf(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Promise<Problem[]> {
   const missing = missingLocks(recorded, table, locks, devices)
   if (missing.length > 0) return missing
+  const dead = deadVolumes(recorded, table, devices)
+  if (dead.length > 0) return dead
   const inactive = withoutDevice(recorded, table, devices)
   return inactive.length === 0 || !(await makesDevices()) ? [] : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }

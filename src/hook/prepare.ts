@@ -99,8 +99,8 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt:
 async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
   const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
-  // udev and the like open what is active for a moment.
-  for (let tries = 0; tries < OPEN_TRIES && isOnlyOpen(decided.plan); tries++) {
+  // udev and the like open what is active for a moment; LVM suspends a device for one, to change its table.
+  for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {
     await pause(OPEN_PAUSE)
     decided = await decidePrepare(subject, undefined, calledAt)
   }
@@ -175,7 +175,8 @@ function problemsOfPut(put: () => void): readonly Problem[] {
 
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
 
-const isOnlyOpen = (plan: StartPlan): boolean => plan.kind === 'refuse' && plan.problems.every(({ kind }) => kind === 'open')
+const mayPass = (plan: StartPlan): boolean =>
+  plan.kind === 'refuse' && plan.problems.every((problem) => problem.kind === 'open' || (problem.kind === 'dead-device' && problem.is === 'suspended'))
 
 const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
   ({ kind: 'refused', problems: withDisks(problems, candidates.volumes), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })

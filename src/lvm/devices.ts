@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Device } from '../core/lock-state.ts'
+import type { Dead, Device } from '../core/lock-state.ts'
 import { type VolumeName, mapperName, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, PROC_FOLDER } from '../paths.ts'
 
@@ -24,8 +24,24 @@ export function activeVolumes(): Device[] {
   return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node) => {
     const dmUuid = textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.trim() ?? ''
     const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '')
-    return dmUuid.startsWith('LVM-') && meaning.kind === 'volume' ? [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid }] : []
+    if (!dmUuid.startsWith('LVM-') || meaning.kind !== 'volume') return []
+    const dead = deadOf(node)
+    return [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid, ...(dead && { dead }) }]
   })
+}
+
+/**
+ * Whether a device's live table leads to storage, by /sys alone. The kernel lists below `slaves` whatever the tables of a device stand on: of an LV
+ * at least its physical volume. A table of targets `error` (or `zero`) stands on nothing.
+ */
+export function deadOf(node: string): Dead | undefined {
+  if (textOf(join(BLOCK_FOLDER, node, 'dm/suspended'))?.trim() === '1') return 'suspended'
+  try {
+    return readdirSync(join(BLOCK_FOLDER, node, 'slaves')).length === 0 ? 'error' : undefined
+  } catch {
+    // Removed between two looks: whoever counts on it looks for the device itself.
+    return undefined
+  }
 }
 
 /**

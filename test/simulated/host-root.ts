@@ -77,6 +77,8 @@ export class HostRoot {
     for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dev', `253:${minor}`]] as const) writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
     for (const holder of holders) symlinkSync(`../../dm-${holder}`, this.at(`${block}/holders/dm-${holder}`))
     for (const slave of slaves) symlinkSync(`../../dm-${slave}`, this.at(`${block}/slaves/dm-${slave}`))
+    // What stands on no other device stands on the physical volume.
+    if (slaves.length === 0) symlinkSync('../../vdb', this.at(`${block}/slaves/vdb`))
     const links = [`dev/mapper/${name}`, `dev/disk/by-id/dm-name-${name}`, `dev/disk/by-id/dm-uuid-${uuid}`, ...(volume === undefined ? [] : [`dev/${volume.vg}/${volume.lv}`])]
     for (const link of links) {
       mkdirSync(dirname(this.at(link)), { recursive: true })

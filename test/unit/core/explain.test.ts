@@ -36,6 +36,10 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'volume-unknown': [[{ kind: 'volume-unknown', volume: 'virtVG/root', disk: 'disk vda', detail: "LVM says 'Volume group virtVG is exported'" }, ['virtVG/root', 'disk vda', 'virtVG is exported'], ['lvs virtVG/root', 'vgs virtVG', 'start tintin again']]],
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
   'not-active': [[{ kind: 'not-active', volume: 'virtVG/root' }, ['virtVG/root did not become active on this host'], ['lvmconfig activation/volume_list', 'start tintin again']]],
+  'dead-device': [
+    [{ kind: 'dead-device', volume: 'virtVG/root', is: 'error' }, ['virtVG/root', "its table is 'error'"], ['lvguard recover virtVG', 'start tintin again']],
+    [{ kind: 'dead-device', volume: 'virtVG/root', is: 'suspended' }, ['virtVG/root', 'suspended'], ['dmsetup info', 'migrate tintin again'], 'migration'],
+  ],
   'unknown-use': [[{ kind: 'unknown-use', path: '/dev/virtVG/root', element: 'qemu:commandline' }, ['<qemu:commandline> names /dev/virtVG/root'], ['<disk>', "policy for 'qemu:commandline'", 'ignore']]],
   'unseen-vg': [[{ kind: 'unseen-vg', volume: 'virtVG/root', disk: 'disk vda' }, ['virtVG/root is active', 'does not see its volume group', 'disk vda'], ['lvmconfig devices', 'start tintin again']]],
   'no-device': [

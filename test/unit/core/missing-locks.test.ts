@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Device, LockState } from '../../../src/core/lock-state.ts'
 import { lockOf, suffices } from '../../../src/core/lock-state.ts'
 import type { RecordedVolume } from '../../../src/core/record.ts'
-import { missingLocks, withoutDevice } from '../../../src/core/start.ts'
+import { deadVolumes, missingLocks, withoutDevice } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, lvmUuid, recorded, volumeTable } from '../support/lvm.ts'
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
@@ -53,4 +53,11 @@ test('what is locked and has no device, whatever its name is now', () => {
   const renamed = { ...deviceOf(root), lv: 'new' }
   expect(withoutDevice([recorded(root), recorded(home)], TABLE, [deviceOf(home)]).map(({ lv }) => lv)).toEqual(['root'])
   expect(withoutDevice([recorded(root)], TABLE, [renamed])).toEqual([])
+})
+
+test('a device that leads to no storage is no volume, whatever its lock says (FACTS 49)', () => {
+  const dead = (is?: 'error' | 'suspended') => deadVolumes([recorded(root)], TABLE, [{ ...deviceOf(root), ...(is && { dead: is }) }])
+  expect([dead(), dead('error'), dead('suspended')]).toEqual([
+    [], [{ kind: 'dead-device', volume: 'virtVG/root', is: 'error' }], [{ kind: 'dead-device', volume: 'virtVG/root', is: 'suspended' }],
+  ])
 })

@@ -46,6 +46,8 @@ describe('what a prepare does about one volume', () => {
     ['locked more than a migration needs', { incoming: true, devices: ON, locks: EX }, 'stays, before active'],
     ['shared already', { wanted: shared, devices: ON, locks: SH }, 'stays, before active'],
     ['shared, exclusive needed', { devices: ON, locks: SH }, 'exclusive, before active'],
+    ['of a table that fails all I/O, held or not', { devices: [{ ...deviceOf(root), dead: 'error' }], locks: EX }, '!dead-device'],
+    ['suspended', { devices: [{ ...deviceOf(root), dead: 'suspended' }] }, '!dead-device'],
     ['active without a lock', { devices: ON }, 'exclusive, before active'],
     ['active, locks not known', { devices: ON, locks: UNKNOWN }, 'exclusive, before active'],
     ['locked without a device', { locks: EX }, 'exclusive, before inactive'],

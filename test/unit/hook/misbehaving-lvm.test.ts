@@ -61,6 +61,23 @@ describe('a prepare that is refused', () => {
   })
 })
 
+describe('a volume whose device fails all I/O, while lvchange exits 0 and the lock is held (FACTS 49)', () => {
+  test('is no volume to start on: refused, and given back', async () => {
+    host.wiped.add('virtVG/home')
+    const outcome = await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
+    expect(linesOf(outcome, 'tintin')[0]).toMatch(/the device of virtVG\/home on this host is not the volume: its table is 'error'/)
+    expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], ['refused']])
+  })
+
+  test('is refused before anything is changed, where it was there before', async () => {
+    await host.bringTo('exclusive', ONE)
+    host.wiped.add('virtVG/root')
+    const before = host.commands.length
+    expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+    expect(host.commands.length).toBe(before)
+  })
+})
+
 describe('a migrate whose trial could not be given back', () => {
   test('is refused, and what it holds stays on record', async () => {
     host.inUse.add('virtVG/root')

@@ -27,6 +27,8 @@ export class HostDouble {
   readonly elsewhere = new Set<string>()
   /** Volumes that cannot be deactivated: something has them open. */
   readonly inUse = new Set<string>()
+  /** Volumes whose device, if there is one, has a table of `error`: LVM counts it as active (FACTS 49). */
+  readonly wiped = new Set<string>()
   /** lvchange -an exits 0, removes the device and leaves the lock (FACTS 24). */
   leavesLocks = false
   /** lvs never answers. */
@@ -36,7 +38,7 @@ export class HostDouble {
   readonly commands: string[] = []
 
   lockState = (): Promise<LockState> => Promise.resolve(lockTable([...this.locks].map(([uuid, mode]) => [{ ...ROOT_VOLUME, lockUuid: uuid }, mode])))
-  activeVolumes = (): Device[] => [...this.active.values()].map((volume) => deviceOf(volume))
+  activeVolumes = (): Device[] => [...this.active.values()].map((volume) => ({ ...deviceOf(volume), ...(this.wiped.has(fullName(volume)) && { dead: 'error' as const }) }))
   openVolumes = (): Promise<Map<string, string[]>> => Promise.resolve(new Map())
   volumeTable = (names: readonly VolumeName[]): Promise<VolumeTable | undefined> => {
     if (this.lvsHangs) return new Promise(() => undefined)

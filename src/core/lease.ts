@@ -1,0 +1,89 @@
+import type { Line } from './agent-words.ts'
+
+/** What this host's sanlock says of its lease in the lockspace of a volume group. Times in seconds of the monotonic clock. */
+export interface Lockspace {
+  readonly vg: string
+  /** `spaces`: in force; `add`: about to be joined; `rem`: being left, in order or after a loss. */
+  readonly list: 'spaces' | 'add' | 'rem'
+  /** sanlock's unit of time, in seconds; 10 unless somebody has changed it. */
+  readonly ioTimeout: number
+  /** When the lease was renewed last; 0: never. */
+  readonly renewed: number
+  /** sanlock has given the lease up (check_our_lease failed). */
+  readonly hasFailed: boolean
+}
+
+/** All that it says. */
+export interface SanlockStatus {
+  /** sanlock's own clock when it answered. */
+  readonly now: number
+  /** Undefined where it does not say. */
+  readonly hasWatchdog: boolean | undefined
+  readonly lockspaces: readonly Lockspace[]
+  /** VGs of which it says something that is not understood: nothing is decided about them (R9). */
+  readonly notUnderstood: readonly string[]
+}
+
+/** What a lease comes to. `age`: seconds since the last renewal. */
+export type LeaseState =
+  | { readonly kind: 'fine'; readonly age: number }
+  /** `left`: seconds until it is lost. */
+  | { readonly kind: 'late'; readonly age: number; readonly left: number }
+  | { readonly kind: 'lost'; readonly age: number }
+  /** No lease of which anything is to be said: not joined yet, or being left in order. */
+  | { readonly kind: 'none' }
+
+/** In units of io_timeout. sanlock renews every 2, and gives up at 8 (id_renewal_fail_seconds in its timeouts.h). */
+export const LATE = 3
+export const LOST = 8
+/** When a kill gives up (DESIGN 8): what is left to the moment at which others may take the locks is what a reset takes. */
+export const KILL_ENDS = 12.5
+
+/** Seconds from the last renewal until another host may take the locks (FACTS 32). */
+export const takenAfter = (ioTimeout: number): number => LOST * ioTimeout + 60
+
+/**
+ * Decides by sanlock's own clear word, and nothing else. Its `killing_pids` is none: sanlock sets it (and `space_dead`) also when a lockspace is left
+ * in order, as `vgchange --lock-stop` does (measured, sanlock 3.8.5; main.c: external_remove). `renew_fail` says which of the two it is. A lockspace
+ * that is being left in order holds no lease of any volume, however old its own gets.
+ * @param now sanlock's clock, of the same answer
+ */
+export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, now: number): LeaseState {
+  const age = Math.max(0, now - renewed)
+  if (hasFailed) return { kind: 'lost', age }
+  if (list !== 'spaces' || renewed === 0) return { kind: 'none' }
+  if (age >= LOST * ioTimeout) return { kind: 'lost', age }
+  return age >= LATE * ioTimeout ? { kind: 'late', age, left: LOST * ioTimeout - age } : { kind: 'fine', age }
+}
+
+/** What happens to the VMs of a VG whose lease is lost (lvguard.conf, on_lost_lease). */
+export type OnLostLease = 'kill' | 'alert'
+
+const named = (domains: readonly string[]): string => domains.join(', ')
+
+/** A lease that is late, in words; `domains` have a volume of the VG. */
+export const lateLine = (vg: string, { age, left }: Extract<LeaseState, { kind: 'late' }>, domains: readonly string[], on: OnLostLease): Line => ({
+  priority: 2,
+  text: `${vg}: this host has not renewed its lease for ${Math.round(age)} s: does the storage answer? In ${Math.round(left)} s it is lost, and ` +
+    (on === 'kill' ? `these VMs are killed here: ${named(domains)}` : `these VMs run on without a lock (on_lost_lease = "alert"): ${named(domains)}`),
+})
+
+/** The lease is renewed again. */
+export const overLine = (vg: string, longest: number): Line => ({ priority: 2, text: `${vg}: this host renews its lease again, after ${Math.round(longest)} s. Nothing was changed` })
+
+/** A lost lease that nobody acts on. */
+export const alertLine = (vg: string, age: number, { ioTimeout }: Pick<Lockspace, 'ioTimeout'>, domains: readonly string[]): Line => {
+  const left = Math.round(takenAfter(ioTimeout) - age)
+  const when = left > 0 ? `in ${left} s another host may take its locks` : 'another host may have taken its locks'
+  return { priority: 2, text: `${vg}: the lease of this host is lost, and ${when} and start these VMs, which run here still: ${named(domains)}. Stop them now: lvguard kill ${vg} (on_lost_lease is "alert")` }
+}
+
+/** sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews nothing, and does not say that it is lost. */
+export const goneLine = (vg: string, domains: readonly string[]): Line => ({
+  priority: 2,
+  text: `${vg}: sanlock has no lease of this host any more, so that another host may take its locks within 140 s and start these VMs, which run here still: ${named(domains)}. Nothing is done. Was sanlock restarted? Stop them now: lvguard kill ${vg}`,
+})
+
+/** sanlock does not answer: never taken for a loss. */
+export const silentLine = (why: string, seconds: number, vgs: readonly string[]): Line =>
+  ({ priority: 2, text: `sanlock does not answer (${why}), since ${Math.round(seconds)} s: whether this host still has its lease on ${named(vgs)} cannot be told, and nothing is done. See 'systemctl status sanlock'` })

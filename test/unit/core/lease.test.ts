@@ -1,0 +1,40 @@
+import { describe, expect, test } from 'vitest'
+import { type Lockspace, alertLine, lateLine, leaseState, overLine } from '../../../src/core/lease.ts'
+
+const NOW = 10_000
+const lockspace = (age: number, changed: Partial<Lockspace> = {}): Lockspace => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: NOW - age, hasFailed: false, ...changed })
+const state = (age: number, changed: Partial<Lockspace> = {}): string => {
+  const found = leaseState(lockspace(age, changed), NOW)
+  return found.kind === 'late' ? `late, ${found.left} s left` : found.kind
+}
+
+describe('what a lease comes to', () => {
+  test.each<[string, string, number, Partial<Lockspace>?]>([
+    ['renewed just now', 'fine', 0],
+    ['renewed while sanlock answered', 'fine', -1],
+    ['renewed in its turn, every 20 s', 'fine', 29],
+    ['late', 'late, 50 s left', 30],
+    ['nearly lost', 'late, 1 s left', 79],
+    ['lost', 'lost', 80],
+    ['lost long ago', 'lost', 1000],
+    ['given up by sanlock, however young: what it read was corrupt', 'lost', 3, { hasFailed: true }],
+    ['of another unit of time: late', 'late, 5 s left', 3, { ioTimeout: 1 }],
+    ['of another unit of time: lost', 'lost', 8, { ioTimeout: 1 }],
+    ['of another unit of time: fine', 'fine', 89, { ioTimeout: 30 }],
+    ['being joined', 'none', 500, { list: 'add' }],
+    ['never renewed yet', 'none', 1000, { renewed: 0 }],
+    // vgchange --lock-stop, with its I/O hanging or not: nothing of it is locked here any more.
+    ['being left in order', 'none', 500, { list: 'rem' }],
+    ['being left after a loss', 'lost', 500, { list: 'rem', hasFailed: true }],
+  ])('%s: %s', (_, expected, age, changed) => expect(state(age, changed)).toBe(expected))
+})
+
+test('the words name the VMs, and the seconds that are left', () => {
+  const late = leaseState(lockspace(34), NOW)
+  if (late.kind !== 'late') throw new Error(late.kind)
+  expect(lateLine('virtVG', late, ['milou', 'tintin'], 'kill')).toEqual({ priority: 2, text: 'virtVG: this host has not renewed its lease for 34 s: does the storage answer? In 46 s it is lost, and these VMs are killed here: milou, tintin' })
+  expect(lateLine('virtVG', late, ['tintin'], 'alert').text).toMatch(/these VMs run on without a lock \(on_lost_lease = "alert"\): tintin$/)
+  expect(overLine('virtVG', 49.6).text).toBe('virtVG: this host renews its lease again, after 50 s. Nothing was changed')
+  expect(alertLine('virtVG', 85, { ioTimeout: 10 }, ['tintin']).text).toMatch(/in 55 s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/)
+  expect(alertLine('virtVG', 150, { ioTimeout: 10 }, ['tintin']).text).toMatch(/another host may have taken its locks/)
+})

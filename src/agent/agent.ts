@@ -5,6 +5,7 @@ import { lineOf } from '../core/agent-words.ts'
 import { RELEASE_PATIENCE } from '../core/retry.ts'
 import { messageOf } from '../hook/failures.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { markedVgs } from '../kill/mark.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
 import { VgBusy } from '../vg-lock.ts'
@@ -126,11 +127,17 @@ export class Agent {
     this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `lvguard failed: ${messageOf(error)}` }], 'pass')
   }
 
+  /** VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts does). */
+  #isCutOff(view: SeenDomain, marked = markedVgs()): boolean {
+    return marked.size > 0 && vgsOfView(view).some((vg) => marked.has(vg))
+  }
+
   #compare(locks: LockState): void {
     const records = readRecords()
     const look = this.#host.pass(records)
     const uuids = [...new Set([...look.active.keys(), ...records.known.map(({ domain }) => domain.uuid)])]
-    const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records))
+    const marked = markedVgs()
+    const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records)).filter((view) => !this.#isCutOff(view, marked))
     const devices = activeVolumes()
     const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>(look.unreadable.map((words) => [`status ${words}`, { priority: 3, text: `a status file of libvirt cannot be read: ${words}; whatever may belong to it stays as it is` }]))
     for (const view of views) {
@@ -148,6 +155,7 @@ export class Agent {
   }
 
   #enqueue(view: SeenDomain): void {
+    if (this.#isCutOff(view)) return
     const own = vgsOfView(view)
     // A record that names no volume names no VG either, and a hook of that domain may be at work on any.
     const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()

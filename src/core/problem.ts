@@ -42,6 +42,8 @@ export type Problem =
   /** Of a saved memory: somebody has locked the volume since. `at`: when it was saved; `by`: who locked it last. */
   | { readonly kind: 'stale-memory'; readonly volume: string; readonly at: string; readonly by: string }
   | { readonly kind: 'not-active'; readonly volume: string }
+  /** The VMs of its VG were cut off here (kill/mark.ts). */
+  | { readonly kind: 'cut-off'; readonly vg: string }
   /** Its device is there, and leads to no storage (FACTS 49). */
   | { readonly kind: 'dead-device'; readonly volume: string; readonly is: Dead }
   | { readonly kind: 'active-here' }
@@ -135,6 +137,8 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`${problem.by} has locked ${problem.volume} since its memory was saved here (${problem.at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`, `To start it anew, without that memory: virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`)
     case 'not-active':
       return because(`${problem.volume} did not become active on this host, although LVM says that it has activated it`, `Does volume_list in lvm.conf leave it out? See: lvmconfig activation/volume_list; then ${again}`)
+    case 'cut-off':
+      return because(`the VMs of volume group ${problem.vg} were cut off on this host, and nothing starts on it here until that is over`, `See 'journalctl -u lvguard'; when its storage is back: lvguard recover ${problem.vg}; then ${again}`)
     case 'dead-device':
       if (problem.is === 'suspended') return because(`the device of ${problem.volume} is suspended on this host, so that all its I/O waits`, `See 'dmsetup info' and 'ps -ef | grep lv'; then ${again}`)
       return because(`the device of ${problem.volume} on this host is not the volume: its table is 'error', so that all its I/O fails`, `When nothing uses it any more: lvguard recover ${problem.volume.split('/')[0]}, or dmsetup remove; then ${again}`)

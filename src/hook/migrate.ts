@@ -14,6 +14,7 @@ import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
+import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { leaseOf, lockState, volumesByUuid } from '../lvm/lvm.ts'
@@ -38,6 +39,8 @@ export interface IncomingPlan {
 export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const { domain } = subject
   const records = readRecords()
+  const cutOff = cutOffProblems(subject.vgsToLock)
+  if (cutOff.length > 0) return { plan: { kind: 'refuse', problems: cutOff }, facts: nothingKnown(records), scope: { volumes: [], problems: cutOff } }
   const [table, around] = await Promise.all([subject.table(), lookAround(subject, records)])
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
@@ -48,6 +51,11 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   if (table === undefined) return { plan: { kind: 'refuse', problems: [noAnswerOfLvs()] }, facts, scope }
   return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts, scope }
 }
+
+/** Where nothing is asked, because the storage may not answer. */
+const nothingKnown = (records: IncomingFacts['records']): IncomingFacts => ({
+  locks: { kind: 'unknown', why: 'failed', detail: 'not asked for' }, devices: [], records, users: new Map(), table: NO_VOLUMES, record: undefined, activeHere: 'unknown', agent: agentState(),
+})
 
 /**
  * `migrate begin -`, on the destination: waits until the source has demoted, takes the volumes shared on trial and gives them back,

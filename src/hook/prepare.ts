@@ -13,6 +13,7 @@ import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
+import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
@@ -53,7 +54,8 @@ export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = 
   const record = recordOf(domain.uuid, facts.records)
   const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
-  return { facts, scope, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
+  const problems = [...cutOffProblems(subject.vgsToLock), ...scope.problems]
+  return { facts, scope, plan: problems.length > 0 ? { kind: 'refuse', problems } : plan, incoming }
 }
 
 /**
@@ -71,6 +73,9 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
+  // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches nothing.
+  const cutOff = cutOffProblems(subject.vgsToLock)
+  if (cutOff.length > 0) return refused(subject, cutOff)
   const calledAt = uptime()
   const isRestore = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
   const first = await prepareOnce(subject, asked, calledAt, isRestore)

@@ -1,13 +1,14 @@
 import { agentState } from '../agent-presence.ts'
 import { CLOCK, type Clock } from '../clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
-import type { Domain } from '../core/domain.ts'
+import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
 import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
+import { markedVgs } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
@@ -63,6 +64,11 @@ export async function release(domain: Domain, configuration: Configuration | und
     const record = recordOf(domain.uuid, readRecords())
     isOnRecord = record !== undefined
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
+    const cutOff = cutOffHere(domain, record)
+    if (cutOff !== undefined) {
+      if (record !== undefined && record.volumes.length > 0) putReleasing(domain, record.volumes, replacing(domain.uuid, record))
+      return { kind: 'nothing', reason: `${cutOff} was cut off here: its volumes are released when that is over` }
+    }
     const decided = await decideRelease(domain, configuration)
     const { plan } = decided
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
@@ -116,6 +122,17 @@ export async function release(domain: Domain, configuration: Configuration | und
   } finally {
     cancel()
   }
+}
+
+/**
+ * A VG of the domain that was cut off here: then LVM is asked nothing, which would hang, and nothing of the domain is released until the VG can be used
+ * again. Where there is no record, the names in the XML count.
+ */
+function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | undefined {
+  const marked = markedVgs()
+  if (marked.size === 0) return undefined
+  const volumes = record?.volumes ?? (domain.gotPastPrepare ? candidatesOf(domain, DEFAULTS).volumes : [])
+  return volumes.map(({ vg }) => vg).find((vg) => marked.has(vg))
 }
 
 /** Whether its memory was saved: libvirt says so, or, before 10.5, has left a new image of a managed save. */

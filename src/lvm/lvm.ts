@@ -46,6 +46,20 @@ function lockStateIn(answer: Outcome): LockState {
   return { kind: 'unknown', why: 'failed', detail: `lvmlockctl: ${(stderr || stdout).trim().split('\n')[0] ?? ''}` }
 }
 
+/**
+ * `lvmlockctl --drop`: lvmlockd forgets its locks of a VG whose lease was lost, and lets sanlock leave the lockspace. Of a VG that it does not know it
+ * does nothing (measured, lvm2 2.03.16: exit status 0).
+ * @returns undefined if it was done, else why not
+ */
+export async function dropLocks(vg: string): Promise<string | undefined> {
+  for (let tries = 1; ; tries++) {
+    const answer = await query('lvmlockctl', ['--drop', vg])
+    if (answer.exitCode === 0) return undefined
+    if (!isSocketTaken(answer) || tries === TRIES) return answer.isAbsent ? 'lvmlockctl was not found' : (answer.stderr || answer.stdout).trim().split('\n')[0] || 'lvmlockctl has failed'
+    await pause(TRY_PAUSE * (1 + Math.random()))
+  }
+}
+
 /** What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in its own form. */
 export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> =>
   volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes), volumes)

@@ -26,12 +26,15 @@ const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
 // execa passes any descriptor on to spawn; its types know only the first ones.
 const inherit = (descriptor: number): 3 => descriptor as 3
 
-/** Runs a command that only reads. Never throws for what the command did. */
-export async function query(command: string, words: readonly string[]): Promise<Outcome> {
+/**
+ * Runs a command that only reads. Never throws for what the command did.
+ * @param limit milliseconds
+ */
+export async function query(command: string, words: readonly string[], limit = QUERY_LIMIT): Promise<Outcome> {
   const running = execa(command, words, {
     stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024, cleanup: false,
   })
-  const result = await limited(QUERY_LIMIT, running)
+  const result = await limited(limit, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
 }
 

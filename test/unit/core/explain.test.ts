@@ -36,6 +36,7 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   'volume-unknown': [[{ kind: 'volume-unknown', volume: 'virtVG/root', disk: 'disk vda', detail: "LVM says 'Volume group virtVG is exported'" }, ['virtVG/root', 'disk vda', 'virtVG is exported'], ['lvs virtVG/root', 'vgs virtVG', 'start tintin again']]],
   'missing-vg': [[{ kind: 'missing-vg', vg: 'virtVG', disk: 'disk vda' }, ['virtVG', 'disk vda'], ['storage', 'pvs']]],
   'not-active': [[{ kind: 'not-active', volume: 'virtVG/root' }, ['virtVG/root did not become active on this host'], ['lvmconfig activation/volume_list', 'start tintin again']]],
+  'cut-off': [[{ kind: 'cut-off', vg: 'virtVG' }, ['virtVG', 'were cut off on this host'], ['lvguard recover virtVG', 'start tintin again']]],
   'dead-device': [
     [{ kind: 'dead-device', volume: 'virtVG/root', is: 'error' }, ['virtVG/root', "its table is 'error'"], ['lvguard recover virtVG', 'start tintin again']],
     [{ kind: 'dead-device', volume: 'virtVG/root', is: 'suspended' }, ['virtVG/root', 'suspended'], ['dmsetup info', 'migrate tintin again'], 'migration'],

@@ -22,6 +22,7 @@ const { parseDomain } = await import('../../../src/libvirt/domain-xml.ts')
 const { migrate } = await import('../../../src/hook/migrate.ts')
 const { subjectOf } = await import('../../../src/hook/host.ts')
 const { exitStatusOf, linesOf } = await import('../../../src/hook/outcome.ts')
+const { removeMark, writeMark } = await import('../../../src/kill/mark.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/record-store.ts')
 
 beforeEach(() => {
@@ -74,6 +75,56 @@ describe('a volume whose device fails all I/O, while lvchange exits 0 and the lo
     host.wiped.add('virtVG/root')
     const before = host.commands.length
     expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+    expect(host.commands.length).toBe(before)
+  })
+})
+
+describe('a VG that was cut off here', () => {
+  const cutOff = (): void => writeMark({ format: 1, vg: 'virtVG', by: 'sanlock', at: 'now', killed: [], disks: [], state: 'started' })
+
+  test('starts nothing and lets nothing in: LVM is not asked, nothing is put on record, and the release that follows touches nothing', async () => {
+    cutOff()
+    // An lvchange from before the loss hangs, and holds the VG's lock.
+    const { lockVgs } = host
+    host.lockVgs = () => new Promise(() => undefined)
+    for (const attempt of [prepare(await subjectOf(domainOf(BOTH), CONFIGURATION)), migrate(await subjectOf(domainOf(BOTH), CONFIGURATION), xmlOf(BOTH))]) {
+      expect(linesOf(await attempt, 'tintin')).toEqual([expect.stringMatching(/the VMs of volume group virtVG were cut off on this host/), expect.stringMatching(/lvguard recover virtVG/)])
+    }
+    host.lockVgs = lockVgs
+    expect((await release(domainOf(BOTH), CONFIGURATION)).kind).toBe('nothing')
+    expect([host.commands, onRecord()]).toEqual([[], []])
+  })
+
+  test('a mark that nobody can read counts', async () => {
+    root.write('run/lvguard/virtVG.killed', '')
+    expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+  })
+
+  test('the mark of another VG, or what is none, concerns nobody', async () => {
+    for (const name of ['otherVG.killed', '.virtVG-12.killed.new', 'virtVG.killed.old']) root.write(`run/lvguard/${name}`, '')
+    expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('done')
+  })
+
+  test('a VM that was killed stays on record, and is released when that is over', async () => {
+    await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
+    cutOff()
+    const before = host.commands.length
+    expect(await release(domainOf(BOTH, true), CONFIGURATION)).toMatchObject({ kind: 'nothing', reason: expect.stringMatching(/virtVG was cut off here/) })
+    expect([host.commands.length - before, onRecord()]).toEqual([0, ['releasing', 'root', 'home']])
+    // Its start is refused, and keeps that record.
+    expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
+    expect((await release(domainOf(BOTH), CONFIGURATION)).kind).toBe('nothing')
+    expect(onRecord()).toEqual(['releasing', 'root', 'home'])
+    removeMark('virtVG')
+    await release(domainOf(BOTH, true), CONFIGURATION)
+    expect([[...host.locks], onRecord()]).toEqual([[], []])
+  })
+
+  test('a VM without a record is left alone too', async () => {
+    await host.bringTo('exclusive', ONE)
+    cutOff()
+    const before = host.commands.length
+    await release(domainOf(ONE, true), CONFIGURATION)
     expect(host.commands.length).toBe(before)
   })
 })

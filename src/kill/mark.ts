@@ -1,0 +1,97 @@
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Problem } from '../core/problem.ts'
+import { isValidName } from '../core/volume.ts'
+import { RUN_FOLDER } from '../paths.ts'
+import type { ProcessIdentity } from '../processes.ts'
+import { makeRunFolder } from '../record-store.ts'
+
+/** A domain that was killed. */
+export interface Killed extends ProcessIdentity {
+  readonly name: string
+  readonly uuid: string
+  /** `VG/LV`. */
+  readonly volumes: readonly string[]
+}
+
+/**
+ * /run/lvguard/VG.killed: the VMs of this VG were cut off here. While it is there nothing of the VG is started, let in or changed on this host. What it
+ * says is for whoever goes on with the kill and for `recover`; that it is there is what counts. The shell stub leaves an empty one.
+ */
+export interface Mark {
+  readonly format: 1
+  readonly vg: string
+  /** `sanlock`: its lease was lost; `person`: somebody has asked for it; `unknown`: the mark does not say. Nobody but a person undoes a person's. */
+  readonly by: 'sanlock' | 'person' | 'unknown'
+  /** ISO 8601. */
+  readonly at: string
+  /** Whoever wipes the devices. */
+  readonly worker?: ProcessIdentity
+  readonly killed: readonly Killed[]
+  /** What the VG's devices stood on, by the kernel's names. */
+  readonly disks: readonly string[]
+  /** `clear`: nothing of it could write any more when the kill ended; `left`: something could. */
+  readonly state: 'started' | 'clear' | 'left'
+}
+
+const SUFFIX = '.killed'
+const fileOf = (vg: string): string => join(RUN_FOLDER, vg + SUFFIX)
+
+/** The VGs that are marked. A folder that is not there has no marks. @throws what the file system throws otherwise */
+export function markedVgs(): ReadonlySet<string> {
+  try {
+    return new Set(readdirSync(RUN_FOLDER).flatMap((name) => {
+      const vg = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : ''
+      return isValidName(vg) ? [vg] : []
+    }))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Set()
+    throw error
+  }
+}
+
+/** Why none of these VGs may be touched; nothing where none is marked. */
+export function cutOffProblems(vgs: readonly string[]): Problem[] {
+  const marked = markedVgs()
+  return [...new Set(vgs)].filter((vg) => marked.has(vg)).map((vg) => ({ kind: 'cut-off', vg }))
+}
+
+/** What a VG's mark says; undefined if there is none. Never throws: one that cannot be understood is there all the same. */
+export function readMark(vg: string): Mark | undefined {
+  const empty: Mark = { format: 1, vg, by: 'unknown', at: '', killed: [], disks: [], state: 'started' }
+  let text: string
+  try {
+    text = readFileSync(fileOf(vg), 'utf8')
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? undefined : empty
+  }
+  try {
+    const mark = JSON.parse(text) as Mark
+    const isWhole = mark.format === 1 && mark.vg === vg && ['sanlock', 'person', 'unknown'].includes(mark.by) && ['started', 'clear', 'left'].includes(mark.state) &&
+      Array.isArray(mark.killed) && mark.killed.every(isKilled) && Array.isArray(mark.disks) && mark.disks.every((disk) => /^[\w!.-]+$/.test(disk))
+    return isWhole ? mark : empty
+  } catch {
+    return empty
+  }
+}
+
+const isKilled = ({ name, uuid, pid, start, volumes }: Killed): boolean =>
+  typeof name === 'string' && typeof uuid === 'string' && Number.isSafeInteger(pid) && pid > 0 && typeof start === 'string' && Array.isArray(volumes)
+
+/** Puts it in the place of the last one, in one rename. @throws what the file system throws */
+export function writeMark(mark: Mark): void {
+  makeRunFolder()
+  const temporary = join(RUN_FOLDER, `.${mark.vg}-${process.pid}${SUFFIX}.new`)
+  try {
+    writeFileSync(temporary, `${JSON.stringify(mark)}\n`, { mode: 0o600 })
+    renameSync(temporary, fileOf(mark.vg))
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+/** One that is not there is no error. */
+export const removeMark = (vg: string): void => {
+  rmSync(fileOf(vg), { force: true })
+}

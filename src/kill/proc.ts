@@ -1,0 +1,78 @@
+import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import type { ProcessFacts } from '../core/cut-off.ts'
+
+// Always the real /proc, as in src/processes.ts: what is killed is a real process.
+const FOLDER = '/proc'
+
+const textOf = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+const namesIn = (folder: string): string[] | undefined => {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return undefined
+  }
+}
+
+/** The fields of /proc/PID/stat: its name may contain anything, also parentheses (proc(5)). */
+const statOf = (text: string): { readonly comm: string; readonly rest: readonly string[] } =>
+  ({ comm: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')), rest: text.slice(text.lastIndexOf(')') + 2).split(' ') })
+
+/** What the kernel tells of a process without a look into its memory; undefined if there is none. */
+export function processAt(pid: number): ProcessFacts | undefined {
+  const text = textOf(`${FOLDER}/${pid}/stat`)
+  if (text === undefined) return undefined
+  const { comm, rest } = statOf(text)
+  const start = rest[19]
+  if (start === undefined) return undefined
+  const threads = namesIn(`${FOLDER}/${pid}/task`)?.flatMap((thread) => {
+    const own = textOf(`${FOLDER}/${pid}/task/${thread}/stat`)
+    // Ended between the two looks.
+    return own === undefined ? [] : [statOf(own).rest[0] ?? '?']
+  })
+  return { start, comm, threads }
+}
+
+/** The words with which a process was started, and its program; undefined where its memory cannot be read. Of a zombie there is none left. */
+export function commandOf(pid: number): { readonly words: readonly string[]; readonly exe: string | undefined } | undefined {
+  const text = textOf(`${FOLDER}/${pid}/cmdline`)
+  return text === undefined ? undefined : { words: text.split('\0'), exe: linkOf(`${FOLDER}/${pid}/exe`)?.replace(/ \(deleted\)$/, '') }
+}
+
+/** Numbers `MAJOR:MINOR` of the block devices that a process has open, or their names where the link tells them: no disk is touched. */
+export function openBlockDevices(pid: number): string[] {
+  const found = (namesIn(`${FOLDER}/${pid}/fd`) ?? []).flatMap((descriptor): string[] => {
+    const file = `${FOLDER}/${pid}/fd/${descriptor}`
+    const link = linkOf(file) ?? ''
+    const node = /^\/dev\/(dm-\d+)$/.exec(link)?.[1]
+    if (node !== undefined) return [node]
+    // What is not in /dev may be on storage that does not answer.
+    return link.startsWith('/dev/') ? blockNumberOf(file) : []
+  })
+  return [...new Set(found)]
+}
+
+function blockNumberOf(file: string): string[] {
+  try {
+    const stat = statSync(file)
+    // As glibc's gnu_dev_major and gnu_dev_minor.
+    const major = Math.floor(stat.rdev / 256) & 0xfff
+    const minor = (stat.rdev & 0xff) | ((Math.floor(stat.rdev / 4096) & 0xfff00) >>> 0)
+    return stat.isBlockDevice() ? [`${major}:${minor}`] : []
+  } catch {
+    return []
+  }
+}
+
+const linkOf = (path: string): string | undefined => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { monotonic } from '../clock.ts'
+import type { Line } from '../core/agent-words.ts'
+import { type InFlight, type MapperDevice, isQemuOf } from '../core/cut-off.ts'
+import { holdersInWords } from '../hook/failures.ts'
+import { printable } from '../hook/outcome.ts'
+import { runningDomains } from '../libvirt/running.ts'
+import { openCountArguments, parseOpenCounts } from '../lvm/devices.ts'
+import { dropLocks } from '../lvm/lvm.ts'
+import { change, query, waiting } from '../lvm/run.ts'
+import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { type ProcessIdentity, lives, processOf } from '../processes.ts'
+import { readRecords } from '../record-store.ts'
+import { STATUS_ARGUMENTS, parseStatus } from '../sanlock/status.ts'
+import { VgBusy, lockVgs } from '../vg-lock.ts'
+import { within } from '../within.ts'
+import { readMark, removeMark, writeMark } from './mark.ts'
+import { commandOf, openBlockDevices, processAt } from './proc.ts'
+import type { Asked, RecoverWorld } from './world.ts'
+
+/** Milliseconds for an answer of sanlock, which takes 5, and of dmsetup. */
+const ASK_LIMIT = 4000
+/** Milliseconds for one sector of a disk. */
+const READ_LIMIT = 5000
+/** Seconds for sanlock to join a lockspace: 20 s to 3 min (FACTS 28). */
+const JOIN_LIMIT = 240
+/** Seconds for which `recover` waits for an act of this host that is at work on the VG. */
+const LOCK_WAIT = 30
+
+/** This host as it is. @param say where a line of the kill goes */
+export function realWorld(say: (line: Line) => void): RecoverWorld {
+  const self = processOf(process.pid) ?? { pid: process.pid, start: '' }
+  /** Of processes that were looked at: the UUID in the command line of a QEMU. A process does not change it. */
+  const qemus = new Map<string, string>()
+  const reading = new Set<string>()
+  return {
+    self, lives, processAt, readMark, writeMark, removeMark, say,
+    now: monotonic,
+    sleep: (seconds) => pause(seconds * 1000),
+    ask: askSanlock,
+    records: readRecords,
+    domains: runningDomains,
+    isQemu: (process: ProcessIdentity, uuid) => {
+      const key = `${process.pid} ${process.start}`
+      if (qemus.get(key) === uuid) return true
+      const command = commandOf(process.pid)
+      // Read after the start was: of another process by now, its start is another one.
+      if (command === undefined || processAt(process.pid)?.start !== process.start) return undefined
+      const isIt = isQemuOf(uuid, command.words, command.exe)
+      if (isIt) qemus.set(key, uuid)
+      return isIt
+    },
+    openDevices: (pid) => withSlaves(openBlockDevices(pid)),
+    kill: (pid) => {
+      // 0 and below are groups of processes.
+      if (pid > 1) process.kill(pid, 'SIGKILL')
+    },
+    devices: mapperDevices,
+    inFlightOf,
+    tables: async () => {
+      const { exitCode, stdout } = await query('dmsetup', ['table'], ASK_LIMIT)
+      return exitCode === 0 ? parseTables(stdout) : undefined
+    },
+    wipe,
+    reset,
+    answers: async (disk) => {
+      // One that hangs there still says it all.
+      if (reading.has(disk)) return false
+      reading.add(disk)
+      const path = onHost(`/dev/${disk.replaceAll('!', '/')}`)
+      const ended = waiting('dd', [`if=${path}`, 'of=/dev/null', 'bs=4096', 'count=1', 'iflag=direct'], []).ended.finally(() => reading.delete(disk))
+      return (await within(READ_LIMIT, ended))?.exitCode === 0
+    },
+    openCounts: async () => {
+      const { exitCode, stdout } = await query('dmsetup', openCountArguments, ASK_LIMIT)
+      return exitCode === 0 ? parseOpenCounts(stdout) : undefined
+    },
+    remove: async (device) => wordsOf('dmsetup', await query('dmsetup', ['remove', '--', device])),
+    drop: dropLocks,
+    startLocking,
+    holderOf: holdersInWords,
+  }
+}
+
+/** What this host's sanlock says. Never throws; ends within its time. */
+export async function askSanlock(): Promise<Asked> {
+  const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, ASK_LIMIT)
+  const silent = (why: string): Asked => ({ kind: 'silent', why })
+  if (isAbsent) return silent('sanlock was not found')
+  if (timedOut) return silent(`no answer in ${ASK_LIMIT / 1000} s`)
+  if (exitCode !== 0) return silent(stderr.trim().split('\n')[0] || `exit status ${exitCode ?? 'of a signal'}`)
+  const status = parseStatus(stdout)
+  return status === undefined ? silent('its answer is not understood') : { kind: 'status', status }
+}
+
+const namesIn = (folder: string): string[] => {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+const textOf = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
+function mapperDevices(): MapperDevice[] {
+  return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node): MapperDevice[] => {
+    const folder = join(BLOCK_FOLDER, node)
+    const [name, uuid] = [textOf(join(folder, 'dm/name')), textOf(join(folder, 'dm/uuid'))]
+    if (name === undefined || uuid === undefined) return []
+    return [{ node, name, uuid, slaves: namesIn(join(folder, 'slaves')), isSuspended: textOf(join(folder, 'dm/suspended')) === '1', inFlight: inFlightOf(node) }]
+  })
+}
+
+/** /sys/block/N/inflight: reads and writes. A partition, too, which a physical volume may be, has such a file. */
+function inFlightOf(disk: string): InFlight | undefined {
+  const text = textOf(join(BLOCK_FOLDER, disk, 'inflight')) ?? textOf(join(onHost('/sys/class/block'), disk, 'inflight'))
+  const [reads, writes] = (text ?? '').split(/\s+/).map((word) => (/^\d+$/.test(word) ? Number(word) : undefined))
+  return reads === undefined || writes === undefined ? undefined : { reads, writes }
+}
+
+/** Devices of device-mapper among these, by name or number, with all that they stand on. */
+function withSlaves(devices: readonly string[]): string[] {
+  const found = new Set<string>()
+  const waitingFor = devices.flatMap((device) => (device.includes(':') ? (nodeOfNumber(device) ?? []) : device))
+  for (let node = waitingFor.pop(); node !== undefined; node = waitingFor.pop()) {
+    if (found.has(node)) continue
+    found.add(node)
+    waitingFor.push(...namesIn(join(BLOCK_FOLDER, node, 'slaves')))
+  }
+  return [...found]
+}
+
+const nodeOfNumber = (number: string): string | undefined => namesIn(BLOCK_FOLDER).find((node) => node.startsWith('dm-') && textOf(join(BLOCK_FOLDER, node, 'dev')) === number)
+
+/** `NAME: START LENGTH TARGET …`, a line for each target. */
+export function parseTables(stdout: string): Map<string, string[]> {
+  const tables = new Map<string, string[]>()
+  for (const [, name = '', line = ''] of stdout.matchAll(/^(\S+): (.+)$/gm)) tables.set(name, [...(tables.get(name) ?? []), line])
+  return tables
+}
+
+/**
+ * `dmsetup wipe_table`: not waited for by whoever has asked, not ended with this program, and without a word from udev, which may hang.
+ * --noflush: what waits in a thin pool or a mirror fails, it is not waited for; --nolockfs: no file system is frozen, which would write.
+ */
+function wipe(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name], {
+      stdio: 'ignore', detached: true, env: { ...process.env, LC_ALL: 'C' },
+    })
+    child.unref()
+    child.once('error', () => resolve(false))
+    child.once('close', (code) => resolve(code === 0))
+  })
+}
+
+/** Into a device that may not be there, or may not take it: nobody waits. */
+export function sayInto(device: string, text: string): void {
+  try {
+    const descriptor = openSync(onHost(device), constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    try {
+      writeSync(descriptor, text)
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    // Nobody sits there.
+  }
+}
+
+/** sysrq(8) `b`: root's own write there is obeyed whatever kernel.sysrq says. */
+function reset(why: string): void {
+  const text = printable(`lvguard resets this host: ${why}`)
+  sayInto('/dev/console', `\r\n${text}\r\n`)
+  sayInto('/dev/kmsg', `<2>${text}\n`)
+  writeFileSync(onHost('/proc/sysrq-trigger'), 'b')
+}
+
+const wordsOf = (command: string, { exitCode, stderr, isAbsent, timedOut }: Awaited<ReturnType<typeof query>>): string | undefined => {
+  if (exitCode === 0) return undefined
+  if (isAbsent) return `${command} was not found`
+  return timedOut ? `${command} did not end within its time` : (stderr.trim().split('\n')[0] ?? '') || `${command} exited with ${exitCode ?? 'a signal'}`
+}
+
+/** `vgchange --lock-start`, and sanlock's word that this host has its lease. Under the VG's lock: an lvchange from before may have hung until now. */
+async function startLocking(vg: string): Promise<string | undefined> {
+  try {
+    const locks = await lockVgs([vg], LOCK_WAIT)
+    try {
+      const descriptor = locks.descriptors.get(vg)
+      if (descriptor === undefined) return 'its lock is not held'
+      const why = wordsOf('vgchange', await change('vgchange', ['--lock-start', '--lock-opt', 'nowait', vg], descriptor))
+      if (why !== undefined) return why
+    } finally {
+      locks.release()
+    }
+  } catch (error) {
+    return error instanceof VgBusy ? error.message : error instanceof Error ? error.message : String(error)
+  }
+  for (const end = monotonic() + JOIN_LIMIT; monotonic() < end; ) {
+    const asked = await askSanlock()
+    const own = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
+    if (own?.list === 'spaces' && !own.hasFailed && own.renewed > 0) return undefined
+    await pause(1000)
+  }
+  return `sanlock has not joined it within ${JOIN_LIMIT} s`
+}

@@ -1,0 +1,73 @@
+import { devicesOf, isGone, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
+import type { Mark } from './mark.ts'
+import type { RecoverWorld } from './world.ts'
+
+/** What came of a recovery. `why`: one sentence without its full stop; nothing is lost by trying again later. */
+export type Recovery =
+  | { readonly kind: 'recovered'; readonly text: string }
+  | { readonly kind: 'not-yet'; readonly why: string }
+
+/** Seconds for sanlock to leave a lockspace once lvmlockd has dropped it: it writes to the disk. */
+const LEAVE_LIMIT = 60
+
+/**
+ * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, and the mark goes last. Under the lock of the VG (R11).
+ * Nothing is forced: what somebody still has open stays, and so does the mark (R4).
+ */
+export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {
+  const { vg } = mark
+  const notYet = (why: string): Recovery => ({ kind: 'not-yet', why })
+  const alive = mark.killed.filter(({ pid, start }) => !isGone(start, world.processAt(pid)))
+  if (alive.length > 0) return notYet(`${alive.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} was killed, and is not gone yet`)
+  for (const disk of mark.disks) if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
+  const open = await removeDevices(vg, world)
+  if (open !== undefined) return notYet(open)
+  const gone = await leave(vg, world)
+  if (gone !== undefined) return notYet(gone)
+  const refused = await world.startLocking(vg)
+  if (refused !== undefined) return notYet(`the locking of ${vg} cannot be started: ${refused}`)
+  world.removeMark(vg)
+  const killed = await Promise.all(mark.killed.map(async ({ name, volumes }) => {
+    const holders = await Promise.all(volumes.map(async (volume) => `${volume} is held by ${await world.holderOf(volume)}`))
+    return holders.length === 0 ? name : `${name} (${holders.join(', ')})`
+  }))
+  return { kind: 'recovered', text: `${vg} can be used here again; ${killed.length === 0 ? 'no VM was killed' : `killed when it was cut off: ${killed.join('; ')}`}` }
+}
+
+/** @returns why not all of them are gone */
+async function removeDevices(vg: string, world: RecoverWorld): Promise<string | undefined> {
+  const all = world.devices()
+  const uuid = vgUuidOf(vg, all, world.records())
+  if (uuid === 'ambiguous') return `which devices belong to ${vg} cannot be told`
+  const devices = uuid === undefined ? [] : devicesOf(vg, uuid.uuid, all)
+  for (const tier of tiersOf(devices)) {
+    const counts = await world.openCounts()
+    if (counts === undefined) return 'dmsetup does not tell what is open'
+    for (const device of tier) {
+      if (counts.get(device.uuid) !== 0) return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
+      const why = await world.remove(device.name)
+      if (why !== undefined) return `${device.name} cannot be removed: ${why}`
+    }
+  }
+  return undefined
+}
+
+/** Has lvmlockd give up what it had, and waits until sanlock has left. @returns why it has not */
+async function leave(vg: string, world: RecoverWorld): Promise<string | undefined> {
+  const end = world.now() + LEAVE_LIMIT
+  for (let dropped = false; ; ) {
+    const asked = await world.ask()
+    if (asked.kind === 'silent') return `sanlock does not answer (${asked.why})`
+    if (asked.status.notUnderstood.includes(vg)) return `what sanlock says of ${vg} is not understood`
+    const lockspace = asked.status.lockspaces.find((each) => each.vg === vg)
+    // One that is in force was never lost, or somebody has started it again: it stays as it is.
+    if (lockspace === undefined || (lockspace.list === 'spaces' && !lockspace.hasFailed)) return undefined
+    if (!dropped && lockspace.list === 'spaces') {
+      const why = await world.drop(vg)
+      if (why !== undefined) return `lvmlockd does not give up its locks of ${vg}: ${why}`
+      dropped = true
+    }
+    if (world.now() > end) return `sanlock has not left the lockspace of ${vg} yet`
+    await world.sleep(1)
+  }
+}

@@ -1,0 +1,77 @@
+import type { Line } from '../core/agent-words.ts'
+import type { SanlockStatus } from '../core/lease.ts'
+import type { InFlight, MapperDevice, ProcessFacts, RunningDomain } from '../core/cut-off.ts'
+import type { Records } from '../core/record.ts'
+import type { ProcessIdentity } from '../processes.ts'
+import type { Mark } from './mark.ts'
+
+/** What sanlock has answered; `silent`: it has not, or not in its own form. */
+export type Asked = { readonly kind: 'status'; readonly status: SanlockStatus } | { readonly kind: 'silent'; readonly why: string }
+
+/** libvirt's status files: the domains that they name, and the files that cannot be read or understood. */
+export interface Domains {
+  readonly running: readonly RunningDomain[]
+  readonly unreadable: readonly string[]
+}
+
+/**
+ * All that a kill knows of this host, and all that it does to it. Nothing of it waits for a disk, for LVM or for libvirt: /proc, /sys, /run, and
+ * device-mapper.
+ */
+export interface KillWorld {
+  /** Seconds of the monotonic clock, which is sanlock's. */
+  now(): number
+  sleep(seconds: number): Promise<void>
+  readonly self: ProcessIdentity
+  /** Whether that very process lives. */
+  lives(process: ProcessIdentity): boolean
+  ask(): Promise<Asked>
+  records(): Records
+  /** @param known domains that may have no status file that can be read: QEMU's own pid file names their processes too */
+  domains(known: readonly { readonly name: string; readonly uuid: string }[]): Domains
+  /** Undefined if there is no process of that number. */
+  processAt(pid: number): ProcessFacts | undefined
+  /**
+   * Whether a process is the QEMU of a domain; undefined where that cannot be read. What was once seen of a process is remembered: a look into its
+   * memory may wait for that memory.
+   */
+  isQemu(process: ProcessIdentity, uuid: string): boolean | undefined
+  /** The block devices that a process has open, by the kernel's names; those under them too. */
+  openDevices(pid: number): readonly string[]
+  /** SIGKILL. @throws what the kernel says */
+  kill(pid: number): void
+  /** All of device-mapper's. */
+  devices(): readonly MapperDevice[]
+  inFlightOf(disk: string): InFlight | undefined
+  /** The live table of each device, by its name; undefined if dmsetup does not answer in time. */
+  tables(): Promise<ReadonlyMap<string, readonly string[]> | undefined>
+  /**
+   * Replaces the table of a device by one that fails all I/O. Ends when what is in flight has ended, however long that takes: while it waits, the
+   * device is suspended, and nothing new gets through. Ended early, what waits would go on to the disk.
+   * @returns whether it was done
+   */
+  wipe(name: string): Promise<boolean>
+  readMark(vg: string): Mark | undefined
+  /** @throws what the file system throws */
+  writeMark(mark: Mark): void
+  say(line: Line): void
+  /** Resets this host, at once: nothing is synced, nobody is asked. Says so on the console first. */
+  reset(why: string): void
+}
+
+/** What `recover` needs beside it. It may wait: nothing runs on the VG. */
+export interface RecoverWorld extends KillWorld {
+  /** Whether a disk, by the kernel's name, lets itself be read. */
+  answers(disk: string): Promise<boolean>
+  /** How often each device is open, by its UUID; undefined if dmsetup does not answer. */
+  openCounts(): Promise<ReadonlyMap<string, number> | undefined>
+  /** @returns undefined if it was done, else why not */
+  remove(device: string): Promise<string | undefined>
+  /** `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost. @returns undefined if it was done, else why not */
+  drop(vg: string): Promise<string | undefined>
+  /** `vgchange --lock-start`. @returns undefined if the locking is started, else why not */
+  startLocking(vg: string): Promise<string | undefined>
+  /** Who holds a volume now, in words. */
+  holderOf(volume: string): Promise<string>
+  removeMark(vg: string): void
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest'
+import type { Lockspace } from '../../../src/core/lease.ts'
+import type { Mark } from '../../../src/kill/mark.ts'
+import { recover } from '../../../src/kill/recover.ts'
+import { KillDouble } from '../support/kill-world.ts'
+import { uuidOf } from '../support/lvm.ts'
+
+const MARK: Mark = { format: 1, vg: 'virtVG', by: 'sanlock', at: 'then', killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '1001', volumes: ['virtVG/vm1'] }], disks: ['vdb'], state: 'clear' }
+
+/** A host after a kill: its VM gone, its device wiped, sanlock out of the lockspace. */
+function killed(lockspaces: readonly Partial<Lockspace>[] = []): KillDouble {
+  const world = new KillDouble()
+  const { device } = world.vm(1)
+  world.processes.clear()
+  Object.assign(device, { slaves: [], table: ['0 16384 error'], opened: 0 })
+  world.marks.set('virtVG', MARK)
+  says(world, lockspaces)
+  return world
+}
+function says(world: KillDouble, lockspaces: readonly Partial<Lockspace>[]): void {
+  world.asked = { kind: 'status', status: { now: 200, hasWatchdog: false, notUnderstood: [], lockspaces: lockspaces.map((each) => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: true, ...each })) } }
+}
+
+describe('a VG comes back', () => {
+  test('its devices go, but that of the leases; its locking starts; the mark goes last, and where its VMs are is said', async () => {
+    const world = killed()
+    expect(await recover(MARK, world)).toEqual({ kind: 'recovered', text: 'virtVG can be used here again; killed when it was cut off: vm1 (virtVG/vm1 is held by node2 (exclusive))' })
+    expect(world.did).toEqual(['remove virtVG-vm1', 'lock-start virtVG', 'unmark'])
+    expect(world.list.map(({ name }) => name)).toEqual(['virtVG-lvmlock'])
+  })
+
+  test('lvmlockd drops its locks first, where it has not, and sanlock leaves', async () => {
+    const world = killed([{}])
+    world.at(90, () => says(world, [{ list: 'rem' }]))
+    world.at(100, () => says(world, []))
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+    expect(world.did).toEqual(['remove virtVG-vm1', 'drop virtVG', 'lock-start virtVG', 'unmark'])
+    expect(world.time).toBeGreaterThanOrEqual(100)
+  })
+
+  test('a lease that is in force stays as it is', async () => {
+    const world = killed([{ hasFailed: false, renewed: 190 }])
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+    expect(world.did).not.toContain('drop virtVG')
+  })
+})
+
+describe('it stays marked while', () => {
+  const cases: readonly [string, RegExp, (world: KillDouble) => void][] = [
+    ['a process that was killed is not gone', /vm1 \(process 101\) was killed, and is not gone yet/, (world) => void world.processes.set(101, { start: '1001', comm: 'qemu', threads: ['Z', 'D'], words: [], opens: [], killed: 'waits' })],
+    ['a disk does not answer', /vdb, on which virtVG stands, does not answer/, (world) => void world.disks.clear()],
+    ['somebody has a device open', /virtVG-vm1 is open still: see/, (world) => void Object.assign(world.list[1] ?? {}, { opened: 1 })],
+    ['somebody has a device open that was not wiped', /virtVG-vm1 is open still, and not wiped/, (world) => void Object.assign(world.list[1] ?? {}, { opened: 1, slaves: ['vdb'] })],
+    ['nobody can tell what is open', /dmsetup does not tell/, (world) => void Object.assign(world, { isSilent: true })],
+    ['sanlock is silent', /sanlock does not answer \(x\)/, (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } })],
+    ['sanlock does not leave', /sanlock has not left the lockspace/, (world) => says(world, [{ list: 'rem' }])],
+    ['lvmlockd does not drop', /lvmlockd does not give up its locks of virtVG: down/, (world) => {
+      says(world, [{}])
+      world.dropping = 'down'
+    }],
+    ['the locking does not start', /the locking of virtVG cannot be started: why/, (world) => void Object.assign(world, { locking: 'why' })],
+  ]
+  test.each(cases)('%s', async (_, words, spoil) => {
+    const world = killed()
+    spoil(world)
+    const recovery = await recover(MARK, world)
+    expect(recovery.kind === 'not-yet' ? recovery.why : recovery.text).toMatch(words)
+    expect(world.marks.has('virtVG')).toBe(true)
+    expect(world.did).not.toContain('unmark')
+  })
+})

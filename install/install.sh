@@ -237,7 +237,7 @@ check_watchdog() {
         say 'watchdog   sanlock and wdmd reset this host when it loses its storage'
         return
     fi
-    warn "this host has no watchdog ($lack). If its storage hangs, another host can take its volumes after 140 s while VMs here can still write."
+    warn "this host has no watchdog ($lack). If its storage hangs, lvguard kills the VMs on it after 80 s, and resets this host after 125 s if that is not enough (kill_fallback). A watchdog does so too when nothing on this host runs any more."
     how=
     ! has_option_w || how="take '-w 0' out of /etc/default/sanlock; "
     ! has_use_watchdog || how="${how}take use_watchdog = 0 out of /etc/sanlock/sanlock.conf; "

@@ -50,6 +50,8 @@ export const KEYS: Readonly<Record<string, Key>> = {
   lock_wait: { field: 'lockWait', expected: 'a whole number of seconds from 1 to 600', example: '30', accepts: isInteger(1, 600), harmless: true },
   on_contested: { field: 'onContested', expected: '"suspend" or "alert"', example: '"suspend"', accepts: isOneOf('suspend', 'alert'), harmless: true },
   on_stale_image: { field: 'onStaleImage', expected: '"refuse" or "alert"', example: '"refuse"', accepts: isOneOf('refuse', 'alert'), harmless: true },
+  on_lost_lease: { field: 'onLostLease', expected: '"kill" or "alert"', example: '"kill"', accepts: isOneOf('kill', 'alert'), harmless: true },
+  kill_fallback: { field: 'killFallback', expected: '"reset" or "none"', example: '"reset"', accepts: isOneOf('reset', 'none'), harmless: true },
   log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', example: '"info"', accepts: isOneOf('error', 'warn', 'info', 'debug'), harmless: true },
   log_file: {
     field: 'logFile', expected: 'an absolute path, or "" for no log', example: '"/var/log/libvirt/lvguard.log"',

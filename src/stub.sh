@@ -36,6 +36,17 @@ if [ $call = hook ]; then
   # libvirt's session daemons run the hook too, as their user. -O is no POSIX, but no wrong answer either: else id decides.
   [ -O / ] 2>/dev/null || [ "$(id -u)" = 0 ] || exit 0
 fi
+# lvm.conf's lvmlockctl_kill_command: the lease of this host is lost. The mark keeps VMs of that VG from starting, and wakes the agent, which asks sanlock
+# and does the rest with a Node that runs already (src/kill/mark.ts); this call is the second way. A person is asked first (src/cli/kill.ts).
+if [ "$call $1 $#" = "admin kill 2" ]; then
+  parent=""
+  read -r parent 2> /dev/null < "/proc/$PPID/comm"
+  case $parent:$2 in
+  lvmlockctl:*[!A-Za-z0-9+_.-]*|lvmlockctl:|lvmlockctl:-*|lvmlockctl:.|lvmlockctl:..) ;;
+  # No `:`, at which a shell ends when it cannot write.
+  lvmlockctl:*) true 2> /dev/null >> "$LVGUARD_ROOT/run/lvguard/$2.killed" ;;
+  esac
+fi
 for node in node /usr/bin/node /usr/local/bin/node; do
   case $node in /*) [ -x "$node" ] ;; *) command -v "$node" > /dev/null ;; esac || continue
   # Nothing to do but to log it: a Node that is broken must not matter.

@@ -16,6 +16,8 @@ import { Agent } from './agent.ts'
 import { Heart } from './heart.ts'
 import { AgentHost } from './host.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { leaseBody } from './lease-body.ts'
+import { LEASE_PERIOD, LeaseWatch } from './lease-watch.ts'
 import { Retries } from './retries.ts'
 import { tellSystemd, watchdogPeriod } from './systemd.ts'
 import { FolderWatch } from './watch.ts'
@@ -79,7 +81,15 @@ export async function runAgent(): Promise<number> {
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const freeMemory = memoryKeeper()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
-  const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => agent.lookAtRecords(names)))
+  const leases = new LeaseWatch(leaseBody(() => host.configuration, journal))
+  const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => {
+    // lvmlockctl's kill command leaves a mark before it does anything else.
+    if (names === undefined || names.some((name) => name.endsWith('.killed'))) void leases.look()
+    agent.lookAtRecords(names)
+  }))
+  // Before the first pass, which may wait for LVM.
+  void leases.look()
+  setInterval(() => void leases.look(), LEASE_PERIOD * 1000)
   const pass = async (): Promise<void> => {
     watch.renew()
     recordWatch.renew()

@@ -4,6 +4,7 @@ import { write } from '../output.ts'
 import { checkConfig } from './check-config.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'
 import { dryRun } from './dry-run.ts'
+import { killVg, recoverVg } from './kill.ts'
 import { runStep } from './step.ts'
 import { helpText, usageLine } from './usage.ts'
 import type { VerbName } from './verbs.ts'
@@ -18,6 +19,8 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'agent': () => runAgent(),
   'check-config': ([file], { json }) => checkConfig(file, json === true),
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
+  'kill': ([vg = ''], { yes, drop }) => killVg(vg, { yes: yes === true, drop: drop === true }),
+  'recover': ([vg = '']) => recoverVg(vg),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
 }
 

@@ -53,6 +53,21 @@ export const VERBS = verbs({
     options: { force: { help: 'although libvirt does not say that the VM is migrating' } },
     help: 'exclusive -> shared, on the source of a migration; the agent does it by itself',
   },
+  'kill': {
+    operands: 'VG', count: [1, 1], needs: 'one volume group',
+    options: { yes: { help: 'without a question' }, drop: { help: 'when it is done, have lvmlockd give up its locks, as lvmlockctl --drop does' } },
+    help: 'cut a volume group off on this host: kill its VMs, and make its devices fail',
+    more: [
+      'The agent does it by itself when this host has lost its lease (on_lost_lease). It is also the command for global/lvmlockctl_kill_command in',
+      'lvm.conf. In a terminal it needs --yes. Until lvguard recover VG nothing starts on that volume group here. Exit status 0: nothing here can',
+      'write on it any more; 1: something can, and it is named.',
+    ],
+  },
+  'recover': {
+    operands: 'VG', count: [1, 1], needs: 'one volume group', options: {},
+    help: 'use a volume group here again that was cut off: start its locking, and say where its VMs are',
+    more: ['The agent does it by itself when the storage answers again, but for a volume group that a person has cut off.'],
+  },
   'promote': {
     operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID', options: {},
     help: 'shared -> exclusive, where the VM runs; the agent does it by itself',

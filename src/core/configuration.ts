@@ -16,6 +16,10 @@ export interface Configuration {
   readonly onContested: 'suspend' | 'alert'
   /** Of a saved memory of which a volume has been locked since (core/saved-image.ts): restored or not. */
   readonly onStaleImage: 'refuse' | 'alert'
+  /** Of a VG whose lease this host has lost (core/lease.ts): its VMs are killed, or it is only said. */
+  readonly onLostLease: 'kill' | 'alert'
+  /** Where such a VG cannot be cut off in time and sanlock has no watchdog: this host is reset, or it is only said. */
+  readonly killFallback: 'reset' | 'none'
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Empty: no log. */
   readonly logFile: string
@@ -30,6 +34,8 @@ export const DEFAULTS: Configuration = {
   lockWait: 30,
   onContested: 'suspend',
   onStaleImage: 'refuse',
+  onLostLease: 'kill',
+  killFallback: 'reset',
   logLevel: 'info',
   logFile: '/var/log/libvirt/lvguard.log',
 }

@@ -167,7 +167,7 @@ for (const [what, sanlock, files, message] of [
     host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "is-enabled wdmd") [ -e /masked ] && echo masked;; esac')
     const { code, stdout, stderr } = host.install()
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^warning: this host has no watchdog .* VMs here can still write\.\nwarning: to have one: .*reboot\.\n$/)
+    expect(stderr).toMatch(/^warning: this host has no watchdog .* when nothing on this host runs any more\.\nwarning: to have one: .*reboot\.\n$/)
     expect(stderr).toMatch(message)
     expect(stdout).not.toContain('watchdog')
   })

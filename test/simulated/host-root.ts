@@ -74,7 +74,7 @@ export class HostRoot {
     const block = `sys/block/dm-${minor}`
     mkdirSync(this.at(`${block}/dm`), { recursive: true })
     for (const folder of ['holders', 'slaves']) mkdirSync(this.at(`${block}/${folder}`))
-    for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dev', `253:${minor}`]] as const) writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
+    for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dm/suspended', '0'], ['inflight', '       0        0'], ['dev', `253:${minor}`]] as const) writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
     for (const holder of holders) symlinkSync(`../../dm-${holder}`, this.at(`${block}/holders/dm-${holder}`))
     for (const slave of slaves) symlinkSync(`../../dm-${slave}`, this.at(`${block}/slaves/dm-${slave}`))
     // What stands on no other device stands on the physical volume.

@@ -102,6 +102,21 @@ const gets: Tool = (scene, words) => {
   return answer.result()
 }
 
+const status: Tool = (scene) => {
+  const answer = new Answer()
+  const section = (head: string, fields: Readonly<Record<string, string | number>>): void => {
+    answer.print(head)
+    for (const [name, value] of Object.entries(fields)) answer.print(`    ${name}=${value}`)
+  }
+  section(`daemon ${scene.host.name}`, { our_host_name: scene.host.name, use_watchdog: 0, monotime: scene.cluster.time.monotonic() })
+  for (const { name } of joined(scene)) {
+    section(`s lvm_${name}:${scene.host.id}:/dev/mapper/${name.replaceAll('-', '--')}-lvmlock:0`, {
+      list: 'spaces', io_timeout: 10, renew_fail: 0, space_dead: 0, killing_pids: 0, renewal_last_success: renewed(scene, scene.host),
+    })
+  }
+  return answer.result()
+}
+
 const COMMANDS: Readonly<Record<string, Tool>> = {
-  'direct read_leader': readLeader, 'direct dump': dump, 'client host_status': hostStatus, 'client gets': gets,
+  'direct read_leader': readLeader, 'direct dump': dump, 'client host_status': hostStatus, 'client gets': gets, 'client status': status,
 }

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 const STUB = fileURLToPath(new URL('../../../src/stub.sh', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'lvguard-stub-'))
@@ -80,6 +80,43 @@ describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (nee
     mkdirSync(dirname(file), { recursive: true })
     copyFileSync(STUB, file)
     expect(callAs(file, ...words)).toBe(expected)
+  })
+
+  describe('lvmlockctl’s kill command', () => {
+    /** Run by a program of that name. */
+    const by = (name: string, ...words: string[]): { said: string; marks: string[] } => {
+      const parent = join(folder, name)
+      rmSync(parent, { force: true })
+      symlinkSync('/bin/sh', parent)
+      const { stdout } = spawnSync(parent, ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+      return { said: stdout, marks: readdirSync(join(folder, 'run/lvguard')) }
+    }
+    beforeEach(() => mkdirSync(join(folder, 'run/lvguard'), { recursive: true }))
+    afterEach(() => rmSync(join(folder, 'run'), { recursive: true }))
+
+    test('marks the VG before Node is loaded', () => expect(by('lvmlockctl', 'kill', 'virtVG')).toEqual({ said: 'node: [kill] [virtVG]', marks: ['virtVG.killed'] }))
+
+    test.each([['kill', '../x'], ['kill', '-x'], ['kill', '.'], ['kill', '..'], ['kill', ''], ['kill', 'a b'], ['kill', 'a\nb'], ['kill'], ['kill', 'virtVG', '--help'], ['recover', 'virtVG']])('marks nothing for %j %j %j', (...words) => {
+      expect(by('lvmlockctl', ...words.filter((word) => word !== undefined)).marks).toEqual([])
+    })
+
+    test('a person is asked first: no mark', () => expect(by('bash', 'kill', 'virtVG').marks).toEqual([]))
+
+    test('a mark that is there stays as it is', () => {
+      writeFileSync(join(folder, 'run/lvguard/virtVG.killed'), 'what it says')
+      by('lvmlockctl', 'kill', 'virtVG')
+      expect(readFileSync(join(folder, 'run/lvguard/virtVG.killed'), 'utf8')).toBe('what it says')
+    })
+
+    test('without a folder to mark in, Node is called all the same', () => {
+      const said = (): string => {
+        rmSync(join(folder, 'run/lvguard'), { recursive: true })
+        writeFileSync(join(folder, 'run/lvguard'), '')
+        const { stdout } = spawnSync(join(folder, 'lvmlockctl'), ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, 'kill', 'virtVG'], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+        return stdout
+      }
+      expect(said()).toBe('node: [kill] [virtVG]')
+    })
   })
 
   test('a restore is looked at where a memory was saved with lvguard, and ends with 0 otherwise', () => {

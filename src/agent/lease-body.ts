@@ -1,0 +1,41 @@
+import type { Configuration } from '../core/configuration.ts'
+import { isGone, recordedOn } from '../core/cut-off.ts'
+import { cutOff } from '../kill/kill.ts'
+import { markedVgs, readMark } from '../kill/mark.ts'
+import { realWorld } from '../kill/real-world.ts'
+import { recover } from '../kill/recover.ts'
+import type { KillWorld } from '../kill/world.ts'
+import type { Journal } from './journal.ts'
+import type { LeaseBody } from './lease-watch.ts'
+
+/** The VMs that have a volume of a VG on record and a process that lives, by name. */
+export function usersOf(vg: string, world: Pick<KillWorld, 'records' | 'domains' | 'processAt'>): string[] {
+  const recorded = recordedOn(vg, world.records())
+  if (recorded.size === 0) return []
+  const { running } = world.domains([...recorded].map(([uuid, { name }]) => ({ name, uuid })))
+  return running.filter(({ uuid, pid }) => {
+    const now = world.processAt(pid)
+    return recorded.has(uuid) && now !== undefined && !isGone(now.start, now)
+  }).map(({ name }) => name).sort()
+}
+
+/** What the watch over the leases has of this host. */
+export function leaseBody(configuration: () => Configuration, journal: Journal): LeaseBody {
+  const world = realWorld((line) => journal.say(line))
+  return {
+    now: world.now, ask: world.ask, drop: world.drop, reset: world.reset, say: world.say, configuration,
+    usersOf: (vg) => usersOf(vg, world),
+    marks: () => [...markedVgs()].flatMap((vg) => readMark(vg) ?? []),
+    cutOff: (order) => cutOff(order, world),
+    recover: (mark) => recover(mark, world),
+    rehearse: () => {
+      void world.tables()
+      world.devices()
+      for (const { pid, uuid } of world.domains([]).running) {
+        const now = world.processAt(pid)
+        // Remembered: when the storage hangs, a look into the memory of a QEMU may hang too.
+        if (now !== undefined) world.isQemu({ pid, start: now.start }, uuid)
+      }
+    },
+  }
+}

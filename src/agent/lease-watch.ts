@@ -1,0 +1,181 @@
+import type { Line } from '../core/agent-words.ts'
+import { KILL_ENDS, type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
+import { ReportBook } from '../core/report-book.ts'
+import type { CutOff, Order } from '../kill/kill.ts'
+import type { Mark } from '../kill/mark.ts'
+import type { Recovery } from '../kill/recover.ts'
+import type { Asked } from '../kill/world.ts'
+
+/** Seconds between two looks at the lease. */
+export const LEASE_PERIOD = 5
+/** Seconds after which what lasts is said again. */
+const AGAIN = 60
+/** Seconds between two tries to recover. */
+const RECOVER_PERIOD = 15
+/** Seconds between two uses of what a kill needs, so that its programs and files are in memory when the disk they are on hangs. */
+const REHEARSE_PERIOD = 60
+/** Seconds that a kill has at least, however old the loss. */
+const LEAST = 5
+
+/** What the watch sees, and what it does; nothing of it may wait for a disk, for LVM, for libvirt, or for a VG's lock. */
+export interface LeaseBody {
+  /** Seconds of the monotonic clock, which is sanlock's. */
+  now(): number
+  ask(): Promise<Asked>
+  configuration(): { readonly onLostLease: OnLostLease; readonly killFallback: 'reset' | 'none' }
+  /** The VMs that have a volume of a VG on record and a process that lives. */
+  usersOf(vg: string): readonly string[]
+  marks(): readonly Mark[]
+  cutOff(order: Order): Promise<CutOff>
+  /** @returns undefined if lvmlockd has given up its locks, else why not */
+  drop(vg: string): Promise<string | undefined>
+  recover(mark: Mark): Promise<Recovery>
+  reset(why: string): void
+  rehearse(): void
+  say(line: Line): void
+}
+
+/** Says when this host's lease on a VG is late, cuts the VG off when it is lost, and takes it back afterwards (DESIGN 8). */
+export class LeaseWatch {
+  readonly #body: LeaseBody
+  readonly #book = new ReportBook()
+  #isAsking = false
+  /** Since when sanlock is silent. */
+  #silentSince: number | undefined
+  /** The greatest age of each lease that is late, by VG. */
+  readonly #late = new Map<string, number>()
+  /** What sanlock said last. */
+  #known: SanlockStatus | undefined
+  /** VGs whose lease it had, and of which it says nothing any more. */
+  readonly #gone = new Set<string>()
+  /** VGs on which a kill or a recovery is at work. */
+  readonly #busy = new Set<string>()
+  readonly #recoverAt = new Map<string, number>()
+  #rehearseAt = Number.NEGATIVE_INFINITY
+
+  constructor(body: LeaseBody) {
+    this.#body = body
+  }
+
+  /** One look. Never throws; a look that is still under way makes this one none. */
+  async look(): Promise<void> {
+    if (this.#isAsking) return
+    this.#isAsking = true
+    try {
+      const asked = await this.#body.ask()
+      if (asked.kind === 'silent') this.#noteSilence(asked.why)
+      else this.#judge(asked.status)
+    } catch (error) {
+      this.#say('watch', [{ priority: 2, key: 'failed', text: `the watch over the leases failed: ${error instanceof Error ? error.message : String(error)}` }])
+    } finally {
+      this.#isAsking = false
+    }
+  }
+
+  #say(about: string, lines: readonly (Line & { readonly key: string })[]): void {
+    for (const { priority, text } of this.#book.update(about, lines.map((line) => ({ again: AGAIN, ...line })), this.#body.now())) this.#body.say({ priority, text })
+  }
+
+  /** Never a loss: sanlock may be restarted, or have no time. Of a host that has no lease nothing is said. */
+  #noteSilence(why: string): void {
+    const vgs = (this.#known?.lockspaces ?? []).map(({ vg }) => vg).filter((vg) => this.#body.usersOf(vg).length > 0)
+    this.#silentSince ??= this.#body.now()
+    this.#say('sanlock', vgs.length === 0 ? [] : [{ key: 'silent', ...silentLine(why, this.#body.now() - this.#silentSince, vgs) }])
+  }
+
+  #judge(status: SanlockStatus): void {
+    const { now, rehearse } = this.#body
+    const isIn = ({ lockspaces, notUnderstood }: SanlockStatus, vg: string): boolean => notUnderstood.includes(vg) || lockspaces.some((each) => each.vg === vg)
+    // One that was being left has been left.
+    for (const { vg, list, hasFailed } of this.#known?.lockspaces ?? []) if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.add(vg)
+    for (const vg of this.#gone) if (isIn(status, vg)) this.#gone.delete(vg)
+    this.#known = status
+    this.#silentSince = undefined
+    this.#say('sanlock', status.notUnderstood.map((vg) => ({ key: vg, priority: 2 as const, text: `what sanlock says of its lease on ${vg} is not understood, and nothing is done: sanlock client status -D` })))
+    const marks = this.#body.marks()
+    this.#say('gone', [...this.#gone].flatMap((vg) => {
+      const users = marks.some((mark) => mark.vg === vg) ? [] : this.#body.usersOf(vg)
+      return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, users) }]
+    }))
+    for (const vg of this.#late.keys()) if (!status.lockspaces.some((lockspace) => lockspace.vg === vg)) this.#late.delete(vg)
+    for (const lockspace of status.lockspaces) this.#judgeOne(lockspace, status, marks.find(({ vg }) => vg === lockspace.vg))
+    for (const mark of marks) this.#follow(mark, status)
+    if (now() - this.#rehearseAt < REHEARSE_PERIOD) return
+    this.#rehearseAt = now()
+    rehearse()
+  }
+
+  #judgeOne(lockspace: Lockspace, status: SanlockStatus, mark: Mark | undefined): void {
+    const { vg } = lockspace
+    const state = leaseState(lockspace, status.now)
+    const users = state.kind === 'late' || state.kind === 'lost' ? this.#body.usersOf(vg) : []
+    const { onLostLease } = this.#body.configuration()
+    if (state.kind === 'late' && (users.length > 0 || this.#late.has(vg))) this.#late.set(vg, Math.max(state.age, this.#late.get(vg) ?? 0))
+    const longest = this.#late.get(vg)
+    if (longest !== undefined && (state.kind === 'fine' || state.kind === 'none')) {
+      this.#late.delete(vg)
+      if (state.kind === 'fine') this.#body.say(overLine(vg, longest))
+    }
+    const isActedOn = mark !== undefined && mark.by !== 'unknown'
+    if (state.kind === 'late' && users.length > 0) this.#say(vg, [{ key: 'late', ...lateLine(vg, state, users, onLostLease) }])
+    else if (state.kind === 'lost' && users.length > 0 && onLostLease === 'alert' && !isActedOn) this.#say(vg, [{ key: 'lost', ...alertLine(vg, state.age, lockspace, users) }])
+    else this.#say(vg, [])
+    // A VG that was begun to be cut off is cut off to the end, also when no VM is left to be seen, and whatever is configured by then.
+    const isBegun = isActedOn && mark.by === 'sanlock' && mark.state !== 'clear'
+    if (state.kind === 'lost' && ((users.length > 0 && onLostLease === 'kill') || isBegun) && !this.#busy.has(vg)) void this.#work(vg, () => this.#cutOff(lockspace, status, mark))
+  }
+
+  async #cutOff(lockspace: Lockspace, status: SanlockStatus, mark: Mark | undefined): Promise<void> {
+    const { vg, renewed, ioTimeout } = lockspace
+    const { now, cutOff, drop, reset, say, configuration, usersOf } = this.#body
+    // Its time was over already, and it did not end in a reset: it is looked at again, until the path is back.
+    const isLater = mark?.state === 'left' && usersOf(vg).length === 0
+    this.#say(`${vg} cut`, [{ key: 'cut', priority: 2, text: `${vg}: the lease of this host is lost (not renewed for ${Math.round(status.now - renewed)} s): its VMs here are killed, and its devices wiped` }])
+    const until = isLater ? now() : Math.max(renewed + KILL_ENDS * ioTimeout, now() + LEAST)
+    const { left } = await cutOff({ vg, by: 'sanlock', until })
+    if (left.length === 0) {
+      say({ priority: 2, text: `${vg}: cut off. Nothing here can write on it any more` })
+      const why = await drop(vg)
+      if (why !== undefined) say({ priority: 2, text: `${vg}: lvmlockd does not give up its locks: ${why}` })
+      return
+    }
+    const words = left.map(({ text }) => text).join('; ')
+    // Only for what is seen, and can still write: never for what cannot be told (R9).
+    const mayWrite = left.some(({ kind }) => kind !== 'unknown')
+    const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
+    if (mayWrite && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${KILL_ENDS * ioTimeout} s of its last renewal: ${words}`)
+    else this.#say(`${vg} left`, [{ key: 'left', priority: 2, text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}` }])
+  }
+
+  /** A mark that is there while the lease is none that is lost: the way back. */
+  #follow(mark: Mark, status: SanlockStatus): void {
+    const { vg } = mark
+    const lockspace = status.lockspaces.find((each) => each.vg === vg)
+    const isLost = lockspace !== undefined && leaseState(lockspace, status.now).kind === 'lost'
+    if (mark.by === 'unknown') {
+      // Its command is about to say more.
+      if (!isLost) this.#say(`${vg} mark`, [{ key: 'mark', priority: 3, text: `nothing starts on ${vg} here: /run/lvguard/${vg}.killed is there. To use it again: lvguard recover ${vg}` }])
+      return
+    }
+    // What was left of a kill may have ended since; recovery looks at all of it again.
+    const mayRecover = mark.state === 'clear' || (mark.state === 'left' && lockspace === undefined)
+    if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now()) return
+    this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)
+    void this.#work(vg, async () => {
+      const recovery = await this.#body.recover(mark)
+      if (recovery.kind === 'recovered') this.#body.say({ priority: 2, text: recovery.text })
+      this.#say(`${vg} mark`, recovery.kind === 'recovered' ? [] : [{ key: recovery.why.replaceAll(/\d+/g, '#'), priority: 4, text: `${vg} cannot be used here again yet: ${recovery.why}` }])
+    })
+  }
+
+  async #work(vg: string, act: () => Promise<void>): Promise<void> {
+    this.#busy.add(vg)
+    try {
+      await act()
+    } catch (error) {
+      this.#body.say({ priority: 2, text: `${vg}: lvguard failed: ${error instanceof Error ? error.message : String(error)}` })
+    } finally {
+      this.#busy.delete(vg)
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import { usersOf } from '../agent/lease-body.ts'
+import type { Line } from '../core/agent-words.ts'
+import { vgUuidOf } from '../core/cut-off.ts'
+import { KILL_ENDS, leaseState } from '../core/lease.ts'
+import { isValidName } from '../core/volume.ts'
+import { printable } from '../hook/outcome.ts'
+import { cutOff } from '../kill/kill.ts'
+import { readMark, removeMark } from '../kill/mark.ts'
+import { realWorld, sayInto } from '../kill/real-world.ts'
+import { recover } from '../kill/recover.ts'
+import { write } from '../output.ts'
+import { onHost } from '../paths.ts'
+import { readConfiguration } from '../read-configuration.ts'
+
+/** Seconds that a kill has whose lease is not lost, as one that begins at 8 × io_timeout has. */
+const PATIENCE = 45
+/** Seconds that it has at least. */
+const LEAST = 5
+
+const complain = (what: string, advice?: string): 1 => {
+  write(2, [what, ...(advice === undefined ? [] : [advice])].map((line) => `lvguard: ${printable(line)}\n`).join(''))
+  return 1
+}
+
+/** What is wrong with a call, before anything is looked at. */
+function problemOf(vg: string): readonly [string, string] | undefined {
+  if (process.getuid?.() !== 0 && onHost('') === '') return ['only root can do that; nothing was changed.', 'Run it with sudo.']
+  return isValidName(vg) ? undefined : [`no volume group can be called ${vg}; nothing was changed.`, "See 'vgs'."]
+}
+
+/** sanlock runs lvmlockctl when the lease is lost, and that runs global/lvmlockctl_kill_command. */
+function isCalledByLvmlockctl(): boolean {
+  try {
+    return readFileSync(`/proc/${process.ppid}/comm`, 'utf8').trim() === 'lvmlockctl'
+  } catch {
+    return false
+  }
+}
+
+const hasTerminal = (): boolean => isatty(0) || isatty(1) || isatty(2)
+
+/**
+ * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (core: kill/kill.ts).
+ * @returns 0 only if nothing of the VG can write any more: lvmlockctl gives the locks up then
+ */
+export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean; readonly drop: boolean }): Promise<number> {
+  const problem = problemOf(vg)
+  if (problem !== undefined) return complain(...problem)
+  const isOfSanlock = isCalledByLvmlockctl()
+  // What lvmlockctl's command says goes nowhere: the kernel's log takes it to the journal.
+  const say = ({ priority, text }: Line): void => {
+    if (isOfSanlock) sayInto('/dev/kmsg', `<${priority}>lvguard: ${printable(text)}\n`)
+    complain(text)
+  }
+  const world = realWorld(say)
+  const asked = await world.ask()
+  const lockspace = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
+  if (!isOfSanlock && hasTerminal()) {
+    const users = usersOf(vg, world)
+    const isKnown = lockspace !== undefined || users.length > 0 || readMark(vg) !== undefined || vgUuidOf(vg, world.devices(), world.records()) !== undefined
+    if (!isKnown) return complain(`there is nothing of a volume group ${vg} on this host; nothing was changed.`, "See 'vgs'.")
+    if (!yes) return complain(`this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`, `If that is what you want: lvguard kill --yes ${vg}`)
+  }
+  const state = lockspace !== undefined && asked.kind === 'status' ? leaseState(lockspace, asked.status.now) : undefined
+  const isLost = state?.kind === 'lost'
+  const until = Math.max(world.now() + LEAST, lockspace !== undefined && isLost ? lockspace.renewed + KILL_ENDS * lockspace.ioTimeout : world.now() + PATIENCE)
+  const { left } = await cutOff({ vg, by: isLost || isOfSanlock ? 'sanlock' : 'person', until }, world)
+  const words = left.map(({ text }) => text).join('; ')
+  if (left.length > 0) {
+    const mayWrite = left.some(({ kind }) => kind !== 'unknown')
+    // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease is lost, is needed too.
+    if (isLost && mayWrite && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') world.reset(`${vg} could not be cut off in time: ${words}`)
+    say({ priority: 2, text: `${vg} is not cut off: ${words}` })
+    return 1
+  }
+  say({ priority: 2, text: `${vg}: cut off. Nothing here can write on it any more` })
+  const refused = drop ? await world.drop(vg) : undefined
+  return refused === undefined ? 0 : complain(`lvmlockd does not give up its locks of ${vg}: ${refused}.`)
+}
+
+/** A configuration that is wrong resets nothing. */
+async function killFallback(): Promise<'reset' | 'none'> {
+  const parsed = await readConfiguration()
+  return 'configuration' in parsed ? parsed.configuration.killFallback : 'none'
+}
+
+/** `lvguard recover VG`: the way back, by hand. */
+export async function recoverVg(vg: string): Promise<number> {
+  const problem = problemOf(vg)
+  if (problem !== undefined) return complain(...problem)
+  const mark = readMark(vg)
+  if (mark === undefined) return complain(`${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`, `If its locking is not started: vgchange --lock-start ${vg}`)
+  const world = realWorld(({ text }) => void complain(text))
+  // One that was never begun with: a word of a program that named a VG which is not here.
+  if (mark.by === 'unknown' && mark.killed.length === 0 && vgUuidOf(vg, world.devices(), world.records()) === undefined) {
+    removeMark(vg)
+    write(1, `${vg} is not marked any more; nothing of it is on this host\n`)
+    return 0
+  }
+  const recovery = await recover(mark, world)
+  if (recovery.kind === 'not-yet') return complain(`${vg} cannot be used here again yet: ${recovery.why}.`, 'Nothing is lost by trying again.')
+  write(1, `${printable(recovery.text)}\n`)
+  return 0
+}

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest'
+import { assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { fakeQemu } from '../support/fake-qemu.ts'
+import { Agent, until } from './agent.ts'
+import type { SimulatedHost } from './host.ts'
+import { Libvirt } from './libvirt.ts'
+import { withRing } from './with-ring.ts'
+
+const ring = withRing()
+const tintin = vmOn('virtVG', 'tintin')
+
+const lost = (age: number, failed = age >= 80 ? 1 : 0): string => {
+  const [seconds] = process.hrtime()
+  return `daemon host1\n    use_watchdog=0\n    monotime=${seconds}\ns lvm_virtVG:1:/dev/mapper/virtVG-lvmlock:0\n    list=spaces\n    io_timeout=10\n    renew_fail=${failed}\n    renewal_last_success=${seconds - age}\n`
+}
+
+/** sanlock of this host says from now on that its lease is so old; dmsetup wipes, if it may. @returns the devices that were wiped */
+function lease(host: SimulatedHost, age: number): string[] {
+  const wiped: string[] = []
+  host.faults.answer('sanlock', ({ words }) => ({ code: words[1] === 'status' ? 0 : 1, stdout: words[1] === 'status' ? lost(age) : '', stderr: '' }))
+  host.faults.answer('dmsetup', ({ words }) => {
+    const name = words.at(-1) ?? ''
+    if (words[0] === 'wipe_table') {
+      const node = host.root.list('/sys/block').find((each) => host.root.read(`/sys/block/${each}/dm/name`)?.trim() === name)
+      host.root.empty(`/sys/block/${node}/slaves`)
+      wiped.push(name)
+    }
+    return { code: 0, stdout: words[0] === 'table' ? wiped.map((each) => `${each}: 0 16384 error \n`).join('') : '', stderr: '' }
+  })
+  return wiped
+}
+
+async function running(qemu: { readonly pid: number }) {
+  const [a] = ring().hosts
+  await ring().volume('tintin')
+  const libvirt = new Libvirt(a)
+  libvirt.startDaemon()
+  assertPassed(await tintin.prepare(a))
+  libvirt.put(tintin, { pid: qemu.pid })
+  return { a, libvirt, agent: await Agent.start(ring(), a) }
+}
+
+describe('the lease is lost', () => {
+  test('the agent kills the VM past libvirt, wipes its device, and has lvmlockd drop its locks; nothing starts on the VG, and nothing of it is changed', async () => {
+    const qemu = fakeQemu(tintin.uuid)
+    const { a, libvirt, agent } = await running(qemu)
+    const wiped = lease(a, 85)
+    await until(qemu.ended)
+    await until(() => agent.said(/<2>virtVG: cut off\. Nothing here can write on it any more/).length === 1)
+    expect(wiped).toEqual(['virtVG-tintin'])
+    expect(agent.said(/<2>tintin was killed here \(process \d+\): this host has lost its lease on virtVG/)).toHaveLength(1)
+    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({ by: 'sanlock', state: 'clear', disks: ['vdb'], killed: [{ name: 'tintin', pid: qemu.pid, volumes: ['virtVG/tintin'] }] })
+    await until(() => ring().log.commands(a.name, 'lvmlockctl').some(({ line }) => line.includes('--drop virtVG')))
+    expect(await a.read('/proc/sysrq-trigger')).toBeUndefined()
+    libvirt.remove(tintin)
+    const before = ring().log.commands(a.name, 'lvchange').length
+    assertPassed(await tintin.release(a))
+    await agent.passTwice()
+    await assertRefused(await tintin.prepare(a), /the VMs of volume group virtVG were cut off on this host/)
+    expect(ring().log.commands(a.name, 'lvchange').length).toBe(before)
+  })
+
+  test('a process that is no QEMU of it lives on', async () => {
+    const other = fakeQemu(tintin.uuid, '/usr/bin/postgres')
+    const { a, agent } = await running(other)
+    lease(a, 85)
+    await until(() => agent.said(/virtVG: cut off/).length === 1)
+    expect(other.ended()).toBe(false)
+    expect(agent.said(/was killed here/)).toEqual([])
+  })
+
+  test('one that is late is said, and nothing is done', async () => {
+    const qemu = fakeQemu(tintin.uuid)
+    const { a, agent } = await running(qemu)
+    lease(a, 45)
+    await until(() => agent.said(/<2>virtVG: this host has not renewed its lease for 4\d s: .* In 3\d s it is lost, and these VMs are killed here: tintin/).length === 1)
+    expect([qemu.ended(), await a.list('/run/lvguard').then((names) => names.includes('virtVG.killed'))]).toEqual([false, false])
+  })
+})
+
+describe('lvguard kill', () => {
+  test('by hand, without a terminal: it kills, wipes, says so and exits with 0; recover is a person’s', async () => {
+    const qemu = fakeQemu(tintin.uuid)
+    const { a } = await running(qemu)
+    const wiped = lease(a, 5)
+    const { code, stderr } = await a.program(['kill', 'virtVG'])
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/lvguard: tintin was killed here .*: virtVG is cut off\n.*virtVG: cut off\. Nothing here can write/)])
+    expect([qemu.ended(), wiped]).toEqual([true, ['virtVG-tintin']])
+    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({ by: 'person', state: 'clear' })
+  })
+
+  test('a name that no VG can have, and a VG that was never cut off', async () => {
+    const [a] = ring().hosts
+    expect(await a.program(['kill', '../x'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/no volume group can be called \.\.\/x; nothing was changed/) })
+    expect(await a.program(['recover', 'virtVG'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/virtVG was not cut off on this host/) })
+    expect(await a.list('/run/lvguard')).not.toContain('../x.killed')
+  })
+})

@@ -229,6 +229,27 @@ export class Node {
     await this.ask('cont')
   }
 
+  /** From now on the shared disk of this node takes a byte a second: its I/O neither fails nor ends. The other node's is as before. */
+  async hangStorage(): Promise<void> {
+    await this.throttle(1)
+  }
+
+  /** The path is back, with all that has waited for it. */
+  async freeStorage(): Promise<void> {
+    await this.throttle(0)
+  }
+
+  private async throttle(bytes: number): Promise<void> {
+    await this.ask('block_set_io_throttle', { device: 'shared', bps: bytes, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 })
+  }
+
+  /** After the node has reset itself: the old connection does not know it yet. */
+  async awaitSshAgain(): Promise<void> {
+    await execa('ssh', [...(await this.sshOptions()), '-O', 'exit', 'node'], { reject: false, stdio: 'ignore' })
+    await rm(join(this.home, 'ssh'), { force: true })
+    await this.awaitSsh()
+  }
+
   /** Writes a frozen node's memory and devices into a file; it cannot go on afterwards. */
   async saveMemory(path: string): Promise<void> {
     await this.ask('migrate-set-parameters', { 'max-bandwidth': 2 ** 40 })

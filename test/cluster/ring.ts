@@ -116,6 +116,26 @@ export class ClusterHost implements Host {
     return this.node.must(`journalctl -q --no-pager -u lvguard --since "@$(cat ${BEGAN})"`)
   }
 
+  /** What sanlock says of this node's lease: when it was renewed last, and its own clock, in seconds. */
+  async lease(): Promise<{ readonly renewed: number; readonly now: number }> {
+    const status = await this.node.must('sanlock client status -D')
+    const number = (name: string): number => Number(new RegExp(`^ +${name}=(\\d+)$`, 'm').exec(status)?.[1])
+    return { renewed: number('renewal_last_success'), now: number('monotime') }
+  }
+
+  /** When the agent said something first since this boot, in seconds of the monotonic clock, which is sanlock's; undefined: never. */
+  async saidAt(words: RegExp): Promise<number | undefined> {
+    const lines = await this.node.must('journalctl -q --no-pager -b -o short-monotonic -u lvguard')
+    const line = lines.split('\n').find((each) => words.test(each))
+    return line === undefined ? undefined : Number(/^\[ *([\d.]+)\]/.exec(line)?.[1])
+  }
+
+  /** Puts these lines into the configuration, and has the agent read them. */
+  async configure(...lines: readonly string[]): Promise<void> {
+    await this.write('/etc/libvirt/lvguard.conf', `${lines.join('\n')}\n`)
+    await this.node.must('systemctl reload lvguard')
+  }
+
   /** Waits until the agent that systemd has started says that it is there: in emulation it takes seconds to begin. */
   async agentWatches(): Promise<void> {
     await this.node.until(`the agent of ${this.name}`, '{ systemctl is-active -q lvguard && read pid start beat < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null')

@@ -28,7 +28,7 @@ export async function untilTrue(
   await until(what, async () => ((await probe()) ? true : undefined), options)
 }
 
-/** Between two looks at a state; never instead of one. */
-function pause(seconds: number): Promise<void> {
+/** Between two looks at a state; instead of one only where that time itself is the story. */
+export function pause(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000))
 }

@@ -1,9 +1,11 @@
+import { planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { settled } from '../core/relatives.ts'
 import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
@@ -73,18 +75,19 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
 }
 
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
-async function lockLevel({ subject: { domain, configuration }, incoming, record }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
+async function lockLevel({ subject: { domain, configuration }, incoming, record: putOnRecord }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
   const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
-  const before = await lookAround(level, records)
+  const [before, drbd] = await Promise.all([lookAround(level, records), drbdBelow(level.vgsToLock)])
   const scope = await scopeFor(level, before.locks)
   if (scope.problems.length > 0) throw new Refusal(scope.problems)
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
-  const plan = planStart(scope.volumes, before, domain.uuid, incoming, recordOf(domain.uuid, records)?.volumes ?? [])
+  const record = recordOf(domain.uuid, records)
+  const plan = planOnDrbd(scope, planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? []), drbd, record, before)
   if (plan.kind === 'refuse') throw new Refusal(plan.problems)
-  record([...recorded, ...plan.recorded])
+  putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, all)
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })

@@ -3,6 +3,7 @@ import { uptime } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { milliseconds } from '../clock.ts'
+import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
@@ -13,6 +14,8 @@ import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
+import { dropConfirmations } from '../drbd/notes.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
@@ -40,6 +43,9 @@ export interface PreparePlan {
   readonly scope: Scope
   readonly plan: StartPlan
   readonly incoming: boolean
+  readonly drbd: DrbdState
+  /** A person's word that decides it. */
+  readonly warning: string | undefined
 }
 
 /**
@@ -48,12 +54,13 @@ export interface PreparePlan {
  */
 export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = uptime()): Promise<PreparePlan> {
   const { domain } = subject
-  const facts = await lookAround(subject, readRecords(), asked)
+  const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
   const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
-  return { facts, scope, plan: scope.problems.length > 0 ? { kind: 'refuse', problems: scope.problems } : plan, incoming }
+  const warning = confirmedWords(scope.volumes, drbd, record, facts)
+  return { facts, scope, plan: planOnDrbd(scope, plan, drbd, record, facts), incoming, drbd, warning }
 }
 
 /**
@@ -104,7 +111,8 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
     await pause(OPEN_PAUSE)
     decided = await decidePrepare(subject, undefined, calledAt)
   }
-  const { facts, scope, plan, incoming } = decided
+  const { facts, scope, plan, incoming, warning } = decided
+  dropConfirmations(decided.drbd.over)
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
@@ -142,7 +150,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const unrecorded = isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     noteStarted(domain)
-    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded] }
+    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded], ...(warning !== undefined && { warning }) }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
   await carryOut(undo, locks, 'go-on')

@@ -1,4 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { ALL_IS_WELL, drbdCapture } from '../support/drbd.ts'
 import type { SimulatedHost } from './host.ts'
 
@@ -7,8 +8,10 @@ import type { SimulatedHost } from './host.ts'
  * `drbdsetup events2 --now`
  */
 export async function onDrbd(host: SimulatedHost): Promise<(events: string, show?: string) => void> {
+  // The configuration names this host as the kernel does (uname -n), which no simulation changes.
+  const dump = drbdCapture('configuration', 'drbdadm dump r0').replace(/\bon node(\d)/g, (_, number: string) => `on ${host.name.endsWith(number) ? hostname() : `host${number}`}`)
   const put = (events: string, show = ''): void => {
-    host.state.drbd = { events, show, dump: drbdCapture('configuration', 'drbdadm dump r0').replaceAll('node', 'host') }
+    host.state.drbd = { events, show, dump }
   }
   put(ALL_IS_WELL)
   await host.write('/sys/block/drbd0/dev', '147:0\n')

@@ -95,6 +95,9 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record:
   if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   const missing = await missingOf(plan.recorded, table, after, activeVolumes())
   if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
+  // Once more, as for the volumes above.
+  const again = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
+  if (again.kind === 'refuse') throw new Refusal(again.problems)
 }
 
 /** An lvchange failed; why, may be asked later. */

@@ -139,7 +139,9 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
-  const missing = failed === undefined ? await missingOf(plan.recorded, table, after, devices) : []
+  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on its copy too.
+  const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
+  const missing = failed === undefined ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted] : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?
@@ -163,6 +165,12 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds what is asked last: nothing is kept locked meanwhile.
   return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale, ...unrecorded] : await problemsOf(failed, table, after), incoming)
+}
+
+/** What DRBD says against locks that have been taken just now. */
+function partedBy({ scope, plan, facts }: PreparePlan, record: DomainRecord | undefined, now: DrbdState): readonly Problem[] {
+  const again = planOnDrbd(scope, plan, now, record, facts)
+  return again.kind === 'refuse' ? again.problems : []
 }
 
 /** What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once more. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Vm, announceAgent, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { ALL_IS_WELL, eventsOf, eventsWith } from '../support/drbd.ts'
+import { qcow2 } from '../support/qcow2.ts'
 import { Agent, until } from './agent.ts'
 import { onDrbd } from './drbd.ts'
 import type { SimulatedHost } from './host.ts'
@@ -22,12 +23,12 @@ describe('what DRBD costs', () => {
     expect(toolsOf(a).filter((tool) => /drbd|pvs/.test(tool))).toEqual([])
   })
 
-  test('where all is well, one drbdsetup, and no question to LVM', async () => {
+  test('where all is well, drbdsetup before and after, and no question to LVM', async () => {
     const [a, b] = ring().hosts
     for (const host of [a, b]) await onDrbd(host)
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
-    expect(toolsOf(a).filter((tool) => /drbd|pvs/.test(tool))).toEqual(['drbdsetup'])
+    expect(toolsOf(a).filter((tool) => /drbd|pvs/.test(tool))).toEqual(['drbdsetup', 'drbdsetup'])
     assertPassed(await tintin.release(a))
   })
 })
@@ -45,6 +46,33 @@ describe('a peer that is neither seen nor outdated', () => {
     expect(toolsOf(a)).not.toContain('lvchange')
     put(ALL_IS_WELL)
     assertPassed(await tintin.prepare(a))
+  })
+
+  test('one that goes while the lock is being taken: given back, and refused', async () => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    await ring().volume('tintin')
+    a.faults.after('lvchange', () => put(eventsWith()), 1)
+    assertRefused(await tintin.prepare(a), /^lvguard: tintin was not started: DRBD resource r0, below volume group virtVG, has not seen host2/)
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+    assertPassed(await tintin.releaseRefused(a))
+    expect(await a.read(`/run/lvguard/${tintin.uuid}.json`)).toBeUndefined()
+  })
+
+  test('a backing file is locked anew, although the image above has been held all the while', async () => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    for (const name of ['golden', 'tintin']) await ring().volume(name)
+    ring().fill('virtVG/tintin', qcow2({ backing: '/dev/virtVG/golden', format: 'raw' }))
+    const image = new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<driver name='qemu' type='qcow2'/>" }])
+    assertPassed(await image.prepare(a))
+    a.open('virtVG/tintin')
+    assertRefused(await image.release(a), /virtVG\/tintin stays active and locked/)
+    a.close('virtVG/tintin')
+    await assertLocks(ring().hosts, 'golden', ['none', 'none'])
+    put(eventsWith())
+    assertRefused(await image.prepare(a), /has not seen host2/)
+    await assertLocks(ring().hosts, 'golden', ['none', 'none'])
   })
 
   test('since when, as far as an agent has seen it', async () => {
@@ -180,7 +208,7 @@ describe('other states of DRBD', () => {
     a.faults.answer('pvs', pv('/dev/vdc'), 1)
     assertRefused(await tintin.prepare(a), /has not seen host2/)
     a.faults.clear()
-    a.faults.answer('pvs', pv('/dev/vdb'), 1)
+    a.faults.answer('pvs', pv('/dev/vdb'))
     assertPassed(await tintin.prepare(a))
   })
 })

@@ -3,10 +3,16 @@ import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict,
 import type { DrbdDevices } from '../drbd/drbd.ts'
 import type { HostSaying } from './aftermath.ts'
 
+export interface Leaving {
+  readonly uuid: string
+  readonly name: string
+  readonly vgs: readonly string[]
+}
+
 /** What the watch over DRBD needs of the world; tests bring their own. */
 export interface DrbdWorld {
-  /** The minors below the VGs whose locking is started here. */
-  readonly minors: () => readonly number[]
+  /** The minors below each VG whose locking is started here; one that stands on none is left out. */
+  readonly minors: () => ReadonlyMap<string, readonly number[]>
   readonly devices: () => Promise<DrbdDevices>
   readonly verdicts: (minors: readonly number[], found: DrbdDevices, confirmations: readonly Confirmation[]) => Promise<ReadonlyMap<number, DrbdVerdict>>
   /** A trouble with the peer's name and the time, as far as they are known. */
@@ -16,6 +22,10 @@ export interface DrbdWorld {
   /** Since when a peer is not seen, ISO 8601, by `RESOURCE PEER`: kept in a file, so that hooks can say it, and the next agent. */
   readonly unseen: () => ReadonlyMap<string, string>
   readonly keep: (unseen: ReadonlyMap<string, string>) => void
+  /** The domains that are migrating out of this host now, with the VGs of their volumes. */
+  readonly leaving: () => readonly Leaving[]
+  /** Ends a domain's migration. @returns why it could not, in one line */
+  readonly abort: (uuid: string) => Promise<string | undefined>
   readonly now: () => Date
   /** What is so now; it is said again while it lasts. */
   readonly say: (sayings: readonly HostSaying[]) => void
@@ -23,10 +33,15 @@ export interface DrbdWorld {
   readonly tell: (line: Line) => void
 }
 
-/** Says when a DRBD peer goes and when it comes back, and forgets what was confirmed of it. Changes no lock. */
+/**
+ * Says when a DRBD peer goes and when it comes back, and forgets what was confirmed of it. Changes no lock. Ends a migration to a host that has
+ * no longer each write that is made here.
+ */
 export class DrbdWatch {
   readonly #world: DrbdWorld
   #isAtWork = false
+  /** Domains whose migration was ended, until it is over. */
+  #ended: readonly string[] = []
 
   constructor(world: DrbdWorld) {
     this.#world = world
@@ -47,7 +62,8 @@ export class DrbdWatch {
 
   async #look(): Promise<void> {
     const world = this.#world
-    const minors = world.minors()
+    const below = world.minors()
+    const minors = [...new Set([...below.values()].flat())]
     if (minors.length === 0) {
       world.say([])
       return
@@ -62,6 +78,20 @@ export class DrbdWatch {
     const verdicts = await world.verdicts(minors, found, confirmations.filter((each) => !over.includes(each)))
     const sayings = await Promise.all([...verdicts].map(([minor, verdict]) => this.#sayingOf(verdict, own.find((device) => device.minor === minor))))
     world.say(sayings.flat())
+    const cut = [...below].filter(([, each]) => each.some((minor) => isCutOff(verdicts.get(minor)))).map(([vg]) => vg)
+    await this.#keepHere(cut)
+  }
+
+  /** A VM that arrived there would find a disk without its last writes. */
+  async #keepHere(vgs: readonly string[]): Promise<void> {
+    const leaving = vgs.length === 0 ? [] : this.#world.leaving().filter((domain) => domain.vgs.some((vg) => vgs.includes(vg)))
+    const fresh = leaving.filter(({ uuid }) => !this.#ended.includes(uuid))
+    this.#ended = leaving.map(({ uuid }) => uuid)
+    for (const { uuid, name } of fresh) {
+      const problem = await this.#world.abort(uuid)
+      if (problem === undefined) this.#world.tell({ priority: 3, text: `the migration of ${name} was aborted: DRBD does not see the other host, whose copy of its disk lacks the last writes. It runs on here` })
+      else this.#world.tell({ priority: 2, text: `${name} migrates although DRBD does not see the other host, whose copy of its disk lacks the last writes: virsh domjobabort ${name} failed: ${problem}` })
+    }
   }
 
   /** Of resources that are not there now nothing is forgotten. */
@@ -94,3 +124,6 @@ export class DrbdWatch {
     }))
   }
 }
+
+/** For certain: what cannot be told changes nothing (R9), and while I/O waits no write is missed. */
+const isCutOff = (verdict: DrbdVerdict | undefined): boolean => verdict?.kind === 'peer-unseen' || verdict?.kind === 'split-brain'

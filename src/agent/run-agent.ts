@@ -79,7 +79,7 @@ export async function runAgent(): Promise<number> {
   heart.beat()
   setInterval(() => heart.beat(), BEAT_PERIOD * 1000)
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
-  const drbd = new DrbdWatch(drbdWorld(() => host.lockspaces, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
+  const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
   const freeMemory = memoryKeeper()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => agent.lookAtRecords(names)))
@@ -89,7 +89,7 @@ export async function runAgent(): Promise<number> {
     // The hook reads it at each call: they must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
-    // Not waited for: it says what is so, and changes no lock.
+    // Not waited for: it changes no lock.
     void drbd.pass()
     freeMemory()
   }

@@ -53,8 +53,9 @@ export type DrbdTrouble =
   | { readonly kind: 'split-brain'; readonly resource: string }
   | { readonly kind: 'suspended'; readonly resource: string; readonly why: string }
   | { readonly kind: 'no-quorum'; readonly resource: string }
-  | { readonly kind: 'not-primary'; readonly resource: string }
-  | { readonly kind: 'not-up-to-date'; readonly resource: string; readonly disk: string }
+  /** `mayHide`: LVM sees no PV of the VG, which may be on this device. */
+  | { readonly kind: 'not-primary'; readonly resource: string; readonly mayHide?: true }
+  | { readonly kind: 'not-up-to-date'; readonly resource: string; readonly disk: string; readonly mayHide?: true }
   | { readonly kind: 'unknown'; readonly detail: string }
 
 /** What a DRBD device comes to. `confirmed`: peers that are not seen, and count as off on a person's word. */
@@ -192,7 +193,8 @@ export const countsAsOff = ({ resource, host, at }: Confirmation): string =>
 
 /** What is wrong, and what to type; neither with a full stop. */
 export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly what: string; readonly advice: string } {
-  const of = (resource: string): string => `DRBD resource ${resource}${vg === undefined ? '' : `, below volume group ${vg},`}`
+  const mayHide = 'mayHide' in trouble ? `LVM sees no volume group ${vg} on this host, and what it may stand on, ` : ''
+  const of = (resource: string): string => mayHide !== '' ? `${mayHide}DRBD resource ${resource},` : `DRBD resource ${resource}${vg === undefined ? '' : `, below volume group ${vg},`}`
   switch (trouble.kind) {
     case 'peer-unseen': {
       const { resource, host, since } = trouble
@@ -220,7 +222,7 @@ export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly wh
       }
     case 'not-up-to-date':
       return {
-        what: `this host's copy of ${of(trouble.resource)} is not up to date (${trouble.disk}), and no host with a good one is connected`,
+        what: `${of(trouble.resource)} has no copy on this host that is up to date (${trouble.disk}), and no host with a good one is connected`,
         advice: `Bring the link back, so that it is copied: drbdadm status ${trouble.resource}`,
       }
     case 'unknown':

@@ -95,7 +95,8 @@ function verdictOn(below: Minors | undefined, verdicts: ReadonlyMap<number, Drbd
   if (below === undefined || below === 'absent') {
     // LVM cannot read a PV on a device that is Secondary, or has no data: it may be this VG's.
     const hidden = [...verdicts.values()].find(({ kind }) => kind === 'not-primary' || kind === 'not-up-to-date')
-    return hidden ?? { kind: 'unknown', detail: 'LVM shows no physical volume of it' }
+    if (hidden?.kind === 'not-primary' || hidden?.kind === 'not-up-to-date') return { ...hidden, mayHide: true }
+    return { kind: 'unknown', detail: 'LVM shows no physical volume of it' }
   }
   if ('detail' in below) return { kind: 'unknown', detail: below.detail }
   const own = below.map((minor): DrbdVerdict => verdicts.get(minor) ?? { kind: 'unknown', detail: `/dev/drbd${minor} has come just now` })

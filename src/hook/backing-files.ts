@@ -79,13 +79,13 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record:
   const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
-  const [before, drbd] = await Promise.all([lookAround(level, records), drbdBelow(level.vgsToLock)])
+  const before = await lookAround(level, records)
   const scope = await scopeFor(level, before.locks)
   if (scope.problems.length > 0) throw new Refusal(scope.problems)
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
   const record = recordOf(domain.uuid, records)
-  const plan = planOnDrbd(scope, planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? []), drbd, record, before)
+  const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
   if (plan.kind === 'refuse') throw new Refusal(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, all)
@@ -95,9 +95,9 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record:
   if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   const missing = await missingOf(plan.recorded, table, after, activeVolumes())
   if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
-  // Once more, as for the volumes above.
-  const again = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
-  if (again.kind === 'refuse') throw new Refusal(again.problems)
+  // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
+  const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
+  if (onDrbd.kind === 'refuse') throw new Refusal(onDrbd.problems)
 }
 
 /** An lvchange failed; why, may be asked later. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { Vm, announceAgent, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { ALL_IS_WELL, eventsOf, eventsWith } from '../support/drbd.ts'
 import { qcow2 } from '../support/qcow2.ts'
 import { Agent, until } from './agent.ts'
@@ -150,7 +150,7 @@ describe('a peer that is neither seen nor outdated', () => {
 describe('other states of DRBD', () => {
   test.each<[string, string, RegExp, RegExp]>([
     ['split brain', eventsOf('split-brain-node1'), /is StandAlone/, /README, Two hosts on DRBD/],
-    ['no good copy', eventsWith({ disk: 'Inconsistent' }), /not up to date \(Inconsistent\)/, /drbdadm status r0/],
+    ['no good copy', eventsWith({ disk: 'Inconsistent' }), /no copy on this host that is up to date \(Inconsistent\)/, /drbdadm status r0/],
     ['I/O waits for the fence-peer handler', eventsWith({ suspended: 'fencing' }), /lets all reads and writes wait \(fencing\)/, /fence-peer/],
     ['an answer that is cut off', eventsWith().replace('exists -\n', ''), /cannot be told: drbdsetup has not said all/, /events2 --now/],
     ['Secondary, so that LVM does not see the VG', eventsWith({ role: 'Secondary' }), /is Secondary on this host/, /drbdadm primary r0/],
@@ -205,7 +205,7 @@ describe('other states of DRBD', () => {
     await a.write('/sys/block/vdb/dev', '254:16\n')
     await a.write('/sys/block/vdc/holders/drbd0', '')
     const pv = (path: string) => ({ stdout: `{"report":[{"pv":[{"pv_name":"${path}","vg_name":"virtVG"}]}]}` })
-    a.faults.answer('pvs', pv('/dev/vdc'), 1)
+    a.faults.answer('pvs', pv('/dev/vdc'))
     assertRefused(await tintin.prepare(a), /has not seen host2/)
     a.faults.clear()
     a.faults.answer('pvs', pv('/dev/vdb'))
@@ -299,6 +299,25 @@ describe('the agent', () => {
     put(eventsOf('split-brain-node1'))
     await agent.passTwice()
     await until(() => agent.said(/^<2>DRBD resource r0 is StandAlone/).length > 0)
-    await announceAgent(a)
+  })
+
+  test('ends a migration out to a host whose copy lacks the last writes', async () => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    await ring().volume('tintin')
+    const libvirt = new Libvirt(a)
+    libvirt.startDaemon()
+    assertPassed(await tintin.prepare(a))
+    libvirt.put(tintin)
+    a.faults.answer('virsh', { code: 0 })
+    const agent = await Agent.start(ring(), a)
+    libvirt.out(tintin, 'perform3')
+    await until(async () => (await a.lock('tintin')) === 'sh')
+    put(eventsWith())
+    await agent.passTwice()
+    await until(() => agent.said(/^<3>the migration of tintin was aborted: DRBD does not see the other host/).length > 0)
+    expect(ring().log.commands(a.name, 'virsh').map(({ line }) => line)).toEqual([`virsh --connect qemu:///system domjobabort ${tintin.uuid}`])
+    libvirt.put(tintin)
+    await until(async () => (await a.lock('tintin')) === 'ex')
   })
 })

@@ -77,7 +77,7 @@ export const drbd: readonly ClusterScenario[] = [
       await two.node.must('drbdadm connect --discard-my-data r0')
       await one.node.must('drbdadm disconnect r0; drbdadm connect r0')
       await inSync([one, two])
-      await isRefused(haddock.start(two), /r0, below volume group virtVG, is Secondary on this host/, /drbdadm primary r0; then vgchange --lock-start virtVG/)
+      await isRefused(haddock.start(two), /LVM sees no volume group virtVG on this host, and what it may stand on, DRBD resource r0, is Secondary/, /drbdadm primary r0; then vgchange --lock-start virtVG/)
       await two.node.must('drbdadm primary r0')
       await cluster.nodes.startLockspace(two.node)
       await says(one, /DRBD resource r0 sees its peer again, which it had not seen since/)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { DrbdWatch, type DrbdWorld } from '../../../src/agent/drbd-watch.ts'
+import { DrbdWatch, type DrbdWorld, type Leaving } from '../../../src/agent/drbd-watch.ts'
 import { type Confirmation, judge } from '../../../src/core/drbd.ts'
 import { parseEvents } from '../../../src/drbd/events.ts'
 import { ALL_IS_WELL, eventsWith } from '../../support/drbd.ts'
@@ -8,7 +8,8 @@ import { ALL_IS_WELL, eventsWith } from '../../support/drbd.ts'
 function host() {
   const said: string[] = []
   let lasting: string[] = []
-  const state = { events: ALL_IS_WELL, minors: [0], unseen: new Map<string, string>(), confirmations: [] as Confirmation[], seconds: 0 }
+  const aborted: string[] = []
+  const state = { events: ALL_IS_WELL, minors: new Map([['virtVG', [0]]]), leaving: [] as Leaving[], problem: undefined as string | undefined, unseen: new Map<string, string>(), confirmations: [] as Confirmation[], seconds: 0 }
   const world: DrbdWorld = {
     minors: () => state.minors,
     devices: async () => ({ kind: 'known', devices: parseEvents(state.events) }),
@@ -21,6 +22,11 @@ function host() {
     unseen: () => state.unseen,
     keep: (unseen) => {
       state.unseen = new Map(unseen)
+    },
+    leaving: () => state.leaving,
+    abort: async (uuid) => {
+      aborted.push(uuid)
+      return state.problem
     },
     now: () => new Date(Date.UTC(2026, 10, 27, 22, 31, state.seconds)),
     say: (sayings) => {
@@ -35,14 +41,14 @@ function host() {
     await watch.pass()
     return lasting
   }
-  return { state, said, pass }
+  return { state, said, aborted, pass }
 }
 
 describe('what the agent says of a DRBD peer', () => {
   test('nothing while all is well, and nothing on a host without DRBD', async () => {
     const { said, pass, state } = host()
     expect(await pass(ALL_IS_WELL)).toEqual([])
-    state.minors = []
+    state.minors = new Map()
     expect(await pass(eventsWith())).toEqual([])
     expect(said).toEqual([])
   })
@@ -78,5 +84,43 @@ describe('what the agent says of a DRBD peer', () => {
   test('a peer that is outdated: this host goes on, and that is said once', async () => {
     const { pass } = host()
     expect(await pass(eventsWith({ peerDisk: 'Outdated' }))).toEqual([expect.stringMatching(/^<4>.*does not see its peer, and DRBD itself has decided that this host goes on \(the peer is outdated\)/)])
+  })
+})
+
+describe('a migration out while the peer is not seen', () => {
+  const leaving: Leaving[] = [{ uuid: '1', name: 'tintin', vgs: ['virtVG'] }, { uuid: '2', name: 'milou', vgs: ['otherVG'] }]
+
+  test('is ended, once, where its volumes are on that DRBD', async () => {
+    const { state, said, aborted, pass } = host()
+    state.leaving = leaving
+    await pass(ALL_IS_WELL)
+    expect(aborted).toEqual([])
+    await pass(eventsWith())
+    await pass(eventsWith())
+    expect(aborted).toEqual(['1'])
+    expect(said).toEqual([expect.stringMatching(/^<3>the migration of tintin was aborted: DRBD does not see the other host/)])
+    // The next one is another one.
+    state.leaving = []
+    await pass(eventsWith())
+    state.leaving = leaving
+    await pass(eventsWith())
+    expect(aborted).toEqual(['1', '1'])
+  })
+
+  test('is said with the highest priority if it cannot be ended', async () => {
+    const { state, said, pass } = host()
+    state.leaving = leaving
+    state.problem = 'no job'
+    await pass(eventsWith())
+    expect(said).toEqual([expect.stringMatching(/^<2>tintin migrates although .* failed: no job$/)])
+  })
+
+  test.each<[string, Parameters<typeof eventsWith>[0]]>([
+    ['I/O waits', { suspended: 'fencing' }], ['the peer is outdated', { peerDisk: 'Outdated' }], ['nobody knows what that is', { connection: 'Teleporting' }],
+  ])('is left alone where %s', async (_what, events) => {
+    const { state, aborted, pass } = host()
+    state.leaving = leaving
+    await pass(eventsWith(events))
+    expect(aborted).toEqual([])
   })
 })

@@ -72,7 +72,8 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'suspended', resource: 'r0', why: 'fencing' } }, ['reads and writes wait (fencing)'], ['fence-peer', 'drbdadm status r0']],
     [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'no-quorum', resource: 'r0' } }, ['r0, below volume group virtVG, has no quorum'], ['drbdadm status r0']],
     [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-primary', resource: 'r0' } }, ['is Secondary on this host'], ['drbdadm primary r0', 'vgchange --lock-start virtVG']],
-    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-up-to-date', resource: 'r0', disk: 'Inconsistent' } }, ["this host's copy of DRBD resource r0", 'not up to date (Inconsistent)'], ['Bring the link back']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-up-to-date', resource: 'r0', disk: 'Inconsistent' } }, ['DRBD resource r0, below volume group virtVG, has no copy on this host that is up to date (Inconsistent)'], ['Bring the link back']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-primary', resource: 'r0', mayHide: true } }, ['LVM sees no volume group virtVG on this host, and what it may stand on, DRBD resource r0, is Secondary on this host'], ['drbdadm primary r0']],
     [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'unknown', detail: 'drbdsetup was not found' } }, ['DRBD below volume group virtVG', 'drbdsetup was not found'], ['events2 --now']],
   ],
   'vg-refused': [

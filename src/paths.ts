@@ -14,6 +14,8 @@ export const POOL_STATE_FOLDER = onHost('/run/libvirt/storage')
 export const POOL_DEFINITION_FOLDER = onHost('/etc/libvirt/storage')
 /** Outlives a boot. */
 export const SAVED_FOLDER = onHost('/var/lib/lvguard/saved')
+/** What persons have confirmed of hosts that are off; outlives a boot too. */
+export const CONFIRM_OFF_FOLDER = onHost('/var/lib/lvguard/confirm-off')
 /** libvirt's own images of managed saves. */
 export const SAVE_IMAGE_FOLDER = onHost('/var/lib/libvirt/qemu/save')
 export const CONFIGURATION_FILE = onHost('/etc/libvirt/lvguard.conf')

@@ -13,6 +13,8 @@ import { readConfiguration } from '../read-configuration.ts'
 import { findingsOn } from '../cli/findings.ts'
 import { Aftermath, type HostSaying } from './aftermath.ts'
 import { Agent } from './agent.ts'
+import { DrbdWatch } from './drbd-watch.ts'
+import { drbdWorld } from './drbd-world.ts'
 import { Heart } from './heart.ts'
 import { AgentHost } from './host.ts'
 import { type Journal, openJournal } from './journal.ts'
@@ -79,6 +81,7 @@ export async function runAgent(): Promise<number> {
   heart.beat()
   setInterval(() => heart.beat(), BEAT_PERIOD * 1000)
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
+  const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
   const freeMemory = memoryKeeper()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const leases = new LeaseWatch(leaseBody(() => host.configuration, journal))
@@ -96,6 +99,8 @@ export async function runAgent(): Promise<number> {
     // The hook reads it at each call: they must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
+    // Not waited for: it changes no lock.
+    void drbd.pass()
     freeMemory()
   }
   if (isatty(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')

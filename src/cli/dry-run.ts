@@ -124,13 +124,13 @@ const NOTHING_MANAGED: Findings = { changes: [], notes: ['the domain uses no vol
 const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
   prepare: async (domain, configuration) => {
     const subject = await subjectOf(domain, configuration)
-    const { scope, plan, incoming } = await decidePrepare(subject)
+    const { scope, plan, incoming, warning } = await decidePrepare(subject)
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const images = subject.candidates.images.filter((image) => scope.volumes.some((volume) => fullName(volume) === fullName(image)))
     const below = images.map((image) => `then the header of ${fullName(image)} is read, and what it names is locked, shared`)
     const settled = plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
-    return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...settled, ...below], problems: [] }
+    return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...(warning === undefined ? [] : [warning]), ...settled, ...below], problems: [] }
   },
   release: async (domain, configuration) => {
     const { plan } = await decideRelease(domain, configuration)
@@ -144,7 +144,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     return { changes: [], notes: [...(warning === undefined ? [] : [warning]), ...(isLet ? ['its memory is older than its disk, and on_stale_image lets it be restored'] : [])], problems: isLet ? [] : problems }
   },
   migrate: async (domain, configuration) => {
-    const { scope, plan, facts } = await decideMigrate(await subjectOf(domain, configuration))
+    const { scope, plan, facts, warning } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
     const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })
@@ -152,7 +152,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     return {
       // By its names: before the trial it has no device to be known by.
       changes: [...trial, ...undo.map(({ now: _, ...change }) => ({ ...change, reason: 'the trial is over; the prepare that follows takes it for good' }))],
-      notes: [`waits up to ${configuration.migrateWait} s until no host holds these volumes exclusively`], problems: [],
+      notes: [...(warning === undefined ? [] : [warning]), `waits up to ${configuration.migrateWait} s until no host holds these volumes exclusively`], problems: [],
     }
   },
 }

@@ -3,6 +3,7 @@ import { printable } from '../hook/outcome.ts'
 import { write } from '../output.ts'
 import { checkConfig } from './check-config.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'
+import { confirmOff } from './confirm-off.ts'
 import { dryRun } from './dry-run.ts'
 import { killVg, recoverVg } from './kill.ts'
 import { runStep } from './step.ts'
@@ -18,6 +19,7 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   '--dry-run': (operands, { json, xml }) => dryRun(eventOf(operands), { json: json === true, xmlFile: typeof xml === 'string' ? xml : undefined }),
   'agent': () => runAgent(),
   'check-config': ([file], { json }) => checkConfig(file, json === true),
+  'confirm-off': ([host = ''], { yes }) => confirmOff(host, yes === true),
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
   'kill': ([vg = ''], { yes, drop }) => killVg(vg, { yes: yes === true, drop: drop === true }),
   'recover': ([vg = '']) => recoverVg(vg),

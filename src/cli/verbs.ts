@@ -48,6 +48,12 @@ export const VERBS = verbs({
       'the log) is a warning, as far as this host can tell.',
     ],
   },
+  'confirm-off': {
+    operands: 'HOST', count: [1, 1], needs: 'one host, by its name',
+    options: { yes: { help: 'without typing the name once more' } },
+    help: 'say that the other host of a DRBD resource is certainly off, so that VMs start here although DRBD does not see it',
+    more: ['Asks for the name once more. It counts until DRBD sees that host again; it is kept in /var/lib/lvguard/confirm-off, also over a boot.'],
+  },
   'demote': {
     operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID',
     options: { force: { help: 'although libvirt does not say that the VM is migrating' } },

@@ -1,3 +1,4 @@
+import { type DrbdProblem, troubleInWords } from './drbd.ts'
 import type { Dead, VolumeTable } from './lock-state.ts'
 import { type VolumeName, fullName } from './volume.ts'
 
@@ -54,6 +55,7 @@ export type Problem =
   | { readonly kind: 'vg-refused'; readonly vg: string; readonly text: string }
   /** A program that lvguard calls, and the packages that bring it. */
   | { readonly kind: 'not-installed'; readonly command: string; readonly packages: string }
+  | DrbdProblem
   | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
   | { readonly kind: 'record-unwritable'; readonly detail: string }
   | { readonly kind: 'unknown-source'; readonly detail: string }
@@ -152,6 +154,10 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(`LVM gives no access to volume group ${problem.vg}: '${problem.text}'`, adviceOnRefused(problem.text, problem.vg, again))
     case 'not-installed':
       return because(`${problem.command} was not found on this host, so no volume can be locked`, `Install it: apt install ${problem.packages}; then ${again}`)
+    case 'drbd': {
+      const { what, advice } = troubleInWords(problem.trouble, problem.vg)
+      return because(what, `${advice}; then ${again}`)
+    }
     case 'vg-busy':
       if (problem.isQueue) {
         return because(`the starts, stops and migrations of this host on volume group ${problem.vg} that came first took longer than ${problem.seconds} s`, `See 'ps -ef | grep lvchange'; when they have ended, ${again}`)

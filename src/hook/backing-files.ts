@@ -1,9 +1,11 @@
+import { planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { settled } from '../core/relatives.ts'
 import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
@@ -73,7 +75,7 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
 }
 
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
-async function lockLevel({ subject: { domain, configuration }, incoming, record }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
+async function lockLevel({ subject: { domain, configuration }, incoming, record: putOnRecord }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
   const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
@@ -82,9 +84,10 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record 
   if (scope.problems.length > 0) throw new Refusal(scope.problems)
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
-  const plan = planStart(scope.volumes, before, domain.uuid, incoming, recordOf(domain.uuid, records)?.volumes ?? [])
+  const record = recordOf(domain.uuid, records)
+  const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
   if (plan.kind === 'refuse') throw new Refusal(plan.problems)
-  record([...recorded, ...plan.recorded])
+  putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, all)
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })
@@ -92,6 +95,9 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record 
   if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   const missing = await missingOf(plan.recorded, table, after, activeVolumes())
   if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
+  // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
+  const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
+  if (onDrbd.kind === 'refuse') throw new Refusal(onDrbd.problems)
 }
 
 /** An lvchange failed; why, may be asked later. */

@@ -3,6 +3,7 @@ import { uptime } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { agentState } from '../agent-presence.ts'
 import { milliseconds } from '../clock.ts'
+import { type DrbdState, NO_DRBD, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { type LockState, type LogicalVolume, NO_VOLUMES, addressOf, isSameVolume } from '../core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
@@ -12,6 +13,8 @@ import { type Change, type StartPlan, withIds } from '../core/start.ts'
 import { stillHere } from '../core/release.ts'
 import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
+import { dropConfirmations } from '../drbd/notes.ts'
 import { withIncomingId } from '../libvirt/incoming-xml.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { cutOffProblems } from '../kill/mark.ts'
@@ -33,6 +36,9 @@ export interface IncomingPlan {
   readonly plan: StartPlan
   readonly facts: IncomingFacts
   readonly scope: Scope
+  readonly drbd: DrbdState
+  /** A person's word that decides it. */
+  readonly warning: string | undefined
 }
 
 /** Reads this host's state and decides a `migrate`. Changes nothing and waits for nobody: `--dry-run` ends here. */
@@ -40,16 +46,16 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const { domain } = subject
   const records = readRecords()
   const cutOff = cutOffProblems(subject.vgsToLock)
-  if (cutOff.length > 0) return { plan: { kind: 'refuse', problems: cutOff }, facts: nothingKnown(records), scope: { volumes: [], problems: cutOff } }
-  const [table, around] = await Promise.all([subject.table(), lookAround(subject, records)])
+  if (cutOff.length > 0) return { plan: { kind: 'refuse', problems: cutOff }, facts: nothingKnown(records), scope: { volumes: [], problems: cutOff }, drbd: NO_DRBD, warning: undefined }
+  const [table, around, drbd] = await Promise.all([subject.table(), lookAround(subject, records), drbdBelow(subject.vgsToLock)])
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
     ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain),
     agent: agentState(),
   }
-  if (scope.problems.length > 0) return { plan: { kind: 'refuse', problems: scope.problems }, facts, scope }
-  if (table === undefined) return { plan: { kind: 'refuse', problems: [noAnswerOfLvs()] }, facts, scope }
-  return { plan: planIncoming(scope.volumes, facts, domain.uuid), facts, scope }
+  const plan: StartPlan = table === undefined ? { kind: 'refuse', problems: [noAnswerOfLvs()] } : planIncoming(scope.volumes, facts, domain.uuid)
+  // Nothing that is held here counts: what comes in is locked anew.
+  return { plan: planOnDrbd(scope, plan, drbd, undefined, facts), facts, scope, drbd, warning: confirmedWords(scope.volumes, drbd, undefined, facts) }
 }
 
 /** Where nothing is asked, because the storage may not answer. */
@@ -66,6 +72,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
   const end = milliseconds() + subject.configuration.migrateWait * 1000
   const first = await decideMigrate(subject)
+  dropConfirmations(first.drbd.over)
   if (isEmpty(first.scope)) return NOT_CONCERNED
   if (first.plan.kind === 'refuse') return (await isOffline(first)) ? { kind: 'done', did: 'let-in', volumes: [] } : refused(subject, first.plan.problems)
   const volumes = volumesOf(first)
@@ -73,7 +80,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
     const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), { leaseOf, pause, now: milliseconds })
     if (waited.kind === 'held') return refused(subject, [await heldProblem(fullName(waited.volume), first.facts.table)])
     const trial = await tryShared(subject)
-    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: first.scope.volumes, stdout: withIncomingId(xml, trial.id) }
+    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: first.scope.volumes, stdout: withIncomingId(xml, trial.id), ...(first.warning !== undefined && { warning: first.warning }) }
     const isOver = milliseconds() + TRIAL_PAUSE > end
     if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
     await pause(TRIAL_PAUSE)

@@ -3,6 +3,7 @@ import { uptime } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { milliseconds } from '../clock.ts'
+import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
@@ -13,6 +14,8 @@ import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
+import { dropConfirmations } from '../drbd/notes.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
@@ -41,6 +44,9 @@ export interface PreparePlan {
   readonly scope: Scope
   readonly plan: StartPlan
   readonly incoming: boolean
+  readonly drbd: DrbdState
+  /** A person's word that decides it. */
+  readonly warning: string | undefined
 }
 
 /**
@@ -49,13 +55,14 @@ export interface PreparePlan {
  */
 export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = uptime()): Promise<PreparePlan> {
   const { domain } = subject
-  const facts = await lookAround(subject, readRecords(), asked)
+  const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
   const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
-  const problems = [...cutOffProblems(subject.vgsToLock), ...scope.problems]
-  return { facts, scope, plan: problems.length > 0 ? { kind: 'refuse', problems } : plan, incoming }
+  const warning = confirmedWords(scope.volumes, drbd, record, facts)
+  const cutOff = cutOffProblems(subject.vgsToLock)
+  return { facts, scope, plan: cutOff.length > 0 ? { kind: 'refuse', problems: [...cutOff, ...scope.problems] } : planOnDrbd(scope, plan, drbd, record, facts), incoming, drbd, warning }
 }
 
 /**
@@ -109,7 +116,8 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
     await pause(OPEN_PAUSE)
     decided = await decidePrepare(subject, undefined, calledAt)
   }
-  const { facts, scope, plan, incoming } = decided
+  const { facts, scope, plan, incoming, warning } = decided
+  dropConfirmations(decided.drbd.over)
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
@@ -136,7 +144,9 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
-  const missing = failed === undefined ? await missingOf(plan.recorded, table, after, devices) : []
+  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on its copy too.
+  const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
+  const missing = failed === undefined ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted] : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?
@@ -147,7 +157,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const unrecorded = isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     noteStarted(domain)
-    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded] }
+    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded], ...(warning !== undefined && { warning }) }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
   await carryOut(undo, locks, 'go-on')
@@ -160,6 +170,12 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds what is asked last: nothing is kept locked meanwhile.
   return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale, ...unrecorded] : await problemsOf(failed, table, after), incoming)
+}
+
+/** What DRBD says against locks that have been taken just now. */
+function partedBy({ scope, plan, facts }: PreparePlan, record: DomainRecord | undefined, now: DrbdState): readonly Problem[] {
+  const again = planOnDrbd(scope, plan, now, record, facts)
+  return again.kind === 'refuse' ? again.problems : []
 }
 
 /** What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once more. */

@@ -424,7 +424,7 @@ export class Nodes {
     const resource = [
       'resource r0 {',
       '  protocol C;',
-      '  net { allow-two-primaries; after-sb-0pri discard-zero-changes; after-sb-1pri discard-secondary; after-sb-2pri disconnect; }',
+      '  net { allow-two-primaries; after-sb-0pri disconnect; after-sb-1pri disconnect; after-sb-2pri disconnect; }',
       '  startup { become-primary-on both; wfc-timeout 0; }',
       '  device /dev/drbd0; disk /dev/vdc; meta-disk internal;',
       '  on node1 { address 10.0.128.1:7788; }',

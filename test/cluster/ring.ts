@@ -22,6 +22,13 @@ const SLOW_STREAM =
   'tc filter replace dev eth1 parent 1: protocol ip prio 1 u32 match ip dport 49152 0xffc0 flowid 1:3'
 // As Linux has it by itself.
 const FREE_STREAM = 'sysctl -q net.ipv4.tcp_wmem="4096 16384 4194304"; tc qdisc del dev eth1 root 2> /dev/null || true'
+/**
+ * Nothing of DRBD's port leaves the node, all else as ever: in a band of its own, into which nothing falls by itself. Undone by FREE_STREAM. Cut on
+ * both nodes, as a cable is.
+ */
+const CUT_REPLICATION =
+  'tc qdisc replace dev eth1 root handle 1: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1 && tc qdisc replace dev eth1 parent 1:4 handle 40: netem loss 100% && ' +
+  ['dport', 'sport'].map((port, index) => `tc filter add dev eth1 parent 1: protocol ip prio ${index + 1} u32 match ip ${port} 7788 0xffff flowid 1:4`).join(' && ')
 /** When the scenario began, in seconds: what the scenarios before it had the agent say is no news. */
 const BEGAN = '/run/scenario-began'
 
@@ -148,6 +155,11 @@ export class ClusterHost implements Host {
 
   async freeStream(): Promise<void> {
     await this.node.must(FREE_STREAM)
+  }
+
+  /** From now on nothing of DRBD leaves this host, until `freeStream`; migration and ssh go on. */
+  async cutReplication(): Promise<void> {
+    await this.node.must(CUT_REPLICATION)
   }
 
   /** Stops libvirt's daemon, and its sockets, which would start it again. */
@@ -297,6 +309,15 @@ export class ClusterRing implements Ring {
     )
   }
 
+  /**
+   * On DRBD nothing that a host had is started elsewhere before a person says that it is off; on a disk that both share its lease is enough.
+   * Waits until DRBD misses it.
+   */
+  async confirmOff(dead: ClusterHost, on: ClusterHost): Promise<void> {
+    if (this.nodes.settings.storage !== 'drbd') return
+    await untilTrue(`${on.name} does not see ${dead.name} any more`, async () => (await on.program(['confirm-off', dead.name, '--yes'])).code === 0, { seconds: 60, every: 1 })
+  }
+
   /** A VM's life once: libvirt learns what QEMU can do, the hook's code is compiled and kept, ssh connected. */
   async warmUp(): Promise<void> {
     await this.startAgents()
@@ -378,6 +399,7 @@ export class ClusterRing implements Ring {
         'qemu.log': 'tail -n +1 /var/log/libvirt/qemu/*',
         'records.txt': 'tail -n +1 /run/lvguard/*',
         'status.txt': 'tail -n +1 /run/libvirt/qemu/*.xml',
+        'drbd.txt': 'cat /proc/drbd; drbdsetup events2 --now; tail -n +1 /var/lib/lvguard/confirm-off/*',
         'truth.txt': 'lvmlockctl -i; dmsetup info -c; virsh list --all; ps -eo pid,ppid,etime,args',
       }
       for (const [file, command] of Object.entries(looks)) {

@@ -76,7 +76,10 @@ export class Cluster {
   /** All hosts up, all lockspaces started, no lock, no device; the volumes stay. */
   reset(): void {
     this.locks.reset()
-    for (const host of this.hosts) this.devices.clear(host)
+    for (const host of this.hosts) {
+      this.devices.clear(host)
+      host.drbd = undefined
+    }
   }
 
   #changed(): void {

@@ -43,6 +43,9 @@ export class HostState {
   /** By device name, so that a device keeps its number. */
   readonly minors = new Map<string, number>()
 
+  /** What `drbdsetup events2 --now`, `drbdsetup show` and `drbdadm dump` say where the shared VG is on DRBD. */
+  drbd: { readonly events: string; readonly show: string; readonly dump: string } | undefined
+
   constructor(name: string, id: number) {
     this.name = name
     this.id = id

@@ -72,6 +72,7 @@ export class SimulatedRing implements Ring {
       await host.quiet()
       host.emptyRun()
       host.root.empty('/var/lib/lvguard/saved')
+      host.root.empty('/var/lib/lvguard/confirm-off')
       host.root.empty('/var/lib/libvirt/qemu/save')
       host.root.clearDevices()
     }

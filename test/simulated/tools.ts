@@ -1,19 +1,20 @@
 import type { Result } from '../ring.ts'
 import type { Scene, Tool } from './tools/answer.ts'
 import { dmsetup } from './tools/dmsetup.ts'
+import { drbdadm, drbdsetup } from './tools/drbd.ts'
 import { lvchange } from './tools/lvchange.ts'
 import { lvmlockctl } from './tools/lvmlockctl.ts'
 import { lvrename } from './tools/lvrename.ts'
 import { lvs } from './tools/lvs.ts'
 import { sanlock } from './tools/sanlock.ts'
 import { lvmTool } from './tools/settings.ts'
-import { vgchange, vgs } from './tools/vg-commands.ts'
+import { pvs, vgchange, vgs } from './tools/vg-commands.ts'
 
 /** No libvirt runs on a simulated host; tests give virsh its answers. */
 const virsh: Tool = () => ({ code: 1, stdout: '', stderr: 'error: failed to connect to the hypervisor\n' })
 
 export const TOOLS: Readonly<Record<string, Tool>> = {
-  lvchange: lvmTool('lvchange', lvchange), lvrename: lvmTool('lvrename', lvrename), lvs: lvmTool('lvs', lvs), vgs: lvmTool('vgs', vgs), vgchange: lvmTool('vgchange', vgchange), lvmlockctl, dmsetup, sanlock, virsh,
+  lvchange: lvmTool('lvchange', lvchange), lvrename: lvmTool('lvrename', lvrename), lvs: lvmTool('lvs', lvs), vgs: lvmTool('vgs', vgs), pvs: lvmTool('pvs', pvs), vgchange: lvmTool('vgchange', vgchange), lvmlockctl, dmsetup, sanlock, virsh, drbdsetup, drbdadm,
 }
 
 /** What a command answers on a host, and does to the cluster. */

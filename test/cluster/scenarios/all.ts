@@ -1,4 +1,5 @@
 import type { ClusterScenario } from '../scenario.ts'
+import { drbd } from './drbd.ts'
 import { faults } from './faults.ts'
 import { life } from './life.ts'
 import { migration } from './migration.ts'
@@ -7,4 +8,4 @@ import { storage } from './storage.ts'
 import { volumes } from './volumes.ts'
 
 /** The stories that need libvirt, in the order in which they are told: those about one VM that stands follow each other. */
-export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...faults, ...volumes, ...storage]
+export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...faults, ...volumes, ...storage, ...drbd]

@@ -6,7 +6,7 @@ export type Row = ReadonlyMap<string, string>
 
 /** How a report is wanted: the fields, and the shape of it. */
 export interface Report {
-  readonly kind: 'lv' | 'vg'
+  readonly kind: 'lv' | 'vg' | 'pv'
   readonly fields: readonly string[]
   /** How the command was told to print it: `json`, or undefined for a table. */
   readonly format: string | undefined

@@ -24,6 +24,6 @@ export const lvmTool = (name: string, tool: Tool): Tool => (scene, words) => {
   const start = (settings.get('log/command_names') === '1' ? name : '') + (settings.get('log/prefix') ?? '  ')
   const said = (text: string): string => text.replace(/^ {2}/gm, () => start)
   const { code, stdout, stderr }: Result = tool(scene, words)
-  const isReported = name !== 'lvs' && name !== 'vgs' && settings.get('log/report_command_log') === '1'
+  const isReported = !['lvs', 'vgs', 'pvs'].includes(name) && settings.get('log/report_command_log') === '1'
   return { code, stdout: said(stdout), stderr: isReported ? '' : said(stderr) }
 }

@@ -34,6 +34,20 @@ export const vgs: Tool = (scene, words) => {
   return answer.result()
 }
 
+/** `pvs`: the one PV of each VG. On DRBD, that of the shared one is not to be seen where the device is Secondary: LVM cannot open it. */
+export const pvs: Tool = (scene, words) => {
+  const parsed = parseWords('pvs', words, { flags: COMMON.flags, values: { ...COMMON.values, '-o': 'fields', '--reportformat': 'format' } })
+  if (!isWords(parsed)) return parsed
+  const answer = new Answer()
+  const { drbd } = scene.host
+  const isHidden = drbd !== undefined && / role:Secondary suspended:/.test(drbd.events)
+  const rows = scene.cluster.volumes.groups.filter(({ lvmlockUuid }) => lvmlockUuid === undefined || !isHidden).map(({ name, lvmlockUuid }): Row => (
+    new Map([['pv_name', lvmlockUuid === undefined ? '/dev/vda' : drbd === undefined ? '/dev/vdb' : '/dev/drbd0'], ['vg_name', name]])
+  ))
+  printReport({ kind: 'pv', fields: (parsed.values.get('fields') ?? '').split(','), format: parsed.values.get('format'), settings: settingsOf(scene, words), headings: true }, rows, scene.cluster.lvm, answer)
+  return answer.result()
+}
+
 /** `vgchange --lock-start` (done at once: a slow start is `setLockspace(…, 'starting')`) and `--lock-stop`. */
 export const vgchange: Tool = ({ cluster, host }, words) => {
   const parsed = parseWords('vgchange', words, { flags: { ...COMMON.flags, '--lock-start': 'start', '--lock-stop': 'stop' }, values: COMMON.values })

@@ -70,6 +70,17 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 30, isQueue: false }, ['has been at work on volume group virtVG', '30 s', 'this host'], ['ps -ef', 'start tintin again']],
     [{ kind: 'vg-busy', vg: 'virtVG', seconds: 600, isQueue: true }, ['came first', 'virtVG', '600 s'], ['ps -ef', 'start tintin again']],
   ],
+  'drbd': [
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'peer-unseen', resource: 'r0', peers: ['0'], host: 'node2', since: '2026-11-27T22:31:09.123Z' } }, ['DRBD resource r0, below volume group virtVG, has not seen node2 since 2026-11-27 22:31 UTC'], [/^Bring the link back .*lvguard confirm-off node2; then start tintin again\.$/]],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'peer-unseen', resource: 'r0', peers: ['0'] } }, ['has not seen its peer, so that'], ['lvguard confirm-off HOST', 'migrate tintin again'], 'migration'],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'split-brain', resource: 'r0' } }, ['StandAlone', 'split brain'], ['drbdadm connect r0', 'README, Two hosts on DRBD']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'suspended', resource: 'r0', why: 'fencing' } }, ['reads and writes wait (fencing)'], ['fence-peer', 'drbdadm status r0']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'no-quorum', resource: 'r0' } }, ['r0, below volume group virtVG, has no quorum'], ['drbdadm status r0']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-primary', resource: 'r0' } }, ['is Secondary on this host'], ['drbdadm primary r0', 'vgchange --lock-start virtVG']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-up-to-date', resource: 'r0', disk: 'Inconsistent' } }, ['DRBD resource r0, below volume group virtVG, has no copy on this host that is up to date (Inconsistent)'], ['Bring the link back']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'not-primary', resource: 'r0', mayHide: true } }, ['LVM sees no volume group virtVG on this host, and what it may stand on, DRBD resource r0, is Secondary on this host'], ['drbdadm primary r0']],
+    [{ kind: 'drbd', vg: 'virtVG', trouble: { kind: 'unknown', detail: 'drbdsetup was not found' } }, ['DRBD below volume group virtVG', 'drbdsetup was not found'], ['events2 --now']],
+  ],
   'vg-refused': [
     [{ kind: 'vg-refused', vg: 'virtVG', text: 'Cannot access VG virtVG with system ID node9 with local system ID node1.' }, ['virtVG', 'with system ID node9'], ['one other host', 'vgs --foreign -o +systemid virtVG', 'vgcreate --shared']],
     [{ kind: 'vg-refused', vg: 'virtVG', text: 'Volume group virtVG is exported' }, ['Volume group virtVG is exported'], ['vgimport virtVG', 'start tintin again']],

@@ -1,0 +1,34 @@
+import type { Line } from '../core/agent-words.ts'
+import { isOnTheWayOut } from '../core/drive.ts'
+import { drbdMinors, minorsBelow } from '../drbd/devices.ts'
+import { drbdDevices, inFull, verdictsOf } from '../drbd/drbd.ts'
+import { dropConfirmations, readConfirmations, readUnseen, writeUnseen } from '../drbd/notes.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { readRecords } from '../record-store.ts'
+import type { HostSaying } from './aftermath.ts'
+import type { DrbdWorld, Leaving } from './drbd-watch.ts'
+import { type AgentHost, vgsOfView } from './host.ts'
+import { virsh } from './virsh.ts'
+
+/**
+ * This host, for the watch over DRBD. Which VG stands on what it takes from /sys alone: the LV with the leases is active as long as the VG's
+ * locking is started, and no LVM command reads the disks every 15 s.
+ */
+export const drbdWorld = (host: AgentHost, say: (sayings: readonly HostSaying[]) => void, tell: (line: Line) => void): DrbdWorld => ({
+  minors: () => {
+    const below = new Map<string, number[]>()
+    for (const { vg, node } of drbdMinors().length === 0 ? [] : activeVolumes()) {
+      const minors = host.lockspaces.has(vg) ? minorsBelow(node) : []
+      if (minors.length > 0) below.set(vg, [...new Set([...(below.get(vg) ?? []), ...minors])])
+    }
+    return below
+  },
+  devices: drbdDevices, verdicts: verdictsOf, inFull, confirmations: readConfirmations, drop: dropConfirmations, unseen: readUnseen, keep: writeUnseen,
+  leaving: () => {
+    const [look, records] = [host.look(), readRecords()]
+    const views = [...look.active.keys()].map((uuid) => host.viewOf(uuid, look, records))
+    return views.filter(({ wanted }) => isOnTheWayOut(wanted)).map((view): Leaving => ({ ...view.domain, vgs: vgsOfView(view) }))
+  },
+  abort: (uuid) => virsh('domjobabort', uuid),
+  now: () => new Date(), say, tell,
+})

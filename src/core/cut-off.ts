@@ -95,7 +95,7 @@ export const isErrorTable = (lines: readonly string[]): boolean => lines.length 
 export function leftOfDevice(device: MapperDevice): Left[] {
   const { name, inFlight } = device
   const count = inFlight === undefined ? 'its I/O cannot be counted' : `${inFlight.reads} reads and ${inFlight.writes} writes in flight`
-  if (isWiped(device)) return inFlight !== undefined && inFlight.reads + inFlight.writes === 0 ? [] : [{ kind: 'device', text: `${name} is wiped, but ${count}` }]
+  if (isWiped(device)) return inFlight !== undefined && inFlight.reads + inFlight.writes === 0 ? [] : [{ kind: inFlight === undefined ? 'unknown' : 'device', text: `${name} is wiped, but ${count}` }]
   return [{ kind: 'device', text: `${name} is not wiped (${count})` }]
 }
 

@@ -126,8 +126,8 @@ export class ClusterHost implements Host {
   /** What sanlock says of this node's lease: when it was renewed last, and its own clock, in seconds. */
   async lease(): Promise<{ readonly renewed: number; readonly now: number }> {
     const status = await this.node.must('sanlock client status -D')
-    const number = (name: string): number => Number(new RegExp(`^ +${name}=(\\d+)$`, 'm').exec(status)?.[1])
-    return { renewed: number('renewal_last_success'), now: number('monotime') }
+    const number = (name: string, text: string): number => Number(new RegExp(`^ +${name}=(\\d+)$`, 'm').exec(text)?.[1])
+    return { renewed: number('renewal_last_success', status.slice(status.indexOf(`\ns lvm_${volumeGroup}:`))), now: number('monotime', status) }
   }
 
   /** When the agent said something first since this boot, in seconds of the monotonic clock, which is sanlock's; undefined: never. */

@@ -29,6 +29,8 @@ const says = (host: ClusterHost, words: RegExp, seconds: number): Promise<void> 
 async function hangsUnderTintin(cluster: ClusterRing, ...configuration: readonly string[]) {
   const [one, two] = cluster.hosts
   const tintin = await cluster.domain('tintin')
+  // Off. Of tintin libvirt says that it runs for as long as a thread of its QEMU hangs.
+  const haddock = await cluster.domain('haddock')
   await succeeds(tintin.start(one))
   await tintin.writes(one)
   if (configuration.length > 0) await one.configure(...configuration)
@@ -36,7 +38,7 @@ async function hangsUnderTintin(cluster: ClusterRing, ...configuration: readonly
   // What was under way may still have been a renewal.
   await pause(2)
   const { renewed } = await one.lease()
-  return { one, two, tintin, renewed }
+  return { one, two, tintin, haddock, renewed }
 }
 
 /** Starts tintin on the other node as soon as it can be, and notes when that was. */
@@ -75,9 +77,9 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, 'kill_fallback = "none"')
+      const { one, two, tintin, haddock, renewed } = await hangsUnderTintin(cluster, 'kill_fallback = "none"')
       await says(one, KILLED, 120)
-      await isRefused(tintin.start(one), /the VMs of volume group virtVG were cut off on this host/)
+      await isRefused(haddock.start(one), /the VMs of volume group virtVG were cut off on this host/)
       await says(one, NOT_CUT_OFF, 90)
       await startsElsewhere(cluster, tintin, { one, two, renewed })
       await one.node.freeStorage()
@@ -193,7 +195,7 @@ export const storage: readonly ClusterScenario[] = [
       await noteTimes(cluster, one, renewed, { 'tintin is killed': KILLED })
       assert.equal((await one.truth()).domains.get('milou'), 'running')
       await milou.writes(one)
-      assert.doesNotMatch(await one.agentSaid(), /milou|otherVG/)
+      assert.doesNotMatch(await one.agentSaid(), /milou was killed|otherVG: /)
       await one.node.freeStorage()
       await says(one, /virtVG can be used here again/, 400)
       await milou.writes(one)

@@ -69,6 +69,17 @@ describe('a VG is cut off', () => {
     expect(world.time).toBeLessThan(112)
   })
 
+  test('what a wiped device has in flight is waited for; where nobody counts it, nothing is known', async () => {
+    const world = new KillDouble()
+    const { device } = world.vm(1)
+    world.at(80.1, () => Object.assign(device, { slaves: [], inFlight: { reads: 0, writes: 1 } }))
+    expect(await cut(world, { until: 82 })).toBe('device: virtVG-vm1 is wiped, but 0 reads and 1 writes in flight')
+    const dumb = new KillDouble()
+    const other = dumb.vm(1)
+    dumb.at(80.1, () => Object.assign(other.device, { inFlight: undefined }))
+    expect(await cut(dumb, { until: 82 })).toBe('unknown: virtVG-vm1 is wiped, but its I/O cannot be counted')
+  })
+
   test('a wipe that fails is tried again', async () => {
     const world = new KillDouble()
     world.vm(1)

@@ -12,7 +12,7 @@ import { image, Nodes } from './nodes.ts'
 import { keepPace, pace } from './pace.ts'
 import { ClusterRing, Session } from './ring.ts'
 import type { ClusterScenario } from './scenario.ts'
-import { clusterScenarios } from './scenarios/all.ts'
+import { clusterScenarios, longScenarios } from './scenarios/all.ts'
 
 interface Told {
   readonly outcome: 'passed' | 'failed' | 'skipped'
@@ -36,7 +36,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const suite = suiteOf(process.env['SUITE'])
   const storage = storageOf(process.env['STORAGE'])
   // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the other.
-  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse()].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
+  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse(), ...longScenarios].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
   const pairs = Number(process.env['PAIRS'] ?? 2)
   if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`PAIRS is a number of pairs of nodes, not ${process.env['PAIRS']}`)
 

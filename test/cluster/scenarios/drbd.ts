@@ -111,7 +111,7 @@ export const drbd: readonly ClusterScenario[] = [
       await says(one, /DRBD resource r0 does not see node2, which counts as off .*: VMs start here/)
       // Its lease runs out 140 to 150 s after its last renewal (FACTS 32).
       await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), { seconds: 300, every: 15 })
-      await milou.runs(one)
+      await untilTrue('milou is exclusive on node1', async () => (await one.lock('milou')) === 'ex', { seconds: 30 })
       await milou.writes(one)
       assert.match((await one.read('/var/log/libvirt/lvguard.log')) ?? '', /counts as off since 'lvguard confirm-off node2'/)
 

@@ -10,7 +10,7 @@ import { within } from '../within.ts'
 export const MAY_LOOK = process.getuid?.() === 0 || onHost('') !== ''
 
 /** Milliseconds that a folder has to answer in. */
-const FOLDER_LIMIT = 2000
+const FOLDER_LIMIT = 10_000
 
 /** What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what it cannot tell. */
 export async function findingsOn(configuration: Configuration): Promise<readonly string[]> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { INCOMING_LIFETIME } from '../../src/core/record.ts'
 import type { Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
@@ -100,7 +101,7 @@ export const migrations: readonly Scenario[] = [
       await refusedAsFresh((await letIn()).replace(/id="[^"]{8}/, 'id="00000000'))
       const late = await letIn()
       const old = JSON.parse((await b.read(record)) ?? '') as { incoming: { at: number } }
-      await b.write(record, JSON.stringify({ ...old, incoming: { ...old.incoming, at: old.incoming.at - 31 } }))
+      await b.write(record, JSON.stringify({ ...old, incoming: { ...old.incoming, at: old.incoming.at - INCOMING_LIFETIME - 1 } }))
       await refusedAsFresh(late)
       const defined = await letIn()
       await b.write('/etc/libvirt/qemu/tintin.xml', defined)

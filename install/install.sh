@@ -101,7 +101,7 @@ reason_to_build() {
         return
     fi
     is_ours "$built" || return 0
-    made=$(sed -n 's|^// lvguard \([^ ]*\), sources \([0-9a-f]*\)$|\1 \2|p;60q' "$built")
+    made=$(sed -n '\|^// lvguard [^ ]*, sources |{s|^// lvguard \([^ ]*\), sources \([0-9a-f]*\)$|\1 \2|p;q;}' "$built")
     wanted=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$project/package.json" 2>/dev/null || :)
     sum=$(sources_sum)
     if [ -z "$made" ] && [ -n "$wanted$sum" ]; then

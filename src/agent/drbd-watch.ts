@@ -47,7 +47,7 @@ export class DrbdWatch {
     this.#world = world
   }
 
-  /** Once a pass. Asks nothing where no VG in use stands on DRBD. Never throws. */
+  /** Once a pass. Asks nothing where no VG in use stands on DRBD, and nothing is confirmed. Never throws. */
   async pass(): Promise<void> {
     if (this.#isAtWork) return
     this.#isAtWork = true
@@ -64,13 +64,14 @@ export class DrbdWatch {
     const world = this.#world
     const below = world.minors()
     const minors = [...new Set([...below.values()].flat())]
-    if (minors.length === 0) {
+    const confirmations = world.confirmations()
+    // A confirmation ends when its peer is seen, also while no VG on DRBD is in use here.
+    if (minors.length === 0 && confirmations.length === 0) {
       world.say([])
       return
     }
     const found = await world.devices()
     const own = found.kind === 'known' ? found.devices.filter(({ minor }) => minors.includes(minor)) : []
-    const confirmations = world.confirmations()
     const over = found.kind === 'known' ? confirmationsOver(confirmations, found.devices) : []
     world.drop(over)
     for (const each of over) world.tell({ priority: 5, text: `DRBD resource ${each.resource} sees ${each.host} again: what was said with 'lvguard confirm-off ${each.host}' counts no longer` })

@@ -81,6 +81,17 @@ describe('what the agent says of a DRBD peer', () => {
     expect(await pass(eventsWith())).toEqual([expect.stringMatching(/^<3>.*has not seen node2/)])
   })
 
+  test('a confirmation ends also while no VG on DRBD is in use here', async () => {
+    const { said, pass, state } = host()
+    state.minors = new Map()
+    state.confirmations = [{ format: 1, resource: 'r0', peer: '0', host: 'node2', at: '2026-11-27T22:00:00Z' }]
+    expect(await pass(eventsWith({ role: 'Secondary' }))).toEqual([])
+    expect(state.confirmations).toHaveLength(1)
+    expect(await pass(eventsWith({ role: 'Secondary', connection: 'Connected', replication: 'SyncTarget', disk: 'Inconsistent', peerDisk: 'UpToDate' }))).toEqual([])
+    expect(state.confirmations).toEqual([])
+    expect(said).toEqual(["<5>DRBD resource r0 sees node2 again: what was said with 'lvguard confirm-off node2' counts no longer"])
+  })
+
   test('a peer that is outdated: this host goes on, and that is said once', async () => {
     const { pass } = host()
     expect(await pass(eventsWith({ peerDisk: 'Outdated' }))).toEqual([expect.stringMatching(/^<4>.*does not see its peer, and DRBD itself has decided that this host goes on \(the peer is outdated\)/)])

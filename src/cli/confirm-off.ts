@@ -1,7 +1,7 @@
 import { readSync } from 'node:fs'
-import { type Confirmation, type DrbdDevice, countsAsOff, troubleInWords } from '../core/drbd.ts'
+import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict, countsAsOff, onceUsable, troubleInWords } from '../core/drbd.ts'
 import { drbdMinors } from '../drbd/devices.ts'
-import { drbdDevices, peerHosts, verdictsOf } from '../drbd/drbd.ts'
+import { drbdDevices, inFull, peerHosts, verdictsOf } from '../drbd/drbd.ts'
 import { writeConfirmation } from '../drbd/notes.ts'
 import { messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
@@ -23,32 +23,36 @@ interface Away {
 /**
  * `lvguard confirm-off NAME`: a person's word that a host is off, for the DRBD resources of this host that do not see it. The name is compared with
  * DRBD's own (conn-name of DRBD 9; the sections `on NAME` of the configuration for 8.4, which knows its one peer by no name), so that the word for one
- * host is never taken for another one's. Where neither tells it, the person's word counts for that resource, and that is said.
+ * host is never taken for another one's. Where neither tells it, the person's word counts for that resource, and that is said. It can be given before
+ * a resource is usable here (Secondary, its I/O waits, no good copy): the word then decides of the peer alone (onceUsable), and what else is to be
+ * done is said.
  * @param isSure the name need not be typed once more
  */
 export async function confirmOff(name: string, isSure: boolean): Promise<number> {
   if (process.getuid?.() !== 0 && onHost('') === '') return complain('only root can confirm that a host is off; nothing was changed.', 'Run it with sudo.')
   const minors = drbdMinors()
-  if (minors.length === 0) return complain('there is no DRBD device on this host, so nothing has to be confirmed.')
+  if (minors.length === 0) return complain('there is no DRBD device on this host, so nothing can be confirmed.', 'If it has a DRBD resource that is down: drbdadm up all.')
   const found = await drbdDevices()
   if (found.kind === 'unknown') return complain(`what DRBD knows of other hosts cannot be told: ${found.detail}.`)
-  const verdicts = await verdictsOf(minors, found, [])
-  const split = [...verdicts.values()].find(({ kind }) => kind === 'split-brain')
-  const away = await awayOf(found.devices.filter(({ minor }) => verdicts.get(minor)?.kind === 'peer-unseen'))
+  const [verdicts, ofPeers] = await Promise.all([verdictsOf(minors, found, []), verdictsOf(minors, { ...found, devices: found.devices.map(onceUsable) }, [])])
+  const away = await awayOf(found.devices.filter(({ minor }) => ofPeers.get(minor)?.kind === 'peer-unseen'))
   const own = away.filter(({ names }) => names.length === 0 || names.includes(name))
   if (own.length === 0) {
-    if (away.length === 0 && split !== undefined && split.kind !== 'fine') {
-      const { what, advice } = troubleInWords(split)
-      return complain(`${what}. That cannot be confirmed.`, `${advice}.`)
+    if (away.length > 0) return complain(`no DRBD resource of this host waits for ${name}.`, `These wait: ${away.map(({ resource, names }) => `${resource} for ${names.join(' or ')}`).join(', ')}.`)
+    const troubles = [...troublesOf(verdicts), ...troublesOf(ofPeers)]
+    const trouble = troubles.find(({ kind }) => kind === 'split-brain') ?? troubles[0]
+    if (trouble === undefined) return complain('each DRBD resource of this host sees its peers, or does not go by them: nothing has to be confirmed.', "See 'drbdadm status'.")
+    if (trouble.kind === 'peer-unseen') {
+      return complain(`DRBD resource ${trouble.resource} is connected to ${(await inFull(trouble)).host ?? 'its peer'}, which does not get each write of this host. One that talks is not off: that cannot be confirmed.`, `See 'drbdadm status ${trouble.resource}'.`)
     }
-    if (away.length === 0) return complain('each DRBD resource of this host sees its peers, or does not go by them: nothing has to be confirmed.', "See 'drbdadm status'.")
-    return complain(`no DRBD resource of this host waits for ${name}.`, `These wait: ${away.map(({ resource, names }) => `${resource} for ${names.join(' or ')}`).join(', ')}.`)
+    const { what, advice } = troubleInWords(trouble)
+    return complain(`${what}. That cannot be confirmed.`, `${advice}.`)
   }
-  const resources = [...new Set(own.map(({ resource }) => resource))].join(', ')
+  const resources = [...new Set(own.map(({ resource }) => resource))]
   if (!isSure) {
     write(2, [
       `If ${name} runs, or comes back without its link, two hosts may write one volume, and what one of them writes is lost.\n`,
-      `Is it certainly off: no power, or reset and kept from booting? Then VMs on DRBD resource ${resources} start here until it is seen again.\n`,
+      `Is it certainly off: no power, or reset and kept from booting? Then VMs on DRBD resource ${resources.join(', ')} start here until it is seen again.\n`,
       `Type its name: `,
     ].map(printableLine).join(''))
     if (readLine() !== name) return complain(`that is not ${name}; nothing was changed.`)
@@ -60,11 +64,16 @@ export async function confirmOff(name: string, isSure: boolean): Promise<number>
       writeConfirmation(confirmation)
       write(1, printableLine(`${countsAsOff(confirmation)}.${names.length === 0 ? ' (Its configuration names no host; your word counts.)' : ''}\n`))
     }
+    // What the word does not decide: this host may be Secondary, after a power cut for instance.
+    const others = troublesOf(verdicts).filter((trouble) => trouble.kind !== 'peer-unseen' && 'resource' in trouble && resources.includes(trouble.resource)).map((trouble) => troubleInWords(trouble))
+    for (const line of new Set(others.map(({ what, advice }) => `Before a VM on it starts here: ${what}. ${advice}.\n`))) write(1, printableLine(line))
   } catch (error) {
     return complain(`it cannot be put down in /var/lib/lvguard/confirm-off (${messageOf(error)}).`)
   }
   return 0
 }
+
+const troublesOf = (verdicts: ReadonlyMap<number, DrbdVerdict>): DrbdTrouble[] => [...verdicts.values()].flatMap((verdict) => (verdict.kind === 'fine' ? [] : [verdict]))
 
 const awayOf = async (devices: readonly DrbdDevice[]): Promise<Away[]> => {
   const peers = devices.flatMap(({ resource, peers: each }) => each.map((peer) => ({ resource, ...peer })))

@@ -116,6 +116,12 @@ export function judge(device: DrbdDevice, quorum: string | undefined, confirmati
 }
 
 /**
+ * A device as it would be once this host is Primary, its copy is good and its I/O goes on: what judge says of it then hangs on the peers alone.
+ * So a peer can be confirmed off before, where a host has booted alone. A confirmation changes nothing of the rest, which judge looks at first.
+ */
+export const onceUsable = (device: DrbdDevice): DrbdDevice => ({ ...device, role: device.role === 'Secondary' ? 'Primary' : device.role, suspended: 'no', disk: 'UpToDate' })
+
+/**
  * Confirmations that hold no longer: their peer has been seen since, connected, or in a split brain, which DRBD finds when both sides talk. One
  * of a resource that is not up now stays.
  */
@@ -210,7 +216,8 @@ export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly wh
       }
     case 'suspended':
       return {
-        what: `${of(trouble.resource)} lets all reads and writes wait (${trouble.why})`,
+        // Whether the VG stands on it was not asked: LVM reads every disk (drbdBelow).
+        what: `DRBD resource ${trouble.resource} of this host lets all reads and writes wait (${trouble.why}), and LVM would wait with it`,
         advice: `It waits for its fence-peer handler, for quorum, or for a person: drbdadm status ${trouble.resource}, and the kernel's log`,
       }
     case 'no-quorum':

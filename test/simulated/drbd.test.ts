@@ -151,7 +151,7 @@ describe('other states of DRBD', () => {
   test.each<[string, string, RegExp, RegExp]>([
     ['split brain', eventsOf('split-brain-node1'), /is StandAlone/, /README, Two hosts on DRBD/],
     ['no good copy', eventsWith({ disk: 'Inconsistent' }), /no copy on this host that is up to date \(Inconsistent\)/, /drbdadm status r0/],
-    ['I/O waits for the fence-peer handler', eventsWith({ suspended: 'fencing' }), /lets all reads and writes wait \(fencing\)/, /fence-peer/],
+    ['I/O waits for the fence-peer handler', eventsWith({ suspended: 'fencing' }), /DRBD resource r0 of this host lets all reads and writes wait \(fencing\), and LVM would wait with it\.$/, /fence-peer/],
     ['an answer that is cut off', eventsWith().replace('exists -\n', ''), /cannot be told: drbdsetup has not said all/, /events2 --now/],
     ['Secondary, so that LVM does not see the VG', eventsWith({ role: 'Secondary' }), /is Secondary on this host/, /drbdadm primary r0/],
   ])('%s', async (_what, events, what, advice) => {
@@ -213,6 +213,36 @@ describe('other states of DRBD', () => {
   })
 })
 
+describe('another DRBD resource of this host, with no volume of the VM on it', () => {
+  /** r0, below the VG, is well; r1 is as given. */
+  const besides = (state: Parameters<typeof eventsWith>[0]): string => ALL_IS_WELL.replace('exists -\n', '') + eventsWith(state).replaceAll('name:r0', 'name:r1').replace('minor:0', 'minor:1')
+
+  test.each<[string, Parameters<typeof eventsWith>[0]]>([
+    ['its peer is not seen', {}], ['split brain', { connection: 'StandAlone' }], ['Secondary', { role: 'Secondary' }], ['no good copy', { disk: 'Inconsistent' }],
+    ['a state that nobody knows', { connection: 'Teleporting' }],
+  ])('is none of it: %s', async (_what, state) => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    await a.write('/sys/block/drbd1/dev', '147:1\n')
+    await ring().volume('tintin')
+    put(besides(state))
+    // LVM cannot open it where it is Secondary, and says so with its exit code; the VG's own PV is to be seen.
+    a.faults.answer('pvs', { code: 5, stdout: '{"report":[{"pv":[{"pv_name":"/dev/drbd0","vg_name":"virtVG"}]}]}' })
+    expect(await a.program(['--dry-run', 'tintin', 'prepare'], tintin.xml())).toMatchObject({ code: 0, stdout: expect.not.stringMatching(/refused/) })
+    assertPassed(await tintin.prepare(a))
+    await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
+  })
+
+  test('but for one whose I/O waits: LVM would wait with it, and that is said of no VG', async () => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    await a.write('/sys/block/drbd1/dev', '147:1\n')
+    await ring().volume('tintin')
+    put(besides({ suspended: 'fencing' }))
+    assertRefused(await tintin.prepare(a), /^lvguard: tintin was not started: DRBD resource r1 of this host lets all reads and writes wait \(fencing\), and LVM would wait with it\.$/)
+  })
+})
+
 describe('lvguard confirm-off', () => {
   test('asks for the name; then VMs start here, and each time it is said, until the peer is seen', async () => {
     const [a] = ring().hosts
@@ -253,12 +283,35 @@ describe('lvguard confirm-off', () => {
     ['another host’s name', eventsWith(), 'host3', /no DRBD resource of this host waits for host3\.\nlvguard: These wait: r0 for host2\.\n/],
     ['a peer that is connected', ALL_IS_WELL, 'host2', /nothing has to be confirmed/],
     ['a split brain', eventsOf('split-brain-node1'), 'host2', /is StandAlone.*cannot be confirmed\.\nlvguard: .*drbdadm connect r0/],
-    ['a host without DRBD', undefined, 'host2', /there is no DRBD device on this host/],
+    ['a host without DRBD', undefined, 'host2', /there is no DRBD device on this host, so nothing can be confirmed\.\nlvguard: .*drbdadm up all\.\n/],
+    ['one that talks', eventsWith({ connection: 'Connected' }), 'host2', /^lvguard: DRBD resource r0 is connected to host2, which does not get each write of this host\. One that talks is not off: that cannot be confirmed\.\n/],
+    ['a copy of which no host has a good one', eventsWith({ connection: 'Connected', replication: 'Established', disk: 'Inconsistent', peerDisk: 'Inconsistent' }), 'host2', /no copy on this host that is up to date \(Inconsistent\).*cannot be confirmed/],
+    ['Secondary and connected', eventsWith({ role: 'Secondary', connection: 'Connected', replication: 'Established' }), 'host2', /is Secondary on this host\. That cannot be confirmed\.\nlvguard: drbdadm primary r0/],
+    ['a state that nobody knows', eventsWith({ connection: 'Teleporting' }), 'host2', /cannot be told: .*Teleporting.*cannot be confirmed/],
   ])('not for %s', async (_what, events, name, words) => {
     const [a] = ring().hosts
     if (events !== undefined) (await onDrbd(a))(events)
     expect(await a.program(['confirm-off', name, '--yes'])).toMatchObject({ code: 1, stderr: expect.stringMatching(words) })
     expect(await a.list(CONFIRMATIONS)).toEqual([])
+  })
+
+  test.each<[string, Parameters<typeof eventsWith>[0], RegExp]>([
+    ['Secondary', { role: 'Secondary' }, /is Secondary on this host\. drbdadm primary r0/],
+    ['I/O waits', { suspended: 'fencing' }, /lets all reads and writes wait \(fencing\)/],
+    ['no copy that is up to date', { disk: 'Consistent' }, /no copy on this host that is up to date \(Consistent\)/],
+  ])('before the resource is usable (%s): it counts once it is, and what else is to be done is said', async (_what, state, words) => {
+    const [a] = ring().hosts
+    const put = await onDrbd(a)
+    await ring().volume('tintin')
+    put(eventsWith(state))
+    const { code, stdout } = await a.program(['confirm-off', 'host2', '--yes'])
+    const [said, other] = stdout.split('\n')
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/^DRBD resource r0 does not see host2, which counts as off since /) })
+    expect(other).toMatch(/^Before a VM on it starts here: DRBD resource r0 /)
+    expect(other).toMatch(words)
+    assertRefused(await tintin.prepare(a), new RegExp(words.source.split('\\. ')[0] ?? ''))
+    put(eventsWith())
+    assertPassed(await tintin.prepare(a))
   })
 
   test('where the configuration names no host, the person’s word counts', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  type Confirmation, type DrbdDevice, type DrbdPeer, type DrbdState, NO_DRBD, confirmationsOver, confirmedWords, judge, planOnDrbd, quorumDecides,
+  type Confirmation, type DrbdDevice, type DrbdPeer, type DrbdState, NO_DRBD, confirmationsOver, confirmedWords, judge, onceUsable, planOnDrbd, quorumDecides, troubleInWords,
 } from '../../../src/core/drbd.ts'
 import type { Device, LockTable } from '../../../src/core/lock-state.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
@@ -60,6 +60,10 @@ describe('what the state of a device says of a lock that is taken now', () => {
     expect(judge(only(eventsWith(state)), quorum, [])).toMatchObject({ kind })
   })
 
+  test('of one whose I/O waits nothing is said of a VG, since LVM was not asked', () => {
+    expect(troubleInWords({ kind: 'suspended', resource: 'r0', why: 'fencing' }, 'virtVG').what).toBe('DRBD resource r0 of this host lets all reads and writes wait (fencing), and LVM would wait with it')
+  })
+
   test('a device without a peer is not known', () => {
     expect(judge({ ...only(eventsWith()), peers: [] }, undefined, [])).toMatchObject({ kind: 'unknown' })
   })
@@ -108,6 +112,25 @@ describe('a person says that the other host is off', () => {
     // One that talks is not off.
     expect(judge(only(eventsWith({ connection: 'Connected' })), undefined, [confirmation])).toMatchObject({ kind: 'peer-unseen' })
     for (const other of [{ resource: 'r1' }, { peer: '1' }]) expect(judge(only(eventsWith()), undefined, [{ ...confirmation, ...other }])).toMatchObject({ kind: 'peer-unseen' })
+  })
+
+  test.each<[string, Parameters<typeof eventsWith>[0], string | undefined, string]>([
+    ['Secondary', { role: 'Secondary' }, undefined, 'peer-unseen'],
+    ['I/O waits', { suspended: 'fencing' }, undefined, 'peer-unseen'],
+    ['no good copy', { disk: 'Outdated' }, undefined, 'peer-unseen'],
+    ['Secondary, the peer is connected', { role: 'Secondary', connection: 'Connected', replication: 'Established' }, undefined, 'fine'],
+    ['Secondary, the peer is outdated', { role: 'Secondary', peerDisk: 'Outdated' }, undefined, 'fine'],
+    ['Secondary, quorum decides', { role: 'Secondary', quorum: 'no' }, 'majority', 'no-quorum'],
+    ['Secondary, split brain', { role: 'Secondary', connection: 'StandAlone' }, undefined, 'split-brain'],
+    ['a role that nobody knows', { role: 'Tertiary' }, undefined, 'unknown'],
+  ])('what it would decide once the device is usable: %s: %s', (_what, state, quorum, kind) => {
+    expect(judge(onceUsable(only(eventsWith(state))), quorum, [])).toMatchObject({ kind })
+  })
+
+  test.each<[Parameters<typeof eventsWith>[0], string]>([
+    [{ role: 'Secondary' }, 'not-primary'], [{ suspended: 'fencing' }, 'suspended'], [{ disk: 'Outdated' }, 'not-up-to-date'],
+  ])('said before the device is usable, it decides nothing yet: %o', (state, kind) => {
+    expect(judge(only(eventsWith(state)), undefined, [confirmation])).toMatchObject({ kind })
   })
 
   test.each([

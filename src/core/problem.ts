@@ -117,6 +117,10 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'impossible-name':
       return because(`no logical volume can have the path '${problem.path}' (${problem.disk})`, `Use /dev/VG/LV, with the names that 'lvs' shows`)
     case 'open':
+      // The dry run of a VM that runs here; libvirt itself starts none twice.
+      if (attempt === 'start' && problem.users.length > 0 && problem.users.every((user) => user.startsWith(`used by the VM ${domain} (process `))) {
+        return because(`${domain} runs on this host already, and uses ${problem.volume}`, `See 'virsh list': a VM that runs has what it needs`)
+      }
       return because(`${problem.volume} is in use on this host: ${problem.users.join(', ')}`, `End that use, then ${again}`)
     case 'on-record':
       if (problem.hasEnded) {

@@ -48,7 +48,11 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
     [{ kind: 'no-device', path: '/dev/virtVG/root', is: 'a folder', disk: 'disk vda' }, ['a folder'], ['rm -r /dev/virtVG/root']],
   ],
   'impossible-name': [[{ kind: 'impossible-name', path: '/dev/virtVG/-f', disk: 'disk vda' }, ['/dev/virtVG/-f', 'disk vda'], ['/dev/VG/LV']]],
-  'open': [[{ kind: 'open', volume: 'virtVG/root', users: ['mounted on /mnt', 'used by the device x'] }, ['virtVG/root', 'in use', 'mounted on /mnt, used by the device x'], ['End that use', 'start tintin again']]],
+  'open': [
+    [{ kind: 'open', volume: 'virtVG/root', users: ['mounted on /mnt', 'used by the device x'] }, ['virtVG/root', 'in use', 'mounted on /mnt, used by the device x'], ['End that use', 'start tintin again']],
+    [{ kind: 'open', volume: 'virtVG/root', users: ['used by the VM tintin (process 123)'] }, ['tintin runs on this host already, and uses virtVG/root'], ["See 'virsh list'"]],
+    [{ kind: 'open', volume: 'virtVG/root', users: ['used by the VM tintin (process 123)', 'used by the VM milou (process 124)'] }, ['in use', 'used by the VM milou'], ['End that use']],
+  ],
   'on-record': [
     [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: false }, ['virtVG/root', 'the VM milou on this host'], ['Stop milou', '<shareable/>']],
     [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: true }, ['virtVG/root', 'the VM milou, which has ended'], ['lvchange --activate n virtVG/root', 'start tintin again']],

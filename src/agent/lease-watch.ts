@@ -1,5 +1,5 @@
 import type { Line } from '../core/agent-words.ts'
-import { KILL_ENDS, type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
+import { type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, killEnds, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
 import type { Mark } from '../kill/mark.ts'
@@ -46,8 +46,8 @@ export class LeaseWatch {
   readonly #late = new Map<string, number>()
   /** What sanlock said last. */
   #known: SanlockStatus | undefined
-  /** VGs whose lease it had, and of which it says nothing any more. */
-  readonly #gone = new Set<string>()
+  /** VGs whose lease it had, and of which it says nothing any more, with the times of that lease. */
+  readonly #gone = new Map<string, Parameters<typeof killEnds>[0]>()
   /** VGs on which a kill or a recovery is at work. */
   readonly #busy = new Set<string>()
   readonly #recoverAt = new Map<string, number>()
@@ -87,15 +87,16 @@ export class LeaseWatch {
     const { now, rehearse } = this.#body
     const isIn = ({ lockspaces, notUnderstood }: SanlockStatus, vg: string): boolean => notUnderstood.includes(vg) || lockspaces.some((each) => each.vg === vg)
     // One that was being left has been left.
-    for (const { vg, list, hasFailed } of this.#known?.lockspaces ?? []) if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.add(vg)
-    for (const vg of this.#gone) if (isIn(status, vg)) this.#gone.delete(vg)
+    const { watchdogFire } = this.#known ?? status
+    for (const { vg, list, hasFailed, ioTimeout } of this.#known?.lockspaces ?? []) if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.set(vg, { ioTimeout, watchdogFire })
+    for (const vg of this.#gone.keys()) if (isIn(status, vg)) this.#gone.delete(vg)
     this.#known = status
     this.#silentSince = undefined
     this.#say('sanlock', status.notUnderstood.map((vg) => ({ key: vg, priority: 2 as const, text: `what sanlock says of its lease on ${vg} is not understood, and nothing is done: sanlock client status -D` })))
     const marks = this.#body.marks()
-    this.#say('gone', [...this.#gone].flatMap((vg) => {
+    this.#say('gone', [...this.#gone].flatMap(([vg, times]) => {
       const users = marks.some((mark) => mark.vg === vg) ? [] : this.#body.usersOf(vg)
-      return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, users) }]
+      return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, times, users) }]
     }))
     for (const vg of this.#late.keys()) if (!status.lockspaces.some((lockspace) => lockspace.vg === vg)) this.#late.delete(vg)
     for (const lockspace of status.lockspaces) this.#judgeOne(lockspace, status, marks.find(({ vg }) => vg === lockspace.vg))
@@ -118,7 +119,7 @@ export class LeaseWatch {
     }
     const isActedOn = mark !== undefined && mark.by !== 'unknown'
     if (state.kind === 'late' && users.length > 0) this.#say(vg, [{ key: 'late', ...lateLine(vg, state, users, onLostLease) }])
-    else if (state.kind === 'lost' && users.length > 0 && onLostLease === 'alert' && !isActedOn) this.#say(vg, [{ key: 'lost', ...alertLine(vg, state.age, lockspace, users) }])
+    else if (state.kind === 'lost' && users.length > 0 && onLostLease === 'alert' && !isActedOn) this.#say(vg, [{ key: 'lost', ...alertLine(vg, state.age, { ioTimeout: lockspace.ioTimeout, watchdogFire: status.watchdogFire }, users) }])
     else this.#say(vg, [])
     // A VG that was begun to be cut off is cut off to the end, also when no VM is left to be seen, and whatever is configured by then.
     const isBegun = isActedOn && mark.by === 'sanlock' && mark.state !== 'clear'
@@ -127,11 +128,12 @@ export class LeaseWatch {
 
   async #cutOff(lockspace: Lockspace, status: SanlockStatus, mark: Mark | undefined): Promise<void> {
     const { vg, renewed, ioTimeout } = lockspace
+    const limit = killEnds({ ioTimeout, watchdogFire: status.watchdogFire })
     const { now, cutOff, drop, reset, say, configuration, usersOf } = this.#body
     // Its time was over already, and it did not end in a reset: it is looked at again, until the path is back.
     const isLater = mark?.state === 'left' && usersOf(vg).length === 0
     this.#say(`${vg} cut`, [{ key: 'cut', priority: 2, text: `${vg}: the lease of this host is lost (not renewed for ${Math.round(status.now - renewed)} s): its VMs here are killed, and its devices wiped` }])
-    const until = isLater ? now() : Math.max(renewed + KILL_ENDS * ioTimeout, now() + LEAST)
+    const until = isLater ? now() : Math.max(renewed + limit, now() + LEAST)
     const { left } = await cutOff({ vg, by: 'sanlock', until })
     if (left.length === 0) {
       say({ priority: 2, text: `${vg}: cut off. Nothing here can write on it any more` })
@@ -143,7 +145,7 @@ export class LeaseWatch {
     // Only for what is seen, and can still write: never for what cannot be told (R9).
     const mayWrite = left.some(({ kind }) => kind !== 'unknown')
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
-    if (mayWrite && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${KILL_ENDS * ioTimeout} s of its last renewal: ${words}`)
+    if (mayWrite && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`)
     else this.#say(`${vg} left`, [{ key: 'left', priority: 2, text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}` }])
   }
 

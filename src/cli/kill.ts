@@ -3,7 +3,7 @@ import { isatty } from 'node:tty'
 import { usersOf } from '../agent/lease-body.ts'
 import type { Line } from '../core/agent-words.ts'
 import { vgUuidOf } from '../core/cut-off.ts'
-import { KILL_ENDS, leaseState } from '../core/lease.ts'
+import { killEnds, leaseState } from '../core/lease.ts'
 import { isValidName } from '../core/volume.ts'
 import { printable } from '../hook/outcome.ts'
 import { cutOff } from '../kill/kill.ts'
@@ -65,7 +65,7 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   }
   const state = lockspace !== undefined && asked.kind === 'status' ? leaseState(lockspace, asked.status.now) : undefined
   const isLost = state?.kind === 'lost'
-  const until = Math.max(world.now() + LEAST, lockspace !== undefined && isLost ? lockspace.renewed + KILL_ENDS * lockspace.ioTimeout : world.now() + PATIENCE)
+  const until = Math.max(world.now() + LEAST, lockspace !== undefined && isLost && asked.kind === 'status' ? lockspace.renewed + killEnds({ ioTimeout: lockspace.ioTimeout, watchdogFire: asked.status.watchdogFire }) : world.now() + PATIENCE)
   const { left } = await cutOff({ vg, by: isLost || isOfSanlock ? 'sanlock' : 'person', until }, world)
   const words = left.map(({ text }) => text).join('; ')
   if (left.length > 0) {

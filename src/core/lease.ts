@@ -19,6 +19,8 @@ export interface SanlockStatus {
   readonly now: number
   /** Undefined where it does not say. */
   readonly hasWatchdog: boolean | undefined
+  /** Seconds from the loss of a lease until the watchdog of its host has fired: only then do others take the locks. */
+  readonly watchdogFire: number
   readonly lockspaces: readonly Lockspace[]
   /** VGs of which it says something that is not understood: nothing is decided about them (R9). */
   readonly notUnderstood: readonly string[]
@@ -36,11 +38,16 @@ export type LeaseState =
 /** In units of io_timeout. sanlock renews every 2, and gives up at 8 (id_renewal_fail_seconds in its timeouts.h). */
 export const LATE = 3
 export const LOST = 8
-/** When a kill gives up (DESIGN 8): what is left to the moment at which others may take the locks is what a reset takes. */
-export const KILL_ENDS = 12.5
+/** sanlock's own, where it does not say (DEFAULT_WATCHDOG_FIRE_TIMEOUT; fixed in sanlock 3). */
+export const WATCHDOG_FIRE = 60
+
+type Times = Pick<Lockspace, 'ioTimeout'> & Pick<SanlockStatus, 'watchdogFire'>
 
 /** Seconds from the last renewal until another host may take the locks (FACTS 32). */
-export const takenAfter = (ioTimeout: number): number => LOST * ioTimeout + 60
+export const takenAfter = ({ ioTimeout, watchdogFire }: Times): number => LOST * ioTimeout + watchdogFire
+
+/** Seconds from the last renewal until a kill gives up (DESIGN 8): what is left to the moment at which others may take the locks is what a reset takes. */
+export const killEnds = (times: Times): number => takenAfter(times) - Math.min(15, times.watchdogFire / 4)
 
 /**
  * Decides by sanlock's own clear word, and nothing else. Its `killing_pids` is none: sanlock sets it (and `space_dead`) also when a lockspace is left
@@ -72,16 +79,16 @@ export const lateLine = (vg: string, { age, left }: Extract<LeaseState, { kind: 
 export const overLine = (vg: string, longest: number): Line => ({ priority: 2, text: `${vg}: this host renews its lease again, after ${Math.round(longest)} s. Nothing was changed` })
 
 /** A lost lease that nobody acts on. */
-export const alertLine = (vg: string, age: number, { ioTimeout }: Pick<Lockspace, 'ioTimeout'>, domains: readonly string[]): Line => {
-  const left = Math.round(takenAfter(ioTimeout) - age)
+export const alertLine = (vg: string, age: number, times: Times, domains: readonly string[]): Line => {
+  const left = Math.round(takenAfter(times) - age)
   const when = left > 0 ? `in ${left} s another host may take its locks` : 'another host may have taken its locks'
   return { priority: 2, text: `${vg}: the lease of this host is lost, and ${when} and start these VMs, which run here still: ${named(domains)}. Stop them now: lvguard kill ${vg} (on_lost_lease is "alert")` }
 }
 
 /** sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews nothing, and does not say that it is lost. */
-export const goneLine = (vg: string, domains: readonly string[]): Line => ({
+export const goneLine = (vg: string, times: Times, domains: readonly string[]): Line => ({
   priority: 2,
-  text: `${vg}: sanlock has no lease of this host any more, so that another host may take its locks within 140 s and start these VMs, which run here still: ${named(domains)}. Nothing is done. Was sanlock restarted? Stop them now: lvguard kill ${vg}`,
+  text: `${vg}: sanlock has no lease of this host any more, so that another host may take its locks within ${takenAfter(times)} s and start these VMs, which run here still: ${named(domains)}. Nothing is done. Was sanlock restarted? Stop them now: lvguard kill ${vg}`,
 })
 
 /** sanlock does not answer: never taken for a loss. */

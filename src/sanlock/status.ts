@@ -1,4 +1,4 @@
-import type { Lockspace, SanlockStatus } from '../core/lease.ts'
+import { type Lockspace, type SanlockStatus, WATCHDOG_FIRE } from '../core/lease.ts'
 import { isValidName } from '../core/volume.ts'
 
 /** All that the daemon knows, told without a look at a disk (FACTS 50). */
@@ -36,6 +36,7 @@ export function parseStatus(stdout: string): SanlockStatus | undefined {
   })
   return {
     now, hasWatchdog: watchdog === '1' ? true : watchdog === '0' ? false : undefined,
+    watchdogFire: countIn(daemon, 'watchdog_fire_timeout') ?? WATCHDOG_FIRE,
     lockspaces: chosen.flatMap(({ lockspace }) => lockspace ?? []),
     notUnderstood: chosen.flatMap(({ vg, lockspace }) => (lockspace === undefined ? [vg] : [])),
   }

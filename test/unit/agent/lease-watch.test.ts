@@ -16,6 +16,7 @@ class Patient implements LeaseBody {
   readonly there: Mark[] = []
   readonly lockspaces: Lockspace[] = []
   hasWatchdog: boolean | undefined = false
+  watchdogFire = 60
   notUnderstood: string[] = []
   silent = false
   /** When the path of each VG hung. */
@@ -33,7 +34,7 @@ class Patient implements LeaseBody {
 
   now = (): number => BOOTED + this.time
   ask: LeaseBody['ask'] = () => Promise.resolve(this.silent ? { kind: 'silent', why: 'no answer in 4 s' } : {
-    kind: 'status', status: { now: this.now(), hasWatchdog: this.hasWatchdog, notUnderstood: this.notUnderstood, lockspaces: this.lockspaces.map((each) => ({ ...each, renewed: BOOTED + Math.min(this.time, this.hung.get(each.vg) ?? this.time) })) },
+    kind: 'status', status: { now: this.now(), hasWatchdog: this.hasWatchdog, watchdogFire: this.watchdogFire, notUnderstood: this.notUnderstood, lockspaces: this.lockspaces.map((each) => ({ ...each, renewed: BOOTED + Math.min(this.time, this.hung.get(each.vg) ?? this.time) })) },
   })
   configuration = () => this.config
   usersOf = (vg: string): readonly string[] => this.users.get(vg) ?? []
@@ -116,6 +117,14 @@ describe('a lease that is lost', () => {
     expect(acts(patient)[0]).toBe('0: kill virtVG until 125')
   })
 
+  test.each([[20, 60, '160: kill virtVG until 205'], [10, 20, '80: kill virtVG until 95']])('io_timeout %i, watchdog_fire_timeout %i: in time for what others wait', async (ioTimeout, watchdogFire, expected) => {
+    const patient = Object.assign(new Patient(), { watchdogFire })
+    patient.lockspaces.splice(0, 1, { vg: 'virtVG', list: 'spaces', ioTimeout, renewed: 0, hasFailed: false })
+    patient.hung.set('virtVG', 0)
+    await until(165, patient)
+    expect(acts(patient)[0]).toBe(expected)
+  })
+
   test('with "alert" it is said each minute, with what may happen, and nothing is done', async () => {
     const patient = new Patient()
     patient.config = { onLostLease: 'alert', killFallback: 'reset' }
@@ -184,6 +193,7 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     patient.lockspaces.length = 0
     await until(70, patient, watch)
     expect(times(patient, /<2>virtVG: sanlock has no lease of this host any more, .* which run here still: tintin\. Nothing is done/)).toEqual([5, 65])
+    expect(patient.said[0]).toContain('within 140 s')
     patient.users.clear()
     await until(140, patient, watch)
     expect([patient.said.length, acts(patient)]).toEqual([2, []])

@@ -18,7 +18,7 @@ function killed(lockspaces: readonly Partial<Lockspace>[] = []): KillDouble {
   return world
 }
 function says(world: KillDouble, lockspaces: readonly Partial<Lockspace>[]): void {
-  world.asked = { kind: 'status', status: { now: 200, hasWatchdog: false, notUnderstood: [], lockspaces: lockspaces.map((each) => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: true, ...each })) } }
+  world.asked = { kind: 'status', status: { now: 200, hasWatchdog: false, watchdogFire: 60, notUnderstood: [], lockspaces: lockspaces.map((each) => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: true, ...each })) } }
 }
 
 describe('a VG comes back', () => {

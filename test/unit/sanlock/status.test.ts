@@ -20,6 +20,9 @@ describe('sanlock client status -D', () => {
     expect(lockspace && leaseState(lockspace, status?.now ?? 0).kind).toBe(expected)
   })
 
+  test.each([['', 60], ['    watchdog_fire_timeout=20\n', 20], ['    watchdog_fire_timeout=soon\n', 60]])('when a watchdog has fired, where sanlock says it: %j', (line, expected) =>
+    expect(parseStatus(changed(/^ +use_watchdog=/m, `${line}    use_watchdog=`))?.watchdogFire).toBe(expected))
+
   test('a lockspace that is left in order is none that is lost, though its killing_pids is 1', () => {
     expect(capture('stopping')).toMatch(/space_dead=1\n +killing_pids=1/)
     expect(capture('lost')).toMatch(/renew_fail=1\n +space_dead=1\n +killing_pids=1/)

@@ -9,6 +9,7 @@ import { printable } from '../hook/outcome.ts'
 import { cutOff } from '../kill/kill.ts'
 import { readMark, removeMark } from '../kill/mark.ts'
 import { realWorld, sayInto } from '../kill/real-world.ts'
+import { refusalOf } from '../kill/refusal.ts'
 import { recover } from '../kill/recover.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
@@ -57,11 +58,12 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   const world = realWorld(say)
   const asked = await world.ask()
   const lockspace = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
-  if (!isOfSanlock && hasTerminal()) {
+  // sanlock knows what it calls for, and its lvmlockctl keeps another one waiting.
+  const refusal = isOfSanlock ? undefined : await refusalOf(vg, asked, world)
+  if (refusal !== undefined) return complain(...refusal)
+  if (!isOfSanlock && hasTerminal() && !yes) {
     const users = usersOf(vg, world)
-    const isKnown = lockspace !== undefined || users.length > 0 || readMark(vg) !== undefined || vgUuidOf(vg, world.devices(), world.records()) !== undefined
-    if (!isKnown) return complain(`there is nothing of a volume group ${vg} on this host; nothing was changed.`, "See 'vgs'.")
-    if (!yes) return complain(`this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`, `If that is what you want: lvguard kill --yes ${vg}`)
+    return complain(`this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`, `If that is what you want: lvguard kill --yes ${vg}`)
   }
   const state = lockspace !== undefined && asked.kind === 'status' ? leaseState(lockspace, asked.status.now) : undefined
   const isLost = state?.kind === 'lost'

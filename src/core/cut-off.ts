@@ -33,7 +33,7 @@ export interface Left {
 }
 
 /** The device of sanlock's leases. */
-const isLeases = ({ name }: MapperDevice, vg: string): boolean => name === mapperName({ vg, lv: 'lvmlock' })
+export const isLeases = ({ name }: Pick<MapperDevice, 'name'>, vg: string): boolean => name === mapperName({ vg, lv: 'lvmlock' })
 
 const UUID_LENGTH = 32
 const vgUuidIn = (dmUuid: string): string | undefined => (dmUuid.startsWith('LVM-') && dmUuid.length >= 4 + 2 * UUID_LENGTH ? dmUuid.slice(4, 4 + UUID_LENGTH) : undefined)

@@ -9,7 +9,7 @@ import { holdersInWords } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
 import { runningDomains } from '../libvirt/running.ts'
 import { openCountArguments, parseOpenCounts } from '../lvm/devices.ts'
-import { dropLocks } from '../lvm/lvm.ts'
+import { dropLocks, lockState } from '../lvm/lvm.ts'
 import { change, query, waiting } from '../lvm/run.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../processes.ts'
@@ -79,6 +79,10 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
       return exitCode === 0 ? parseOpenCounts(stdout) : undefined
     },
     remove: async (device) => wordsOf('dmsetup', await query('dmsetup', ['remove', '--', device])),
+    lockManagerOf: async (vg) => {
+      const state = await lockState(ASK_LIMIT)
+      return state.kind === 'known' ? state.lockspaces.get(vg) : undefined
+    },
     drop: dropLocks,
     startLocking,
     holderOf: holdersInWords,

@@ -67,6 +67,8 @@ export interface RecoverWorld extends KillWorld {
   openCounts(): Promise<ReadonlyMap<string, number> | undefined>
   /** @returns undefined if it was done, else why not */
   remove(device: string): Promise<string | undefined>
+  /** The lock manager with which lvmlockd lists a VG (`sanlock`, `dlm`); undefined if it does not, or does not answer in a few seconds. */
+  lockManagerOf(vg: string): Promise<string | undefined>
   /** `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost. @returns undefined if it was done, else why not */
   drop(vg: string): Promise<string | undefined>
   /** `vgchange --lock-start`. @returns undefined if the locking is started, else why not */

@@ -6,7 +6,7 @@ import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
 import { lvsArguments, lvsByUuidArguments, lvsOfVgsArguments, parseLvs } from './lvs.ts'
-import { type Outcome, change, query } from './run.ts'
+import { type Outcome, QUERY_LIMIT, change, query } from './run.ts'
 import {
   type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
   parseHostName, parseHostStatus, parseLeader, parseOwnHostId, parseSharers,
@@ -19,13 +19,16 @@ const TAKEN_SOCKET = /socket error -98/
 const TRIES = 100
 const TRY_PAUSE = 10
 
-/** What this host's lvmlockd holds. Takes no lock; never throws. Waits up to a few seconds for other lvmlockctl to end. */
-export async function lockState(): Promise<LockState> {
-  let answer = await query('lvmlockctl', INFO_ARGUMENTS)
+/**
+ * What this host's lvmlockd holds. Takes no lock; never throws. Waits up to a few seconds for other lvmlockctl to end.
+ * @param limit milliseconds for one answer
+ */
+export async function lockState(limit = QUERY_LIMIT): Promise<LockState> {
+  let answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   for (let tries = 1; tries < TRIES && isSocketTaken(answer); tries++) {
     // Not in step with the other.
     await pause(TRY_PAUSE * (1 + Math.random()))
-    answer = await query('lvmlockctl', INFO_ARGUMENTS)
+    answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   }
   return lockStateIn(answer)
 }

@@ -95,4 +95,12 @@ describe('lvguard kill', () => {
     expect(await a.program(['recover', 'virtVG'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/virtVG was not cut off on this host/) })
     expect(await a.list('/run/lvguard')).not.toContain('../x.killed')
   })
+
+  test('a VG that is not here, without a terminal and with --yes: refused, and nothing is marked', async () => {
+    const [a] = ring().hosts
+    for (const words of [['kill', 'otherVG'], ['kill', '--yes', 'otherVG'], ['kill', '--drop', 'otherVG']]) {
+      expect(await a.program(words)).toMatchObject({ code: 1, stderr: expect.stringMatching(/there is nothing of a shared volume group otherVG on this host; nothing was changed/) })
+    }
+    expect(await a.list('/run/lvguard')).not.toContain('otherVG.killed')
+  })
 })

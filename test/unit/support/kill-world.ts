@@ -46,6 +46,8 @@ export class KillDouble implements RecoverWorld {
   asked: Asked = { kind: 'silent', why: 'not asked' }
   locking: string | undefined
   dropping: string | undefined
+  /** What lvmlockd lists. */
+  readonly managers = new Map<string, string>()
   readonly marks = new Map<string, Mark>()
   /** All that was done, in order. */
   readonly did: string[] = []
@@ -155,6 +157,7 @@ export class KillDouble implements RecoverWorld {
     this.list.splice(0, this.list.length, ...this.list.filter((device) => device.name !== name))
     return Promise.resolve(undefined)
   }
+  lockManagerOf = (vg: string): Promise<string | undefined> => Promise.resolve(this.managers.get(vg))
   drop = (vg: string): Promise<string | undefined> => {
     this.did.push(`drop ${vg}`)
     return Promise.resolve(this.dropping)

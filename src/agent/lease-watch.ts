@@ -1,4 +1,5 @@
 import type { Line } from '../core/agent-words.ts'
+import { mayWrite } from '../core/cut-off.ts'
 import { type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, killEnds, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
@@ -143,9 +144,8 @@ export class LeaseWatch {
     }
     const words = left.map(({ text }) => text).join('; ')
     // Only for what is seen, and can still write: never for what cannot be told (R9).
-    const mayWrite = left.some(({ kind }) => kind !== 'unknown')
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
-    if (mayWrite && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`)
+    if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`)
     else this.#say(`${vg} left`, [{ key: 'left', priority: 2, text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}` }])
   }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { usersOf } from '../agent/lease-body.ts'
 import type { Line } from '../core/agent-words.ts'
-import { vgUuidOf } from '../core/cut-off.ts'
+import { mayWrite, vgUuidOf } from '../core/cut-off.ts'
 import { killEnds, leaseState } from '../core/lease.ts'
 import { isValidName } from '../core/volume.ts'
 import { printable } from '../hook/outcome.ts'
@@ -71,9 +71,8 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   const { left } = await cutOff({ vg, by: isLost || isOfSanlock ? 'sanlock' : 'person', until }, world)
   const words = left.map(({ text }) => text).join('; ')
   if (left.length > 0) {
-    const mayWrite = left.some(({ kind }) => kind !== 'unknown')
     // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease is lost, is needed too.
-    if (isLost && mayWrite && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') world.reset(`${vg} could not be cut off in time: ${words}`)
+    if (isLost && mayWrite(left) && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') world.reset(`${vg} could not be cut off in time: ${words}`)
     say({ priority: 2, text: `${vg} is not cut off: ${words}` })
     return 1
   }

@@ -32,6 +32,13 @@ export interface Left {
   readonly text: string
 }
 
+/**
+ * Whether something is seen that can still write, and that only a reset takes back (R9: never what cannot be told). A process alone cannot where each
+ * device is proven to fail all I/O, with nothing in flight: it is waited for, and the mark stays.
+ */
+export const mayWrite = (left: readonly Left[]): boolean =>
+  left.some(({ kind }) => kind === 'device' || kind === 'disk') || (left.some(({ kind }) => kind === 'process') && left.some(({ kind }) => kind === 'unknown'))
+
 /** The device of sanlock's leases. */
 export const isLeases = ({ name }: Pick<MapperDevice, 'name'>, vg: string): boolean => name === mapperName({ vg, lv: 'lvmlock' })
 

@@ -45,6 +45,8 @@ class Work {
   readonly #wiping = new Set<string>()
   /** Of the VG, without dashes, once it is known. */
   #vgUuid: string | undefined
+  /** Devices whose live table was seen to be `error`, by UUID. */
+  readonly #proven = new Set<string>()
   /** By the device's UUID: when it may be wiped. What it stands on, and what on it, cannot be seen any more once it is. */
   readonly #dueAt = new Map<string, number>()
 
@@ -70,7 +72,8 @@ class Work {
       // What ends at once has ended by then.
       if (first) await this.#world.sleep(PAUSE / 5)
       const left = this.#left()
-      if (left.length === 0) left.push(...(await this.#unproven()))
+      // Of a process alone it matters whether the devices that it has open are proven to fail.
+      if (left.length === 0 || (left.every(({ kind }) => kind === 'process') && !this.#areProven())) left.push(...(await this.#unproven()))
       if (left.length === 0) return this.#end('clear', left)
       if (this.#world.now() + PAUSE > this.#order.until) return this.#end('left', left)
       await this.#world.sleep(PAUSE)
@@ -203,7 +206,17 @@ class Work {
     if (devices === 'ambiguous' || devices.length === 0) return []
     const tables = await this.#world.tables()
     if (tables === undefined) return [{ kind: 'unknown', text: 'dmsetup does not tell the tables of the devices' }]
-    return devices.flatMap(({ name }): Left[] => (isErrorTable(tables.get(name) ?? []) ? [] : [{ kind: 'device', text: `the table of ${name} is not 'error'` }]))
+    return devices.flatMap(({ name, uuid }): Left[] => {
+      if (!isErrorTable(tables.get(name) ?? [])) return [{ kind: 'device', text: `the table of ${name} is not 'error'` }]
+      this.#proven.add(uuid)
+      return []
+    })
+  }
+
+  /** Asked once is enough while a process is waited for: dmsetup may be slow, and the time is short. */
+  #areProven(): boolean {
+    const devices = this.#devices()
+    return devices !== 'ambiguous' && devices.every(({ uuid }) => this.#proven.has(uuid))
   }
 }
 

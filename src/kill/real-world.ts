@@ -61,8 +61,9 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     devices: mapperDevices,
     inFlightOf,
     tables: async () => {
-      const { exitCode, stdout } = await query('dmsetup', ['table'], ASK_LIMIT)
-      return exitCode === 0 ? parseTables(stdout) : undefined
+      // One that cannot even be ended is not waited for: a kill has an end.
+      const answer = await within(ASK_LIMIT, query('dmsetup', ['table'], ASK_LIMIT))
+      return answer?.exitCode === 0 ? parseTables(answer.stdout) : undefined
     },
     wipe,
     reset,

@@ -145,6 +145,7 @@ describe('a lease that is lost', () => {
   })
 
   const WRITES: Left = { kind: 'device', text: 'virtVG-tintin is not wiped (0 reads and 3 writes in flight)' }
+  const PROCESS: Left = { kind: 'process', text: 'tintin (process 899) was killed, and is not gone: a thread waits for I/O' }
   const UNKNOWN: Left = { kind: 'unknown', text: 'dmsetup does not tell the tables of the devices' }
   test.each<[string, Partial<Patient>, RegExp | undefined]>([
     ['reset, without a watchdog', { left: [WRITES] }, /^80: reset: virtVG could not be cut off within 125 s of its last renewal: virtVG-tintin is not wiped \(0 reads and 3 writes in flight\)$/],
@@ -152,6 +153,8 @@ describe('a lease that is lost', () => {
     ['not where nobody says whether there is one', { left: [WRITES], hasWatchdog: undefined }, undefined],
     ['not with kill_fallback = "none"', { left: [WRITES], config: { onLostLease: 'kill', killFallback: 'none' } }, undefined],
     ['not for what cannot be told', { left: [UNKNOWN] }, undefined],
+    ['not for a process alone: the devices are proven to fail', { left: [PROCESS] }, undefined],
+    ['reset for a process while the devices are not proven to fail', { left: [PROCESS, UNKNOWN] }, /^80: reset: virtVG could not be cut off .*: tintin .*; dmsetup does not tell/],
   ])('what is left after a kill: the host is %s', async (_, spoil, reset) => {
     const patient = Object.assign(new Patient(), spoil)
     patient.hung.set('virtVG', 0)

@@ -41,6 +41,13 @@ describe('a VG is cut off', () => {
     expect(world.marks.get('virtVG')?.state).toBe('left')
   })
 
+  test('a QEMU that does not die, and devices of which nobody can prove that they fail: both are named', async () => {
+    const world = new KillDouble()
+    world.vm(1, 'virtVG', { killed: 'waits' })
+    world.isSilent = true
+    expect(await cut(world)).toBe('process: vm1 (process 101) was killed, and is not gone: a thread waits for I/O; unknown: dmsetup does not tell the tables of the devices')
+  })
+
   test('a zombie all of whose threads have ended is gone', async () => {
     const world = new KillDouble()
     const { pid } = world.vm(1, 'virtVG', { killed: 'lives' })

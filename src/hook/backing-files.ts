@@ -6,6 +6,7 @@ import { settled } from '../core/relatives.ts'
 import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
+import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../record-store.ts'
@@ -77,6 +78,8 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
 async function lockLevel({ subject: { domain, configuration }, incoming, record: putOnRecord }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
   const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
+  const cutOff = cutOffProblems(level.vgsToLock)
+  if (cutOff.length > 0) throw new Refusal(cutOff)
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
   const before = await lookAround(level, records)
@@ -93,7 +96,8 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record:
   steps.push({ attempted, before, table })
   recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
   if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
-  const missing = await missingOf(plan.recorded, table, after, activeVolumes())
+  // As in prepare: what was cut off meanwhile.
+  const missing = [...(await missingOf(plan.recorded, table, after, activeVolumes())), ...cutOffProblems(level.vgsToLock)]
   if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
   // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
   const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)

@@ -146,7 +146,8 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const devices = activeVolumes()
   // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on its copy too.
   const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
-  const missing = failed === undefined ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted] : []
+  // A kill marks first, and wipes what it finds then. So either it has found what lvchange has just brought up, or its mark is here now.
+  const missing = failed === undefined ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)] : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?

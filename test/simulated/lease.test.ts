@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
+import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { fakeQemu } from '../support/fake-qemu.ts'
+import { qcow2 } from '../support/qcow2.ts'
 import { Agent, until } from './agent.ts'
 import type { SimulatedHost } from './host.ts'
 import { Libvirt } from './libvirt.ts'
@@ -75,6 +76,33 @@ describe('the lease is lost', () => {
     lease(a, 45)
     await until(() => agent.said(/<2>virtVG: this host has not renewed its lease for 4\d s: .* In 3\d s it is lost, and these VMs are killed here: tintin/).length === 1)
     expect([qemu.ended(), await a.list('/run/lvguard').then((names) => names.includes('virtVG.killed'))]).toEqual([false, false])
+  })
+})
+
+describe('a VG that is cut off while a start takes its locks', () => {
+  const MARK = '/run/lvguard/virtVG.killed'
+
+  test('given back, and refused', async () => {
+    const [a] = ring().hosts
+    await ring().volume('tintin')
+    a.faults.after('lvchange', () => void a.write(MARK, ''), 1)
+    assertRefused(await tintin.prepare(a), /the VMs of volume group virtVG were cut off on this host/)
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+    await a.write(MARK, undefined)
+    assertPassed(await tintin.prepare(a))
+  })
+
+  test('and those of its backing file: both are given back', async () => {
+    const [a] = ring().hosts
+    await ring().volume('golden')
+    await ring().volume('tintin')
+    ring().fill('virtVG/golden', qcow2({}))
+    ring().fill('virtVG/tintin', qcow2({ backing: '/dev/virtVG/golden', format: 'qcow2' }))
+    const overlay = new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<driver name='qemu' type='qcow2'/>" }])
+    a.faults.after('lvchange', () => void a.write(MARK, ''), 2)
+    assertRefused(await overlay.prepare(a), /the VMs of volume group virtVG were cut off on this host/)
+    for (const name of ['golden', 'tintin']) await assertLocks(ring().hosts, name, ['none', 'none'])
+    await a.write(MARK, undefined)
   })
 })
 

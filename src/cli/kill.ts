@@ -7,10 +7,10 @@ import { killEnds, leaseState } from '../core/lease.ts'
 import { isValidName } from '../core/volume.ts'
 import { printable } from '../hook/outcome.ts'
 import { cutOff } from '../kill/kill.ts'
-import { readMark, removeMark } from '../kill/mark.ts'
+import { noMark, readMark, removeMark } from '../kill/mark.ts'
 import { realWorld, sayInto } from '../kill/real-world.ts'
 import { refusalOf } from '../kill/refusal.ts'
-import { recover } from '../kill/recover.ts'
+import { isLeftBehind, recover } from '../kill/recover.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
@@ -91,11 +91,11 @@ async function killFallback(): Promise<'reset' | 'none'> {
 export async function recoverVg(vg: string): Promise<number> {
   const problem = problemOf(vg)
   if (problem !== undefined) return complain(...problem)
-  const mark = readMark(vg)
-  if (mark === undefined) return complain(`${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`, `If its locking is not started: vgchange --lock-start ${vg}`)
   const world = realWorld(({ text }) => void complain(text))
+  const mark = readMark(vg) ?? ((await isLeftBehind(vg, world)) ? noMark(vg) : undefined)
+  if (mark === undefined) return complain(`${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`, `If its locking is not started: vgchange --lock-start ${vg}`)
   // One that was never begun with: a word of a program that named a VG which is not here.
-  if (mark.by === 'unknown' && mark.killed.length === 0 && vgUuidOf(vg, world.devices(), world.records()) === undefined) {
+  if (mark.by === 'unknown' && readMark(vg) !== undefined && mark.killed.length === 0 && vgUuidOf(vg, world.devices(), world.records()) === undefined) {
     removeMark(vg)
     write(1, `${vg} is not marked any more; nothing of it is on this host\n`)
     return 0

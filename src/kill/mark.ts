@@ -56,9 +56,12 @@ export function cutOffProblems(vgs: readonly string[]): Problem[] {
   return [...new Set(vgs)].filter((vg) => marked.has(vg)).map((vg) => ({ kind: 'cut-off', vg }))
 }
 
+/** What is known of a kill where no mark says anything. */
+export const noMark = (vg: string): Mark => ({ format: 1, vg, by: 'unknown', at: '', killed: [], disks: [], state: 'started' })
+
 /** What a VG's mark says; undefined if there is none. Never throws: one that cannot be understood is there all the same. */
 export function readMark(vg: string): Mark | undefined {
-  const empty: Mark = { format: 1, vg, by: 'unknown', at: '', killed: [], disks: [], state: 'started' }
+  const empty = noMark(vg)
   let text: string
   try {
     text = readFileSync(fileOf(vg), 'utf8')

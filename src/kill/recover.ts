@@ -52,6 +52,18 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   return undefined
 }
 
+const isListedOnly = async (vg: string, world: Pick<RecoverWorld, 'lockManagerOf'>): Promise<boolean> => (await world.lockManagerOf(vg)) === 'sanlock'
+
+/**
+ * Whether sanlock has left a lockspace by itself, and lvmlockd still lists it. So it is after a loss where nothing was locked here: sanlock had nobody to
+ * kill, called no command, and there is no mark. lvmlockd does not start it again before it has dropped it (EEXIST).
+ */
+export async function isLeftBehind(vg: string, world: Pick<RecoverWorld, 'ask' | 'lockManagerOf'>): Promise<boolean> {
+  const asked = await world.ask()
+  if (asked.kind === 'silent' || asked.status.notUnderstood.includes(vg) || asked.status.lockspaces.some((each) => each.vg === vg)) return false
+  return isListedOnly(vg, world)
+}
+
 /** Has lvmlockd give up what it had, and waits until sanlock has left. @returns why it has not */
 async function leave(vg: string, world: RecoverWorld): Promise<string | undefined> {
   const end = world.now() + LEAVE_LIMIT
@@ -61,13 +73,15 @@ async function leave(vg: string, world: RecoverWorld): Promise<string | undefine
     if (asked.status.notUnderstood.includes(vg)) return `what sanlock says of ${vg} is not understood`
     const lockspace = asked.status.lockspaces.find((each) => each.vg === vg)
     // One that is in force was never lost, or somebody has started it again: it stays as it is.
-    if (lockspace === undefined || (lockspace.list === 'spaces' && !lockspace.hasFailed)) return undefined
-    if (!dropped && lockspace.list === 'spaces') {
+    if (lockspace?.list === 'spaces' && !lockspace.hasFailed) return undefined
+    const isListed = lockspace === undefined ? await isListedOnly(vg, world) : lockspace.list === 'spaces'
+    if (lockspace === undefined && !isListed) return undefined
+    if (!dropped && isListed) {
       const why = await world.drop(vg)
       if (why !== undefined) return `lvmlockd does not give up its locks of ${vg}: ${why}`
       dropped = true
     }
-    if (world.now() > end) return `sanlock has not left the lockspace of ${vg} yet`
+    if (world.now() > end) return lockspace === undefined ? `lvmlockd has not dropped ${vg} yet` : `sanlock has not left the lockspace of ${vg} yet`
     await world.sleep(1)
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Lockspace } from '../../../src/core/lease.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
-import { recover } from '../../../src/kill/recover.ts'
+import { isLeftBehind, recover } from '../../../src/kill/recover.ts'
 import { KillDouble } from '../support/kill-world.ts'
 import { uuidOf } from '../support/lvm.ts'
 
@@ -38,6 +38,21 @@ describe('a VG comes back', () => {
     expect(world.time).toBeGreaterThanOrEqual(100)
   })
 
+  test('one that sanlock has freed by itself, and lvmlockd lists still: dropped once', async () => {
+    const world = killed()
+    world.managers.set('virtVG', 'sanlock')
+    world.at(82, () => world.managers.clear())
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+    expect(world.did).toEqual(['remove virtVG-vm1', 'drop virtVG', 'lock-start virtVG', 'unmark'])
+  })
+
+  test('one of another lock manager is not dropped', async () => {
+    const world = killed()
+    world.managers.set('virtVG', 'dlm')
+    await recover(MARK, world)
+    expect(world.did).not.toContain('drop virtVG')
+  })
+
   test('a lease that is in force stays as it is', async () => {
     const world = killed([{ hasFailed: false, renewed: 190 }])
     expect((await recover(MARK, world)).kind).toBe('recovered')
@@ -58,6 +73,7 @@ describe('it stays marked while', () => {
       says(world, [{}])
       world.dropping = 'down'
     }],
+    ['lvmlockd lists what sanlock has left', /lvmlockd has not dropped virtVG yet/, (world) => void world.managers.set('virtVG', 'sanlock')],
     ['the locking does not start', /the locking of virtVG cannot be started: why/, (world) => void Object.assign(world, { locking: 'why' })],
   ]
   test.each(cases)('%s', async (_, words, spoil) => {
@@ -68,4 +84,19 @@ describe('it stays marked while', () => {
     expect(world.marks.has('virtVG')).toBe(true)
     expect(world.did).not.toContain('unmark')
   })
+})
+
+test('without a mark only what lvmlockd lists and sanlock has left is taken back', async () => {
+  const seen = async (manager: string | undefined, spoil: (world: KillDouble) => void = () => undefined): Promise<boolean> => {
+    const world = killed()
+    if (manager !== undefined) world.managers.set('virtVG', manager)
+    spoil(world)
+    return isLeftBehind('virtVG', world)
+  }
+  expect(await seen('sanlock')).toBe(true)
+  expect(await seen(undefined)).toBe(false)
+  expect(await seen('dlm')).toBe(false)
+  expect(await seen('sanlock', (world) => says(world, [{ hasFailed: false, renewed: 190 }]))).toBe(false)
+  expect(await seen('sanlock', (world) => says(world, [{ list: 'add', hasFailed: false }]))).toBe(false)
+  expect(await seen('sanlock', (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } }))).toBe(false)
 })

@@ -23,7 +23,7 @@ export function usersOf(vg: string, world: Pick<KillWorld, 'records' | 'domains'
 export function leaseBody(configuration: () => Configuration, journal: Journal): LeaseBody {
   const world = realWorld((line) => journal.say(line))
   return {
-    now: world.now, ask: world.ask, drop: world.drop, reset: world.reset, say: world.say, configuration,
+    now: world.now, ask: world.ask, drop: world.drop, reset: world.reset, sleep: world.sleep, say: world.say, configuration,
     usersOf: (vg) => usersOf(vg, world),
     marks: () => [...markedVgs()].flatMap((vg) => readMark(vg) ?? []),
     cutOff: (order) => cutOff(order, world),

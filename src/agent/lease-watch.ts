@@ -5,6 +5,7 @@ import { ReportBook } from '../core/report-book.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
 import type { Mark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
+import { resetHost } from '../kill/reset.ts'
 import type { Asked } from '../kill/world.ts'
 
 /** Seconds between two looks at the lease. */
@@ -32,6 +33,7 @@ export interface LeaseBody {
   drop(vg: string): Promise<string | undefined>
   recover(mark: Mark): Promise<Recovery>
   reset(why: string): void
+  sleep(seconds: number): Promise<void>
   rehearse(): void
   say(line: Line): void
 }
@@ -130,7 +132,7 @@ export class LeaseWatch {
   async #cutOff(lockspace: Lockspace, status: SanlockStatus, mark: Mark | undefined): Promise<void> {
     const { vg, renewed, ioTimeout } = lockspace
     const limit = killEnds({ ioTimeout, watchdogFire: status.watchdogFire })
-    const { now, cutOff, drop, reset, say, configuration, usersOf } = this.#body
+    const { now, cutOff, drop, say, configuration, usersOf } = this.#body
     // Its time was over already, and it did not end in a reset: it is looked at again, until the path is back.
     const isLater = mark?.state === 'left' && usersOf(vg).length === 0
     this.#say(`${vg} cut`, [{ key: 'cut', priority: 2, text: `${vg}: the lease of this host is lost (not renewed for ${Math.round(status.now - renewed)} s): its VMs here are killed, and its devices wiped` }])
@@ -145,7 +147,7 @@ export class LeaseWatch {
     const words = left.map(({ text }) => text).join('; ')
     // Only for what is seen, and can still write: never for what cannot be told (R9).
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
-    if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false) reset(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`)
+    if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false) await resetHost(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`, this.#body)
     else this.#say(`${vg} left`, [{ key: 'left', priority: 2, text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}` }])
   }
 

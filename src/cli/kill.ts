@@ -11,6 +11,7 @@ import { noMark, readMark, removeMark } from '../kill/mark.ts'
 import { realWorld, sayInto } from '../kill/real-world.ts'
 import { refusalOf } from '../kill/refusal.ts'
 import { isLeftBehind, recover } from '../kill/recover.ts'
+import { resetHost } from '../kill/reset.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
@@ -51,10 +52,11 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   if (problem !== undefined) return complain(...problem)
   const isOfSanlock = isCalledByLvmlockctl()
   // What lvmlockctl's command says goes nowhere: the kernel's log takes it to the journal.
-  const say = ({ priority, text }: Line): void => {
-    if (isOfSanlock) sayInto('/dev/kmsg', `<${priority}>lvguard: ${printable(text)}\n`)
+  const sayToAll = ({ priority, text }: Line): void => {
+    sayInto('/dev/kmsg', `<${priority}>lvguard: ${printable(text)}\n`)
     complain(text)
   }
+  const say = (line: Line): void => void (isOfSanlock ? sayToAll(line) : complain(line.text))
   const world = realWorld(say)
   const asked = await world.ask()
   const lockspace = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
@@ -72,7 +74,7 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   const words = left.map(({ text }) => text).join('; ')
   if (left.length > 0) {
     // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease is lost, is needed too.
-    if (isLost && mayWrite(left) && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') world.reset(`${vg} could not be cut off in time: ${words}`)
+    if (isLost && mayWrite(left) && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') await resetHost(`${vg} could not be cut off in time: ${words}`, { ...world, say: sayToAll })
     say({ priority: 2, text: `${vg} is not cut off: ${words}` })
     return 1
   }

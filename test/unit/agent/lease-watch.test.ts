@@ -56,6 +56,11 @@ class Patient implements LeaseBody {
     this.there.splice(0, this.there.length, ...this.there.filter((each) => each.vg !== vg))
     return Promise.resolve({ kind: 'recovered', text: `${vg} can be used here again` })
   }
+  sleep = (seconds: number): Promise<void> => {
+    this.slept.push(`${this.said.at(-1)}, then ${seconds} s, ${this.did.some((each) => each.includes('reset')) ? 'after' : 'before'} the reset`)
+    return Promise.resolve()
+  }
+  readonly slept: string[] = []
   reset = (why: string): void => void this.did.push(`${this.time}: reset: ${why}`)
   rehearse = (): void => void this.did.push('rehearse')
   say: LeaseBody['say'] = ({ priority, text }) => void this.said.push(`${this.time} <${priority}>${text}`)
@@ -162,6 +167,14 @@ describe('a lease that is lost', () => {
     expect(acts(patient).filter((each) => each.includes('reset'))).toEqual(reset === undefined ? [] : [expect.stringMatching(reset)])
     expect(acts(patient).some((each) => each.includes('drop'))).toBe(false)
     if (reset === undefined) expect(patient.said.at(-1)).toMatch(/virtVG is not cut off, and other hosts may take its locks: /)
+  })
+
+  test('why the host is reset is said to the journal before, which has a moment to keep it', async () => {
+    const patient = Object.assign(new Patient(), { left: [WRITES] })
+    patient.hung.set('virtVG', 0)
+    await until(81, patient)
+    expect(patient.slept).toEqual([expect.stringMatching(/^80 <2>this host is reset: virtVG could not be cut off within 125 s .*, then 0.2 s, before the reset$/)])
+    expect(acts(patient).at(-1)).toMatch(/^80: reset/)
   })
 
   test('what is left is looked at again, and dropped when it is gone', async () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { monotonic } from '../clock.ts'
@@ -67,6 +67,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     },
     wipe,
     reset,
+    hasDisk: (disk) => existsSync(join(onHost('/sys/class/block'), disk)),
     answers: async (disk) => {
       // One that hangs there still says it all.
       if (reading.has(disk)) return false

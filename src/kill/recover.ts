@@ -19,7 +19,7 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   const notYet = (why: string): Recovery => ({ kind: 'not-yet', why })
   const alive = mark.killed.filter(({ pid, start }) => !isGone(start, world.processAt(pid)))
   if (alive.length > 0) return notYet(`${alive.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} was killed, and is not gone yet`)
-  for (const disk of mark.disks) if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
+  for (const disk of mark.disks.filter(world.hasDisk)) if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
   const open = await removeDevices(vg, world)
   if (open !== undefined) return notYet(open)
   const gone = await leave(vg, world)

@@ -61,6 +61,8 @@ export interface KillWorld {
 
 /** What `recover` needs beside it. It may wait: nothing runs on the VG. */
 export interface RecoverWorld extends KillWorld {
+  /** Whether the kernel has a disk or partition of this name: one that was taken away (iSCSI log-out, dev_loss_tmo) does not come back as itself. */
+  hasDisk(disk: string): boolean
   /** Whether a disk, by the kernel's name, lets itself be read. */
   answers(disk: string): Promise<boolean>
   /** How often each device is open, by its UUID; undefined if dmsetup does not answer. */

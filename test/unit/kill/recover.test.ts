@@ -46,6 +46,13 @@ describe('a VG comes back', () => {
     expect(world.did).toEqual(['remove virtVG-vm1', 'drop virtVG', 'lock-start virtVG', 'unmark'])
   })
 
+  test('a disk that is not there any more is not waited for', async () => {
+    const world = killed()
+    world.disks.clear()
+    world.gone.add('vdb')
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+  })
+
   test('one of another lock manager is not dropped', async () => {
     const world = killed()
     world.managers.set('virtVG', 'dlm')

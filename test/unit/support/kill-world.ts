@@ -150,6 +150,9 @@ export class KillDouble implements RecoverWorld {
   }
   say = ({ priority, text }: Line): void => void this.said.push(`<${priority}>${text}`)
   reset = (why: string): void => void this.did.push(`reset: ${why}`)
+  /** Disks that the kernel has no more. */
+  readonly gone = new Set<string>()
+  hasDisk = (disk: string): boolean => !this.gone.has(disk)
   answers = (disk: string): Promise<boolean> => Promise.resolve(this.disks.has(disk))
   openCounts = (): Promise<ReadonlyMap<string, number> | undefined> => Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ uuid, opened }) => [uuid, opened])))
   remove = (name: string): Promise<string | undefined> => {

@@ -68,6 +68,11 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       if (view === undefined || plan.kind !== 'drive') return []
       const put = plan.record ?? view.record
       if (put === undefined) return []
+      // A domain that was gone, whose VGs were not all locked for that, runs again.
+      if ([...plan.changes, ...plan.unplugged].some(({ vg }) => !locks.descriptors.has(vg))) {
+        overtaken.add(view)
+        return []
+      }
       const replace = replacing(view.domain.uuid, view.record)
       const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
       if (written.kind === 'changed') {

@@ -127,9 +127,14 @@ export class Agent {
     this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `lvguard failed: ${messageOf(error)}` }], 'pass')
   }
 
-  /** VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts does). */
+  /**
+   * VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts does). Of a domain that is gone the
+   * volumes of the other VGs are given back.
+   */
   #isCutOff(view: SeenDomain, marked = markedVgs()): boolean {
-    return marked.size > 0 && vgsOfView(view).some((vg) => marked.has(vg))
+    const vgs = vgsOfView(view)
+    const isMarked = (vg: string): boolean => marked.has(vg)
+    return view.wanted.mode === 'inactive' ? vgs.length > 0 && vgs.every(isMarked) : vgs.some(isMarked)
   }
 
   #compare(locks: LockState): void {
@@ -155,8 +160,9 @@ export class Agent {
   }
 
   #enqueue(view: SeenDomain): void {
-    if (this.#isCutOff(view)) return
-    const own = vgsOfView(view)
+    const marked = markedVgs()
+    if (this.#isCutOff(view, marked)) return
+    const own = vgsOfView(view).filter((vg) => !marked.has(vg))
     // A record that names no volume names no VG either, and a hook of that domain may be at work on any.
     const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()
     const key = vgs.join(' ')

@@ -7,7 +7,8 @@ import type { ManagedVolume } from './scope.ts'
 export type ReleasePlan =
   | { readonly kind: 'forget'; readonly reason: string }
   | { readonly kind: 'keep'; readonly reason: string; readonly volumes: readonly RecordedVolume[] }
-  | { readonly kind: 'deactivate'; readonly volumes: readonly RecordedVolume[] }
+  /** `kept`: its other volumes, which stay on record for later. */
+  | { readonly kind: 'deactivate'; readonly volumes: readonly RecordedVolume[]; readonly kept?: readonly RecordedVolume[] }
 
 /** What a `release` is decided from. */
 export interface ReleaseFacts {
@@ -36,6 +37,15 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
   const uuid = record?.domain.uuid ?? ''
   const volumes = own.filter((volume) => goesWithDomain(volume) && claimsOn(volume, records, uuid, IN_USE).length === 0 && !isBoundByAnother(volume, records, uuid))
   return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
+}
+
+/** A plan that leaves VGs alone that were cut off here: their volumes stay on record until they can be used again. */
+export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boolean): ReleasePlan {
+  if (plan.kind !== 'deactivate') return plan
+  const kept = plan.volumes.filter(({ vg }) => isLeftAlone(vg))
+  const volumes = plan.volumes.filter(({ vg }) => !isLeftAlone(vg))
+  if (kept.length === 0) return plan
+  return volumes.length === 0 ? { kind: 'keep', reason: `${kept[0]?.vg} was cut off here`, volumes: kept } : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
 }
 
 /**

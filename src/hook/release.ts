@@ -4,7 +4,7 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
-import { type ReleasePlan, planRelease, stillHere } from '../core/release.ts'
+import { type ReleasePlan, leavingAlone, planRelease, stillHere } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
@@ -44,7 +44,8 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const runsHere = isActiveHere(domain) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
   const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes : []
-  return { domain, record, plan: planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }) }
+  const marked = markedVgs()
+  return { domain, record, plan: leavingAlone(planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }), (vg) => marked.has(vg)) }
 }
 
 /**
@@ -65,12 +66,17 @@ export async function release(domain: Domain, configuration: Configuration | und
     isOnRecord = record !== undefined
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
     const cutOff = cutOffHere(domain, record)
-    if (cutOff !== undefined) {
+    const later = `${cutOff} was cut off here: its volumes are released when that is over`
+    const leaveAlone = (): Outcome => {
       if (record !== undefined && record.volumes.length > 0) putReleasing(domain, record.volumes, replacing(domain.uuid, record))
-      return { kind: 'nothing', reason: `${cutOff} was cut off here: its volumes are released when that is over` }
+      return { kind: 'nothing', reason: later }
     }
+    // What is noted of a saved memory names all of its volumes, or none.
+    if (cutOff !== undefined && (record === undefined || record.restored === true || isSaved(domain, reason))) return leaveAlone()
     const decided = await decideRelease(domain, configuration)
     const { plan } = decided
+    if (cutOff !== undefined && plan.kind !== 'deactivate') return leaveAlone()
+    if (plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
     const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
@@ -220,6 +226,8 @@ interface Leaving {
   readonly replace: Replace
   readonly wanted: readonly RecordedVolume[]
   readonly left: readonly RecordedVolume[]
+  /** What stays on record whatever comes of the others. */
+  readonly kept: readonly RecordedVolume[]
   readonly failures: readonly Failure[]
 }
 
@@ -229,14 +237,18 @@ interface Leaving {
  * @param isSaid whether anybody will read why a domain's volumes are left
  * @returns what came of each, in their order
  */
-export async function releaseAllUnderLock(ended: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true, clock: Clock = CLOCK): Promise<Outcome[]> {
+export async function releaseAllUnderLock(all: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true, clock: Clock = CLOCK): Promise<Outcome[]> {
+  // A VG may have been cut off since, or been taken back.
+  const marked = markedVgs()
+  const ended = all.map((one) => ({ ...one, plan: leavingAlone(one.plan, (vg) => marked.has(vg) || !locks.descriptors.has(vg)) }))
   const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
   const wanted = ended.flatMap(({ domain, record, plan }): Leaving[] => {
     if (plan.kind !== 'deactivate') return []
     const own = identify(plan.volumes)
     const replace = replacing(domain.uuid, record)
-    return putReleasing(domain, own, replace) === 'changed' ? [] : [{ domain, replace, wanted: own, left: own, failures: [] }]
+    const kept = plan.kept ?? []
+    return putReleasing(domain, [...own, ...kept], replace) === 'changed' ? [] : [{ domain, replace, wanted: own, left: own, kept, failures: [] }]
   })
   const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
   const outcomes: Outcome[] = []
@@ -270,11 +282,11 @@ async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft
     const { failed } = await carryOut([...changes.values()], locks, 'go-on')
     const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
-    leaving = leaving.map(({ domain, replace, wanted, left }) => {
+    leaving = leaving.map(({ domain, replace, wanted, left, kept }) => {
       // What LVM says of one of them, by its present name, is not the others'.
       const own = failures.filter((failure) =>
         !('volume' in failure) || !names.has(failure.volume) || left.some((volume) => nameNow(volume) === failure.volume))
-      return { domain, replace, wanted, left: stillHere(left, state, devices), failures: own }
+      return { domain, replace, wanted, left: stillHere(left, state, devices), kept, failures: own }
     })
     const [first] = leaving
     const isInUse = first !== undefined && first.left.length > 0 && first.failures.some(({ kind }) => kind === 'in-use')
@@ -284,18 +296,19 @@ async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft
 }
 
 /** What is left stays on record. */
-async function conclude({ domain, replace, wanted, left, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
+async function conclude({ domain, replace, wanted, left, kept, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
   if (left.length > 0) {
-    putReleasing(domain, left, replace)
+    putReleasing(domain, [...left, ...kept], replace)
     const isInUse = failures.some(({ kind }) => kind === 'in-use')
     return { kind: 'left', volumes: left, why: isInUse && isSaid ? await usersInWords(left) : reasonOf(failures, left) }
   }
   const bound = await releaseIdlePools(wanted, locks, domain.uuid)
   if (bound.length > 0) {
-    putReleasing(domain, bound, replace)
+    putReleasing(domain, [...bound, ...kept], replace)
     return { kind: 'left', volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })), why: 'the pool came up with its volume, and does not go with it' }
   }
-  replace(undefined)
+  if (kept.length > 0) putReleasing(domain, kept, replace)
+  else replace(undefined)
   return { kind: 'done', did: 'released', volumes: wanted }
 }
 

@@ -106,6 +106,50 @@ describe('a VG that is cut off while a start takes its locks', () => {
   })
 })
 
+describe('a VM on two VGs, of which one is cut off', () => {
+  const MARK = '/run/lvguard/localVG.killed'
+  const both = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/localVG/data' }])
+  const recordOf = async (host: SimulatedHost): Promise<unknown> => JSON.parse((await host.read(`/run/lvguard/${both.uuid}.json`)) ?? 'null')
+
+  async function started(): Promise<SimulatedHost> {
+    const [a] = ring().hosts
+    await a.write('/etc/libvirt/lvguard.conf', 'local_volume_groups = "activate"\n')
+    await ring().volume('tintin')
+    await ring().volume('data', { vg: 'localVG' })
+    assertPassed(await both.prepare(a))
+    await a.write(MARK, '')
+    return a
+  }
+  const isUp = (host: SimulatedHost): boolean => host.act('dmsetup info -c --noheadings -o name').stdout.includes('localVG-data')
+
+  test('its release gives back the volumes of the other, and keeps those of this one on record', async () => {
+    const a = await started()
+    expect(await both.release(a)).toMatchObject({ code: 0, stderr: expect.stringMatching(/localVG was cut off here: its volumes are released when that is over/) })
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+    expect([isUp(a), await recordOf(a)]).toEqual([true, expect.objectContaining({ state: 'releasing', volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })] })])
+    // Once more, as libvirt does: nothing of it is touched.
+    assertPassed(await both.release(a))
+    expect(isUp(a)).toBe(true)
+    await a.write(MARK, undefined)
+    assertPassed(await both.release(a))
+    expect([isUp(a), await recordOf(a)]).toEqual([false, null])
+  })
+
+  test('so does the agent, where its release came to nothing, and gives back the rest when the mark has gone', async () => {
+    const a = await started()
+    await a.write(`/run/lvguard/${both.uuid}.json`, JSON.stringify({ ...((await recordOf(a)) as object), state: 'releasing' }))
+    new Libvirt(a).startDaemon()
+    const agent = await Agent.start(ring(), a)
+    await until(async () => (await a.lock('tintin')) === 'none')
+    await agent.passTwice()
+    expect([isUp(a), await recordOf(a)]).toEqual([true, expect.objectContaining({ state: 'releasing', volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })] })])
+    await a.write(MARK, undefined)
+    await agent.passTwice()
+    await until(() => !isUp(a))
+    await until(async () => (await recordOf(a)) === null)
+  })
+})
+
 describe('lvguard kill', () => {
   test('by hand, without a terminal: it kills, wipes, says so and exits with 0; recover is a person’s', async () => {
     const qemu = fakeQemu(tintin.uuid)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Device, LockState } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordedVolume } from '../../../src/core/record.ts'
-import { type ReleaseFacts, planRelease, stillHere } from '../../../src/core/release.ts'
+import { type ReleaseFacts, leavingAlone, planRelease, stillHere } from '../../../src/core/release.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
 import { planStart } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, lvmUuid, recordOf, recorded, records, uuidOf } from '../support/lvm.ts'
@@ -41,6 +41,15 @@ describe('what a release gives back', () => {
     ['another VM was refused it', withOther(own('prepared'), 'refused'), 'virtVG/root'],
     ['another VM is announced with it', withOther(own('prepared'), 'incoming'), 'virtVG/root'],
   ])('%s: %#', (_, facts, expected) => expect(plan(facts)).toBe(expected))
+
+  test('of two VGs of which one was cut off here: the volumes of the other, and what stays is told', () => {
+    const [here, there] = [recorded({ vg: 'virtVG', lv: 'root' }), recorded({ vg: 'otherVG', lv: 'data' })]
+    const cut = (...vgs: string[]) => leavingAlone({ kind: 'deactivate', volumes: [here, there] }, (vg) => vgs.includes(vg))
+    expect(cut()).toEqual({ kind: 'deactivate', volumes: [here, there] })
+    expect(cut('otherVG')).toEqual({ kind: 'deactivate', volumes: [here], kept: [there] })
+    expect(leavingAlone(cut('otherVG'), (vg) => vg === 'otherVG')).toEqual(cut('otherVG'))
+    expect(cut('otherVG', 'virtVG')).toEqual({ kind: 'keep', reason: 'virtVG was cut off here', volumes: [here, there] })
+  })
 
   const volume = fc.record({ vg: fc.constantFrom('vg1', 'vg2'), lv: fc.constantFrom('a', 'b', 'c') }, { noNullPrototype: true })
   const state = fc.constantFrom('incoming', 'prepared', 'running', 'refused', 'releasing')

@@ -168,6 +168,24 @@ describe('lvguard kill', () => {
     expect(await a.list('/run/lvguard')).not.toContain('../x.killed')
   })
 
+  test('recover, without a mark: a lockspace that sanlock has left by itself is dropped, and started again', async () => {
+    const [a] = ring().hosts
+    const did: string[] = []
+    const [seconds] = process.hrtime()
+    const daemon = `daemon host1\n    use_watchdog=0\n    monotime=${seconds}\n`
+    a.faults.answer('sanlock', () => ({ code: 0, stdout: did.includes('lock-start') ? lost(1) : daemon, stderr: '' }))
+    a.faults.answer('lvmlockctl', ({ words }) => {
+      if (words[0] === '--drop') did.push('drop')
+      return { code: 0, stdout: did.includes('drop') ? '' : 'LS sanlock lvm_virtVG\n', stderr: '' }
+    })
+    a.faults.answer('vgchange', () => {
+      did.push('lock-start')
+      return { code: 0, stdout: '', stderr: '' }
+    })
+    expect(await a.program(['recover', 'virtVG'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/virtVG can be used here again; no VM was killed/) })
+    expect(did).toEqual(['drop', 'lock-start'])
+  })
+
   test('a VG that is not here, without a terminal and with --yes: refused, and nothing is marked', async () => {
     const [a] = ring().hosts
     for (const words of [['kill', 'otherVG'], ['kill', '--yes', 'otherVG'], ['kill', '--drop', 'otherVG']]) {

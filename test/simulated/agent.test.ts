@@ -700,6 +700,8 @@ describe('an agent that hangs', () => {
 
   test('is replaced by another one, and ends itself when it finds out', async () => {
     const { a, here, agent } = await running()
+    // One that is stopped in the middle of an act keeps the VG's lock (R11), until systemd kills it.
+    await agent.quiet()
     await hang(agent, a)
     const other = await Agent.start(ring(), a)
     expect(other.said(new RegExp(`<4>another agent \\(process ${agent.pid}\\) hangs, .*: this one takes its place`))).toHaveLength(1)

@@ -2,6 +2,7 @@ import type { Line } from '../core/agent-words.ts'
 import { mayWrite } from '../core/cut-off.ts'
 import { type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, killEnds, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
+import { messageOf } from '../hook/failures.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
 import type { Mark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
@@ -69,7 +70,7 @@ export class LeaseWatch {
       if (asked.kind === 'silent') this.#noteSilence(asked.why)
       else this.#judge(asked.status)
     } catch (error) {
-      this.#say('watch', [{ priority: 2, key: 'failed', text: `the watch over the leases failed: ${error instanceof Error ? error.message : String(error)}` }])
+      this.#say('watch', [{ priority: 2, key: 'failed', text: `the watch over the leases failed: ${messageOf(error)}` }])
     } finally {
       this.#isAsking = false
     }
@@ -177,7 +178,7 @@ export class LeaseWatch {
     try {
       await act()
     } catch (error) {
-      this.#body.say({ priority: 2, text: `${vg}: lvguard failed: ${error instanceof Error ? error.message : String(error)}` })
+      this.#body.say({ priority: 2, text: `${vg}: lvguard failed: ${messageOf(error)}` })
     } finally {
       this.#busy.delete(vg)
     }

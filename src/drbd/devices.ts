@@ -1,15 +1,9 @@
-import { readdirSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { deviceOf } from '../lvm/stacks.ts'
+import { deviceOf, devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { namesIn } from '../quiet-files.ts'
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
 
 /** The kernel's name of a DRBD device is its minor's, whatever links udev makes. */
 const minorOf = (name: string): number[] => (/^drbd\d+$/.test(name) ? [Number(name.slice('drbd'.length))] : [])
@@ -17,19 +11,8 @@ const minorOf = (name: string): number[] => (/^drbd\d+$/.test(name) ? [Number(na
 /** The minors of all DRBD devices of this host, from /sys: none on a host without DRBD, at the cost of one look. */
 export const drbdMinors = (): number[] => namesIn(BLOCK_FOLDER).flatMap(minorOf)
 
-/** The minors of the DRBD devices that a block device, by the kernel's name, stands on, or is, through any number of layers (/sys/block/N/slaves). */
-export function minorsBelow(name: string): number[] {
-  const found = new Set<number>()
-  const seen = new Set<string>()
-  const waiting = [name]
-  for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
-    if (seen.has(device)) continue
-    seen.add(device)
-    for (const minor of minorOf(device)) found.add(minor)
-    waiting.push(...namesIn(join(BLOCK_FOLDER, device, 'slaves')))
-  }
-  return [...found]
-}
+/** The minors of the DRBD devices that a block device, by the kernel's name, stands on, or is. */
+export const minorsBelow = (name: string): number[] => devicesBelow([name]).flatMap(minorOf)
 
 /**
  * The same of a PV, by its path. A disk that DRBD itself uses counts as well: LVM sees the same PV on it where global_filter does not leave it

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { type Confirmation, type DrbdDevice, type DrbdState, type DrbdTrouble, type DrbdVerdict, NO_DRBD, confirmationsOver, isSeen, judge } from '../core/drbd.ts'
+import { messageOf } from '../hook/failures.ts'
 import { query } from '../lvm/run.ts'
 import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { readConfirmations, readUnseen } from './notes.ts'
@@ -17,7 +18,7 @@ export async function drbdDevices(): Promise<DrbdDevices> {
   try {
     return { kind: 'known', devices: parseEvents(stdout) }
   } catch (error) {
-    return { kind: 'unknown', detail: error instanceof Error ? error.message : String(error) }
+    return { kind: 'unknown', detail: messageOf(error) }
   }
 }
 

@@ -1,23 +1,10 @@
-import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { readlinkSync, statSync } from 'node:fs'
 import type { ProcessFacts } from '../core/cut-off.ts'
+import { namesIn, textOf } from '../quiet-files.ts'
 
 // Always the real /proc, as in src/processes.ts: what is killed is a real process.
 const FOLDER = '/proc'
 
-const textOf = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
-}
-const namesIn = (folder: string): string[] | undefined => {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return undefined
-  }
-}
 
 /** The fields of /proc/PID/stat: its name may contain anything, also parentheses (proc(5)). */
 const statOf = (text: string): { readonly comm: string; readonly rest: readonly string[] } =>
@@ -30,7 +17,9 @@ export function processAt(pid: number): ProcessFacts | undefined {
   const { comm, rest } = statOf(text)
   const start = rest[19]
   if (start === undefined) return undefined
-  const threads = namesIn(`${FOLDER}/${pid}/task`)?.flatMap((thread) => {
+  // A process has one at least, also when it is a zombie.
+  const tasks = namesIn(`${FOLDER}/${pid}/task`)
+  const threads = tasks.length === 0 ? undefined : tasks.flatMap((thread) => {
     const own = textOf(`${FOLDER}/${pid}/task/${thread}/stat`)
     // Ended between the two looks.
     return own === undefined ? [] : [statOf(own).rest[0] ?? '?']
@@ -46,7 +35,7 @@ export function commandOf(pid: number): { readonly words: readonly string[]; rea
 
 /** Numbers `MAJOR:MINOR` of the block devices that a process has open, or their names where the link tells them: no disk is touched. */
 export function openBlockDevices(pid: number): string[] {
-  const found = (namesIn(`${FOLDER}/${pid}/fd`) ?? []).flatMap((descriptor): string[] => {
+  const found = namesIn(`${FOLDER}/${pid}/fd`).flatMap((descriptor): string[] => {
     const file = `${FOLDER}/${pid}/fd/${descriptor}`
     const link = linkOf(file) ?? ''
     const node = /^\/dev\/(dm-\d+)$/.exec(link)?.[1]

@@ -1,21 +1,22 @@
-import { spawn } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { monotonic } from '../clock.ts'
 import type { Line } from '../core/agent-words.ts'
 import { type InFlight, type MapperDevice, isQemuOf } from '../core/cut-off.ts'
-import { holdersInWords } from '../hook/failures.ts'
+import { holdersInWords, messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
 import { runningDomains } from '../libvirt/running.ts'
 import { openCountArguments, parseOpenCounts } from '../lvm/devices.ts'
 import { dropLocks, lockState } from '../lvm/lvm.ts'
-import { change, query, waiting } from '../lvm/run.ts'
+import { change, outlive, query, waiting } from '../lvm/run.ts'
+import { devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../processes.ts'
+import { namesIn, trimmedTextOf } from '../quiet-files.ts'
 import { readRecords } from '../record-store.ts'
 import { STATUS_ARGUMENTS, parseStatus } from '../sanlock/status.ts'
-import { VgBusy, lockVgs } from '../vg-lock.ts'
+import { lockVgs } from '../vg-lock.ts'
 import { within } from '../within.ts'
 import { readMark, removeMark, writeMark } from './mark.ts'
 import { commandOf, openBlockDevices, processAt } from './proc.ts'
@@ -102,50 +103,27 @@ export async function askSanlock(): Promise<Asked> {
   return status === undefined ? silent('its answer is not understood') : { kind: 'status', status }
 }
 
-const namesIn = (folder: string): string[] => {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-const textOf = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
-}
 
 function mapperDevices(): MapperDevice[] {
   return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node): MapperDevice[] => {
     const folder = join(BLOCK_FOLDER, node)
-    const [name, uuid] = [textOf(join(folder, 'dm/name')), textOf(join(folder, 'dm/uuid'))]
+    const [name, uuid] = [trimmedTextOf(join(folder, 'dm/name')), trimmedTextOf(join(folder, 'dm/uuid'))]
     if (name === undefined || uuid === undefined) return []
-    return [{ node, name, uuid, slaves: namesIn(join(folder, 'slaves')), isSuspended: textOf(join(folder, 'dm/suspended')) === '1', inFlight: inFlightOf(node) }]
+    return [{ node, name, uuid, slaves: namesIn(join(folder, 'slaves')), isSuspended: trimmedTextOf(join(folder, 'dm/suspended')) === '1', inFlight: inFlightOf(node) }]
   })
 }
 
 /** /sys/block/N/inflight: reads and writes. A partition, too, which a physical volume may be, has such a file. */
 function inFlightOf(disk: string): InFlight | undefined {
-  const text = textOf(join(BLOCK_FOLDER, disk, 'inflight')) ?? textOf(join(onHost('/sys/class/block'), disk, 'inflight'))
+  const text = trimmedTextOf(join(BLOCK_FOLDER, disk, 'inflight')) ?? trimmedTextOf(join(onHost('/sys/class/block'), disk, 'inflight'))
   const [reads, writes] = (text ?? '').split(/\s+/).map((word) => (/^\d+$/.test(word) ? Number(word) : undefined))
   return reads === undefined || writes === undefined ? undefined : { reads, writes }
 }
 
 /** Devices of device-mapper among these, by name or number, with all that they stand on. */
-function withSlaves(devices: readonly string[]): string[] {
-  const found = new Set<string>()
-  const waitingFor = devices.flatMap((device) => (device.includes(':') ? (nodeOfNumber(device) ?? []) : device))
-  for (let node = waitingFor.pop(); node !== undefined; node = waitingFor.pop()) {
-    if (found.has(node)) continue
-    found.add(node)
-    waitingFor.push(...namesIn(join(BLOCK_FOLDER, node, 'slaves')))
-  }
-  return [...found]
-}
+const withSlaves = (devices: readonly string[]): string[] => devicesBelow(devices.flatMap((device) => (device.includes(':') ? (nodeOfNumber(device) ?? []) : device)))
 
-const nodeOfNumber = (number: string): string | undefined => namesIn(BLOCK_FOLDER).find((node) => node.startsWith('dm-') && textOf(join(BLOCK_FOLDER, node, 'dev')) === number)
+const nodeOfNumber = (number: string): string | undefined => namesIn(BLOCK_FOLDER).find((node) => node.startsWith('dm-') && trimmedTextOf(join(BLOCK_FOLDER, node, 'dev')) === number)
 
 /** `NAME: START LENGTH TARGET …`, a line for each target. */
 export function parseTables(stdout: string): Map<string, string[]> {
@@ -158,16 +136,7 @@ export function parseTables(stdout: string): Map<string, string[]> {
  * `dmsetup wipe_table`: not waited for by whoever has asked, not ended with this program, and without a word from udev, which may hang.
  * --noflush: what waits in a thin pool or a mirror fails, it is not waited for; --nolockfs: no file system is frozen, which would write.
  */
-function wipe(name: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child = spawn('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name], {
-      stdio: 'ignore', detached: true, env: { ...process.env, LC_ALL: 'C' },
-    })
-    child.unref()
-    child.once('error', () => resolve(false))
-    child.once('close', (code) => resolve(code === 0))
-  })
-}
+const wipe = (name: string): Promise<boolean> => outlive('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name])
 
 /** Into a device that may not be there, or may not take it: nobody waits. */
 export function sayInto(device: string, text: string): void {
@@ -210,7 +179,7 @@ async function startLocking(vg: string): Promise<string | undefined> {
       locks.release()
     }
   } catch (error) {
-    return error instanceof VgBusy ? error.message : error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
   for (const end = monotonic() + JOIN_LIMIT; monotonic() < end; ) {
     const asked = await askSanlock()

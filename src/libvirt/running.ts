@@ -1,16 +1,10 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunningDomain } from '../core/cut-off.ts'
 import { STATUS_FOLDER } from '../paths.ts'
+import { textOf } from '../quiet-files.ts'
 import { isStatusFile } from './domain-status.ts'
 
-const textOf = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
-}
 
 /**
  * The domains of this host with the processes that libvirt's status files name, and the files that do not say so. Only what is needed to find a process

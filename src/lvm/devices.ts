@@ -1,29 +1,15 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Dead, Device } from '../core/lock-state.ts'
 import { type VolumeName, mapperName, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, PROC_FOLDER } from '../paths.ts'
-
-const namesIn = (folder: string): string[] => {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-const textOf = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return undefined
-  }
-}
+import { namesIn, textOf, trimmedTextOf } from '../quiet-files.ts'
 
 /** The LVs that are active on this host, from /sys (FACTS 30): no command, no lock. Layers that LVM keeps for itself are left out. */
 export function activeVolumes(): Device[] {
   return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node) => {
-    const dmUuid = textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.trim() ?? ''
-    const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name'))?.trim() ?? '')
+    const dmUuid = trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) ?? ''
+    const meaning = meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
     if (!dmUuid.startsWith('LVM-') || meaning.kind !== 'volume') return []
     const dead = deadOf(node)
     return [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid, ...(dead && { dead }) }]
@@ -35,7 +21,7 @@ export function activeVolumes(): Device[] {
  * at least its physical volume. A table of targets `error` (or `zero`) stands on nothing.
  */
 export function deadOf(node: string): Dead | undefined {
-  if (textOf(join(BLOCK_FOLDER, node, 'dm/suspended'))?.trim() === '1') return 'suspended'
+  if (trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/suspended')) === '1') return 'suspended'
   try {
     return readdirSync(join(BLOCK_FOLDER, node, 'slaves')).length === 0 ? 'error' : undefined
   } catch {
@@ -51,7 +37,7 @@ export function deadOf(node: string): Dead | undefined {
 export function isPoolInUse(pool: VolumeName & { readonly dmUuid: string }): boolean {
   const layers = [mapperName(pool), pool.dmUuid].flatMap((start) => [`${start}-tpool`, `${start}-vpool`])
   return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).some((node) =>
-    ['dm/name', 'dm/uuid'].some((what) => layers.includes(textOf(join(BLOCK_FOLDER, node, what))?.trim() ?? '')) && namesIn(join(BLOCK_FOLDER, node, 'holders')).length > 0)
+    ['dm/name', 'dm/uuid'].some((what) => layers.includes(trimmedTextOf(join(BLOCK_FOLDER, node, what)) ?? '')) && namesIn(join(BLOCK_FOLDER, node, 'holders')).length > 0)
 }
 
 export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const
@@ -67,12 +53,12 @@ export const parseOpenCounts = (stdout: string): Map<string, number> =>
  * @param except a device on it that does not matter
  */
 export function usersOf({ node }: Pick<Device, 'node'>, openCount: number | undefined, except?: string): string[] {
-  const number = textOf(join(BLOCK_FOLDER, node, 'dev'))?.trim()
+  const number = trimmedTextOf(join(BLOCK_FOLDER, node, 'dev'))
   const mounts = (textOf(join(PROC_FOLDER, '1/mountinfo')) ?? '').split('\n').map((line) => line.split(' '))
     .filter(([, , device]) => device !== undefined && device === number)
     .map(([, , , , mountPoint = '?']) => `mounted on ${mountPoint}`)
   const stacked = namesIn(join(BLOCK_FOLDER, node, 'holders')).filter((holder) => holder !== except)
-    .map((holder) => `used by the device ${textOf(join(BLOCK_FOLDER, holder, 'dm/name'))?.trim() ?? holder}`)
+    .map((holder) => `used by the device ${trimmedTextOf(join(BLOCK_FOLDER, holder, 'dm/name')) ?? holder}`)
   const found = [...mounts, ...stacked]
   if (found.length === 0) found.push(...processesWith(`/dev/${node}`))
   return found.length > 0 || openCount === undefined ? found : [`opened ${openCount === 1 ? 'once' : `${openCount} times`}`]
@@ -81,7 +67,7 @@ export function usersOf({ node }: Pick<Device, 'node'>, openCount: number | unde
 /** The name under /sys/block of the device at a path, and device-mapper's UUID of it, if it is one of its own. */
 export function nodeAt(path: string): { readonly node: string; readonly dmUuid: string | undefined } {
   const node = path.slice(path.lastIndexOf('/') + 1)
-  return { node, dmUuid: textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.trim() }
+  return { node, dmUuid: trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) }
 }
 
 function processesWith(device: string): string[] {
@@ -90,7 +76,7 @@ function processesWith(device: string): string[] {
     if (!namesIn(folder).some((descriptor) => linkOf(join(folder, descriptor)) === device)) return []
     const words = (textOf(join(PROC_FOLDER, pid, 'cmdline')) ?? '').split('\0')
     const guest = /(?:^|,)guest=([^,]+)/.exec(words[words.indexOf('-name') + 1] ?? '')?.[1]
-    return [guest === undefined ? `opened by ${textOf(join(PROC_FOLDER, pid, 'comm'))?.trim() ?? '?'} (process ${pid})` : `used by the VM ${guest} (process ${pid})`]
+    return [guest === undefined ? `opened by ${trimmedTextOf(join(PROC_FOLDER, pid, 'comm')) ?? '?'} (process ${pid})` : `used by the VM ${guest} (process ${pid})`]
   })
 }
 

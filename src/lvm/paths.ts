@@ -1,7 +1,8 @@
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { trimmedTextOf } from '../quiet-files.ts'
 import { type Below, deviceOf, volumesBelow } from './stacks.ts'
 
 /**
@@ -32,7 +33,7 @@ export function findPath(path: string): Found {
   if (is === 'block' || is === 'char') {
     // A node under another name than /dev/dm-N: of mknod, or of LVM itself, which makes them where udev does not.
     const node = is === 'block' ? deviceOf(found.path) : undefined
-    if (node !== undefined && isOfLvm(node)) return { ...meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
+    if (node !== undefined && isOfLvm(node)) return { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
     const below = is === 'block' ? volumesBelow(found.path, follow) : []
     return below.length === 0 ? found : { kind: 'stack', below, path: found.path }
   }
@@ -106,7 +107,7 @@ function foundAt(path: string): Found | undefined {
 function isOfAnother(node: string | undefined, vg: string): boolean {
   if (node === undefined) return false
   if (!isOfLvm(node)) return volumesBelow(`/dev/${node}`, follow).length > 0
-  const meaning = meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
+  const meaning = meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
   return meaning.kind !== 'other' && meaning.vg !== vg
 }
 
@@ -118,21 +119,14 @@ function ofDeviceUuid(dmUuid: string, path: string): Found {
 
 /** Undefined: a device of another kind than LVM's; what it stands on tells. */
 function ofNode(node: string, path: string): Found | undefined {
-  const dmUuid = textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))
+  const dmUuid = trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))
   if (dmUuid === undefined) return { kind: 'absent', path }
-  return /^LVM-/.test(dmUuid) ? { ...meaningOfMapperName(textOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path } : undefined
+  return /^LVM-/.test(dmUuid) ? { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path } : undefined
 }
 
 /** Whether device-mapper knows a node, which may have any name, as a device of LVM's. */
-const isOfLvm = (node: string): boolean => textOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('LVM-') === true
+const isOfLvm = (node: string): boolean => trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('LVM-') === true
 
-const textOf = (file: string): string | undefined => {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
-}
 
 const linkAt = (path: string): string | undefined => {
   try {
@@ -147,7 +141,7 @@ type Kind = 'absent' | 'link' | 'block' | 'char' | 'a regular file' | 'a folder'
 function kindOf(path: string): Kind {
   try {
     const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
-    if (node !== undefined && textOf(join(BLOCK_FOLDER, node, 'dm/name')) !== undefined) return 'block'
+    if (node !== undefined && trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) !== undefined) return 'block'
     const status = lstatSync(onHost(path))
     if (status.isSymbolicLink()) return 'link'
     if (status.isBlockDevice()) return 'block'

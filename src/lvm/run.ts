@@ -68,6 +68,13 @@ export function waiting(command: string, words: readonly string[], inherited: re
   return { ended: running.then((result) => outcomeOf(result, '', '')), stop: () => void running.kill() }
 }
 
+/** Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it ended with 0 */
+export async function outlive(command: string, words: readonly string[]): Promise<boolean> {
+  const running = execa(command, words, { stdio: 'ignore', env: ENVIRONMENT, reject: false, buffer: false, cleanup: false, detached: true })
+  running.unref()
+  return (await running).exitCode === 0
+}
+
 let meanwhile: (() => void)[] = []
 
 /** Registers work for the time in which the next command that changes something is waited for; what is registered last goes first. */

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { existsSync, readlinkSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { namesIn, trimmedTextOf } from '../quiet-files.ts'
 
 /** An LV on which a device stands: by the name that device-mapper has for it. */
 export interface Below {
@@ -26,16 +27,29 @@ export function volumesBelow(path: string, follow: (path: string) => PathMeaning
   for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
     if (seen.has(device)) continue
     seen.add(device)
-    const file = textOf(join(BLOCK_FOLDER, device, 'loop/backing_file'))
+    const file = trimmedTextOf(join(BLOCK_FOLDER, device, 'loop/backing_file'))
     const behind = file === undefined ? undefined : follow(file)
     if (behind?.kind === 'volume') found.push({ meaning: behind as PathMeaning, holder: device, partition: undefined })
     for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
-      const uuid = textOf(join(BLOCK_FOLDER, slave, 'dm/uuid')) ?? ''
+      const uuid = trimmedTextOf(join(BLOCK_FOLDER, slave, 'dm/uuid')) ?? ''
       if (!uuid.startsWith('LVM-')) waiting.push(diskOf(slave) ?? slave)
-      else found.push({ meaning: meaningOfMapperName(textOf(join(BLOCK_FOLDER, slave, 'dm/name')) ?? ''), holder: device, partition: partitionAt(device) })
+      else found.push({ meaning: meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, slave, 'dm/name')) ?? ''), holder: device, partition: partitionAt(device) })
     }
   }
   return found
+}
+
+/** These block devices, by the kernel's names, and all that they stand on, through any number of layers (/sys/block/N/slaves); of a partition its disk. */
+export function devicesBelow(devices: readonly string[]): string[] {
+  const found = new Set<string>()
+  const waiting = [...devices]
+  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+    const device = diskOf(name) ?? name
+    if (found.has(device)) continue
+    found.add(device)
+    waiting.push(...namesIn(join(BLOCK_FOLDER, device, 'slaves')))
+  }
+  return [...found]
 }
 
 /** The whole disk behind a node of /dev, by the kernel's name. */
@@ -57,20 +71,6 @@ export function deviceOf(path: string): string | undefined {
 const diskOf = (name: string): string | undefined => [name, name.replace(/p?\d+$/, '')].find((each) => each !== '' && existsSync(join(BLOCK_FOLDER, each)))
 
 const partitionAt = (device: string): string | undefined =>
-  /^part\d+-LVM-/.test(textOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? '') ? textOf(join(BLOCK_FOLDER, device, 'dm/name')) : undefined
+  /^part\d+-LVM-/.test(trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? '') ? trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/name')) : undefined
 
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
 
-function textOf(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
-}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { isRefused, succeeds } from '../expect.ts'
 import type { Node } from '../nodes.ts'
-import type { ClusterHost } from '../ring.ts'
+import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { until, untilTrue } from '../wait.ts'
 
@@ -23,6 +23,18 @@ const inSync = async (hosts: readonly ClusterHost[]): Promise<void> => {
 const says = (host: ClusterHost, words: RegExp): Promise<void> =>
   untilTrue(`the agent of ${host.name} says ${words.source}`, async () => words.test(await host.agentSaid()), { seconds: 90, every: 2 })
 
+/** A VM on each host, and both write. */
+async function oneOnEach(cluster: ClusterRing) {
+  const [one, two] = cluster.hosts
+  const tintin = await cluster.domain('tintin')
+  const milou = await cluster.domain('milou')
+  await succeeds(tintin.start(one))
+  await succeeds(milou.start(two))
+  await tintin.writes(one)
+  await milou.writes(two)
+  return { one, two, tintin, milou }
+}
+
 /** Two hosts on DRBD that lose each other: what runs, runs on, and nothing starts that may run on the other side. */
 export const drbd: readonly ClusterScenario[] = [
   {
@@ -31,14 +43,8 @@ export const drbd: readonly ClusterScenario[] = [
     seconds: 900,
     spoils: true,
     async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      const milou = await cluster.domain('milou')
+      const { one, two, tintin, milou } = await oneOnEach(cluster)
       const haddock = await cluster.domain('haddock')
-      await succeeds(tintin.start(one))
-      await succeeds(milou.start(two))
-      await tintin.writes(one)
-      await milou.writes(two)
       await Promise.all([one, two].map((host) => host.cutReplication()))
       await says(one, /DRBD resource r0 has not seen node2 since .* What runs here runs on/)
       await says(two, /DRBD resource r0 has not seen node1 since .* What runs here runs on/)
@@ -94,13 +100,7 @@ export const drbd: readonly ClusterScenario[] = [
     seconds: 900,
     spoils: true,
     async play(cluster) {
-      const [one, two] = cluster.hosts
-      const tintin = await cluster.domain('tintin')
-      const milou = await cluster.domain('milou')
-      await succeeds(tintin.start(one))
-      await succeeds(milou.start(two))
-      await tintin.writes(one)
-      await milou.writes(two)
+      const { one, two, tintin, milou } = await oneOnEach(cluster)
       await two.node.cut()
       await says(one, /DRBD resource r0 has not seen node2 since/)
       await tintin.writes(one)

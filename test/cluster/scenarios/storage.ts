@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { diskOf } from '../domain.ts'
+import { type Domain, diskOf } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
@@ -42,12 +42,22 @@ async function hangsUnderTintin(cluster: ClusterRing, ...configuration: readonly
 }
 
 /** Starts tintin on the other node as soon as it can be, and notes when that was. */
-async function startsElsewhere(cluster: ClusterRing, tintin: Awaited<ReturnType<typeof hangsUnderTintin>>['tintin'], { one, two, renewed }: { one: ClusterHost; two: ClusterHost; renewed: number }, age?: () => Promise<number>): Promise<void> {
+async function startsElsewhere(cluster: ClusterRing, tintin: Domain, { one, two, renewed }: { one: ClusterHost; two: ClusterHost; renewed: number }, age?: () => Promise<number>): Promise<void> {
   await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, { seconds: 240, every: 2 })
   const seconds = age === undefined ? (await one.lease()).now - renewed : await age()
   cluster.notes.push(`T0+${seconds.toFixed(0)} s: tintin runs on node2`)
   assert.ok(seconds >= 139, `node2 has the lock after ${seconds} s`)
   await tintin.writes(two)
+}
+
+/** It has ended here, everything is given back, and it starts on the other host, where nothing of it is lost. */
+async function livesElsewhere(tintin: Domain, two: ClusterHost): Promise<void> {
+  await tintin.runs('nowhere', { seconds: 60 })
+  await succeeds(tintin.start(two))
+  await tintin.writes(two)
+  await succeeds(tintin.destroy(two))
+  await tintin.runs('nowhere')
+  await tintin.dataIsWhole()
 }
 
 export const storage: readonly ClusterScenario[] = [
@@ -144,12 +154,7 @@ export const storage: readonly ClusterScenario[] = [
       await untilTrue('tintin is off', async () => (await one.truth()).domains.get('tintin') === 'shut off')
       // The storage answers, and it was no person who has lost the lease: the agent takes the way back.
       await says(one, /virtVG can be used here again/, 400)
-      await tintin.runs('nowhere', { seconds: 60 })
-      await succeeds(tintin.start(two))
-      await tintin.writes(two)
-      await succeeds(tintin.destroy(two))
-      await tintin.runs('nowhere')
-      await tintin.dataIsWhole()
+      await livesElsewhere(tintin, two)
     },
   },
   {
@@ -167,12 +172,7 @@ export const storage: readonly ClusterScenario[] = [
       // Its lease is as good as ever.
       await isRefused(tintin.start(two), /held exclusively by node1/)
       await succeeds(one.node.shell('lvguard recover virtVG', { seconds: 300 }))
-      await tintin.runs('nowhere', { seconds: 60 })
-      await succeeds(tintin.start(two))
-      await tintin.writes(two)
-      await succeeds(tintin.destroy(two))
-      await tintin.runs('nowhere')
-      await tintin.dataIsWhole()
+      await livesElsewhere(tintin, two)
     },
   },
   {

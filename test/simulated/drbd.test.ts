@@ -15,6 +15,14 @@ const CONFIRMATIONS = '/var/lib/lvguard/confirm-off'
 const toolsOf = (host: SimulatedHost): string[] => ring().log.commands(host.name).map(({ tool }) => tool)
 const logOf = async (host: SimulatedHost): Promise<string> => (await host.read('/var/log/libvirt/lvguard.log')) ?? ''
 
+/** The first host is on DRBD, and has the VM's volume. `put` changes what DRBD says there. */
+async function tintinOnDrbd() {
+  const [a] = ring().hosts
+  const put = await onDrbd(a)
+  await ring().volume('tintin')
+  return { a, put }
+}
+
 describe('what DRBD costs', () => {
   test('a host without it is asked nothing', async () => {
     const [a] = ring().hosts
@@ -35,9 +43,7 @@ describe('what DRBD costs', () => {
 
 describe('a peer that is neither seen nor outdated', () => {
   test('a start is refused, with the ways on; nothing is locked, and the release that follows touches nothing', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     assertRefused(await tintin.prepare(a), /^lvguard: tintin was not started: DRBD resource r0, below volume group virtVG, has not seen host2, so that nobody here knows what runs there\.$/,
       /^lvguard: Bring the link back \(drbdadm status r0\), or, only if host2 is certainly off: lvguard confirm-off host2; then start tintin again\.$/)
@@ -49,9 +55,7 @@ describe('a peer that is neither seen nor outdated', () => {
   })
 
   test('one that goes while the lock is being taken: given back, and refused', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     a.faults.after('lvchange', () => put(eventsWith()), 1)
     assertRefused(await tintin.prepare(a), /^lvguard: tintin was not started: DRBD resource r0, below volume group virtVG, has not seen host2/)
     await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
@@ -76,18 +80,14 @@ describe('a peer that is neither seen nor outdated', () => {
   })
 
   test('since when, as far as an agent has seen it', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     await a.write('/run/lvguard/drbd', '{"r0 0":"2026-11-27T22:31:09.123Z"}\n')
     assertRefused(await tintin.prepare(a), /has not seen host2 since 2026-11-27 22:31 UTC/)
   })
 
   test('a VM that runs is released; what is still held by it may start again, what was let go may not', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     assertPassed(await tintin.prepare(a))
     put(eventsWith())
     a.open('virtVG/tintin')
@@ -102,9 +102,7 @@ describe('a peer that is neither seen nor outdated', () => {
   })
 
   test('what somebody has locked by hand since is no lock of this VM', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     a.act('lvchange -aey virtVG/tintin')
     assertRefused(await tintin.prepare(a), /has not seen host2/)
@@ -128,9 +126,7 @@ describe('a peer that is neither seen nor outdated', () => {
   })
 
   test('a VM without a volume on it starts as ever', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     const local = new Vm('milou', [{ path: '/dev/localVG/milou' }])
     await ring().volume('milou', { vg: 'localVG' })
@@ -138,9 +134,7 @@ describe('a peer that is neither seen nor outdated', () => {
   })
 
   test('the dry run says it, and writes nothing', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     const { code, stdout } = await a.program(['--dry-run', 'tintin', 'prepare'], tintin.xml())
     expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringMatching(/^# would be refused: .*has not seen host2/m) })
@@ -155,18 +149,14 @@ describe('other states of DRBD', () => {
     ['an answer that is cut off', eventsWith().replace('exists -\n', ''), /cannot be told: drbdsetup has not said all/, /events2 --now/],
     ['Secondary, so that LVM does not see the VG', eventsWith({ role: 'Secondary' }), /is Secondary on this host/, /drbdadm primary r0/],
   ])('%s', async (_what, events, what, advice) => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(events)
     assertRefused(await tintin.prepare(a), what, advice)
     await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
   })
 
   test('while I/O waits no LVM command is run that would wait with it', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith({ suspended: 'fencing' }))
     assertRefused(await tintin.prepare(a), /lets all reads and writes wait/)
     expect(toolsOf(a).filter((tool) => /^(?:lv|vg|pv)s$|lvchange/.test(tool))).toEqual([])
@@ -177,9 +167,7 @@ describe('other states of DRBD', () => {
     ['quorum', eventsWith({ quorum: 'yes' }), 'resource "r0" {\n    options {\n        quorum          \tmajority;\n    }\n}\n', true],
     ['no quorum asked for', eventsWith({ quorum: 'yes' }), 'resource "r0" {\n}\n', false],
   ])('DRBD itself decides: %s', async (_what, events, show, isLet) => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(events, show)
     const result = await tintin.prepare(a)
     if (isLet) assertPassed(result)
@@ -187,9 +175,7 @@ describe('other states of DRBD', () => {
   })
 
   test('pvs that does not answer, or a PV that is not there', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     a.faults.answer('pvs', { code: 5, stdout: '' }, 1)
     assertRefused(await tintin.prepare(a), /cannot be told: pvs does not answer/)
@@ -198,9 +184,7 @@ describe('other states of DRBD', () => {
   })
 
   test('another VG on another disk is none of it; the disk below DRBD is', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     await a.write('/sys/block/vdb/dev', '254:16\n')
     await a.write('/sys/block/vdc/holders/drbd0', '')
@@ -245,9 +229,7 @@ describe('another DRBD resource of this host, with no volume of the VM on it', (
 
 describe('lvguard confirm-off', () => {
   test('asks for the name; then VMs start here, and each time it is said, until the peer is seen', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     expect(await a.program(['confirm-off', 'host2'], 'host1\n')).toMatchObject({ code: 1, stderr: expect.stringMatching(/Type its name: lvguard: that is not host2; nothing was changed\.\n$/) })
     assertRefused(await tintin.prepare(a), /has not seen host2/)
@@ -267,9 +249,7 @@ describe('lvguard confirm-off', () => {
   })
 
   test('it outlives a boot, and the dry run forgets nothing', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     expect(await a.program(['confirm-off', 'host2', '--yes'])).toMatchObject({ code: 0, stderr: '' })
     a.emptyRun()
@@ -300,9 +280,7 @@ describe('lvguard confirm-off', () => {
     ['I/O waits', { suspended: 'fencing' }, /lets all reads and writes wait \(fencing\)/],
     ['no copy that is up to date', { disk: 'Consistent' }, /no copy on this host that is up to date \(Consistent\)/],
   ])('before the resource is usable (%s): it counts once it is, and what else is to be done is said', async (_what, state, words) => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     put(eventsWith(state))
     const { code, stdout } = await a.program(['confirm-off', 'host2', '--yes'])
     const [said, other] = stdout.split('\n')
@@ -325,9 +303,7 @@ describe('lvguard confirm-off', () => {
 
 describe('the agent', () => {
   test('says when the peer goes and when it comes back, notes since when, and forgets what was confirmed', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     const libvirt = new Libvirt(a)
     libvirt.startDaemon()
     assertPassed(await tintin.prepare(a))
@@ -355,9 +331,7 @@ describe('the agent', () => {
   })
 
   test('ends a migration out to a host whose copy lacks the last writes', async () => {
-    const [a] = ring().hosts
-    const put = await onDrbd(a)
-    await ring().volume('tintin')
+    const { a, put } = await tintinOnDrbd()
     const libvirt = new Libvirt(a)
     libvirt.startDaemon()
     assertPassed(await tintin.prepare(a))

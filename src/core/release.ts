@@ -45,7 +45,7 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
   const kept = plan.volumes.filter(({ vg }) => isLeftAlone(vg))
   const volumes = plan.volumes.filter(({ vg }) => !isLeftAlone(vg))
   if (kept.length === 0) return plan
-  return volumes.length === 0 ? { kind: 'keep', reason: `${kept[0]?.vg} was cut off here`, volumes: kept } : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
+  return volumes.length === 0 ? { kind: 'keep', reason: `what it has on ${kept[0]?.vg} is left for later`, volumes: kept } : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
 }
 
 /**

@@ -131,8 +131,8 @@ export async function release(domain: Domain, configuration: Configuration | und
 }
 
 /**
- * A VG of the domain that was cut off here: then LVM is asked nothing, which would hang, and nothing of the domain is released until the VG can be used
- * again. Where there is no record, the names in the XML count.
+ * A VG of the domain that was cut off here: what the domain has on it is released when the VG can be used again. Where there is no record, the names in
+ * the XML count.
  */
 function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | undefined {
   const marked = markedVgs()

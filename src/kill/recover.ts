@@ -11,7 +11,7 @@ export type Recovery =
 const LEAVE_LIMIT = 60
 
 /**
- * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, and the mark goes last. Under the lock of the VG (R11).
+ * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, under its lock on this host (R11), and the mark goes last.
  * Nothing is forced: what somebody still has open stays, and so does the mark (R4).
  */
 export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {

@@ -48,7 +48,7 @@ describe('what a release gives back', () => {
     expect(cut()).toEqual({ kind: 'deactivate', volumes: [here, there] })
     expect(cut('otherVG')).toEqual({ kind: 'deactivate', volumes: [here], kept: [there] })
     expect(leavingAlone(cut('otherVG'), (vg) => vg === 'otherVG')).toEqual(cut('otherVG'))
-    expect(cut('otherVG', 'virtVG')).toEqual({ kind: 'keep', reason: 'virtVG was cut off here', volumes: [here, there] })
+    expect(cut('otherVG', 'virtVG')).toEqual({ kind: 'keep', reason: 'what it has on virtVG is left for later', volumes: [here, there] })
   })
 
   const volume = fc.record({ vg: fc.constantFrom('vg1', 'vg2'), lv: fc.constantFrom('a', 'b', 'c') }, { noNullPrototype: true })

@@ -1,10 +1,11 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from './system/files.ts'
 import { join } from 'node:path'
 import { monotonic } from './clock.ts'
 import { type AgentState, agentStateOf } from './core/agent-state.ts'
 import { RUN_FOLDER } from './paths.ts'
 import { lives, processOf } from './processes.ts'
 import { makeRunFolder } from './record-store.ts'
+import { self } from './system/self.ts'
 
 /**
  * Names the agent's process, and when it last gave a sign of life, so that a hook sees without a command whether one is there that works:
@@ -27,7 +28,7 @@ export function agentState(): AgentState {
 /** Says that this process is the agent, and lives. @throws what the file system throws */
 export function announceAgent(): void {
   makeRunFolder()
-  const own = processOf(process.pid)
-  writeFileSync(`${AGENT_FILE}.new`, `${process.pid} ${own?.start ?? ''} ${monotonic().toFixed(1)}\n`, { mode: 0o600 })
+  const own = processOf(self().pid)
+  writeFileSync(`${AGENT_FILE}.new`, `${self().pid} ${own?.start ?? ''} ${monotonic().toFixed(1)}\n`, { mode: 0o600 })
   renameSync(`${AGENT_FILE}.new`, AGENT_FILE)
 }

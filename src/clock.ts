@@ -1,11 +1,64 @@
-/** Seconds of CLOCK_MONOTONIC, by which sanlock stamps its hosts. `performance` would cost 3 ms to load. */
-export const monotonic = (): number => {
-  const [seconds, nanoseconds] = process.hrtime()
-  return seconds + nanoseconds / 1e9
+import { uptime as systemUptime } from 'node:os'
+
+/** What the program knows of time, and how it waits. */
+export interface Time {
+  /** Seconds of CLOCK_MONOTONIC, by which sanlock stamps its hosts. */
+  monotonic(): number
+  /** Seconds since boot, of CLOCK_BOOTTIME (whole ones on Node 18). */
+  uptime(): number
+  /** The calendar. */
+  date(): Date
+  /** Does something after so many milliseconds. @returns what cancels it */
+  after(milliseconds: number, work: () => void): () => void
+  /** Does it again and again. */
+  every(milliseconds: number, work: () => void): void
+  /** Does it once what has happened so far is seen to. */
+  soon(work: () => void): void
 }
+
+export const REAL_TIME: Time = {
+  // `performance` would cost 3 ms to load.
+  monotonic: () => {
+    const [seconds, nanoseconds] = process.hrtime()
+    return seconds + nanoseconds / 1e9
+  },
+  uptime: systemUptime,
+  date: () => new Date(),
+  after: (pause, work) => {
+    const timer = setTimeout(work, pause)
+    return () => clearTimeout(timer)
+  },
+  every: (pause, work) => void setInterval(work, pause),
+  soon: (work) => void setImmediate(work),
+}
+
+let time = REAL_TIME
+
+/** Of `enter` (system/world.ts). */
+export const useTime = (next: Time): void => {
+  time = next
+}
+
+/** Seconds of CLOCK_MONOTONIC, by which sanlock stamps its hosts. */
+export const monotonic: Time['monotonic'] = () => time.monotonic()
 
 /** Milliseconds of the same clock. */
 export const milliseconds = (): number => monotonic() * 1000
+
+/** Seconds since boot. */
+export const uptime: Time['uptime'] = () => time.uptime()
+
+/** What the calendar says. */
+export const date: Time['date'] = () => time.date()
+
+/** Resolves after so many milliseconds. */
+export const pause = (length: number): Promise<void> => new Promise((resolve) => void time.after(length, resolve))
+
+/** Does something again and again, every so many milliseconds. */
+export const every: Time['every'] = (length, work) => time.every(length, work)
+
+/** Does something once what has happened so far is seen to. */
+export const soon: Time['soon'] = (work) => time.soon(work)
 
 /** The clock and the timers of an act that may not take long, so that tests bring their own. */
 export interface Clock {
@@ -15,10 +68,4 @@ export interface Clock {
   readonly after: (milliseconds: number, work: () => void) => () => void
 }
 
-export const CLOCK: Clock = {
-  now: milliseconds,
-  after: (pause, work) => {
-    const timer = setTimeout(work, pause)
-    return () => clearTimeout(timer)
-  },
-}
+export const CLOCK: Clock = { now: milliseconds, after: (length, work) => time.after(length, work) }

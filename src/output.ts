@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { writeSync } from './system/files.ts'
 
 /** Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told. */
 export function write(descriptor: 1 | 2, text: string): void {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync } from './system/files.ts'
 
 /** A process of this host that its number alone does not name: start time in clock ticks since boot (proc(5), /proc/PID/stat, field 22). */
 export interface ProcessIdentity {

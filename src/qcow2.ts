@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from './system/files.ts'
 import { posix } from 'node:path'
 
 /** What the header of a qcow2 image says of other images (QEMU: docs/interop/qcow2.txt). */

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from './system/files.ts'
 
 /** Looks that never throw, for /proc, /sys and /run: what is there now may be gone at the next look. */
 

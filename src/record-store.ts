@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from './system/files.ts'
 import { join } from 'node:path'
 import type { DomainRecord, RecordState, RecordedVolume, Records } from './core/record.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
+import { self } from './system/self.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
 const RECORD_FILE = /^[0-9a-f-]{36}\.json$/
@@ -102,7 +103,7 @@ function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
 
 function write(uuid: string, record: DomainRecord): void {
   makeRunFolder()
-  const temporary = join(RUN_FOLDER, `.${uuid}-${process.pid}`)
+  const temporary = join(RUN_FOLDER, `.${uuid}-${self().pid}`)
   try {
     writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
     renameSync(temporary, fileOf(uuid))

@@ -7,16 +7,18 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  statSync,
+  statIfAny,
   writeFileSync,
   writeSync,
-} from 'node:fs'
+} from './system/files.ts'
 import { join } from 'node:path'
+import { date } from './clock.ts'
 import type { SavedImage } from './core/saved-image.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from './paths.ts'
 import type { ProcessIdentity } from './processes.ts'
 import { makeRunFolder } from './record-store.ts'
+import { self } from './system/self.ts'
 
 /** Files that are kept; of more, the oldest go: nobody tells this program of domains that are no more. */
 export const KEPT_IMAGES = 1000
@@ -67,7 +69,7 @@ const isVolume = ({ vg, lv, uuid, lver }: SavedImage['volumes'][number]): boolea
  */
 export function writeSavedImage(image: SavedImage): void {
   mkdirSync(SAVED_FOLDER, { recursive: true, mode: 0o700 })
-  const temporary = join(SAVED_FOLDER, `.${image.domain.uuid}-${process.pid}`)
+  const temporary = join(SAVED_FOLDER, `.${image.domain.uuid}-${self().pid}`)
   try {
     const descriptor = openSync(temporary, 'w', 0o600)
     try {
@@ -99,7 +101,7 @@ interface Saved {
 }
 
 /** Milliseconds of the epoch at which a file was written last. */
-const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoEntry: false })?.mtimeMs
+const timeOf = (file: string): number | undefined => statIfAny(file)?.mtimeMs
 
 /**
  * libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted
@@ -107,7 +109,7 @@ const timeOf = (file: string): number | undefined => statSync(file, { throwIfNoE
  */
 export function managedSave(
   { name, uuid }: Saved,
-  now = Date.now(),
+  now = date().getTime(),
 ): 'new' | 'noted' | 'other' | 'none' {
   const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
   if (time === undefined) return 'none'

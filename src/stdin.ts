@@ -1,4 +1,4 @@
-import { readSync } from 'node:fs'
+import { readSync } from './system/files.ts'
 
 /** Bytes. libvirt itself takes no domain XML above 4 MiB (REMOTE_STRING_MAX); a live one is longer than its source. */
 export const LONGEST_XML = 8 * 1024 * 1024

@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, ftruncateSync, futimesSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, futimesSync, openSync } from './system/files.ts'
 import { join } from 'node:path'
-import { milliseconds } from './clock.ts'
+import { date, milliseconds } from './clock.ts'
 import { waiting } from './lvm/run.ts'
 import { RUN_FOLDER } from './paths.ts'
 import { makeRunFolder } from './record-store.ts'
@@ -105,11 +105,10 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
 
 /** Whoever gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD, src/lvm/run.ts). */
 function leaveMark(descriptor: number): void {
-  const now = new Date()
-  futimesSync(descriptor, now, now)
+  futimesSync(descriptor, date())
 }
 
-const markOf = (descriptor: number): bigint => fstatSync(descriptor, { bigint: true }).mtimeNs
+const markOf = (descriptor: number): bigint => fstatSync(descriptor).mtimeNs
 
 /** What an lvchange was once made to write into it stays no longer: nothing under /run may grow. */
 function empty(descriptor: number): void {

@@ -1,3 +1,4 @@
+import { date } from '../clock.ts'
 import type { Line } from '../core/agent-words.ts'
 import { isOnTheWayOut } from '../core/drive.ts'
 import { drbdMinors, minorsBelow } from '../drbd/devices.ts'
@@ -30,5 +31,5 @@ export const drbdWorld = (host: AgentHost, say: (sayings: readonly HostSaying[])
     return views.filter(({ wanted }) => isOnTheWayOut(wanted)).map((view): Leaving => ({ ...view.domain, vgs: vgsOfView(view) }))
   },
   abort: (uuid) => virsh('domjobabort', uuid),
-  now: () => new Date(), say, tell,
+  now: date, say, tell,
 })

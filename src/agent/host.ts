@@ -1,4 +1,4 @@
-import { uptime } from 'node:os'
+import { uptime } from '../clock.ts'
 import { hasReasonOfMigration, isSettledBy, remembered } from '../core/contested.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'

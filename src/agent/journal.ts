@@ -2,9 +2,9 @@ import type { Line, Priority } from '../core/agent-words.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { printable } from '../hook/outcome.ts'
 import type { LogEntry } from '../log.ts'
-import { isatty } from 'node:tty'
 import { milliseconds } from '../clock.ts'
 import { write } from '../output.ts'
+import { self } from '../system/self.ts'
 import { within } from '../within.ts'
 
 /** Where the agent says what it does: the journal, by way of stderr (FACTS 42), and lvguard's log. */
@@ -39,7 +39,7 @@ export function openJournal(configuration: () => Configuration): Journal {
   let last: Promise<void> = Promise.resolve()
   let silentUntil = 0
   // In a terminal nobody takes the priority off again.
-  const prefix = isatty(2) ? WORDS : PREFIXES
+  const prefix = self().isTerminal(2) ? WORDS : PREFIXES
   const sayLine = ({ priority, text }: Line): void => write(2, `${prefix[priority]}${printable(text)}\n`)
   const log = async (entry: LogEntry): Promise<void> => {
     const { logFile, logLevel } = configuration()

@@ -1,12 +1,10 @@
+import { CLOCK } from '../clock.ts'
 import { releasePause, retryPause } from '../core/retry.ts'
 
 /** Timers, so that tests bring their own. @returns what cancels it */
 export type Schedule = (work: () => void, milliseconds: number) => () => void
 
-export const schedule: Schedule = (work, pause) => {
-  const timer = setTimeout(work, pause)
-  return () => clearTimeout(timer)
-}
+export const schedule: Schedule = (work, pause) => CLOCK.after(pause, work)
 
 interface Retry {
   attempts: number

@@ -1,16 +1,15 @@
-import { statSync } from 'node:fs'
-import { isatty } from 'node:tty'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { DEFAULTS } from '../core/configuration.ts'
 import { PASS_PERIOD } from '../core/retry.ts'
 import { agentState, announceAgent } from '../agent-presence.ts'
-import { monotonic } from '../clock.ts'
+import { every, monotonic, soon } from '../clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
 import { write } from '../output.ts'
 import { CONFIGURATION_FILE, RUN_FOLDER, STATUS_FOLDER, onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { findingsOn } from '../cli/findings.ts'
+import { statIfAny } from '../system/files.ts'
+import { memoryKeeper } from '../system/memory.ts'
+import { self } from '../system/self.ts'
 import { Aftermath, type HostSaying } from './aftermath.ts'
 import { Agent } from './agent.ts'
 import { DrbdWatch } from './drbd-watch.ts'
@@ -24,31 +23,13 @@ import { Retries } from './retries.ts'
 import { tellSystemd, watchdogPeriod } from './systemd.ts'
 import { FolderWatch } from './watch.ts'
 
-/** Bytes that the heap may grow before what passes leave behind is given back. */
-const HEAP_GROWTH = 2 * 1024 * 1024
-
-/**
- * Passes keep little, but V8 by itself would not give back for hours what they took. With 500 VMs this made a pass 43 to 50 ms of CPU
- * instead of 32 (Node 20, npm run bench).
- */
-function memoryKeeper(): () => void {
-  setFlagsFromString('--expose-gc')
-  const collect: unknown = runInNewContext('gc')
-  let kept = 0
-  return () => {
-    if (typeof collect !== 'function' || process.memoryUsage().heapUsed < kept + HEAP_GROWTH) return
-    collect()
-    kept = process.memoryUsage().heapUsed
-  }
-}
-
 /**
  * `lvguard agent`: runs until it is ended, which it may be at any moment. SIGHUP (systemctl reload) reads the configuration and makes a
  * pass at once.
  * @returns only if it cannot start
  */
-export async function runAgent(): Promise<number> {
-  if (process.getuid?.() !== 0 && onHost('') === '') {
+export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
+  if (self().uid() !== 0 && onHost('') === '') {
     write(2, 'lvguard: only root can run the agent, which is a service of this host: sudo systemctl start lvguard\n')
     return 1
   }
@@ -79,10 +60,10 @@ export async function runAgent(): Promise<number> {
   if (other.kind === 'hangs') journal.say({ priority: 4, text: `another agent (process ${other.pid}) hangs, without a sign of life for ${other.seconds} s: this one takes its place` })
   const heart = heartOf(agent, aftermath, journal)
   heart.beat()
-  setInterval(() => heart.beat(), BEAT_PERIOD * 1000)
+  every(BEAT_PERIOD * 1000, () => heart.beat())
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
-  const freeMemory = memoryKeeper()
+  const freeMemory = keepMemory()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const leases = new LeaseWatch(leaseBody(() => host.configuration, journal))
   const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => {
@@ -92,7 +73,7 @@ export async function runAgent(): Promise<number> {
   }))
   // Before the first pass, which may wait for LVM.
   void leases.look()
-  setInterval(() => void leases.look(), LEASE_PERIOD * 1000)
+  every(LEASE_PERIOD * 1000, () => void leases.look())
   const pass = async (): Promise<void> => {
     watch.renew()
     recordWatch.renew()
@@ -103,19 +84,19 @@ export async function runAgent(): Promise<number> {
     void drbd.pass()
     freeMemory()
   }
-  if (isatty(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
+  if (self().isTerminal(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
   // To a program in a terminal the same signal says that the terminal is gone: it ends, as anybody expects.
-  else process.on('SIGHUP', () => void configure().then(pass))
+  else self().onHangup(() => void configure().then(pass))
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
   await pass()
-  setInterval(() => void pass(), PASS_PERIOD)
+  every(PASS_PERIOD, () => void pass())
   return new Promise(() => undefined)
 }
 
 function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal): Heart {
   const period = watchdogPeriod()
   return new Heart({
-    pid: process.pid,
+    pid: self().pid,
     now: monotonic,
     lastPass: () => agent.lastPass,
     state: agentState,
@@ -124,7 +105,7 @@ function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal): Heart {
     say: (line) => aftermath.sayOfHost(line === undefined ? [] : [{ key: 'heart', ...line }], 'heart'),
     end: (line) => {
       journal.say(line)
-      process.exit(0)
+      self().exit(0)
     },
   })
 }
@@ -134,7 +115,7 @@ const sayOfSystemd = (aftermath: Aftermath, why: string | undefined): void =>
 
 /** What tells one version of a file from another; empty where there is none. */
 function markOf(file: string): string {
-  const stat = statSync(file, { throwIfNoEntry: false })
+  const stat = statIfAny(file)
   return stat === undefined ? '' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`
 }
 
@@ -150,7 +131,7 @@ function coalesced(work: (names: readonly string[] | undefined) => void): (name:
       return
     }
     names = new Set([name])
-    setImmediate(() => {
+    soon(() => {
       const changed = [...(names ?? [])]
       names = undefined
       work(changed.some((each) => each === undefined) ? undefined : changed.flatMap((each) => each ?? []))

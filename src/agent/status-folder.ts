@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { type StatusFile, isStatusFile, parseStatus } from '../libvirt/domain-status.ts'
 import { mayBeStatusOf } from '../libvirt/status.ts'

@@ -1,9 +1,10 @@
 import { query } from '../lvm/run.ts'
+import { self } from '../system/self.ts'
 
 /**
  * Seconds between two signs of life for systemd, three within its WatchdogSec; undefined where it waits for none (sd_watchdog_enabled(3)).
  */
-export function watchdogPeriod(environment: NodeJS.ProcessEnv = process.env): number | undefined {
+export function watchdogPeriod(environment = self().environment): number | undefined {
   const microseconds = Number(environment['WATCHDOG_USEC'])
   return environment['NOTIFY_SOCKET'] !== undefined && microseconds > 0 ? microseconds / 3e6 : undefined
 }
@@ -13,7 +14,7 @@ export function watchdogPeriod(environment: NodeJS.ProcessEnv = process.env): nu
  * @returns undefined if it was said, else why not
  */
 export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1'): Promise<string | undefined> {
-  if (process.env['NOTIFY_SOCKET'] === undefined) return undefined
+  if (self().environment['NOTIFY_SOCKET'] === undefined) return undefined
   const { exitCode, stderr, isAbsent } = await query('systemd-notify', [word])
   if (exitCode === 0) return undefined
   return isAbsent ? 'systemd-notify was not found' : stderr.trim() || `systemd-notify exited with ${exitCode ?? 'a signal'}`

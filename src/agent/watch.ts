@@ -1,12 +1,12 @@
-import { type FSWatcher, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
+import { type FolderEvents, statIfAny, watch } from '../system/files.ts'
 
 /**
  * Watches a folder by inotify, also one that is not there yet or is replaced: then the nearest folder above it is watched, until it is
  * there. Events carry no news but that something may have changed; what is lost, the next full pass sees.
  */
 export class FolderWatch {
-  #watcher: FSWatcher | undefined
+  #watcher: FolderEvents | undefined
   #inode: number | undefined
   readonly #folder: string
   readonly #changed: (name: string | undefined) => void
@@ -46,6 +46,6 @@ export class FolderWatch {
   }
 }
 
-const inodeOf = (folder: string): number | undefined => statSync(folder, { throwIfNoEntry: false })?.ino
+const inodeOf = (folder: string): number | undefined => statIfAny(folder)?.ino
 
 const nearest = (folder: string): string => (inodeOf(folder) !== undefined || dirname(folder) === folder ? folder : nearest(dirname(folder)))

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync } from '../system/files.ts'
 import type { Parsed } from '../config.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { unreadable } from '../file-words.ts'

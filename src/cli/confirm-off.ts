@@ -1,4 +1,5 @@
-import { readSync } from 'node:fs'
+import { date } from '../clock.ts'
+import { readSync } from '../system/files.ts'
 import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict, countsAsOff, onceUsable, troubleInWords } from '../core/drbd.ts'
 import { drbdMinors } from '../drbd/devices.ts'
 import { drbdDevices, inFull, peerHosts, verdictsOf } from '../drbd/drbd.ts'
@@ -7,6 +8,7 @@ import { messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
+import { self } from '../system/self.ts'
 
 const complain = (...lines: readonly string[]): 1 => {
   write(2, lines.map((line) => `lvguard: ${printable(line)}\n`).join(''))
@@ -29,7 +31,7 @@ interface Away {
  * @param isSure the name need not be typed once more
  */
 export async function confirmOff(name: string, isSure: boolean): Promise<number> {
-  if (process.getuid?.() !== 0 && onHost('') === '') return complain('only root can confirm that a host is off; nothing was changed.', 'Run it with sudo.')
+  if (self().uid() !== 0 && onHost('') === '') return complain('only root can confirm that a host is off; nothing was changed.', 'Run it with sudo.')
   const minors = drbdMinors()
   if (minors.length === 0) return complain('there is no DRBD device on this host, so nothing can be confirmed.', 'If it has a DRBD resource that is down: drbdadm up all.')
   const found = await drbdDevices()
@@ -57,7 +59,7 @@ export async function confirmOff(name: string, isSure: boolean): Promise<number>
     ].map(printableLine).join(''))
     if (readLine() !== name) return complain(`that is not ${name}; nothing was changed.`)
   }
-  const at = new Date().toISOString()
+  const at = date().toISOString()
   try {
     for (const { resource, peer, names } of own) {
       const confirmation: Confirmation = { format: 1, resource, peer, host: name, at }

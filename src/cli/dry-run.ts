@@ -1,5 +1,4 @@
-import { closeSync, openSync } from 'node:fs'
-import { isatty } from 'node:tty'
+import { closeSync, openSync } from '../system/files.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf, idlePolicies, nameOf } from '../core/domain.ts'
 import { type LockState, NO_VOLUMES, addressOf, lockOf, suffices } from '../core/lock-state.ts'
@@ -26,7 +25,8 @@ import { leaseOf, lockState, volumeTable, volumesByUuid } from '../lvm/lvm.ts'
 import { write } from '../output.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { LONGEST_XML, readStdin } from '../stdin.ts'
-import { MAY_LOOK, findingsOn } from './findings.ts'
+import { self } from '../system/self.ts'
+import { findingsOn, mayLook } from './findings.ts'
 
 /** One command of a plan, with the reason behind it. */
 interface Step {
@@ -84,7 +84,7 @@ async function previewOf(event: HookEvent, xml: string, what: string): Promise<P
   if (!isNamed(domain, name) && domain.uuid !== name) return preview({ uuid: domain.uuid }, [otherDomain(domain, name)])
   const warnings = [...('errors' in parsed ? parsed.errors : parsed.mistakes), ...(await findingsOn(configuration))].map((each) => `configuration: ${each}`)
   const { uuid } = domain
-  if (!MAY_LOOK) {
+  if (!mayLook()) {
     const { changes, notes, problems } = fromXml(operation, domain, configuration, 'only root can look at the locks of this host')
     const outcome = problems.length > 0 ? 'refuse' : isBare(domain) ? 'nothing' : 'unknown'
     return preview({ uuid, outcome, steps: stepsOf(changes), notes, warnings: [...warnings, ...idlePolicies(domain)] }, problems)
@@ -229,7 +229,7 @@ const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word :
 
 function readXml(file: string | undefined): string {
   if (file === undefined || file === '-') {
-    if (isatty(0)) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
+    if (self().isTerminal(0)) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
     return readStdin(LONGEST_XML)
   }
   const descriptor = openSync(file, 'r')

@@ -4,10 +4,11 @@ import { findingsOf, vgsNamedIn } from '../core/findings.ts'
 import { lockState, vgTable } from '../lvm/lvm.ts'
 import { query } from '../lvm/run.ts'
 import { onHost } from '../paths.ts'
+import { self } from '../system/self.ts'
 import { within } from '../within.ts'
 
 /** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
-export const MAY_LOOK = process.getuid?.() === 0 || onHost('') !== ''
+export const mayLook = (): boolean => self().uid() === 0 || onHost('') !== ''
 
 /** Milliseconds that a folder has to answer in. */
 const FOLDER_LIMIT = 10_000
@@ -16,7 +17,7 @@ const FOLDER_LIMIT = 10_000
 export async function findingsOn(configuration: Configuration): Promise<readonly string[]> {
   const vgs = vgsNamedIn(configuration)
   const [locks, table, logFolder] = await Promise.all([
-    MAY_LOOK && vgs.length > 0 ? lockState() : undefined, MAY_LOOK && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration),
+    mayLook() && vgs.length > 0 ? lockState() : undefined, mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration),
   ])
   return findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder })
 }

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { isatty } from 'node:tty'
+import { readFileSync } from '../system/files.ts'
 import { usersOf } from '../agent/lease-body.ts'
 import type { Line } from '../core/agent-words.ts'
 import { mayWrite, vgUuidOf } from '../core/cut-off.ts'
@@ -15,6 +14,7 @@ import { resetHost } from '../kill/reset.ts'
 import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
+import { self } from '../system/self.ts'
 
 /** Seconds that a kill has whose lease is not lost, as one that begins at 8 × io_timeout has. */
 const PATIENCE = 45
@@ -28,20 +28,20 @@ const complain = (what: string, advice?: string): 1 => {
 
 /** What is wrong with a call, before anything is looked at. */
 function problemOf(vg: string): readonly [string, string] | undefined {
-  if (process.getuid?.() !== 0 && onHost('') === '') return ['only root can do that; nothing was changed.', 'Run it with sudo.']
+  if (self().uid() !== 0 && onHost('') === '') return ['only root can do that; nothing was changed.', 'Run it with sudo.']
   return isValidName(vg) ? undefined : [`no volume group can be called ${vg}; nothing was changed.`, "See 'vgs'."]
 }
 
 /** sanlock runs lvmlockctl when the lease is lost, and that runs global/lvmlockctl_kill_command. */
 function isCalledByLvmlockctl(): boolean {
   try {
-    return readFileSync(`/proc/${process.ppid}/comm`, 'utf8').trim() === 'lvmlockctl'
+    return readFileSync(`/proc/${self().ppid}/comm`, 'utf8').trim() === 'lvmlockctl'
   } catch {
     return false
   }
 }
 
-const hasTerminal = (): boolean => isatty(0) || isatty(1) || isatty(2)
+const hasTerminal = (): boolean => self().isTerminal(0) || self().isTerminal(1) || self().isTerminal(2)
 
 /**
  * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (core: kill/kill.ts).

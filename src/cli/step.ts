@@ -11,6 +11,7 @@ import { write } from '../output.ts'
 import { onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
 import { readRecords } from '../record-store.ts'
+import { self } from '../system/self.ts'
 import { VgBusy } from '../vg-lock.ts'
 
 /** One step by hand; `domain` is a name or a UUID. */
@@ -27,7 +28,7 @@ const complain = (what: string, advice?: string): 1 => {
 
 /** `lvguard demote DOMAIN`, `lvguard promote DOMAIN`: what the agent would do next for one domain, by hand and under the same rules. */
 export async function runStep(call: Step): Promise<number> {
-  if (process.getuid?.() !== 0 && onHost('') === '') return complain('only root can change locks; nothing was changed.', 'Run it with sudo.')
+  if (self().uid() !== 0 && onHost('') === '') return complain('only root can change locks; nothing was changed.', 'Run it with sudo.')
   const parsed = await readConfiguration()
   if ('errors' in parsed) return complain(`the configuration is wrong: ${parsed.errors.join('; ')}.`, 'Correct /etc/libvirt/lvguard.conf.')
   const host = new AgentHost(parsed.configuration)

@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs'
+import { realpathSync } from '../system/files.ts'
 import { basename, join } from 'node:path'
 import { deviceOf, devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
@@ -28,7 +28,7 @@ export function minorsOfPv(path: string): number[] | undefined {
 
 function realPath(path: string): string {
   try {
-    return realpathSync.native(onHost(path)).slice(onHost('').length)
+    return realpathSync(onHost(path)).slice(onHost('').length)
   } catch {
     return path
   }

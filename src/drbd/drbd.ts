@@ -1,8 +1,8 @@
-import { hostname } from 'node:os'
 import { type Confirmation, type DrbdDevice, type DrbdState, type DrbdTrouble, type DrbdVerdict, NO_DRBD, confirmationsOver, isSeen, judge } from '../core/drbd.ts'
 import { messageOf } from '../hook/failures.ts'
 import { query } from '../lvm/run.ts'
 import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
+import { self } from '../system/self.ts'
 import { readConfirmations, readUnseen } from './notes.ts'
 import { drbdMinors, minorsOfPv } from './devices.ts'
 import { EVENTS_ARGUMENTS, parseEvents, parseHosts, parseQuorum } from './events.ts'
@@ -45,7 +45,7 @@ async function quorumOf(resource: string): Promise<string | undefined> {
  */
 export async function peerHosts(resource: string): Promise<string[]> {
   const { exitCode, stdout } = await query('drbdadm', ['dump', resource])
-  return exitCode === 0 ? [...new Set(parseHosts(stdout))].filter((host) => host !== hostname()) : []
+  return exitCode === 0 ? [...new Set(parseHosts(stdout))].filter((host) => host !== self().hostname()) : []
 }
 
 /**

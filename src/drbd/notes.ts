@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { Confirmation } from '../core/drbd.ts'
 import { CONFIRM_OFF_FOLDER, RUN_FOLDER } from '../paths.ts'

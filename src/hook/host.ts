@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync } from '../system/files.ts'
 import { monotonic } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'

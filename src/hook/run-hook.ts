@@ -4,7 +4,7 @@ import { meanwhileDo } from '../lvm/run.ts'
 import { write } from '../output.ts'
 import { LONGEST_XML, readStdin } from '../stdin.ts'
 import type { HookEvent } from './call.ts'
-import './daemon.ts'
+import { noteCaller } from './daemon.ts'
 import { askLocks } from './host.ts'
 import { exitStatusOf, linesOf } from './outcome.ts'
 
@@ -13,6 +13,7 @@ declare const saveCache: () => void
 
 /** One call by libvirt, from standard input to exit status. */
 export async function runHook(event: HookEvent): Promise<number> {
+  noteCaller()
   // It comes whole: libvirt writes it at once.
   const xml = readStdin(LONGEST_XML)
   // lvmlockctl answers while the rest of the program is loaded; but it is not asked for a VM that cannot have volumes.

@@ -1,4 +1,4 @@
-import { uptime } from 'node:os'
+import { date, uptime } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { LeaseCount } from '../core/lock-state.ts'
@@ -48,7 +48,7 @@ export async function noteSaved(
       return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
     })
     if (saved.length > 0)
-      writeSavedImage({ format: 1, domain: { name, uuid }, at: new Date().toISOString(), volumes: saved })
+      writeSavedImage({ format: 1, domain: { name, uuid }, at: date().toISOString(), volumes: saved })
     const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
     return missing.length === 0
       ? undefined

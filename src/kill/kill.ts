@@ -1,3 +1,4 @@
+import { date } from '../clock.ts'
 import { type Left, type MapperDevice, devicesOf, disksOf, isErrorTable, isGone, isWiped, leftOfDevice, leftOfDisks, recordedOn, tiersOf, vgUuidOf } from '../core/cut-off.ts'
 import { messageOf } from '../hook/failures.ts'
 import type { ProcessIdentity } from '../processes.ts'
@@ -56,7 +57,7 @@ class Work {
     const { vg, by } = order
     const before = world.readMark(vg)
     this.#mark = {
-      format: 1, vg, by: before === undefined || before.by === 'unknown' ? by : before.by, at: before === undefined || before.at === '' ? new Date().toISOString() : before.at,
+      format: 1, vg, by: before === undefined || before.by === 'unknown' ? by : before.by, at: before === undefined || before.at === '' ? date().toISOString() : before.at,
       killed: before?.killed ?? [], disks: before?.disks ?? [], state: 'started',
       // That of a kill which has ended does nothing any more.
       ...(before?.state === 'started' && before.worker !== undefined && { worker: before.worker }),

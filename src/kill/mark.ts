@@ -1,10 +1,11 @@
-import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { Problem } from '../core/problem.ts'
 import { isValidName } from '../core/volume.ts'
 import { RUN_FOLDER } from '../paths.ts'
 import type { ProcessIdentity } from '../processes.ts'
 import { makeRunFolder } from '../record-store.ts'
+import { self } from '../system/self.ts'
 
 /** A domain that was killed. */
 export interface Killed extends ProcessIdentity {
@@ -84,7 +85,7 @@ const isKilled = ({ name, uuid, pid, start, volumes }: Killed): boolean =>
 /** Puts it in the place of the last one, in one rename. @throws what the file system throws */
 export function writeMark(mark: Mark): void {
   makeRunFolder()
-  const temporary = join(RUN_FOLDER, `.${mark.vg}-${process.pid}${SUFFIX}.new`)
+  const temporary = join(RUN_FOLDER, `.${mark.vg}-${self().pid}${SUFFIX}.new`)
   try {
     writeFileSync(temporary, `${JSON.stringify(mark)}\n`, { mode: 0o600 })
     renameSync(temporary, fileOf(mark.vg))

@@ -1,4 +1,4 @@
-import { readlinkSync, statSync } from 'node:fs'
+import { readlinkSync, statSync } from '../system/files.ts'
 import type { ProcessFacts } from '../core/cut-off.ts'
 import { namesIn, textOf } from '../quiet-files.ts'
 

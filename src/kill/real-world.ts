@@ -1,7 +1,5 @@
-import { closeSync, constants, existsSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
-import { monotonic } from '../clock.ts'
+import { monotonic, pause } from '../clock.ts'
 import type { Line } from '../core/agent-words.ts'
 import { type InFlight, type MapperDevice, isQemuOf } from '../core/cut-off.ts'
 import { holdersInWords, messageOf } from '../hook/failures.ts'
@@ -16,6 +14,8 @@ import { type ProcessIdentity, lives, processOf } from '../processes.ts'
 import { namesIn, trimmedTextOf } from '../quiet-files.ts'
 import { readRecords } from '../record-store.ts'
 import { STATUS_ARGUMENTS, parseStatus } from '../sanlock/status.ts'
+import { TO_WRITE_AT_ONCE, closeSync, existsSync, openSync, writeFileSync, writeSync } from '../system/files.ts'
+import { self as thisProcess } from '../system/self.ts'
 import { lockVgs } from '../vg-lock.ts'
 import { within } from '../within.ts'
 import { readMark, removeMark, writeMark } from './mark.ts'
@@ -33,7 +33,8 @@ const LOCK_WAIT = 30
 
 /** This host as it is. @param say where a line of the kill goes */
 export function realWorld(say: (line: Line) => void): RecoverWorld {
-  const self = processOf(process.pid) ?? { pid: process.pid, start: '' }
+  const { pid: ownPid, kill } = thisProcess()
+  const self = processOf(ownPid) ?? { pid: ownPid, start: '' }
   /** Of processes that were looked at: the UUID in the command line of a QEMU. A process does not change it. */
   const qemus = new Map<string, string>()
   const reading = new Set<string>()
@@ -57,7 +58,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     openDevices: (pid) => withSlaves(openBlockDevices(pid)),
     kill: (pid) => {
       // 0 and below are groups of processes.
-      if (pid > 1) process.kill(pid, 'SIGKILL')
+      if (pid > 1) kill(pid)
     },
     devices: mapperDevices,
     inFlightOf,
@@ -141,7 +142,7 @@ const wipe = (name: string): Promise<boolean> => outlive('dmsetup', ['wipe_table
 /** Into a device that may not be there, or may not take it: nobody waits. */
 export function sayInto(device: string, text: string): void {
   try {
-    const descriptor = openSync(onHost(device), constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const descriptor = openSync(onHost(device), TO_WRITE_AT_ONCE)
     try {
       writeSync(descriptor, text)
     } finally {
@@ -157,7 +158,7 @@ function reset(why: string): void {
   const text = printable(`lvguard resets this host: ${why}`)
   sayInto('/dev/console', `\r\n${text}\r\n`)
   sayInto('/dev/kmsg', `<2>${text}\n`)
-  writeFileSync(onHost('/proc/sysrq-trigger'), 'b')
+  writeFileSync(onHost('/proc/sysrq-trigger'), 'b', { mode: 0o200 })
 }
 
 const wordsOf = (command: string, { exitCode, stderr, isAbsent, timedOut }: Awaited<ReturnType<typeof query>>): string | undefined => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { PROC_FOLDER, onHost } from '../paths.ts'
 

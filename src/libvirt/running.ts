@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { RunningDomain } from '../core/cut-off.ts'
 import { STATUS_FOLDER } from '../paths.ts'

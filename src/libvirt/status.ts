@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { PROC_FOLDER, STATUS_FOLDER } from '../paths.ts'
 

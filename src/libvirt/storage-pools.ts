@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER } from '../paths.ts'
 import { type Node, attribute, child, text } from './nodes.ts'

@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { Dead, Device } from '../core/lock-state.ts'
 import { type VolumeName, mapperName, meaningOfMapperName } from '../core/volume.ts'

@@ -1,7 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import { pause } from '../clock.ts'
 import { type Address, type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Holder } from '../core/problem.ts'
 import { type Stack, type VolumeName, type WantedVolume, fullName } from '../core/volume.ts'
+import { self } from '../system/self.ts'
 import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.ts'
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
@@ -27,7 +28,7 @@ export async function lockState(limit = QUERY_LIMIT): Promise<LockState> {
   let answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   for (let tries = 1; tries < TRIES && isSocketTaken(answer); tries++) {
     // Not in step with the other.
-    await pause(TRY_PAUSE * (1 + Math.random()))
+    await pause(TRY_PAUSE * (1 + self().random()))
     answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   }
   return lockStateIn(answer)
@@ -59,7 +60,7 @@ export async function dropLocks(vg: string): Promise<string | undefined> {
     const answer = await query('lvmlockctl', ['--drop', vg])
     if (answer.exitCode === 0) return undefined
     if (!isSocketTaken(answer) || tries === TRIES) return answer.isAbsent ? 'lvmlockctl was not found' : (answer.stderr || answer.stdout).trim().split('\n')[0] || 'lvmlockctl has failed'
-    await pause(TRY_PAUSE * (1 + Math.random()))
+    await pause(TRY_PAUSE * (1 + self().random()))
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { PROC_FOLDER, onHost } from '../paths.ts'
 

@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { readFileSync, readlinkSync, realpathSync, statSync } from '../system/files.ts'
 import { dirname, join, normalize } from 'node:path'
 import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
@@ -31,7 +31,7 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
 
 function realPath(path: string): string | undefined {
   try {
-    return realpathSync.native(onHost(path))
+    return realpathSync(onHost(path))
   } catch {
     return undefined
   }

@@ -1,7 +1,8 @@
-import { closeSync, openSync, readSync, rmSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, readSync, rmSync, unlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { RUN_FOLDER } from '../paths.ts'
+import { type Ended, type Running, start } from '../system/commands.ts'
+import { perProcess, self } from '../system/self.ts'
 import { within } from '../within.ts'
 
 /** What came of a command. */
@@ -23,17 +24,12 @@ export const CHANGE_LIMIT = 90_000
 // R8. PATH and LVM's own settings pass through; LVM warns of each inherited descriptor unless told not to.
 const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
 
-// execa passes any descriptor on to spawn; its types know only the first ones.
-const inherit = (descriptor: number): 3 => descriptor as 3
-
 /**
  * Runs a command that only reads. Never throws for what the command did.
  * @param limit milliseconds
  */
 export async function query(command: string, words: readonly string[], limit = QUERY_LIMIT): Promise<Outcome> {
-  const running = execa(command, words, {
-    stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT, reject: false, stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024, cleanup: false,
-  })
+  const running = start(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT })
   const result = await limited(limit, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
 }
@@ -43,12 +39,11 @@ export async function query(command: string, words: readonly string[], limit = Q
  * @param limit milliseconds
  * @returns undefined when the time is over
  */
-async function limited<T>(limit: number, running: Promise<T> & { kill(): boolean }): Promise<T | undefined> {
-  const result = await within(limit, running)
+async function limited(limit: number, running: Running): Promise<Ended | undefined> {
+  const result = await within(limit, running.ended)
   if (result !== undefined) return result
-  // SIGTERM, and after 5 s SIGKILL: execa's forceKillAfterDelay.
   running.kill()
-  await within(GRACE, running)
+  await within(GRACE, running.ended)
   return undefined
 }
 
@@ -64,22 +59,22 @@ export interface Waiting {
 
 /** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
 export function waiting(command: string, words: readonly string[], inherited: readonly number[]): Waiting {
-  const running = execa(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited.map(inherit)], env: ENVIRONMENT, reject: false, buffer: false, cleanup: false })
-  return { ended: running.then((result) => outcomeOf(result, '', '')), stop: () => void running.kill() }
+  const running = start(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited], env: ENVIRONMENT })
+  return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }
 }
 
 /** Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it ended with 0 */
 export async function outlive(command: string, words: readonly string[]): Promise<boolean> {
-  const running = execa(command, words, { stdio: 'ignore', env: ENVIRONMENT, reject: false, buffer: false, cleanup: false, detached: true })
+  const running = start(command, words, { stdio: 'ignore', env: ENVIRONMENT, detached: true })
   running.unref()
-  return (await running).exitCode === 0
+  return (await running.ended).exitCode === 0
 }
 
-let meanwhile: (() => void)[] = []
+const meanwhile = perProcess((): (() => void)[] => [])
 
 /** Registers work for the time in which the next command that changes something is waited for; what is registered last goes first. */
 export const meanwhileDo = (work: () => void): void => {
-  meanwhile.unshift(work)
+  meanwhile().unshift(work)
 }
 
 /**
@@ -98,12 +93,10 @@ export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
 export async function change(command: string, words: readonly string[], lockDescriptor: number): Promise<Outcome> {
   const stderr = anonymousFile()
   try {
-    const running = execa(command, words, {
-      stdio: ['ignore', 'ignore', stderr === undefined ? 'ignore' : inherit(stderr), inherit(lockDescriptor)],
-      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, reject: false, cleanup: false, detached: true, buffer: false,
-    })
-    for (const work of meanwhile) work()
-    meanwhile = []
+    const running = start(command, words, { stdio: ['ignore', 'ignore', stderr ?? 'ignore', lockDescriptor], env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, detached: true })
+    const works = meanwhile()
+    for (const work of works) work()
+    works.length = 0
     const result = await limited(CHANGE_LIMIT, running)
     if (result === undefined) return GIVEN_UP
     return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))
@@ -112,13 +105,13 @@ export async function change(command: string, words: readonly string[], lockDesc
   }
 }
 
-function outcomeOf(result: { exitCode?: number | undefined; code?: string | undefined }, stdout: string, stderr: string): Outcome {
+function outcomeOf(result: Ended, stdout: string, stderr: string): Outcome {
   return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
 }
 
 /** A file without a name; undefined where /run is full: the messages are lost then, the command is not. */
 function anonymousFile(): number | undefined {
-  const path = join(RUN_FOLDER, `.stderr-${process.pid}`)
+  const path = join(RUN_FOLDER, `.stderr-${self().pid}`)
   try {
     // Of a hook that was killed between the next two lines, with the same number.
     rmSync(path, { force: true })

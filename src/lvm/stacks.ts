@@ -1,4 +1,4 @@
-import { existsSync, readlinkSync, statSync } from 'node:fs'
+import { existsSync, readlinkSync, statSync } from '../system/files.ts'
 import { basename, dirname, join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'

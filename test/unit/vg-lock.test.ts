@@ -8,7 +8,7 @@ import type { VgLocks } from '../../src/vg-lock.ts'
 const root = await vi.hoisted(async () => new (await import('./support/root.ts')).Root())
 /** Stands for the clock and for waiting: time passes when a test says so. flock(1) is the real one. */
 const time = vi.hoisted(() => ({ now: 0, waits: [] as { readonly end: number; readonly over: () => void }[] }))
-vi.mock('../../src/clock.ts', () => ({ milliseconds: () => time.now }))
+vi.mock('../../src/clock.ts', async (original) => ({ ...(await original<typeof import('../../src/clock.ts')>()), milliseconds: () => time.now }))
 vi.mock('../../src/within.ts', () => ({
   within: (limit: number, work: Promise<unknown>) => Promise.race([work, new Promise<void>((resolve) => time.waits.push({ end: time.now + limit, over: resolve }))]),
 }))

@@ -1,0 +1,56 @@
+import { execa } from 'execa'
+
+/** How a command is run. */
+export interface Manner {
+  /** Of its standard streams and of what it inherits beside them: `pipe` is read to its end; a number is a descriptor of this process. */
+  readonly stdio: 'ignore' | readonly ('ignore' | 'pipe' | number)[]
+  /** Beside this process's own environment. */
+  readonly env: Readonly<Record<string, string>>
+  /** In a session of its own. */
+  readonly detached?: boolean
+}
+
+/** A command that runs. */
+export interface Running {
+  /** Never rejects. */
+  readonly ended: Promise<Ended>
+  /** SIGTERM, and after 5 s SIGKILL. */
+  kill(): void
+  /** This program may end before it. */
+  unref(): void
+}
+
+export interface Ended {
+  /** Undefined if it could not be started or did not end by itself. */
+  readonly exitCode?: number | undefined
+  /** Why it could not be started: ENOENT and the like. */
+  readonly code?: string | undefined
+  readonly stdout?: unknown
+  readonly stderr?: unknown
+}
+
+/** Starts a command by its name in PATH. */
+export type Start = (command: string, words: readonly string[], manner: Manner) => Running
+
+// execa passes any descriptor on to spawn; its types know only the first ones.
+const streamOf = (stream: 'ignore' | 'pipe' | number): 'ignore' | 'pipe' | 3 => (typeof stream === 'number' ? (stream as 3) : stream)
+
+type Streams = ['ignore', 'ignore' | 'pipe', 'ignore' | 'pipe', ...3[]]
+
+export const REAL_START: Start = (command, words, { stdio, env, detached = false }) => {
+  const isRead = stdio !== 'ignore' && stdio.includes('pipe')
+  const running = execa(command, words, {
+    stdio: stdio === 'ignore' ? stdio : (stdio.map(streamOf) as Streams), env, reject: false, cleanup: false, detached,
+    ...(isRead ? { stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024 } : { buffer: false }),
+  })
+  return { ended: running as Promise<Ended>, kill: () => void running.kill(), unref: () => running.unref() }
+}
+
+let current = REAL_START
+
+/** Of `enter` (system/world.ts). */
+export const useStart = (next: Start): void => {
+  current = next
+}
+
+export const start: Start = (command, words, manner) => current(command, words, manner)

@@ -1,0 +1,59 @@
+import { hostname } from 'node:os'
+import { isatty } from 'node:tty'
+
+/** The process that this program is, and what it may do to others. */
+export interface Self {
+  readonly pid: number
+  /** Of its parent. */
+  readonly ppid: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Undefined where there are no users. */
+  uid(): number | undefined
+  /** Of this host, as uname(2) has it. */
+  hostname(): string
+  isTerminal(descriptor: number): boolean
+  /** From 0 up to 1. */
+  random(): number
+  /** SIGKILL. @throws what kill(2) says */
+  kill(pid: number): void
+  onHangup(work: () => void): void
+  exit(status: number): void
+}
+
+export const REAL_SELF: Self = {
+  pid: process.pid,
+  ppid: process.ppid,
+  environment: process.env,
+  uid: () => process.getuid?.(),
+  hostname,
+  isTerminal: isatty,
+  random: Math.random,
+  kill: (pid) => void process.kill(pid, 'SIGKILL'),
+  onHangup: (work) => void process.on('SIGHUP', work),
+  exit: (status) => process.exit(status),
+}
+
+let current = REAL_SELF
+
+/** Of `enter` (system/world.ts). */
+export const useSelf = (next: Self): void => {
+  current = next
+}
+
+/** This process. */
+export const self = (): Self => current
+
+/**
+ * What each process keeps for itself. A variable of a module would belong to all processes of a simulation at once.
+ * @param make called once a process, when it is asked for first
+ */
+export function perProcess<T>(make: () => T): () => T {
+  const kept = new WeakMap<Self, { readonly value: T }>()
+  return () => {
+    const known = kept.get(current)
+    if (known !== undefined) return known.value
+    const value = make()
+    kept.set(current, { value })
+    return value
+  }
+}

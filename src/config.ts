@@ -1,5 +1,6 @@
 import { TomlError, parse } from 'smol-toml'
 import { type Configuration, DEFAULTS } from './core/configuration.ts'
+import { isFenceWord } from './core/fence.ts'
 import { didYouMean, nearest } from './core/near.ts'
 import { contradictionIn, parseVolumePolicy } from './core/policy.ts'
 import { isValidName } from './core/volume.ts'
@@ -9,7 +10,7 @@ import { isValidName } from './core/volume.ts'
  *
  * What a mistake does depends on its key. One in a key that decides what is locked (volume_groups, local_volume_groups, policy), or in
  * something that nobody can assign to a key, makes the file unusable (`errors`): a VM could start without its lock, so that nothing starts
- * and nothing is let in until it is mended. One in any other key (log_level, log_file, the waits, on_contested) has a default that is safe:
+ * and nothing is let in until it is mended. One in any other key (log_level, log_file, the waits, on_contested, fence_command) has a default that is safe:
  * it leaves that key at it (`mistakes`), and is said at each event, by the agent, by a dry run and by check-config. A slip in
  * log_level at night must not keep every VM of a host from starting.
  */
@@ -52,6 +53,12 @@ export const KEYS: Readonly<Record<string, Key>> = {
   on_stale_image: { field: 'onStaleImage', expected: '"refuse" or "alert"', example: '"refuse"', accepts: isOneOf('refuse', 'alert'), harmless: true },
   on_lost_lease: { field: 'onLostLease', expected: '"kill" or "alert"', example: '"kill"', accepts: isOneOf('kill', 'alert'), harmless: true },
   kill_fallback: { field: 'killFallback', expected: '"reset" or "none"', example: '"reset"', accepts: isOneOf('reset', 'none'), harmless: true },
+  fence_command: {
+    field: 'fenceCommand', expected: 'a list of texts: a program with its whole path, and each of its arguments, with %h for the host\'s name (%% for a percent sign)',
+    example: '[ "/usr/sbin/fence_ipmilan", "--ip=%h-bmc", "--action=off" ]',
+    accepts: (value) => Array.isArray(value) && value.every((word) => typeof word === 'string' && isFenceWord(word)) && (value.length === 0 || String(value[0]).startsWith('/')), harmless: true,
+  },
+  fence_delay: { field: 'fenceDelay', expected: 'a whole number of seconds from 0 to 30', example: '10', accepts: isInteger(0, 30), harmless: true },
   log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', example: '"info"', accepts: isOneOf('error', 'warn', 'info', 'debug'), harmless: true },
   log_file: {
     field: 'logFile', expected: 'an absolute path, or "" for no log', example: '"/var/log/libvirt/lvguard.log"',

@@ -1,10 +1,9 @@
 import { date } from '../clock.ts'
 import type { Line } from '../core/agent-words.ts'
 import { isOnTheWayOut } from '../core/drive.ts'
-import { drbdMinors, minorsBelow } from '../drbd/devices.ts'
+import { minorsOfVgs } from '../drbd/devices.ts'
 import { drbdDevices, inFull, verdictsOf } from '../drbd/drbd.ts'
 import { dropConfirmations, readConfirmations, readUnseen, writeUnseen } from '../drbd/notes.ts'
-import { activeVolumes } from '../lvm/devices.ts'
 import { readRecords } from '../record-store.ts'
 import type { HostSaying } from './aftermath.ts'
 import type { DrbdWorld, Leaving } from './drbd-watch.ts'
@@ -16,14 +15,7 @@ import { virsh } from './virsh.ts'
  * locking is started, and no LVM command reads the disks every 15 s.
  */
 export const drbdWorld = (host: AgentHost, say: (sayings: readonly HostSaying[]) => void, tell: (line: Line) => void): DrbdWorld => ({
-  minors: () => {
-    const below = new Map<string, number[]>()
-    for (const { vg, node } of drbdMinors().length === 0 ? [] : activeVolumes()) {
-      const minors = host.lockspaces.has(vg) ? minorsBelow(node) : []
-      if (minors.length > 0) below.set(vg, [...new Set([...(below.get(vg) ?? []), ...minors])])
-    }
-    return below
-  },
+  minors: () => new Map([...minorsOfVgs()].filter(([vg]) => host.lockspaces.has(vg))),
   devices: drbdDevices, verdicts: verdictsOf, inFull, confirmations: readConfirmations, drop: dropConfirmations, unseen: readUnseen, keep: writeUnseen,
   leaving: () => {
     const [look, records] = [host.look(), readRecords()]

@@ -16,10 +16,10 @@ const FOLDER_LIMIT = 10_000
 /** What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what it cannot tell. */
 export async function findingsOn(configuration: Configuration): Promise<readonly string[]> {
   const vgs = vgsNamedIn(configuration)
-  const [locks, table, logFolder] = await Promise.all([
-    mayLook() && vgs.length > 0 ? lockState() : undefined, mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration),
+  const [locks, table, logFolder, fenceProgram] = await Promise.all([
+    mayLook() && vgs.length > 0 ? lockState() : undefined, mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration), fenceProgramOf(configuration),
   ])
-  return findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder })
+  return findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder, fenceProgram })
 }
 
 /** A child looks: the folder may be on storage that does not answer, and then the child waits, not this program. */
@@ -28,4 +28,10 @@ async function logFolderOf({ logFile }: Configuration): Promise<'there' | 'missi
   const looked = await within(FOLDER_LIMIT, query('test', ['-d', onHost(posix.dirname(logFile))]))
   if (looked === undefined) return 'silent'
   return looked.exitCode === 0 ? 'there' : looked.exitCode === 1 ? 'missing' : undefined
+}
+
+async function fenceProgramOf({ fenceCommand: [program] }: Configuration): Promise<'there' | 'missing' | undefined> {
+  if (program === undefined) return undefined
+  const looked = await within(FOLDER_LIMIT, query('test', ['-x', program]))
+  return looked?.exitCode === 0 ? 'there' : looked?.exitCode === 1 ? 'missing' : undefined
 }

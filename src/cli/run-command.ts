@@ -5,6 +5,7 @@ import { checkConfig } from './check-config.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'
 import { confirmOff } from './confirm-off.ts'
 import { dryRun } from './dry-run.ts'
+import { fencePeerCommand } from './fence-peer.ts'
 import { killVg, recoverVg } from './kill.ts'
 import { runStep } from './step.ts'
 import { helpText, usageLine } from './usage.ts'
@@ -21,6 +22,7 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'check-config': ([file], { json }) => checkConfig(file, json === true),
   'confirm-off': ([host = ''], { yes }) => confirmOff(host, yes === true),
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
+  'fence-peer': () => fencePeerCommand(),
   'kill': ([vg = ''], { yes, drop }) => killVg(vg, { yes: yes === true, drop: drop === true }),
   'recover': ([vg = '']) => recoverVg(vg),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),

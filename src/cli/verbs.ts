@@ -59,6 +59,14 @@ export const VERBS = verbs({
     options: { force: { help: 'although libvirt does not say that the VM is migrating' } },
     help: 'exclusive -> shared, on the source of a migration; the agent does it by itself',
   },
+  'fence-peer': {
+    operands: '', count: [0, 0], needs: 'no further word', options: {},
+    help: "DRBD's handler: have fence_command switch the other host off, while all I/O waits",
+    more: [
+      'DRBD calls it, not a person: handlers { fence-peer "/usr/sbin/lvguard fence-peer"; } with fencing resource-and-stonith. Exit status 7: the host',
+      'is off, and DRBD goes on; any other: nothing says so, and I/O stays frozen. It answers one io_timeout before the lease of this host runs out.',
+    ],
+  },
   'kill': {
     operands: 'VG', count: [1, 1], needs: 'one volume group',
     options: { yes: { help: 'without a question' }, drop: { help: 'when it is done, have lvmlockd give up its locks, as lvmlockctl --drop does' } },

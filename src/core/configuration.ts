@@ -20,6 +20,10 @@ export interface Configuration {
   readonly onLostLease: 'kill' | 'alert'
   /** Where such a VG cannot be cut off in time and sanlock has no watchdog: this host is reset, or it is only said. */
   readonly killFallback: 'reset' | 'none'
+  /** What switches the other host of a DRBD resource off, and says by 0 that it is off: a program and its arguments (core/fence.ts). Empty: nothing does. */
+  readonly fenceCommand: readonly string[]
+  /** How long this host waits before it does so, so that of two that have lost each other one is first. */
+  readonly fenceDelay: number
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Empty: no log. */
   readonly logFile: string
@@ -36,6 +40,8 @@ export const DEFAULTS: Configuration = {
   onStaleImage: 'refuse',
   onLostLease: 'kill',
   killFallback: 'reset',
+  fenceCommand: [],
+  fenceDelay: 0,
   logLevel: 'info',
   logFile: '/var/log/libvirt/lvguard.log',
 }

@@ -33,16 +33,18 @@ export interface DrbdDevice {
   readonly peers: readonly DrbdPeer[]
 }
 
-/** A person's word that a host is off: what `lvguard confirm-off` puts down, for one resource and peer. */
+/** That a host is off: a person's word (`lvguard confirm-off`), or that of fence_command (`lvguard fence-peer`), for one resource and peer. */
 export interface Confirmation {
   readonly format: 1
   readonly resource: string
   /** DrbdPeer.id */
   readonly peer: string
-  /** The name that was typed. */
+  /** The name that was typed, or that of DRBD's configuration. */
   readonly host: string
   /** ISO 8601. */
   readonly at: string
+  /** Absent: a person. */
+  readonly by?: 'fence'
 }
 
 /** Why a lock that is taken now on a VG on DRBD would say nothing about the other host. */
@@ -194,8 +196,8 @@ export function confirmedWords(volumes: readonly ManagedVolume[], { confirmed }:
 const timeOf = (at: string): string => `${at.slice(0, 16).replace('T', ' ')} UTC`
 
 /** What a confirmation means, in words. */
-export const countsAsOff = ({ resource, host, at }: Confirmation): string =>
-  `DRBD resource ${resource} does not see ${host}, which counts as off since 'lvguard confirm-off ${host}' of ${timeOf(at)}, until it is seen again`
+export const countsAsOff = ({ resource, host, at, by }: Confirmation): string =>
+  `DRBD resource ${resource} does not see ${host}, which counts as off since ${by === 'fence' ? 'fence_command has switched it off, at' : `'lvguard confirm-off ${host}' of`} ${timeOf(at)}, until it is seen again`
 
 /** What is wrong, and what to type; neither with a full stop. */
 export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly what: string; readonly advice: string } {

@@ -12,6 +12,8 @@ export interface HostNames {
   readonly table: VolumeTable | undefined
   /** Of the folder of log_file. */
   readonly logFolder: 'there' | 'missing' | 'silent' | undefined
+  /** Of fence_command. */
+  readonly fenceProgram: 'there' | 'missing' | undefined
 }
 
 /** The VGs that a configuration names, each once. */
@@ -22,7 +24,7 @@ export const vgsNamedIn = ({ volumeGroups, policy }: Pick<Configuration, 'volume
  * What of a configuration that is right in form does not fit this host, each in one sentence without its full stop: a typing error in a name is
  * a VG that nobody locks.
  */
-export function findingsOf(configuration: Configuration, { lockspaces, table, logFolder }: HostNames): string[] {
+export function findingsOf(configuration: Configuration, { lockspaces, table, logFolder, fenceProgram }: HostNames): string[] {
   const { volumeGroups, policy, logFile } = configuration
   const rows = [...(table?.volumes.values() ?? [])]
   const vgs = [...new Set([...(lockspaces ?? []), ...rows.map(({ vg }) => vg)])]
@@ -48,7 +50,8 @@ export function findingsOf(configuration: Configuration, { lockspaces, table, lo
   const ofLog = {
     there: [], missing: [`log_file is in the folder ${folder}, which does not exist`], silent: [`log_file is in the folder ${folder}, which does not answer: nothing is logged`],
   }[logFolder ?? 'there']
-  return [...ofGroups, ...leftOut, ...ofPolicy, ...ofLog]
+  const ofFence = fenceProgram === 'missing' ? [`fence_command names ${configuration.fenceCommand[0]}, which this host does not have, or which is no program`] : []
+  return [...ofGroups, ...leftOut, ...ofPolicy, ...ofLog, ...ofFence]
 }
 
 /** Of a VG with a lock manager that `volume_groups` does not name. */

@@ -1,9 +1,9 @@
 import { realpathSync } from '../system/files.ts'
 import { basename, join } from 'node:path'
+import { activeVolumes } from '../lvm/devices.ts'
 import { deviceOf, devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 import { namesIn } from '../quiet-files.ts'
-
 
 /** The kernel's name of a DRBD device is its minor's, whatever links udev makes. */
 const minorOf = (name: string): number[] => (/^drbd\d+$/.test(name) ? [Number(name.slice('drbd'.length))] : [])
@@ -13,6 +13,19 @@ export const drbdMinors = (): number[] => namesIn(BLOCK_FOLDER).flatMap(minorOf)
 
 /** The minors of the DRBD devices that a block device, by the kernel's name, stands on, or is. */
 export const minorsBelow = (name: string): number[] => devicesBelow([name]).flatMap(minorOf)
+
+/**
+ * The same of each VG that has an active volume here; one that stands on none is left out. From /sys alone: where the locking of a VG is started, the LV
+ * with its leases is active.
+ */
+export function minorsOfVgs(): Map<string, number[]> {
+  const below = new Map<string, number[]>()
+  for (const { vg, node } of drbdMinors().length === 0 ? [] : activeVolumes()) {
+    const minors = minorsBelow(node)
+    if (minors.length > 0) below.set(vg, [...new Set([...(below.get(vg) ?? []), ...minors])])
+  }
+  return below
+}
 
 /**
  * The same of a PV, by its path. A disk that DRBD itself uses counts as well: LVM sees the same PV on it where global_filter does not leave it

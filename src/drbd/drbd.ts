@@ -1,11 +1,12 @@
 import { type Confirmation, type DrbdDevice, type DrbdState, type DrbdTrouble, type DrbdVerdict, NO_DRBD, confirmationsOver, isSeen, judge } from '../core/drbd.ts'
+import type { HostSection } from '../core/fence.ts'
 import { messageOf } from '../hook/failures.ts'
 import { query } from '../lvm/run.ts'
 import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { self } from '../system/self.ts'
 import { readConfirmations, readUnseen } from './notes.ts'
 import { drbdMinors, minorsOfPv } from './devices.ts'
-import { EVENTS_ARGUMENTS, parseEvents, parseHosts, parseQuorum } from './events.ts'
+import { EVENTS_ARGUMENTS, parseEvents, parseHosts, parseQuorum, parseSections } from './events.ts'
 
 /** All DRBD devices of this host. `unknown`: why nothing can be told of them. */
 export type DrbdDevices = { readonly kind: 'known'; readonly devices: readonly DrbdDevice[] } | { readonly kind: 'unknown'; readonly detail: string }
@@ -46,6 +47,12 @@ async function quorumOf(resource: string): Promise<string | undefined> {
 export async function peerHosts(resource: string): Promise<string[]> {
   const { exitCode, stdout } = await query('drbdadm', ['dump', resource])
   return exitCode === 0 ? [...new Set(parseHosts(stdout))].filter((host) => host !== self().hostname()) : []
+}
+
+/** The sections of the hosts of a resource, this one's own among them. Empty if they cannot be told. @param limit milliseconds */
+export async function hostSections(resource: string, limit: number): Promise<HostSection[]> {
+  const { exitCode, stdout } = await query('drbdadm', ['dump', resource], limit)
+  return exitCode === 0 ? parseSections(stdout) : []
 }
 
 /**

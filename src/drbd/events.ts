@@ -1,4 +1,5 @@
 import type { DrbdDevice, DrbdPeer } from '../core/drbd.ts'
+import type { HostSection } from '../core/fence.ts'
 
 /** The state of all resources, once, in a form of its own for each row: the same with the 8.4 module and with 9 (FACTS 53). */
 export const EVENTS_ARGUMENTS = ['events2', '--now'] as const
@@ -53,7 +54,14 @@ function field(row: Fields, name: string): string {
 export const parseQuorum = (stdout: string): string | undefined => /^\s*quorum\s+(\S+?)\s*;/m.exec(stdout)?.[1]
 
 /**
- * The hosts of a resource in `drbdadm dump RES`: its sections `on NAME [NAME…] {`. Empty for one without such sections (floating).
+ * The hosts of a resource in `drbdadm dump RES`: its sections `on NAME [NAME…] {`, with the node-id that DRBD 9 writes first into each (dump_host_info
+ * in drbdadm_dump.c). None for one without such sections (floating).
  */
-export const parseHosts = (stdout: string): string[] =>
-  [...stdout.matchAll(/^\s*on ([^{]+?)\s*\{/gm)].flatMap(([, names = '']) => names.split(/\s+/).map((name) => name.replace(/^"(.*)"$/, '$1')))
+export const parseSections = (stdout: string): HostSection[] =>
+  stdout.split(/^\s*on (?=[^{\n]+\{)/m).slice(1).map((section) => ({
+    names: section.slice(0, section.indexOf('{')).trim().split(/\s+/).map((name) => name.replace(/^"(.*)"$/, '$1')),
+    nodeId: /^\s*node-id\s+(\d+)\s*;/m.exec(section)?.[1],
+  }))
+
+/** All names in those sections. */
+export const parseHosts = (stdout: string): string[] => parseSections(stdout).flatMap(({ names }) => names)

@@ -1,13 +1,17 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { Confirmation } from '../core/drbd.ts'
+import type { FenceAnswer } from '../core/fence.ts'
+import { outlive, query } from '../lvm/run.ts'
 import { CONFIRM_OFF_FOLDER, RUN_FOLDER } from '../paths.ts'
+import { textOf } from '../quiet-files.ts'
 import { makeRunFolder } from '../record-store.ts'
+import { within } from '../within.ts'
 
 /** One file for each resource and peer, so that they can be removed by hand, too. */
 const fileOf = ({ resource, peer }: Pick<Confirmation, 'resource' | 'peer'>): string => join(CONFIRM_OFF_FOLDER, `${encodeURIComponent(resource)}+${encodeURIComponent(peer)}.json`)
 
-/** What persons have confirmed on this host. Never throws: what cannot be read or understood is no confirmation. */
+/** What was confirmed on this host. Never throws: what cannot be read or understood is no confirmation. */
 export function readConfirmations(): Confirmation[] {
   let names: string[]
   try {
@@ -16,20 +20,60 @@ export function readConfirmations(): Confirmation[] {
     return []
   }
   return names.filter((name) => name.endsWith('.json')).flatMap((name) => {
-    try {
-      const read = JSON.parse(readFileSync(join(CONFIRM_OFF_FOLDER, name), 'utf8')) as Confirmation
-      const isWhole = read.format === 1 && [read.resource, read.peer, read.host, read.at].every((each) => typeof each === 'string') && fileOf(read) === join(CONFIRM_OFF_FOLDER, name)
-      return isWhole ? [read] : []
-    } catch {
-      return []
-    }
+    const read = parseConfirmation(textOf(join(CONFIRM_OFF_FOLDER, name)) ?? '')
+    return read !== undefined && fileOf(read) === join(CONFIRM_OFF_FOLDER, name) ? [read] : []
   })
+}
+
+function parseConfirmation(text: string): Confirmation | undefined {
+  try {
+    const read = JSON.parse(text) as Confirmation
+    const isWhole = read.format === 1 && [read.resource, read.peer, read.host, read.at].every((each) => typeof each === 'string') && (read.by === undefined || read.by === 'fence')
+    return isWhole ? read : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Milliseconds for a look into /var by whoever has to answer in time. */
+const LOOK_LIMIT = 2000
+
+/** The same for whoever cannot wait for /var: a child looks, and one that does not come back has seen nothing. Each file is one line. */
+export async function confirmationsInTime(): Promise<Confirmation[]> {
+  const looked = await within(LOOK_LIMIT, query('/bin/sh', ['-c', 'exec cat -- "$0"/*.json', CONFIRM_OFF_FOLDER], LOOK_LIMIT))
+  return (looked?.stdout ?? '').split('\n').flatMap((line) => parseConfirmation(line) ?? [])
 }
 
 /** Puts one down, in one rename. @throws what the file system throws */
 export function writeConfirmation(confirmation: Confirmation): void {
   mkdirSync(CONFIRM_OFF_FOLDER, { recursive: true, mode: 0o700 })
   writeWhole(fileOf(confirmation), `${JSON.stringify(confirmation)}\n`)
+}
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
+const WRITER = 'umask 077; mkdir -p "${0%/*}" && printf "%s\\n" "$1" > "$0.new" && exec mv -f "$0.new" "$0"'
+
+/** The same, by a child that is not waited for: /var may be on storage that does not answer, and whoever asks has to answer in time. */
+export const writeConfirmationLater = (confirmation: Confirmation): void => void outlive('/bin/sh', ['-c', WRITER, fileOf(confirmation), JSON.stringify(confirmation)])
+
+/** In /run/lvguard; no VG can have a name with a colon in it. */
+const answerFile = (host: string): string => join(RUN_FOLDER, `fence:${host}`)
+
+/** What the last call of the fence-peer handler has answered for a host. Never throws: what cannot be read is no answer. */
+export function readFenceAnswer(host: string): FenceAnswer | undefined {
+  try {
+    const read = JSON.parse(textOf(answerFile(host)) ?? 'null') as FenceAnswer | null
+    const isWhole = read !== null && [read.host, read.resource, read.peer].every((each) => typeof each === 'string') && typeof read.at === 'number'
+    return isWhole ? read : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws what the file system throws */
+export function writeFenceAnswer(answer: FenceAnswer): void {
+  makeRunFolder()
+  writeWhole(answerFile(answer.host), `${JSON.stringify(answer)}\n`)
 }
 
 /** Removes those that hold no longer. Never throws: whoever finds one that is left sees for itself that it does not hold while the peer is seen. */

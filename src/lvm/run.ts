@@ -51,6 +51,28 @@ async function limited(limit: number, running: Running): Promise<Ended | undefin
 const GRACE = 10_000
 const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
+/**
+ * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all of them are ended; what it leaves
+ * behind after its end is not waited for. Never throws for what the command did.
+ * @param limit milliseconds
+ * @returns stderr: all that it said, on either stream
+ */
+export async function queryGroup(command: string, words: readonly string[], limit: number): Promise<Outcome> {
+  const said = anonymousFile()
+  try {
+    const output = said ?? 'ignore'
+    const running = start(command, words, { stdio: ['ignore', output, output], env: ENVIRONMENT, detached: true })
+    const result = await within(limit, running.ended)
+    if (result === undefined) {
+      running.killGroup()
+      return GIVEN_UP
+    }
+    return outcomeOf(result, '', said === undefined ? '' : contentOf(said))
+  } finally {
+    if (said !== undefined) closeSync(said)
+  }
+}
+
 /** A command that waits for something. */
 export interface Waiting {
   readonly ended: Promise<Outcome>

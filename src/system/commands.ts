@@ -16,6 +16,8 @@ export interface Running {
   readonly ended: Promise<Ended>
   /** SIGTERM, and after 5 s SIGKILL. */
   kill(): void
+  /** SIGKILL to all that have its session (`detached`), its children among them. */
+  killGroup(): void
   /** This program may end before it. */
   unref(): void
 }
@@ -43,7 +45,15 @@ export const REAL_START: Start = (command, words, { stdio, env, detached = false
     stdio: stdio === 'ignore' ? stdio : (stdio.map(streamOf) as Streams), env, reject: false, cleanup: false, detached,
     ...(isRead ? { stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024 } : { buffer: false }),
   })
-  return { ended: running as Promise<Ended>, kill: () => void running.kill(), unref: () => running.unref() }
+  return { ended: running as Promise<Ended>, kill: () => void running.kill(), killGroup: () => endGroup(running.pid), unref: () => running.unref() }
+}
+
+function endGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, 'SIGKILL')
+  } catch {
+    // Ended just now.
+  }
 }
 
 let current = REAL_START

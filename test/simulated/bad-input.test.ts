@@ -315,12 +315,13 @@ describe('lvguard check-config', () => {
 
   test('what this host does not have is a warning', async () => {
     await ring().volume('iso')
-    const { code, stderr } = await check('volume_groups = [ "virtVG", "goneVG" ]\npolicy = [ "virtVG/iso = shared", "virtVG/isoo = shared", "virtVG = exclusive" ]\nlog_file = "/no/such/x.log"\n')
+    const { code, stderr } = await check('volume_groups = [ "virtVG", "goneVG" ]\npolicy = [ "virtVG/iso = shared", "virtVG/isoo = shared", "virtVG = exclusive" ]\nlog_file = "/no/such/x.log"\nfence_command = [ "/no/such/off", "%h" ]\n')
     expect(code).toBe(0)
     expect(stderr.trim().split('\n')).toEqual([
       'lvguard: warning: volume_groups names goneVG, which this host does not have',
       "lvguard: warning: policy 'virtVG/isoo = shared' names virtVG/isoo, which does not exist; did you mean iso?",
       'lvguard: warning: log_file is in the folder /no/such, which does not exist',
+      'lvguard: warning: fence_command names /no/such/off, which this host does not have, or which is no program',
     ])
   })
 

@@ -74,6 +74,11 @@ export class SimulatedHost implements Host {
     return this.startProgram(words, stdin).result
   }
 
+  /** `lvguard fence-peer` with what DRBD puts into its environment, not waited for. */
+  startFence(env: Readonly<Record<string, string>>): Running {
+    return this.#start(this.root.at('usr/sbin/lvguard'), ['fence-peer'], undefined, env)
+  }
+
   run(command: string, ...words: string[]): Promise<Result> {
     return this.#start(command in TOOLS ? join(this.#bin, command) : command, words).result
   }
@@ -181,8 +186,8 @@ export class SimulatedHost implements Host {
     return process.getuid?.() === 0 ? this.#start(file, words, stdin) : this.#start('node', [file, ...words], stdin)
   }
 
-  #start(file: string, words: readonly string[], stdin?: string): Running {
-    const running = start(file, words, { env: this.#environment, stdin })
+  #start(file: string, words: readonly string[], stdin?: string, env: Readonly<Record<string, string>> = {}): Running {
+    const running = start(file, words, { env: { ...this.#environment, ...env }, stdin })
     this.#running.add(running)
     void running.result.catch(() => undefined).then(() => this.#running.delete(running))
     return running

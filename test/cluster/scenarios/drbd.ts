@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { isRefused, succeeds } from '../expect.ts'
 import type { Node } from '../nodes.ts'
+import { PowerSwitch, SWITCH } from '../power-switch.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { until, untilTrue } from '../wait.ts'
@@ -34,6 +35,22 @@ async function oneOnEach(cluster: ClusterRing) {
   await milou.writes(two)
   return { one, two, tintin, milou }
 }
+
+/** Each host may switch the other one off, the second one later: the README's file, and DRBD's handler. */
+async function fenceEachOther({ hosts: [one, two] }: ClusterRing): Promise<void> {
+  for (const { node } of [one, two]) {
+    await node.must(`sed -i 's|^  protocol C;|  protocol C;\\n  disk { fencing resource-and-stonith; }\\n  handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }|' /etc/drbd.d/r0.res && drbdadm adjust r0 && sync`)
+    assert.match(await node.must('drbdsetup show r0'), /fencing\s+resource-and-stonith/)
+  }
+  await one.configure(`fence_command = [ "${SWITCH}", "%h" ]`, 'fence_delay = 0')
+  await two.configure(`fence_command = [ "${SWITCH}", "%h" ]`, 'fence_delay = 30')
+  for (const host of [one, two]) await succeeds(host.program(['check-config']))
+  // Seconds of the disk of a node that is switched off are in its memory.
+  for (const { node } of [one, two]) await node.must('sync')
+}
+
+/** What the kernel's log says of the handler, with seconds since boot. */
+const handlerSaid = ({ node }: ClusterHost): Promise<string> => node.must("journalctl -q --no-pager -b -k -o short-monotonic | grep -E 'fence-peer|lvguard' || true")
 
 /** Two hosts on DRBD that lose each other: what runs, runs on, and nothing starts that may run on the other side. */
 export const drbd: readonly ClusterScenario[] = [
@@ -134,6 +151,84 @@ export const drbd: readonly ClusterScenario[] = [
       await succeeds(milou.destroy(two))
       await milou.runs('nowhere')
       await milou.dataIsWhole()
+    },
+  },
+  {
+    name: 'DRBD with fence-peer: the link is cut: one host is switched off, the other one goes on and starts its VMs; then the first one is back',
+    not,
+    seconds: 1200,
+    spoils: true,
+    async play(cluster) {
+      const { one, two, tintin, milou } = await oneOnEach(cluster)
+      const haddock = await cluster.domain('haddock')
+      await fenceEachOther(cluster)
+      const power = await PowerSwitch.between(cluster.nodes.all)
+      const cutAt = Date.now()
+      const since = (): string => `${((Date.now() - cutAt) / 1000).toFixed(0)} s after the cut`
+      await Promise.all([one, two].map((host) => host.cutReplication()))
+      try {
+        await untilTrue('node2 is switched off', async () => (await two.node.pid()) === undefined, { seconds: 70, every: 0.5 })
+        cluster.notes.push(`${since()}: node2 is off`)
+        await untilTrue('the handler has answered', async () => /r0 goes on without node2, which is off \(fence_command\)/.test(await handlerSaid(one)), { seconds: 40, every: 1 })
+      } finally {
+        await power.stop()
+      }
+      assert.deepEqual(power.did, ['node1 switches node2 off'])
+      await tintin.writes(one)
+      cluster.notes.push(`${since()}: tintin writes on`)
+      assert.match(await state(one.node), / peer-disk:Outdated/)
+      assert.match(await state(one.node), / suspended:no/)
+      // Nothing is cut off, and its lease is in force.
+      assert.doesNotMatch(await one.agentSaid(), /was killed|is lost/)
+      await succeeds(haddock.start(one))
+      assert.equal(await one.lock('haddock'), 'ex')
+      const note = JSON.parse((await one.read('/var/lib/lvguard/confirm-off/r0+0.json')) ?? '{}')
+      assert.deepEqual([note.resource, note.host, note.by], ['r0', 'node2', 'fence'])
+      await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), { seconds: 300, every: 10 })
+      cluster.notes.push(`${since()}: milou runs on node1`)
+      await milou.writes(one)
+
+      await one.freeStream()
+      await two.node.boot()
+      await two.node.awaitSsh()
+      await two.node.awaitServices()
+      await isRefused(milou.start(two), /milou was not started/)
+      await two.node.must('modprobe drbd && { drbdadm up r0 || drbdadm adjust r0; }')
+      await inSync([one, two])
+      await says(one, /DRBD resource r0 sees node2 again: .* counts no longer/)
+      await two.node.must('drbdadm primary r0')
+      await cluster.nodes.startLockspace(two.node)
+      await cluster.startAgents()
+      await isRefused(milou.start(two), /virtVG\/milou is held exclusively by node1/)
+      await succeeds(milou.migrate(one, two))
+      await milou.runs(two)
+      await milou.writes(two)
+      await tintin.isWholeOn(one)
+      await succeeds(milou.destroy(two))
+      await milou.runs('nowhere')
+      assert.equal((await milou.dataIsWhole()).boots.length, 2)
+    },
+  },
+  {
+    name: 'DRBD with fence-peer: nobody can be switched off: I/O stays frozen, and a person’s word lets one host go on',
+    not,
+    seconds: 900,
+    spoils: true,
+    async play(cluster) {
+      const { one, two, tintin } = await oneOnEach(cluster)
+      await fenceEachOther(cluster)
+      // A switch that does not answer.
+      for (const { node } of [one, two]) await node.must(`printf '#!/bin/sh\\necho no route to the switch >&2\\nexit 1\\n' > ${SWITCH} && chmod 755 ${SWITCH} && sync`)
+      await Promise.all([one, two].map((host) => host.cutReplication()))
+      await untilTrue('fence_command was tried', async () => /fence_command does not say that node2 is off, and is tried again: exit status 1, no route to the switch/.test(await handlerSaid(one)), { seconds: 60, every: 1 })
+      assert.match(await state(one.node), / suspended:fencing/)
+      // Before the lease of node1 runs out, whose I/O waits too.
+      await two.node.cut()
+      await succeeds(one.program(['confirm-off', 'node2', '--yes']))
+      await untilTrue('the handler has answered', async () => /r0 goes on without node2, which is off \(confirm-off\)/.test(await handlerSaid(one)), { seconds: 30, every: 1 })
+      await tintin.writes(one)
+      assert.equal(await one.lock('tintin'), 'ex')
+      assert.doesNotMatch(await one.agentSaid(), /was killed/)
     },
   },
 ]

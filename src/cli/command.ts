@@ -21,7 +21,7 @@ const VALUED = [...new Set(VERB_NAMES.flatMap((name) => Object.entries(verbOf(na
 /** Reads a command line of a person: a verb with its options and operands, in any order. `--` ends the options. */
 export function parseCommand(words: readonly string[]): Command {
   const { tokens } = parseArgs({
-    args: [...words], strict: false, tokens: true, allowPositionals: true,
+    args: withDefaults(words), strict: false, tokens: true, allowPositionals: true,
     options: { ...Object.fromEntries(VALUED.map((name) => [name, { type: 'string' as const }])), help: { type: 'boolean', short: 'h' } },
   })
   const given = tokens.filter((token) => token.kind === 'option')
@@ -47,6 +47,17 @@ export function parseCommand(words: readonly string[]): Command {
   const error = verb === '--dry-run' ? errorInEvent(own) : undefined
   if (error !== undefined) return usage(error)
   return { kind: 'run', verb, operands: own, options: Object.fromEntries(given.map(({ name, value }) => [name, value ?? true])) }
+}
+
+const OPTIONAL: ReadonlyMap<string, string> = new Map(VERB_NAMES.flatMap((name) => Object.entries(verbOf(name).options).flatMap(([option, { isValueOptional }]) => (isValueOptional === undefined ? [] : [[`--${option}`, isValueOptional.otherwise] as const]))))
+
+/** The words, with the value that counts behind an option whose value was left out: what follows it is no number. */
+function withDefaults(words: readonly string[]): string[] {
+  const end = words.indexOf('--')
+  return words.map((word, at) => {
+    const otherwise = end >= 0 && at > end ? undefined : OPTIONAL.get(word)
+    return otherwise === undefined || /^\d+$/.test(words[at + 1] ?? '') ? word : `${word}=${otherwise}`
+  })
 }
 
 function wordsOfNoVerb(operands: readonly string[], options: readonly string[]): string {

@@ -2,6 +2,8 @@
 export interface Option {
   /** What has to follow it, as usage calls it; absent for one that stands alone. */
   readonly value?: string
+  /** Of a value that may be left out: what counts then. It must be a number, so that an operand behind it is not taken for it. */
+  readonly isValueOptional?: { readonly otherwise: string }
   readonly help: string
 }
 
@@ -18,11 +20,13 @@ export interface Verb {
   readonly help: string
   /** What `VERB --help` says beyond that. */
   readonly more?: readonly string[]
+  /** Its exit statuses, where they are not those of the others (usage.ts). */
+  readonly status?: string
 }
 
 const verbs = <Name extends string>(table: Readonly<Record<Name, Verb>>): Readonly<Record<Name, Verb>> => table
 
-/** Every verb: usage, `VERB --help` and the reading of a command line (command.ts) come from here; run-command.ts says what each does. */
+/** Every verb: usage, `VERB --help`, lvguard(8) and the reading of a command line (command.ts) come from here; run-command.ts says what each does. */
 export const VERBS = verbs({
   '--dry-run': {
     operands: 'NAME OPERATION [SUB-OPERATION [EXTRA]]', count: [2, 4], needs: 'NAME OPERATION [SUB-OPERATION [EXTRA]]',

@@ -1,9 +1,12 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Command, eventOf, parseCommand } from '../../../src/cli/command.ts'
 import { helpText, usageLine } from '../../../src/cli/usage.ts'
 import { VERB_NAMES, verbOf } from '../../../src/cli/verbs.ts'
 import { parseCall } from '../../../src/hook/call.ts'
+import { MAN_FILE, manText } from '../../man.ts'
 import { hostileName } from '../support/arbitraries.ts'
 
 /** A command in short words: `--dry-run tintin prepare begin - json`, `help agent`; of wrong usage its sentence. */
@@ -142,5 +145,22 @@ describe('help', () => {
     expect(text).toContain(`Usage: lvguard ${name}`)
     for (const [option, { help }] of Object.entries(verbOf(name).options)) expect(text).toMatch(new RegExp(`^  --${option}.*${help.replace(/[()]/g, '.')}$`, 'm'))
     expect(text).not.toMatch(/undefined|.{161}|[^\0-\x7f]/)
+  })
+})
+
+describe('lvguard(8)', () => {
+  test('is that of this table of verbs; if not: npm run man', () => expect(readFileSync(MAN_FILE, 'utf8')).toBe(manText()))
+
+  const hasMan = (): boolean => {
+    try {
+      execFileSync('man', ['--version'])
+      return true
+    } catch {
+      return false
+    }
+  }
+  test.skipIf(!hasMan())('man finds nothing wrong with it', () => {
+    const warned = execFileSync('sh', ['-c', 'LC_ALL=C.UTF-8 man --warnings -Tutf8 -Z -l "$1" 2>&1 > /dev/null', 'sh', MAN_FILE], { encoding: 'utf8' })
+    expect(warned).toBe('')
   })
 })

@@ -1,0 +1,43 @@
+import { STATUS, shownOption, synopsisOf } from './usage.ts'
+import { VERB_NAMES, verbOf } from './verbs.ts'
+
+/** roff(7): a backslash, a hyphen that can be copied, and a line that would begin with a control character. */
+const escaped = (text: string): string => text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replace(/^([.'])/gm, '\\&$1')
+
+const FILES: readonly (readonly [string, string])[] = [
+  ['/etc/libvirt/hooks/qemu', 'The program itself: hook, agent and command are one file.'],
+  ['/etc/libvirt/lvguard.conf', 'The configuration; each key stands there with its default.'],
+  ['/run/lvguard', 'What is locked here for which VM.'],
+  ['/var/log/libvirt/lvguard.log', 'The log of the hook. The lines of the agent are in the journal.'],
+  ['/usr/share/doc/lvguard/README.md', 'Set-up, daily life, bad days, and every message.'],
+]
+
+/** lvguard(8) in the macros of man(7), from the same table as `--help`. The same sources give the same text: it has no date of a build. */
+export function manPage(version: string): string {
+  const verbs = VERB_NAMES.flatMap((name) => {
+    const { help, more = [], options, status } = verbOf(name)
+    return [
+      `.SS ${escaped(name)}`, `.B ${escaped(synopsisOf(name, verbOf(name)))}`, '.PP', escaped(sentence(help)), ...(more.length === 0 ? [] : ['.PP', ...more.map(escaped)]),
+      ...Object.entries(options).flatMap(([option, known]) => ['.TP', `.B ${escaped(shownOption(option, known))}`, escaped(sentence(known.help))]),
+      ...(status === undefined ? [] : ['.PP', escaped(status)]),
+    ]
+  })
+  return [
+    `.\\" From src/cli/verbs.ts, by npm run man.`,
+    `.TH LVGUARD 8 "" "lvguard ${version}" "System Administration"`,
+    // Words that can be copied, and no rivers.
+    '.nh', '.ad l',
+    '.SH NAME', 'lvguard \\- keeps the logical volumes of a VM locked to the one host that runs it',
+    '.SH SYNOPSIS', ...VERB_NAMES.flatMap((name, at) => [...(at === 0 ? [] : ['.br']), `.B ${escaped(synopsisOf(name, verbOf(name)))}`]),
+    '.SH DESCRIPTION',
+    'lvguard is a libvirt qemu hook, for volume groups that several hosts share through lvmlockd and sanlock.',
+    'libvirt runs it at each start and each stop of a VM; a service, the agent, changes the locks while a VM migrates.',
+    'These are its commands. DOMAIN is a name or a UUID.',
+    '.SH COMMANDS', ...verbs,
+    '.SH EXIT STATUS', escaped(STATUS), 'A command that has others names them above.',
+    '.SH FILES', ...FILES.flatMap(([path, what]) => ['.TP', `.I ${escaped(path)}`, escaped(what)]),
+    '.SH SEE ALSO', '.BR virsh (1),', '.BR lvmlockd (8),', '.BR lvmlockctl (8),', '.BR sanlock (8)', '',
+  ].join('\n')
+}
+
+const sentence = (words: string): string => `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.)]$/.test(words) ? '' : '.'}`

@@ -39,6 +39,7 @@ export function parseCommand(words: readonly string[]): Command {
     const option = Object.hasOwn(known.options, name) ? known.options[name] : undefined
     if (option === undefined || rawName !== `--${name}`) return usage(`there is no option ${rawName}${verb === '--dry-run' ? ' of a dry run' : ` of ${verb}`}${didYouMean(rawName, [...Object.keys(known.options), ...GENERAL].map((each) => `--${each}`))}`)
     if (option.value !== undefined && value === undefined) return usage(`${rawName} needs a ${option.value.toLowerCase()}`)
+    if (option.isValueOptional !== undefined && !/^\d{1,6}$/.test(value ?? '')) return usage(`${rawName} needs a number of ${option.value?.toLowerCase() ?? ''}`)
     if (option.value === undefined && value !== undefined) return usage(`${rawName} takes no value`)
     if (given.filter((other) => other.name === name).length > 1) return usage(`${rawName} stands there twice`)
   }

@@ -7,6 +7,7 @@ import { confirmOff } from './confirm-off.ts'
 import { dryRun } from './dry-run.ts'
 import { fencePeerCommand } from './fence-peer.ts'
 import { killVg, recoverVg } from './kill.ts'
+import { showHolders, showStatus } from './status.ts'
 import { runStep } from './step.ts'
 import { helpText, usageLine } from './usage.ts'
 import type { VerbName } from './verbs.ts'
@@ -24,7 +25,9 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
   'fence-peer': () => fencePeerCommand(),
   'kill': ([vg = ''], { yes, drop }) => killVg(vg, { yes: yes === true, drop: drop === true }),
+  'holders': (volumes, { json }) => showHolders(volumes, json === true),
   'recover': ([vg = '']) => recoverVg(vg),
+  'status': (words, { json, watch }) => showStatus({ words, json: json === true, watch: typeof watch === 'string' ? Math.max(1, Number(watch)) : undefined }),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
 }
 

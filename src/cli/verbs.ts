@@ -86,6 +86,28 @@ export const VERBS = verbs({
     help: 'use a volume group here again that was cut off: start its locking, and say where its VMs are',
     more: ['The agent does it by itself when the storage answers again, but for a volume group that a person has cut off.'],
   },
+  'status': {
+    operands: '[VM|VG/LV|VG]...', count: [0, 1000], needs: 'VMs, volumes or volume groups, or nothing',
+    options: {
+      json: { help: 'the same as JSON (README, What runs where)' },
+      watch: { value: 'SECONDS', isValueOptional: { otherwise: '2' }, help: 'again and again, every 2 seconds or so many, until Ctrl-C' },
+    },
+    help: 'show what runs where: VMs, volumes, locks and hosts of the whole cluster, as this host sees them',
+    more: [
+      'Reads the leases on the shared storage, sanlock, LVM and the files of libvirt, without taking a lock. VMs of this host by name; what others',
+      'hold, below the host that holds it, with the VMs that a definition on this host names.',
+    ],
+    status: 'Exit status: 0 all of it could be read, 1 there is no such VM, volume or volume group, 2 wrong usage, 3 something could not be read, and is named.',
+  },
+  'holders': {
+    operands: 'VG/LV...', count: [1, 1000], needs: 'volumes, as VG/LV', options: { json: { help: 'the same as JSON' } },
+    help: 'say who holds volumes, a line for each holder, for scripts',
+    more: [
+      'VOLUME MODE HOST seen=SECONDS takeable=WHEN: MODE is exclusive, shared, free or unknown; seen, how long ago the host has renewed its lease;',
+      'takeable, when another host could take the lock: now, when-released, in so many seconds (of a host that is silent), or unknown.',
+    ],
+    status: 'Exit status: 0 known, 1 there is no such volume, 2 wrong usage, 3 of one of them nobody here can say who holds it.',
+  },
   'promote': {
     operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID', options: {},
     help: 'shared -> exclusive, where the VM runs; the agent does it by itself',

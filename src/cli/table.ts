@@ -1,0 +1,75 @@
+import { WriteStream, isatty } from 'node:tty'
+import { printable } from '../hook/outcome.ts'
+
+/** What a screen stresses. `styleText` of node:util is not in Node 18.19. */
+const CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const
+export type Paint = (color: keyof typeof CODES, text: string) => string
+
+export const plain: Paint = (_, text) => text
+export const colored: Paint = (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m`
+
+/** Colours on a terminal only, and none where the reader does not want them (no-color.org). */
+export const paintFor = (environment: Readonly<Record<string, string | undefined>>, onTerminal = isTerminal()): Paint =>
+  onTerminal && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb' ? colored : plain
+
+/** Whether standard output is a terminal. */
+export const isTerminal = (): boolean => isatty(1)
+
+/** Columns of the terminal, at least 80; of none, 80. */
+export const terminalWidth = (): number => Math.max(80, isTerminal() ? new WriteStream(1).columns : 80)
+
+export type Row = readonly string[]
+
+const ESCAPE = /\u001b\[\d+m/g
+const lengthOf = (text: string): number => text.replace(ESCAPE, '').length
+const padded = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - lengthOf(text)))
+
+/** Of a name that does not fit the middle is left out: names of one VM often end, or begin, alike. */
+export function shortened(text: string, width: number): string {
+  if (text.length <= width) return text
+  const kept = Math.max(2, width - 2)
+  return `${text.slice(0, Math.ceil(kept / 2))}..${text.slice(text.length - Math.floor(kept / 2))}`
+}
+
+/**
+ * A table with a head, two spaces between columns.
+ * @param shrink the columns that give way where it is too wide, in this order; they hold no colours
+ */
+export function columns(head: Row, rows: readonly Row[], { width, indent, shrink, paint }: { readonly width: number; readonly indent: number; readonly shrink: readonly number[]; readonly paint: Paint }): string[] {
+  const used = head.map((_, at) => rows.some((row) => (row[at] ?? '') !== ''))
+  const widths = head.map((word, at) => (used[at] === true ? Math.max(word.length, ...rows.map((row) => lengthOf(row[at] ?? ''))) : 0))
+  let over = indent + widths.reduce((sum, each) => sum + (each === 0 ? 0 : each + 2), 0) - 2 - width
+  for (const at of shrink) {
+    const now = widths[at] ?? 0
+    const next = Math.max(Math.min(now, 16), now - Math.max(0, over))
+    over -= now - next
+    widths[at] = next
+  }
+  const last = used.lastIndexOf(true)
+  const cell = (text: string, at: number): string => {
+    const fitting = shrink.includes(at) ? shortened(text, widths[at] ?? 0) : text
+    return at === last ? fitting : padded(fitting, widths[at] ?? 0)
+  }
+  const line = (row: Row, of = (text: string): string => text): string =>
+    ' '.repeat(indent) + row.flatMap((text, at) => (used[at] === true ? [of(cell(text, at))] : [])).join('  ').trimEnd()
+  return [line(head, (text) => paint('bold', text)), ...rows.map((row) => line(row.map((text) => safe(text))))]
+}
+
+/** Nothing from the XML of a domain moves the cursor; our own colours stay. */
+const safe = (text: string): string => text.split(ESCAPE).length === 1 ? printable(text) : text
+
+/** Words with commas between them, on as many lines as they need. */
+export function list(label: string, words: readonly string[], width: number): string[] {
+  const indent = lengthOf(label)
+  const lines: string[] = []
+  let line = label
+  const parts = words.flatMap((word, at) => (at < words.length - 1 ? `${word},` : word).split(' '))
+  for (const part of parts) {
+    if (lengthOf(line) > indent && lengthOf(line) + 1 + lengthOf(part) > width) {
+      lines.push(line.trimEnd())
+      line = ' '.repeat(indent)
+    }
+    line += lengthOf(line) === indent ? part : ` ${part}`
+  }
+  return [...lines, line.trimEnd()].map(safe)
+}

@@ -18,6 +18,9 @@ export const isTerminal = (): boolean => isatty(1)
 /** Columns of the terminal, at least 80; of none, 80. */
 export const terminalWidth = (): number => Math.max(80, isTerminal() ? new WriteStream(1).columns : 80)
 
+/** Characters that a column keeps. */
+const NARROWEST = 16
+
 export type Row = readonly string[]
 
 const ESCAPE = /\u001b\[\d+m/g
@@ -33,17 +36,16 @@ export function shortened(text: string, width: number): string {
 
 /**
  * A table with a head, two spaces between columns.
- * @param shrink the columns that give way where it is too wide, in this order; they hold no colours
+ * @param shrink the columns that give way where it is too wide, the widest first; they hold no colours
  */
 export function columns(head: Row, rows: readonly Row[], { width, indent, shrink, paint }: { readonly width: number; readonly indent: number; readonly shrink: readonly number[]; readonly paint: Paint }): string[] {
   const used = head.map((_, at) => rows.some((row) => (row[at] ?? '') !== ''))
   const widths = head.map((word, at) => (used[at] === true ? Math.max(word.length, ...rows.map((row) => lengthOf(row[at] ?? ''))) : 0))
   let over = indent + widths.reduce((sum, each) => sum + (each === 0 ? 0 : each + 2), 0) - 2 - width
-  for (const at of shrink) {
-    const now = widths[at] ?? 0
-    const next = Math.max(Math.min(now, 16), now - Math.max(0, over))
-    over -= now - next
-    widths[at] = next
+  for (; over > 0; over--) {
+    const widest = shrink.reduce((most, at) => ((widths[at] ?? 0) > (widths[most] ?? 0) ? at : most), shrink[0] ?? 0)
+    if ((widths[widest] ?? 0) <= NARROWEST) break
+    widths[widest] = (widths[widest] ?? 0) - 1
   }
   const last = used.lastIndexOf(true)
   const cell = (text: string, at: number): string => {

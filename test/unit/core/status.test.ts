@@ -3,6 +3,7 @@ import type { LeaseArea } from '../../../src/core/lease-area.ts'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordedVolume } from '../../../src/core/record.ts'
 import { type StatusFacts, known, statusOf, unknown } from '../../../src/core/status.ts'
+import type { Mode } from '../../../src/core/volume.ts'
 
 const uuidOf = (lv: string): string => lv.padEnd(32, '0').replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7')
 const volume = (lv: string, more: Partial<LogicalVolume> = {}): LogicalVolume =>
@@ -14,7 +15,7 @@ function facts(held: Readonly<Record<string, string>>, more: Partial<StatusFacts
   const leases = new Map(Object.entries(held).map(([lv, words]) => [uuidOf(lv), { resource: uuidOf(lv), exclusive: who(words, false)[0], shared: who(words, true) }]))
   const host = (hostId: number, name: string) => [hostId, { hostId, name, generation: 1, timestamp: 900, ioTimeout: 10 }] as const
   const area: LeaseArea = { hosts: new Map([host(1, 'node1'), host(2, '1f5d7a0c-0000-4000-8000-000000000000.node2')]), leases }
-  const own = Object.entries(held).flatMap(([lv, words]) => words.split(' ').flatMap((word) => (word === '1' ? [[uuidOf(lv), 'exclusive'] as const] : word === '1s' ? [[uuidOf(lv), 'shared'] as const] : [])))
+  const own = Object.entries(held).flatMap(([lv, words]) => words.split(' ').flatMap((word): [string, Mode][] => (word === '1' ? [[uuidOf(lv), 'exclusive']] : word === '1s' ? [[uuidOf(lv), 'shared']] : [])))
   return {
     host: 'node1.example', at: '2026-11-27T22:31:00.000Z', now: 1000, locks: { kind: 'known', lockspaces: new Map([['virtVG', 'sanlock']]), locks: new Map(own) },
     sanlock: known({ now: 1000, hasWatchdog: true, watchdogFire: 60, lockspaces: [{ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: 995, hasFailed: false }], notUnderstood: [] }),

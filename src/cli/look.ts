@@ -1,6 +1,5 @@
-import { hostname } from 'node:os'
 import { agentState } from '../agent-presence.ts'
-import { monotonic } from '../clock.ts'
+import { date, monotonic } from '../clock.ts'
 import type { LeaseArea, VolumeLease } from '../core/lease-area.ts'
 import { LOST, type SanlockStatus } from '../core/lease.ts'
 import type { LockState, LogicalVolume } from '../core/lock-state.ts'
@@ -17,6 +16,7 @@ import { type HostStatus, hostStatusArguments, parseHostStatus, parseOwnHostId }
 import { readRecords } from '../record-store.ts'
 import { readLeases } from '../sanlock/read-leases.ts'
 import { STATUS_ARGUMENTS, parseStatus } from '../sanlock/status.ts'
+import { self } from '../system/self.ts'
 
 /** Milliseconds for one answer: a person waits. */
 const LIMIT = 5000
@@ -31,7 +31,7 @@ export interface SanlockSeen {
 
 /** All the effects of a status. None of them takes a lock, each has a time limit, and none throws. */
 export interface StatusWorld {
-  readonly host: string
+  host(): string
   /** Seconds of the monotonic clock. */
   now(): number
   /** ISO 8601. */
@@ -53,9 +53,9 @@ export interface StatusWorld {
 
 /** This host as it is. */
 export const STATUS_WORLD: StatusWorld = {
-  host: hostname(),
+  host: () => self().hostname(),
   now: monotonic,
-  at: () => new Date().toISOString(),
+  at: () => date().toISOString(),
   locks: () => lockState(LIMIT),
   sanlock: async () => {
     const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, LIMIT)
@@ -125,7 +125,7 @@ export async function look(world: StatusWorld): Promise<StatusFacts> {
     volumes,
   ])
   return {
-    host: world.host, at: world.at(), now: world.now(), locks, sanlock, ownIds, table, areas: new Map(areas), seen: new Map(seen), drbd: await drbd, ...files,
+    host: world.host(), at: world.at(), now: world.now(), locks, sanlock, ownIds, table, areas: new Map(areas), seen: new Map(seen), drbd: await drbd, ...files,
   }
 }
 

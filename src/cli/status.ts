@@ -1,7 +1,9 @@
+import { pause } from '../clock.ts'
 import { type Status, statusOf } from '../core/status.ts'
 import { printable } from '../hook/outcome.ts'
 import { write } from '../output.ts'
-import { MAY_LOOK } from './findings.ts'
+import { self } from '../system/self.ts'
+import { mayLook } from './findings.ts'
 import { STATUS_WORLD, type StatusWorld, look } from './look.ts'
 import { holderLines, selected, statusText } from './status-text.ts'
 import { isTerminal, paintFor, terminalWidth } from './table.ts'
@@ -27,17 +29,18 @@ export interface StatusCall {
  * @returns 0; 1: no such VM, volume or VG; 3: something could not be read, which the screen names
  */
 export async function showStatus({ words, json, watch }: StatusCall, world: StatusWorld = STATUS_WORLD): Promise<number> {
-  if (!MAY_LOOK) return complain(1, ...NOT_ROOT)
+  if (!mayLook()) return complain(1, ...NOT_ROOT)
   for (;;) {
+    const width = terminalWidth()
     const status = selected(statusOf(await look(world)), words)
     if ('error' in status) return complain(1, `${status.error}.`)
     const text = json ? `${JSON.stringify(status, undefined, watch === undefined ? 2 : undefined)}\n`
-      : statusText(status, { width: terminalWidth(), paint: paintFor(process.env) })
+      : statusText(status, { width: await width, paint: paintFor(self().environment, isTerminal()) })
     // Home, and whatever is left of the screen before: it does not flicker.
     const isScreen = watch !== undefined && !json && isTerminal()
     write(1, isScreen ? `\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J` : text)
     if (watch === undefined) return statusOfExit(status)
-    await new Promise((resolve) => setTimeout(resolve, watch * 1000))
+    await pause(watch * 1000)
   }
 }
 
@@ -48,7 +51,7 @@ const statusOfExit = ({ unknown }: Status): 0 | 3 => (unknown.length === 0 ? 0 :
  * @returns 0; 1: there is no such volume; 3: of one of them nobody here can say who holds it
  */
 export async function showHolders(volumes: readonly string[], json: boolean, world: StatusWorld = STATUS_WORLD): Promise<number> {
-  if (!MAY_LOOK) return complain(1, ...NOT_ROOT)
+  if (!mayLook()) return complain(1, ...NOT_ROOT)
   const facts = await look(world)
   const status = statusOf(facts)
   const wanted = volumes.map((word) => word.replace(/^\/dev\//, ''))

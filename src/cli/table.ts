@@ -1,5 +1,6 @@
-import { WriteStream, isatty } from 'node:tty'
 import { printable } from '../hook/outcome.ts'
+import { query } from '../lvm/run.ts'
+import { self } from '../system/self.ts'
 
 /** What a screen stresses. `styleText` of node:util is not in Node 18.19. */
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const
@@ -8,15 +9,19 @@ export type Paint = (color: keyof typeof CODES, text: string) => string
 export const plain: Paint = (_, text) => text
 export const colored: Paint = (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m`
 
+/** Whether standard output is a terminal. */
+export const isTerminal = (): boolean => self().isTerminal(1)
+
 /** Colours on a terminal only, and none where the reader does not want them (no-color.org). */
-export const paintFor = (environment: Readonly<Record<string, string | undefined>>, onTerminal = isTerminal()): Paint =>
+export const paintFor = (environment: Readonly<Record<string, string | undefined>>, onTerminal: boolean): Paint =>
   onTerminal && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb' ? colored : plain
 
-/** Whether standard output is a terminal. */
-export const isTerminal = (): boolean => isatty(1)
-
 /** Columns of the terminal, at least 80; of none, 80. */
-export const terminalWidth = (): number => Math.max(80, isTerminal() ? new WriteStream(1).columns : 80)
+export async function terminalWidth(): Promise<number> {
+  if (!isTerminal()) return 80
+  const { stdout } = await query('stty', ['-F', '/dev/tty', 'size'], 1000)
+  return Math.max(80, Number(/^\d+ (\d+)/.exec(stdout)?.[1] ?? 80))
+}
 
 /** Characters that a column keeps. */
 const NARROWEST = 16

@@ -1,7 +1,7 @@
-import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type VolumeName, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { DEFINITION_FOLDER, STATUS_FOLDER } from '../paths.ts'
+import { readFileSync, readdirSync } from '../system/files.ts'
 
 /**
  * What a table shows of a domain, without parsing its XML: two hundred take a few milliseconds so, and parsed most of a second. For showing only: nothing

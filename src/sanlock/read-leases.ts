@@ -1,7 +1,6 @@
-import { execa } from 'execa'
 import type { LeaseArea } from '../core/lease-area.ts'
+import { query } from '../lvm/run.ts'
 import { onHost } from '../paths.ts'
-import { within } from '../within.ts'
 import { HOST_RECORDS, SLOT, parseLeaseArea } from './lease-area.ts'
 
 /** What became of a look at the leases of a VG. `unread`: why not, in words; `isSilent`: the disk does not answer, and nobody else should ask it. */
@@ -13,12 +12,12 @@ const LIMIT = 10_000
 /**
  * What the child does: reads the host records, then the first sectors of each MiB, past the page cache (O_DIRECT, as sanlock: another host writes there
  * too). It answers with two numbers of 4 bytes (bytes of host records, bytes of each slot), the host records up to the last that has a name, and the
- * slots that begin with a lease. O_DIRECT asks for memory that is aligned, which WebAssembly's is, and a Buffer's is not.
+ * slots that begin with a lease, all in base64. O_DIRECT asks for memory that is aligned, which WebAssembly's is, and a Buffer's is not.
  */
 const CHILD = `
 const fs = require('fs')
 const memory = Buffer.from(new WebAssembly.Memory({ initial: 192 }).buffer)
-const [, path, area, slot] = process.argv
+const { argv: [, path, area, slot], stdout } = process
 const disk = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECT)
 const records = memory.subarray(0, fs.readSync(disk, memory, 0, Number(area), 0))
 const sector = records.readUInt32LE(12)
@@ -30,7 +29,7 @@ answer[0].writeUInt32LE(answer[1].length, 0)
 answer[0].writeUInt32LE(length, 4)
 const there = memory.subarray(Number(area), Number(area) + length)
 for (let at = Number(slot); fs.readSync(disk, there, 0, length, at) === length; at += Number(slot)) if (there.readUInt32LE(0) === 0x06152010) answer.push(Buffer.from(there))
-process.stdout.write(Buffer.concat(answer))
+stdout.write(Buffer.concat(answer).toString('base64'))
 `
 
 /**
@@ -41,16 +40,10 @@ process.stdout.write(Buffer.concat(answer))
 export async function readLeases(vg: string, limit = LIMIT): Promise<LeasesRead> {
   const unread = (why: string, isSilent = false): LeasesRead => ({ kind: 'unread', why, isSilent })
   const path = onHost(`/dev/mapper/${vg.replaceAll('-', '--')}-lvmlock`)
-  const running = execa(process.execPath, ['-e', CHILD, path, String(HOST_RECORDS), String(SLOT)], {
-    stdio: ['ignore', 'pipe', 'pipe'], env: { LC_ALL: 'C', NODE_OPTIONS: '' }, reject: false, encoding: 'buffer', stripFinalNewline: false, cleanup: false, maxBuffer: 1024 * 1024 * 1024,
-  })
-  const result = await within(limit, running)
-  if (result === undefined) {
-    running.kill()
-    return unread(`${path} does not answer within ${limit / 1000} s`, true)
-  }
-  if (result.exitCode !== 0) return unread(/^Error: (.*)$/m.exec(Buffer.from(result.stderr).toString())?.[1] ?? `${path} cannot be read`)
-  const parts = partsOf(Buffer.from(result.stdout))
+  const { exitCode, stdout, stderr, timedOut } = await query(process.execPath, ['-e', CHILD, path, String(HOST_RECORDS), String(SLOT)], limit)
+  if (timedOut) return unread(`${path} does not answer within ${limit / 1000} s`, true)
+  if (exitCode !== 0) return unread(/^Error: (.*)$/m.exec(stderr)?.[1] ?? `${path} cannot be read`)
+  const parts = partsOf(Buffer.from(stdout, 'base64'))
   const area = parts === undefined ? undefined : parseLeaseArea(parts.records, parts.slots, vg)
   return area === undefined ? unread(`what stands in ${path} is not understood`) : { kind: 'read', area }
 }

@@ -1,8 +1,10 @@
 import { DEFAULTS } from '../core/configuration.ts'
+import { longWaits } from '../core/path-timeouts.ts'
 import { PASS_PERIOD } from '../core/retry.ts'
 import { agentState, announceAgent } from '../agent-presence.ts'
 import { every, monotonic, soon } from '../clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
+import { timeoutsBelow } from '../lvm/path-timeouts.ts'
 import { write } from '../output.ts'
 import { CONFIGURATION_FILE, RUN_FOLDER, STATUS_FOLDER, onHost } from '../paths.ts'
 import { readConfiguration } from '../read-configuration.ts'
@@ -74,14 +76,16 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   // Before the first pass, which may wait for LVM.
   void leases.look()
   every(LEASE_PERIOD * 1000, () => void leases.look())
+  const timeouts = timeoutsSayer(host, aftermath)
   const pass = async (): Promise<void> => {
     watch.renew()
     recordWatch.renew()
     // The hook reads it at each call: they must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
-    // Not waited for: it changes no lock.
+    // Not waited for: they change no lock.
     void drbd.pass()
+    void timeouts()
     freeMemory()
   }
   if (self().isTerminal(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
@@ -91,6 +95,22 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   await pass()
   every(PASS_PERIOD, () => void pass())
   return new Promise(() => undefined)
+}
+
+/** Says once of each VG what below it lets I/O wait for too long; looks again where the locking of another one is started. */
+function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<void> {
+  let known = ''
+  return async () => {
+    const { volumeGroups } = host.configuration
+    const vgs = [...host.lockspaces].filter((vg) => volumeGroups.length === 0 || volumeGroups.includes(vg)).sort()
+    if (vgs.join(' ') === known) return
+    known = vgs.join(' ')
+    const found = await timeoutsBelow(new Set(vgs))
+    aftermath.sayOfHost([...found].flatMap(([vg, each]): HostSaying[] => {
+      const text = longWaits(vg, each)
+      return text === undefined ? [] : [{ key: text, priority: 4, again: Infinity, text }]
+    }), 'time-outs of paths')
+  }
 }
 
 function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal): Heart {

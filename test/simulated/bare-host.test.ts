@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -41,6 +41,18 @@ describe('a host without LVM', () => {
   })
 })
 
+/** The agents of this test that run, by their numbers. */
+const agents = (): string[] => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${folder}/qemu\0agent`))
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    // It has ended.
+    return ''
+  }
+}
+
 describe('the agent, typed by a person', () => {
   test('in a terminal its lines have words for their priority, not the numbers of the journal', async () => {
     const file = join(folder, 'root/etc/libvirt/lvguard.conf')
@@ -53,11 +65,12 @@ describe('the agent, typed by a person', () => {
       said += data.toString()
     })
     await expect.poll(() => said, { timeout: 20_000 }).toMatch(/error: configuration: line 1: log_level must be [\s\S]*the agent watches/)
+    expect(agents()).toHaveLength(1)
     if (terminal.pid !== undefined) process.kill(-terminal.pid, 'SIGKILL')
     await terminal
     rmSync(file)
     // The terminal is gone, and the agent with it.
-    await expect.poll(async () => (await execa('pgrep', ['-f', `${folder}/qemu agent`], { reject: false })).exitCode, { timeout: 20_000 }).toBe(1)
+    await expect.poll(agents, { timeout: 20_000 }).toEqual([])
     expect(said).toMatch(/this is the agent, in the foreground.*systemctl start lvguard/)
     expect(said).not.toMatch(/<\d>/)
   })

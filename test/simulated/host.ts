@@ -29,6 +29,9 @@ export interface HostSetup {
   readonly nodeFolder: string | undefined
 }
 
+/** What must never be this machine's own. */
+const OF_THE_WORLD = /^(?:lv|vg|pv|dm|sanlock|virsh|virt|drbd|wdmd|systemctl)/
+
 /** One host: its part of the model, its files, its tools, and the program that runs among them. */
 export class SimulatedHost implements Host {
   readonly name: string
@@ -80,6 +83,8 @@ export class SimulatedHost implements Host {
   }
 
   run(command: string, ...words: string[]): Promise<Result> {
+    // The real one would act on this machine, or be missing on another one.
+    if (OF_THE_WORLD.test(command) && !(command in TOOLS)) throw new Error(`${command} is not simulated`)
     return this.#start(command in TOOLS ? join(this.#bin, command) : command, words).result
   }
 

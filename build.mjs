@@ -60,16 +60,22 @@ async function bundle(entry) {
   return { code: outputFiles[0].text, inputs: Object.keys(metafile.inputs) }
 }
 
-/** The licence texts of the packages that went in; packages with the same text share it. */
-async function licencesOf(inputs) {
-  const folders = [...new Set(inputs.flatMap((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? []))].sort()
-  const byText = new Map()
-  for (const folder of folders) {
+/** The packages that went in, in the order of their folders, each with what of it did and with its licence and the text of that. */
+async function packagesOf(inputs) {
+  const folderOf = (input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]
+  const folders = [...new Set(inputs.flatMap((input) => folderOf(input) ?? []))].sort()
+  return await Promise.all(folders.map(async (folder) => {
     const { name, version: packageVersion, license } = JSON.parse(await readFile(join(ROOT, folder, 'package.json'), 'utf8'))
     const file = (await readdir(join(ROOT, folder))).find((entry) => /^licen[cs]e/i.test(entry))
     const text = file === undefined ? `Licence: ${license}` : (await readFile(join(ROOT, folder, file), 'utf8')).trim()
-    byText.set(text, [...(byText.get(text) ?? []), `${name} ${packageVersion}`])
-  }
+    return { name, version: packageVersion, license, folder, inputs: [...new Set(inputs.filter((input) => folderOf(input) === folder))].sort(), text }
+  }))
+}
+
+/** Their licence texts; packages with the same text share it. */
+function licencesOf(packages) {
+  const byText = new Map()
+  for (const { name, version: packageVersion, text } of packages) byText.set(text, [...(byText.get(text) ?? []), `${name} ${packageVersion}`])
   return [...byText].map(([text, names]) => `${names.join(', ')}\n\n${text}\n`).join('\n')
 }
 
@@ -94,7 +100,8 @@ const chunks = Object.entries(bundles).map(([name, { code }]) => {
   return `${name}:function(){/*${source.replaceAll('*/', ESCAPED_END)}*/}`
 }).join(',\n')
 const hash = createHash('sha256').update(chunks).digest('hex').slice(0, 16)
-const licences = await licencesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
+const packages = await packagesOf(Object.values(bundles).flatMap(({ inputs }) => inputs))
+const licences = licencesOf(packages)
 
 /**
  * What install.sh compares with the sources beside it, by their content (`sources_sum` there): the sum of the lines of sha256sum(1).
@@ -116,3 +123,5 @@ await mkdir(dirname(target), { recursive: true })
 await writeFile(`${target}.new`, text)
 await chmod(`${target}.new`, 0o755)
 await rename(`${target}.new`, target)
+// What is in it, for who packs it (install/debian).
+await writeFile(`${target}.packages.json`, `${JSON.stringify(packages, undefined, 1)}\n`)

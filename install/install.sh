@@ -27,6 +27,8 @@ Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is mi
 and has the running libvirt daemon look for its hooks again. No domain is touched. Your own changes to a unit belong in
 /etc/systemd/system (systemctl edit lvguard), where nothing is ever changed. At the end it says what this host lacks.
 
+On a host that has the package lvguard it takes the package's place, with VMs running; there is a hook all the time.
+
 A host needs nodejs, not npm: build on one machine (npm ci && npm run build), copy README.md, dist and install to each
 host, and run install/install.sh there.
 
@@ -73,6 +75,16 @@ is_our_link() { has_our_target || is_ours "$link"; }
 same() {
     cmp -s "$1" "$2" && [ -n "$(find "$2" -prune -type f -perm "$3" -user "$(id -u)")" ]
 }
+
+# Whether dpkg has lvguard here (install/debian): then the program is /usr/sbin/lvguard, and the hook and others are links.
+is_packaged() {
+    [ -z "$destdir" ] || return 1
+    case $(dpkg-query -W -f '${db:Status-Status}' lvguard 2>/dev/null) in
+        '' | not-installed | config-files) return 1 ;;
+    esac
+}
+
+is_package_link() { [ -L "$1" ] && case $(readlink "$1") in /usr/share/lvguard/*) ;; *) return 1 ;; esac; }
 
 # One and the same file under two names, by a hard or a symbolic link.
 is_same_file() { [ -e "$1" ] && [ -n "$(find -L "$1" -prune -samefile "$2" 2>/dev/null)" ]; }
@@ -326,7 +338,7 @@ remove() {
 }
 
 # A configuration file that an administrator may have changed is never replaced.
-stage_configuration() { exists "$2" || stage "$1" "$2" 644; }
+stage_configuration() { { exists "$2" && ! is_package_link "$2"; } || stage "$1" "$2" 644; }
 
 put_configuration() {
     if exists "$2" && ! cmp -s "$1" "$2"; then
@@ -336,8 +348,8 @@ put_configuration() {
     fi
 }
 
-# A file that is ours alone, and follows the delivered one.
-stage_own() { same "$1" "$2" 644 || stage "$1" "$2" 644; }
+# A file that is ours alone, and follows the delivered one. The package's goes with it.
+stage_own() { { [ -z "$packaged" ] && same "$1" "$2" 644; } || stage "$1" "$2" 644; }
 
 # --- units
 
@@ -450,11 +462,51 @@ give_back() {
     say "moved      $back to $hook, where it was before lvguard"
 }
 
+put_hook() {
+    if [ -z "$kept" ]; then
+        put "$hook"
+        return
+    fi
+    keep "$kept" || fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
+    # A note of what is not kept would have --uninstall take somebody else's script for it.
+    { note_kept "$kept" && mv -f "$(temporary "$hook")" "$hook"; } || {
+        rm -f "$kept" "$kept_note"
+        fail "cannot replace $hook; it is untouched." 'Run this again once that is repaired.'
+    }
+    say "moved      $hook to $kept, where libvirt runs it after lvguard"
+    say "installed  $hook"
+}
+
+# --- the package, from which this takes over
+
+# The hook is a file by now, which the package's own scripts leave alone: there is one all the time.
+remove_package() {
+    dpkg --remove lvguard >/dev/null || fail "dpkg did not remove the package lvguard (see above). The new hook is in place, and VMs start with locks." \
+        'Remove it (dpkg --remove lvguard) and run this again.'
+    say 'removed    the package lvguard, whose place this takes; do not purge it: that would take away /etc/libvirt/lvguard.conf'
+}
+
 # --- the two things to do
 
-# Refuses what is in the way; sets `kept` to the new name of another program's hook, if there is one.
+# The newest format of the records that this version reads (src/core/record.ts).
+record_format=1
+
+# An older lvguard over the records of a newer one would refuse every start on this host, and release nothing.
+refuse_newer_records() {
+    for file in "$run"/*-*.json; do
+        format=$(sed -n 's/^{"format":\([0-9][0-9]*\),.*/\1/p' "$file" 2>/dev/null || :)
+        if [ -z "$format" ] || [ "$format" -le "$record_format" ]; then continue; fi
+        fail "$file was written by a newer lvguard (format $format; this one reads up to $record_format); nothing was changed." \
+            'Stop the VMs of this host, or migrate them away, until that folder has no .json file; then install this older version.'
+    done
+}
+
+# Refuses what is in the way; sets `kept` to the new name of another program's hook, if there is one, and `packaged`.
 look() {
     kept=
+    packaged=
+    if is_packaged; then packaged=yes; fi
+    refuse_newer_records
     if [ -d "$hook" ]; then
         fail "$hook is a folder, not a hook; nothing was changed." 'Move it away and run this again.'
     elif exists "$hook" && ! is_ours "$hook"; then
@@ -504,6 +556,10 @@ install_all() {
 
     # From here on only renames, a matter of milliseconds: nothing interrupts them.
     trap '' HUP INT TERM
+    if [ -n "$packaged" ]; then
+        put_hook
+        remove_package
+    fi
     put_configuration "$here/lvguard.conf" "$conf"
     put_configuration "$here/lvguard.logrotate" "$rotate"
     put "$service"
@@ -513,18 +569,7 @@ install_all() {
     if exists "$readme" || [ -f "$project/README.md" ]; then put "$readme"
     else say "missing    $readme, which the unit names: copy README.md beside dist and install"
     fi
-    if [ -n "$kept" ]; then
-        keep "$kept" || fail "cannot give $hook the name $kept; it is untouched." 'Move it by hand and run this again.'
-        # A note of what is not kept would have --uninstall take somebody else's script for it.
-        { note_kept "$kept" && mv -f "$(temporary "$hook")" "$hook"; } || {
-            rm -f "$kept" "$kept_note"
-            fail "cannot replace $hook; it is untouched." 'Run this again once that is repaired.'
-        }
-        say "moved      $hook to $kept, where libvirt runs it after lvguard"
-        say "installed  $hook"
-    else
-        put "$hook"
-    fi
+    [ -n "$packaged" ] || put_hook
     put "$link"
 
     if [ -n "$kept" ] && grep -Eq '\$\{?0|BASH_SOURCE|__file__|argv\[0\]' "$kept" 2>/dev/null; then
@@ -575,6 +620,8 @@ remove_folder() {
 uninstall_all() {
     [ -n "$destdir" ] || [ "$(id -u)" -eq 0 ] ||
         fail 'only root can remove lvguard; nothing was changed.' 'Run it with sudo.'
+    ! is_packaged || fail 'lvguard is installed as a package; nothing was changed.' \
+        'apt remove lvguard; or apt purge lvguard, which also takes its configuration, log, cache and state away.'
 
     if [ -z "$destdir" ] && { exists "$service" || exists "$etc_units/lvguard.service"; }; then
         stop_agent || fail 'the agent could not be stopped: systemctl disable --now lvguard.service failed; nothing was changed.'

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from './system/files.ts'
 import { join } from 'node:path'
-import type { DomainRecord, RecordState, RecordedVolume, Records } from './core/record.ts'
+import { type DomainRecord, RECORD_FORMAT, type RecordState, type RecordedVolume, type Records } from './core/record.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
 import { self } from './system/self.ts'
@@ -119,9 +119,9 @@ const MODES = [...ROLES, 'local']
 
 function parseRecord(text: string, name: string): DomainRecord {
   const record = JSON.parse(text) as DomainRecord
-  const isWhole = record.format === 1 && `${record.domain.uuid}.json` === name && typeof record.domain.name === 'string' &&
+  const isWhole = record.format === RECORD_FORMAT && `${record.domain.uuid}.json` === name && typeof record.domain.name === 'string' &&
     STATES.includes(record.state) && Array.isArray(record.volumes) && record.volumes.every(isVolume)
-  if (!isWhole) throw new Error('not a record of format 1')
+  if (!isWhole) throw new Error(`not a record of format ${RECORD_FORMAT}`)
   return record
 }
 

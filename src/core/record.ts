@@ -34,9 +34,15 @@ export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before
  */
 export type RecordState = 'incoming' | 'prepared' | 'running' | 'refused' | 'releasing'
 
+/**
+ * Of the records that this version writes and reads. Whoever raises it raises `record_format` in install.sh and in the package's preinst
+ * too: they keep an older lvguard from being installed over newer records.
+ */
+export const RECORD_FORMAT = 1
+
 /** One file per domain in /run/lvguard: what this host has activated for it. */
 export interface DomainRecord {
-  readonly format: 1
+  readonly format: typeof RECORD_FORMAT
   readonly domain: { readonly name: string; readonly uuid: string }
   readonly state: RecordState
   readonly volumes: readonly RecordedVolume[]

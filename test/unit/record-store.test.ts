@@ -138,6 +138,25 @@ describe('what is no record cannot be read, and is not taken for none (R9)', () 
     expect(readRecords()).toEqual({ known: [], unreadable: [file] })
   })
 
+  // One line each as 0.1.0 wrote it, over the days before 0.2.0 in which it was used.
+  test.each<[string, string]>([
+    ['a VM that was started', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"prepared","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"exclusive","before":"inactive","ids":{"lv":"a","vg":"b","lock":"c"}}],"daemon":{"pid":899,"start":"1234"}}'],
+    ['one whose volumes were not looked up yet', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"active"}]}'],
+    ['a local one', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"ownVG","lv":"tintin","role":"exclusive","mode":"local","before":"inactive"}]}'],
+    ['a thin one, and one of which the VM has a partition', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"thin","role":"exclusive","mode":"exclusive","before":"inactive","pool":{"lv":"pool","before":"inactive"}},{"vg":"virtVG","lv":"parts","role":"exclusive","mode":"exclusive","before":"inactive","partition":true}]}'],
+    ['one that comes by a migration', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"incoming","volumes":[],"daemon":{"pid":899,"start":"1234"},"incoming":{"id":"x","at":1.5}}'],
+    ['one with a migration in doubt', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"inactive"}],"migration":{"phase":"perform3_done","suspend":"asked"}}'],
+    ['one that was refused', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"refused","volumes":[]}'],
+  ])('a record of 0.1.0 is read, and goes on: %s', (_, line) => {
+    const text = line.replace('UUID', uuidOf(1))
+    root.write(`run/lvguard/${uuidOf(1)}.json`, `${text}\n`)
+    expect(readRecords()).toEqual({ known: [JSON.parse(text)], unreadable: [] })
+    const read = onRecord()
+    if (read === undefined) throw new Error('it is not on record')
+    expect(replaceRecord(uuidOf(1), read, { ...read, state: 'releasing' })).toBe('replaced')
+    expect(onRecord()?.volumes).toEqual(read.volumes)
+  })
+
   test('other files are none of it', () => {
     for (const name of ['virtVG.lock', `.${uuidOf(1)}-7`, 'notes.json', `${uuidOf(1)}.json.bak`]) root.write(`run/lvguard/${name}`, 'x')
     expect(readRecords()).toEqual({ known: [], unreadable: [] })

@@ -30,9 +30,9 @@ export function copyright(packages) {
       `Comment: ${ones.map(({ name, version }) => `${name} ${version}`).join(', ')}, bundled in /usr/sbin/lvguard`,
     ].join('\n')
   })
-  return [
+  return `${[
     'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: lvguard\nComment: /usr/sbin/lvguard has the packages below vendor/ in it, minified. Their own files, as npm gives them, are in the\n source tarball under vendor/ (npm run release).',
     `Files: *\nCopyright: ${holdersOf(own).join('\n ')}\nLicense: MIT\n${indented(own)}`,
     ...paragraphs,
-  ].join('\n\n') + '\n'
+  ].join('\n\n')}\n`
 }

@@ -1,10 +1,11 @@
 /** `npm run cluster -- up | bare | down | ssh N [COMMAND…] | cut N | boot N | status`: the nodes of the tests, for a person. */
-import { found, image, Nodes, personalRun, quote, volumeGroup, type Node, type Storage, type Suite } from './nodes.ts'
+import { found, image, Nodes, personalRun, quote, volumeGroup, type Node, type Storage, type Suite, type Way } from './nodes.ts'
 import { ClusterRing } from './ring.ts'
 import { times } from './times.ts'
 
 const usage = `usage: npm run cluster -- COMMAND
-  up [--suite=bookworm|trixie] [--storage=shared|drbd]   boots two nodes with the shared volume group ${volumeGroup}, lvguard installed
+  up [--suite=bookworm|trixie] [--storage=shared|drbd] [--install=install.sh|package]   boots two nodes with the shared volume group
+                     ${volumeGroup}, lvguard installed
   bare [--suite=bookworm|trixie]   boots two hosts with nothing but Debian on them, for who follows the README
   ssh N [COMMAND…]   a shell, or one command, on node N
   cut N              pulls the plug of node N
@@ -21,7 +22,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
   switch (command) {
     case 'up':
-      return await up(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']), storageOf(option('storage') ?? process.env['STORAGE']))
+      return await up(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']), storageOf(option('storage') ?? process.env['STORAGE']), wayOf(option('install') ?? process.env['INSTALL']))
     case 'bare':
       return await bare(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']))
     case 'down':
@@ -68,9 +69,9 @@ async function bare(run: string, old: Nodes | undefined, suite: Suite): Promise<
   return await status(nodes)
 }
 
-async function up(run: string, old: Nodes | undefined, suite: Suite, storage: Storage): Promise<number> {
+async function up(run: string, old: Nodes | undefined, suite: Suite, storage: Storage, way: Way): Promise<number> {
   if (await isTaken(old)) return say('nodes run already: npm run cluster -- status', 1)
-  const nodes = new Nodes({ suite, storage, image: await image(suite), run, bound: false })
+  const nodes = new Nodes({ suite, storage, way, image: await image(suite), run, bound: false })
   try {
     await nodes.ready()
     await new ClusterRing(nodes).install()
@@ -118,6 +119,11 @@ export function suiteOf(text: string | undefined): Suite {
 export function storageOf(text: string | undefined): Storage {
   if (text === undefined || text === 'shared' || text === 'drbd') return text ?? 'shared'
   throw new Error(`STORAGE is shared or drbd, not ${text}`)
+}
+
+export function wayOf(text: string | undefined): Way {
+  if (text === undefined || text === 'install.sh' || text === 'package') return text ?? 'install.sh'
+  throw new Error(`INSTALL is install.sh or package, not ${text}`)
 }
 
 function say(text: string, code: number): number {

@@ -22,6 +22,9 @@ export type Suite = 'bookworm' | 'trixie'
 export type Storage = 'shared' | 'drbd'
 export type NodeNumber = 1 | 2
 
+/** In which way lvguard is installed on the nodes. */
+export type Way = 'install.sh' | 'package'
+
 export interface Settings {
   readonly suite: Suite
   readonly storage: Storage
@@ -31,6 +34,8 @@ export interface Settings {
   readonly run: string
   /** Whether the nodes end with this process, whatever ends it. */
   readonly bound: boolean
+  /** Default: install.sh. */
+  readonly way?: Way
   /** Nothing but Debian is on them. */
   readonly bare?: boolean
 }

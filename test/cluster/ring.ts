@@ -1,7 +1,8 @@
 /** The ring of tests on two real nodes: the Ring of all scenarios, and what those with libvirt need besides. */
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import type { HookCall, Host, Lock, Result, Ring } from '../ring.ts'
 import { Domain, type DomainOptions } from './domain.ts'
 import { type Node, type Nodes, quote, volumeGroup } from './nodes.ts'
@@ -29,6 +30,8 @@ const FREE_STREAM = 'sysctl -q net.ipv4.tcp_wmem="4096 16384 4194304"; tc qdisc 
 const CUT_REPLICATION =
   'tc qdisc replace dev eth1 root handle 1: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1 && tc qdisc replace dev eth1 parent 1:4 handle 40: netem loss 100% && ' +
   ['dport', 'sport'].map((port, index) => `tc filter add dev eth1 parent 1: protocol ip prio ${index + 1} u32 match ip ${port} 7788 0xffff flowid 1:4`).join(' && ')
+/** What `apt install ./lvguard_*.deb` does on a node, which has no network and all that the package depends on. A changed configuration stays. */
+export const INSTALL_PACKAGE = 'DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install /root/lvguard/dist/lvguard.deb'
 /** When the scenario began, in seconds: what the scenarios before it had the agent say is no news. */
 const BEGAN = '/run/scenario-began'
 
@@ -297,12 +300,14 @@ export class ClusterRing implements Ring {
     return await Promise.all([one.truth(), two.truth()])
   }
 
-  /** Installs the built tree on both nodes as an administrator does. */
+  /** Installs the built tree on both nodes as an administrator does, in the way that the settings say. Both ways lie in /root/lvguard afterwards. */
   async install(): Promise<void> {
+    await rm('dist/lvguard.deb', { force: true })
+    await execa('node', ['install/debian/deb.mjs'], { env: { LVGUARD_DEB: 'dist/lvguard.deb' } })
     await Promise.all(
       this.hosts.map(async ({ node }) => {
         await node.copy(['README.md', 'dist', 'install'], '/root/lvguard')
-        await node.must('/root/lvguard/install/install.sh')
+        await node.must(this.nodes.settings.way === 'package' ? INSTALL_PACKAGE : '/root/lvguard/install/install.sh')
         // Post-copy, by a QEMU that is not root.
         await node.must('sysctl -q vm.unprivileged_userfaultfd=1')
       }),

@@ -1,13 +1,14 @@
 /**
  * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns, each on clean nodes, on two pairs of
- * nodes side by side: one pair alone leaves a third of two processors idle. SUITE=bookworm|trixie, STORAGE=shared|drbd, PAIRS=N.
+ * nodes side by side: one pair alone leaves a third of two processors idle. SUITE=bookworm|trixie, STORAGE=shared|drbd, PAIRS=N,
+ * INSTALL=install.sh|package.
  * WITHIN=MINUTES: what has not begun by then is named, and not run. The last line is `N passed, N failed, N skipped`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SCENARIOS as everywhere } from '../scenarios/all.ts'
-import { storageOf, suiteOf } from './cli.ts'
+import { storageOf, suiteOf, wayOf } from './cli.ts'
 import { image, Nodes } from './nodes.ts'
 import { keepPace, pace } from './pace.ts'
 import { ClusterRing, Session } from './ring.ts'
@@ -35,6 +36,7 @@ interface Run {
 export async function main(argv: readonly string[]): Promise<number> {
   const suite = suiteOf(process.env['SUITE'])
   const storage = storageOf(process.env['STORAGE'])
+  const way = wayOf(process.env['INSTALL'])
   // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the other.
   const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse(), ...longScenarios].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
   const pairs = Number(process.env['PAIRS'] ?? 2)
@@ -42,7 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
   const from = await image(suite)
-  const all = Array.from({ length: Math.min(pairs, scenarios.length) }, (_, index) => new Nodes({ suite, storage, image: from, run: join(home, `pair${index + 1}`), bound: true }))
+  const all = Array.from({ length: Math.min(pairs, scenarios.length) }, (_, index) => new Nodes({ suite, storage, way, image: from, run: join(home, `pair${index + 1}`), bound: true }))
   // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at once
   // (and the nodes with it, by their parent's death).
   let stopping = false
@@ -65,7 +67,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes[], home: string, stopping: () => boolean): Promise<number> {
   const [first] = pairs
   if (first === undefined) throw new Error('no scenario has such a name')
-  const { suite, storage } = first.settings
+  const { suite, storage, way = 'install.sh' } = first.settings
   const begin = Date.now()
   const times: [string, number][] = []
   const timed = async (what: string, act: () => Promise<void>): Promise<void> => {
@@ -76,7 +78,7 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
   const installed = join(home, 'installed')
   await timed('(nodes ready)', () => first.ready())
   const fresh = new ClusterRing(first)
-  await timed('(install.sh on both)', () => fresh.install())
+  await timed(`(${way} on both)`, () => fresh.install())
   await timed('(a first life of a VM)', () => fresh.warmUp())
   const { call = 0, times: slower } = keepPace(await fresh.hookCall())
   print(`a hook call takes ${call.toFixed(1)} s here; limits are ${slower.toFixed(1)} times those of a usual machine`)
@@ -101,7 +103,7 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
   }
   print('')
   for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
-  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, pairs of nodes side by side: ${pairs.length}, ${suite}, ${storage} storage`)
+  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, pairs of nodes side by side: ${pairs.length}, ${suite}, ${storage} storage, ${way}`)
   const count = (outcome: Told['outcome']): number => [...run.told.values()].filter((one) => one.outcome === outcome).length
   print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
   return count('failed') === 0 ? 0 : 1
@@ -109,13 +111,13 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
 
 /** Plays what no other pair plays, until nothing is left. */
 async function playOn(nodes: Nodes, run: Run): Promise<void> {
-  const { suite, storage } = nodes.settings
+  const { suite, storage, way = 'install.sh' } = nodes.settings
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
   let session = new Session()
   for (let next = run.waiting.next(); next.done !== true; next = run.waiting.next()) {
     const scenario = next.value
-    const reason = scenario.not?.[suite] ?? scenario.not?.[storage] ?? (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
+    const reason = scenario.not?.[suite] ?? scenario.not?.[storage] ?? scenario.not?.[way] ?? (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
     if (reason !== undefined) {
       run.told.set(scenario, { outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)

@@ -1,4 +1,4 @@
-import type { Storage, Suite } from './nodes.ts'
+import type { Storage, Suite, Way } from './nodes.ts'
 import type { ClusterRing } from './ring.ts'
 
 /** A story on two nodes, clean, with lvguard installed. */
@@ -13,6 +13,6 @@ export interface ClusterScenario {
   readonly agents?: false
   /** After this time on a usual machine it has failed (pace.ts). Default 240 s. */
   readonly seconds?: number
-  /** Suites and storages on which it makes no sense, with the reason. */
-  readonly not?: Partial<Record<Suite | Storage, string>>
+  /** Suites, storages and ways of installing with which it makes no sense, with the reason. */
+  readonly not?: Partial<Record<Suite | Storage | Way, string>>
 }

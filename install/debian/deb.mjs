@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { completion } from './completion.mjs'
 import { copyright } from './copyright.mjs'
-import { commandPage, configurationPage } from './man.mjs'
+import { configurationPage } from './man.mjs'
 import { ROOT, VERSION, epoch, releases } from './source.mjs'
 
 /** Who answers for the package. */
@@ -43,7 +43,7 @@ async function texts() {
   return [
     ['usr/share/doc/lvguard/copyright', copyright(packages)],
     ['usr/share/doc/lvguard/changelog.gz', changelog()],
-    ['usr/share/man/man8/lvguard.8.gz', await commandPage()],
+    ['usr/share/man/man8/lvguard.8.gz', readFileSync(join(ROOT, 'install/lvguard.8'), 'utf8')],
     ['usr/share/man/man5/lvguard.conf.5.gz', configurationPage()],
     ['usr/share/bash-completion/completions/lvguard', await completion()],
   ]

@@ -51,10 +51,12 @@ const replacedPackages = {
   },
 }
 
+const sha256 = (data) => createHash('sha256').update(data).digest('hex')
+
 async function bundle(entry) {
   const { outputFiles, metafile } = await build({
     entryPoints: [join(ROOT, entry)], bundle: true, write: false, metafile: true, minify: true, platform: 'node', format: 'cjs', target: 'node18',
-    absWorkingDir: ROOT, legalComments: 'none', define: { LVGUARD_VERSION: JSON.stringify(version) }, plugins: [separateChunks, replacedPackages],
+    absWorkingDir: ROOT, legalComments: 'none', define: { LVGUARD_VERSION: JSON.stringify(version), LVGUARD_SOURCES: JSON.stringify(sources) }, plugins: [separateChunks, replacedPackages],
     supported: { 'dynamic-import': false }, logLevel: 'warning',
   })
   return { code: outputFiles[0].text, inputs: Object.keys(metafile.inputs) }
@@ -79,6 +81,7 @@ function licencesOf(packages) {
   return [...byText].map(([text, names]) => `${names.join(', ')}\n\n${text}\n`).join('\n')
 }
 
+const sources = await sourcesSum()
 const bundles = { main: await bundle('src/main.ts') }
 for (const [name, source] of Object.entries(CHUNKS)) bundles[name] = await bundle(source)
 
@@ -113,8 +116,7 @@ async function sourcesSum() {
   const lines = await Promise.all(names.map(async (name) => `${sha256(await readFile(join(ROOT, name)))}  ${name}\n`))
   return sha256(lines.join(''))
 }
-const sha256 = (data) => createHash('sha256').update(data).digest('hex')
-const head = `// lvguard ${version}, sources ${await sourcesSum()}\n`
+const head = `// lvguard ${version}, sources ${sources}\n`
 
 const text = ascii(`${stub}${head};var build='${hash}';\n${loader}var chunks={${chunks}};\nload("main")\n/*\nlvguard ${version} contains these packages.\n\n${licences.replaceAll('*/', '* /')}*/\n`)
 const target = process.env.LVGUARD_TARGET ?? join(ROOT, 'dist/qemu')

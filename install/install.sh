@@ -21,8 +21,11 @@ Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is mi
   /etc/libvirt/lvguard.conf   its configuration, all defaults; an existing one is kept
   /etc/logrotate.d/lvguard    rotation of its log; an existing one is kept
   /usr/lib/systemd/system/lvguard.service     the agent, which is enabled and started
+  /usr/lib/systemd/system/lvguard-check.{service,timer}
+                              'lvguard check' every five minutes, enabled and started; the journal gets what has changed
   /usr/lib/systemd/system/{libvirtd,virtqemud,libvirt-guests}.service.d/lvguard.conf
                               VMs start after the lockspaces of their volumes, and stop before them
+  /usr/share/man/man8/lvguard.8
   /usr/share/doc/lvguard/README.md
 and has the running libvirt daemon look for its hooks again. No domain is touched. Your own changes to a unit belong in
 /etc/systemd/system (systemctl edit lvguard), where nothing is ever changed. At the end it says what this host lacks.
@@ -281,11 +284,17 @@ start_agent() {
     # Anew: an older lvguard enabled it from another folder. The start ends when the agent says that it is there.
     systemctl daemon-reload && systemctl --quiet reenable lvguard.service && systemctl restart lvguard.service || return 1
     say 'started    lvguard.service, the agent'
+    # By itself no reason to fail: nothing depends on it.
+    if systemctl --quiet reenable lvguard-check.timer && systemctl restart lvguard-check.timer; then
+        say 'started    lvguard-check.timer, lvguard check every five minutes'
+    else warn 'lvguard-check.timer did not start: systemctl enable --now lvguard-check.timer'
+    fi
 }
 
 # Domains run on, with the locks that they have.
 stop_agent() {
     systemd_runs || return 0
+    ! exists "$check_timer" || systemctl --quiet disable --now lvguard-check.timer || return 1
     systemctl --quiet disable --now lvguard.service || return 1
     say 'stopped    lvguard.service, the agent'
 }
@@ -297,7 +306,7 @@ stop_agent() {
 temporary() { printf '%s/.%s-lvguard-%s~' "${1%/*}" "${1##*/}" "$$"; }
 
 remove_temporary() {
-    for file in "$conf" "$rotate" "$service" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$man" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
     for unit in $ordered; do rm -f "$(temporary "$(order_file "$unit")")"; done
 }
 
@@ -365,7 +374,8 @@ order_source() {
 # In /etc, where systemd looks first, and where nothing is ours: an administrator's own unit (systemctl edit --full), additions to
 # ours (systemctl edit), and our own drop-ins under the same name.
 own_units() {
-    for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf; do
+    for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf "$etc_units"/lvguard-check.service "$etc_units"/lvguard-check.timer \
+        "$etc_units"/lvguard-check.service.d/*.conf "$etc_units"/lvguard-check.timer.d/*.conf; do
         ! exists "$file" || printf '%s\n' "$file"
     done
     for unit in $ordered; do
@@ -396,7 +406,7 @@ say_own_units() {
     own_units | while IFS= read -r file; do
         case $file in
             "$etc_units/lvguard.service") say "yours      $file, which systemd takes instead (to have the delivered one: systemctl revert lvguard, then this again)" ;;
-            "$etc_units"/lvguard.service.d/*) say "yours      $file, which systemd adds" ;;
+            "$etc_units"/lvguard.service.d/* | "$etc_units"/lvguard-check.*.d/*) say "yours      $file, which systemd adds" ;;
             *) say "yours      $file, which systemd takes instead" ;;
         esac
     done
@@ -518,7 +528,7 @@ look() {
     if exists "$link" && ! is_our_link; then
         fail "$link is not lvguard's; nothing was changed." 'Move it away and run this again.'
     fi
-    for file in "$conf" "$rotate" "$service" "$readme"; do
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$man" "$readme"; do
         [ ! -d "$file" ] || fail "$file is a folder; nothing was changed." 'Move it away and run this again.'
     done
 }
@@ -543,6 +553,9 @@ install_all() {
     stage_configuration "$here/lvguard.conf" "$conf"
     stage_configuration "$here/lvguard.logrotate" "$rotate"
     stage_own "$here/lvguard.service" "$service"
+    stage_own "$here/lvguard-check.service" "$check_service"
+    stage_own "$here/lvguard-check.timer" "$check_timer"
+    stage_own "$here/lvguard.8" "$man"
     for unit in $ordered; do stage_own "$(order_source "$unit")" "$(order_file "$unit")"; done
     # A folder may have been copied without it.
     [ ! -f "$project/README.md" ] || stage_own "$project/README.md" "$readme"
@@ -563,9 +576,12 @@ install_all() {
     put_configuration "$here/lvguard.conf" "$conf"
     put_configuration "$here/lvguard.logrotate" "$rotate"
     put "$service"
+    put "$check_service"
+    put "$check_timer"
     for unit in $ordered; do put "$(order_file "$unit")"; done
     remove_delivered_before
     say_own_units
+    put "$man"
     if exists "$readme" || [ -f "$project/README.md" ]; then put "$readme"
     else say "missing    $readme, which the unit names: copy README.md beside dist and install"
     fi
@@ -577,7 +593,7 @@ install_all() {
     fi
     if [ -n "$destdir" ]; then
         say 'next       on the host that gets these files: systemctl reload libvirtd (or virtqemud), which finds the hook'
-        say '           systemctl daemon-reload; systemctl enable --now lvguard.service'
+        say '           systemctl daemon-reload; systemctl enable --now lvguard.service lvguard-check.timer'
         return
     fi
     tell_daemon || fail "$daemon was not told of the hook: systemctl reload $daemon failed." \
@@ -630,7 +646,9 @@ uninstall_all() {
     elif exists "$link"; then say "stays      $link, which is not lvguard's"
     fi
     remove_as_delivered "$here/lvguard.logrotate" "$rotate"
-    if exists "$service"; then remove "$service"; fi
+    for file in "$service" "$check_service" "$check_timer" "$man"; do
+        ! exists "$file" || remove "$file"
+    done
     for unit in $ordered; do remove_with_folder "$(order_file "$unit")"; done
     remove_with_folder "$readme"
     remove_delivered_before
@@ -667,7 +685,7 @@ uninstall_all() {
         warn 'Their locks stay until somebody deactivates the volumes on this host (lvchange -an VG/LV), or it restarts.'
     elif exists "$run"; then
         # What the agent and the hook leave for each other; anything else is not ours.
-        rm -f "$run/agent" "$run/agent.new" "$run"/*.lock "$run"/.stderr-*
+        rm -f "$run/agent" "$run/agent.new" "$run/check" "$run"/*.lock "$run"/.stderr-*
         if rmdir "$run" 2>/dev/null; then say "removed    $run"
         else say "stays      $run, which is not empty"
         fi
@@ -719,6 +737,9 @@ state=$destdir/var/lib/lvguard
 run=$destdir/run/lvguard
 kept_note=$destdir/etc/libvirt/hooks/.qemu-kept
 service=$units/lvguard.service
+check_service=$units/lvguard-check.service
+check_timer=$units/lvguard-check.timer
+man=$destdir/usr/share/man/man8/lvguard.8
 ordered='libvirtd virtqemud libvirt-guests'
 link=$destdir/usr/sbin/lvguard
 link_target=/etc/libvirt/hooks/qemu

@@ -59,6 +59,10 @@ export const KEYS: Readonly<Record<string, Key>> = {
     accepts: (value) => Array.isArray(value) && value.every((word) => typeof word === 'string' && isFenceWord(word)) && (value.length === 0 || String(value[0]).startsWith('/')), harmless: true,
   },
   fence_delay: { field: 'fenceDelay', expected: 'a whole number of seconds from 0 to 30', example: '10', accepts: isInteger(0, 30), harmless: true },
+  mute: {
+    field: 'mute', expected: 'a list of codes of lvguard check, such as [ "LVG104" ]', example: '[ "LVG104" ]',
+    accepts: (value) => Array.isArray(value) && value.every((code) => typeof code === 'string' && /^LVG\d{3}$/.test(code)), harmless: true,
+  },
   log_level: { field: 'logLevel', expected: '"error", "warn", "info" or "debug"', example: '"info"', accepts: isOneOf('error', 'warn', 'info', 'debug'), harmless: true },
   log_file: {
     field: 'logFile', expected: 'an absolute path, or "" for no log', example: '"/var/log/libvirt/lvguard.log"',

@@ -1,6 +1,7 @@
 import { runAgent } from '../agent/run-agent.ts'
 import { printable } from '../hook/outcome.ts'
 import { write } from '../output.ts'
+import { check } from './check.ts'
 import { checkConfig } from './check-config.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'
 import { confirmOff } from './confirm-off.ts'
@@ -20,6 +21,7 @@ type Run = (operands: readonly string[], options: Options) => Promise<number>
 const RUN: Readonly<Record<VerbName, Run>> = {
   '--dry-run': (operands, { json, xml }) => dryRun(eventOf(operands), { json: json === true, xmlFile: typeof xml === 'string' ? xml : undefined }),
   'agent': () => runAgent(),
+  'check': (_, { json, quiet, changes, prometheus }) => check({ json: json === true, quiet: quiet === true, changes: changes === true, prometheus: typeof prometheus === 'string' ? prometheus : undefined }),
   'check-config': ([file], { json }) => checkConfig(file, json === true),
   'confirm-off': ([host = ''], { yes }) => confirmOff(host, yes === true),
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),

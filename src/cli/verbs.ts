@@ -44,6 +44,21 @@ export const VERBS = verbs({
     help: 'demote, promote and repair the locks of the VMs of this host, as their states call for',
     more: ['It is a service: systemctl start lvguard. Its lines are in the journal: journalctl -u lvguard'],
   },
+  'check': {
+    operands: '', count: [0, 0], needs: 'no further word',
+    options: {
+      json: { help: 'the same as JSON' }, quiet: { help: 'only the first line, and nothing where all is well' },
+      changes: { help: 'only what has come and gone since the last time, with the priorities of the journal (lvguard-check.service)' },
+      prometheus: { value: 'FILE', help: 'write a file for the textfile collector too, by rename (FILE ends in .prom)' },
+    },
+    help: 'say what is not as it should be on this host, and what mends it: locks, watchdog, LVM, storage, DRBD, hook, agent, VMs',
+    more: [
+      'Each finding has a code that never changes its meaning (README, Is all well), what is wrong, and the command or the setting that mends it.',
+      'What cannot be told is unknown, and no all-clear. mute = [ "LVG104" ] in lvguard.conf leaves a code out. lvguard-check.timer runs it every five',
+      'minutes, and puts what has changed into the journal.',
+    ],
+    status: 'Exit status, as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown.',
+  },
   'check-config': {
     operands: '[FILE]', count: [0, 1], needs: 'at most one file', options: { json: { help: 'the same as JSON' } },
     help: 'say all that is wrong with the configuration (/etc/libvirt/lvguard.conf, or FILE)',

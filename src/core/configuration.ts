@@ -24,6 +24,8 @@ export interface Configuration {
   readonly fenceCommand: readonly string[]
   /** How long this host waits before it does so, so that of two that have lost each other one is first. */
   readonly fenceDelay: number
+  /** Codes of `lvguard check` that are not said (core/check/finding.ts). */
+  readonly mute: readonly string[]
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Empty: no log. */
   readonly logFile: string
@@ -42,6 +44,7 @@ export const DEFAULTS: Configuration = {
   killFallback: 'reset',
   fenceCommand: [],
   fenceDelay: 0,
+  mute: [],
   logLevel: 'info',
   logFile: '/var/log/libvirt/lvguard.log',
 }

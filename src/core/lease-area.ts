@@ -1,3 +1,5 @@
+import type { LeaseCount } from './lock-state.ts'
+
 /** A host of the lockspace, by its own record. */
 export interface DeltaLease {
   readonly hostId: number
@@ -23,6 +25,8 @@ export interface VolumeLease {
   readonly resource: string
   readonly exclusive: Sharer | undefined
   readonly shared: readonly Sharer[]
+  /** How often it has been taken, and by whom last (FACTS 51); absent where that was not read. */
+  readonly taken?: LeaseCount
 }
 
 /** All that is in the lease area of one VG. */

@@ -77,7 +77,7 @@ export function parseLease(slot: Buffer, lockspace: string, highest: number, sec
     if (at + 16 > slot.length) return 'unknown'
     if ((slot.readUInt32LE(at) & SHARED) !== 0) shared.push({ hostId, generation: numberAt(slot, at + 8) })
   }
-  return { resource, exclusive: timestamp === 0 ? undefined : { hostId: owner, generation }, shared }
+  return { resource, exclusive: timestamp === 0 ? undefined : { hostId: owner, generation }, shared, taken: { lver: numberAt(slot, 48), owner } }
 }
 
 /**

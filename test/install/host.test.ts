@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { UNITS, foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
 
 const onHost = testWith('namespaces')
-const STARTED = ['daemon-reload', '--quiet reenable lvguard.service', 'restart lvguard.service']
+const STARTED = ['daemon-reload', '--quiet reenable lvguard.service', 'restart lvguard.service', '--quiet reenable lvguard-check.timer', 'restart lvguard-check.timer']
 const etc = (host: { root: string }) => snapshot(join(host.root, 'etc'))
 
 onHost('installs, tells libvirtd and says what comes next; the second run says unchanged', () => {
@@ -16,12 +16,16 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
     'installed  /etc/libvirt/lvguard.conf',
     'installed  /etc/logrotate.d/lvguard',
     'installed  /usr/lib/systemd/system/lvguard.service',
+    'installed  /usr/lib/systemd/system/lvguard-check.service',
+    'installed  /usr/lib/systemd/system/lvguard-check.timer',
     ...UNITS.map((unit) => `installed  /usr/lib/systemd/system/${unit}.service.d/lvguard.conf`),
+    'installed  /usr/share/man/man8/lvguard.8',
     'installed  /usr/share/doc/lvguard/README.md',
     'installed  /etc/libvirt/hooks/qemu',
     'installed  /usr/sbin/lvguard',
     'reloaded   libvirtd, which looks for its hooks now; domains run on',
     'started    lvguard.service, the agent',
+    'started    lvguard-check.timer, lvguard check every five minutes',
     'watchdog   sanlock and wdmd reset this host when it loses its storage',
     expect.stringMatching(/^next {7}on each host: .*vgchange --lock-start VG/),
     expect.stringContaining('every other host'),
@@ -34,7 +38,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   const before = etc(host)
   const second = host.install()
   expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
-  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(9)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(12)
   expect(etc(host)).toEqual(before)
   expect(host.units()).toEqual([...STARTED, ...STARTED])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
@@ -207,6 +211,6 @@ onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', 
   expect(host.install(['--uninstall'])).toMatchObject({ code: 0, stderr: '' })
   expect([host.hook, host.command].map((path) => existsSync(path))).toEqual([false, false])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
-  expect(host.units()).toEqual([...STARTED, '--quiet disable --now lvguard.service', 'daemon-reload'])
+  expect(host.units()).toEqual([...STARTED, '--quiet disable --now lvguard-check.timer', '--quiet disable --now lvguard.service', 'daemon-reload'])
   expect(existsSync(host.service) || host.order.some((path) => existsSync(path))).toBe(false)
 })

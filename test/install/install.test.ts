@@ -57,7 +57,7 @@ describe('a fresh installation', () => {
       'usr/lib': 'folder 755',
       'usr/lib/systemd': 'folder 755',
       'usr/lib/systemd/system': 'folder 755',
-      'usr/lib/systemd/system/lvguard.service': `644 ${read(join(source, 'lvguard.service'))}`,
+      ...Object.fromEntries(['lvguard.service', 'lvguard-check.service', 'lvguard-check.timer'].map((unit) => [`usr/lib/systemd/system/${unit}`, `644 ${read(join(source, unit))}`])),
       ...Object.fromEntries(UNITS.flatMap((unit) => [
         [`usr/lib/systemd/system/${unit}.service.d`, 'folder 755'],
         [`usr/lib/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${orderSource(unit)}`],
@@ -66,6 +66,9 @@ describe('a fresh installation', () => {
       'usr/share/doc': 'folder 755',
       'usr/share/doc/lvguard': 'folder 755',
       'usr/share/doc/lvguard/README.md': `644 ${README}`,
+      'usr/share/man': 'folder 755',
+      'usr/share/man/man8': 'folder 755',
+      'usr/share/man/man8/lvguard.8': `644 ${read(join(source, 'lvguard.8'))}`,
       'usr/sbin': 'folder 755',
       'usr/sbin/lvguard': '-> /etc/libvirt/hooks/qemu',
     })
@@ -73,7 +76,9 @@ describe('a fresh installation', () => {
       `installed  ${it.conf}`,
       `installed  ${it.rotation}`,
       `installed  ${it.service}`,
+      ...it.check.map((file) => `installed  ${file}`),
       ...it.order.map((file) => `installed  ${file}`),
+      `installed  ${it.man}`,
       `installed  ${it.readme}`,
       `installed  ${it.hook}`,
       `installed  ${it.command}`,
@@ -121,8 +126,8 @@ describe('again', () => {
     const inode = statSync(it.hook).ino
     const { code, stdout } = it.install()
     expect(code).toBe(0)
-    expect(lines(stdout).slice(0, 9)).toEqual(
-      [it.conf, it.rotation, it.service, ...it.order, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
+    expect(lines(stdout).slice(0, 12)).toEqual(
+      [it.conf, it.rotation, it.service, ...it.check, ...it.order, it.man, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
     )
     expect(snapshot(it.destdir)).toEqual(before)
     expect(statSync(it.hook).ino).toBe(inode)
@@ -460,7 +465,7 @@ describe('--uninstall', () => {
     expect(lines(stdout)).toEqual([
       `removed    ${it.command}`,
       `removed    ${it.rotation}`,
-      ...[it.service, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
+      ...[it.service, ...it.check, it.man, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
     ])
     expect(Object.values(snapshot(it.destdir)).filter((what) => !what.startsWith('folder'))).toEqual([])
     const after = snapshot(it.destdir)

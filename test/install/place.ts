@@ -110,6 +110,9 @@ export interface Place {
   readonly conf: string
   readonly rotation: string
   readonly service: string
+  /** The units of `lvguard check`. */
+  readonly check: readonly string[]
+  readonly man: string
   /** The drop-ins, in the order in which they are named. */
   readonly order: readonly string[]
   readonly readme: string
@@ -118,6 +121,8 @@ export interface Place {
 
 /** The units that get a drop-in, in the order in which they are named. */
 export const UNITS = ['libvirtd', 'virtqemud', 'libvirt-guests'] as const
+/** The units of `lvguard check`, in that order. */
+export const CHECK_UNITS = ['lvguard-check.service', 'lvguard-check.timer'] as const
 /** What is delivered for each of them. */
 export const orderSource = (unit: (typeof UNITS)[number]) =>
   read(join(source, unit === 'libvirt-guests' ? 'lvguard-order-guests.conf' : 'lvguard-order.conf'))
@@ -130,6 +135,8 @@ export const paths = (below: string) => ({
   conf: join(below, 'etc/libvirt/lvguard.conf'),
   rotation: join(below, 'etc/logrotate.d/lvguard'),
   service: join(below, 'usr/lib/systemd/system/lvguard.service'),
+  check: CHECK_UNITS.map((unit) => join(below, `usr/lib/systemd/system/${unit}`)),
+  man: join(below, 'usr/share/man/man8/lvguard.8'),
   order: UNITS.map((unit) => join(below, `usr/lib/systemd/system/${unit}.service.d/lvguard.conf`)),
   readme: join(below, 'usr/share/doc/lvguard/README.md'),
 })
@@ -206,6 +213,7 @@ mount --bind "$root.local" "$root/usr/local"
 mount --bind "$root.sbin" "$root/usr/sbin"
 mount --bind "$root.units" "$root/usr/lib/systemd/system"
 mount --bind "$root.doc" "$root/usr/share/doc"
+mount --bind "$root.man" "$root/usr/share/man"
 [ ! -e /usr/bin/node ] || mount --bind /dev/null "$root/usr/bin/node"
 for name in bin sbin lib lib64; do
   if [ -L "/$name" ]; then ln -sfn "usr/$name" "$root/$name"
@@ -225,7 +233,7 @@ export function privateHost(built = program()): PrivateHost {
   for (const name of ['usr', 'dev', 'commands', 'etc', 'run/systemd/system', 'tmp']) {
     mkdirSync(join(root, name), { recursive: true })
   }
-  for (const name of ['local/bin', 'sbin', 'units', 'doc']) mkdirSync(`${root}.${name}`, { recursive: true })
+  for (const name of ['local/bin', 'sbin', 'units', 'doc', 'man']) mkdirSync(`${root}.${name}`, { recursive: true })
   place(built, root)
   const host: PrivateHost = {
     project: join(root, 'project'),
@@ -233,6 +241,8 @@ export function privateHost(built = program()): PrivateHost {
     ...paths(root),
     command: `${root}.sbin/lvguard`,
     service: `${root}.units/lvguard.service`,
+    check: CHECK_UNITS.map((unit) => `${root}.units/${unit}`),
+    man: `${root}.man/man8/lvguard.8`,
     order: UNITS.map((unit) => `${root}.units/${unit}.service.d/lvguard.conf`),
     readme: `${root}.doc/lvguard/README.md`,
     tool: (name, script) => write(join(root, 'commands', name), `#!/bin/sh\n${script}\n`, 0o755),

@@ -19,11 +19,11 @@ describe('the lease area of a VG, as sanlock direct dump shows it', () => {
     const area = areaOf(capture('held'))
     expect([...(area?.hosts.values() ?? [])].map(({ hostId, name, generation, ioTimeout }) => [hostId, name, generation, ioTimeout])).toEqual([[1, 'host1', 1, 1], [2, 'host2', 1, 1]])
     expect([...(area?.leases.values() ?? [])]).toEqual([
-      { resource: 'GLLK', exclusive: undefined, shared: [] },
-      { resource: 'VGLK', exclusive: undefined, shared: [] },
-      { resource: tintin, exclusive: { hostId: 1, generation: 1 }, shared: [] },
-      { resource: milou, exclusive: undefined, shared: [{ hostId: 1, generation: 1 }, { hostId: 2, generation: 1 }] },
-      { resource: haddock, exclusive: { hostId: 2, generation: 1 }, shared: [] },
+      { resource: 'GLLK', exclusive: undefined, shared: [], taken: { lver: 0, owner: 0 } },
+      { resource: 'VGLK', exclusive: undefined, shared: [], taken: { lver: 10, owner: 2 } },
+      { resource: tintin, exclusive: { hostId: 1, generation: 1 }, shared: [], taken: { lver: 1, owner: 1 } },
+      { resource: milou, exclusive: undefined, shared: [{ hostId: 1, generation: 1 }, { hostId: 2, generation: 1 }], taken: { lver: 2, owner: 2 } },
+      { resource: haddock, exclusive: { hostId: 2, generation: 1 }, shared: [], taken: { lver: 1, owner: 2 } },
     ])
   })
 

@@ -1,0 +1,191 @@
+import { basename, join } from 'node:path'
+import { agentState } from '../agent-presence.ts'
+import { findingsOn } from '../cli/findings.ts'
+import { STATUS_WORLD, type StatusWorld, look } from '../cli/look.ts'
+import { date, uptime } from '../clock.ts'
+import { type CheckFacts, UNITS } from '../core/check/facts.ts'
+import type { SavedImage } from '../core/saved-image.ts'
+import { type Known, known, statusOf, unknown } from '../core/status.ts'
+import { messageOf } from '../hook/failures.ts'
+import { type Outcome, query } from '../lvm/run.ts'
+import { inKnownForm } from '../lvm/words.ts'
+import { BLOCK_FOLDER, DEFINITION_FOLDER, POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER, PROC_FOLDER, SAVED_FOLDER, onHost } from '../paths.ts'
+import { processOf } from '../processes.ts'
+import { namesIn, textOf, trimmedTextOf } from '../quiet-files.ts'
+import { readConfiguration } from '../read-configuration.ts'
+import { managedSave, readSavedImage } from '../saved-images.ts'
+import { readlinkSync, statIfAny } from '../system/files.ts'
+import { self } from '../system/self.ts'
+
+/** All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock, each has a time limit. */
+
+declare const LVGUARD_VERSION: string
+declare const LVGUARD_SOURCES: string
+/** What build.mjs writes into the head of the program; of sources that were not built there is none. */
+const OWN_BUILD = typeof LVGUARD_SOURCES === 'undefined' ? undefined : `${LVGUARD_VERSION}, sources ${LVGUARD_SOURCES}`
+
+/** Milliseconds for one answer. */
+const LIMIT = 10_000
+const HOOK = onHost('/etc/libvirt/hooks/qemu')
+
+export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<CheckFacts> {
+  const seen = look(world)
+  const others = Promise.all([
+    told('lvmconfig', ['--typeconfig', 'full', 'global/use_lvmlockd', 'global/lvmlockctl_kill_command', 'devices/scan_lvs', 'local/host_id']),
+    told('systemctl', ['show', '-p', 'Id,LoadState,UnitFileState,ActiveState,After', ...UNITS]),
+    told('systemctl', ['show', '-p', 'RuntimeWatchdogUSec']),
+    told('pvs', inKnownForm(['--nolocking', '--reportformat', 'json', '-a', '-o', 'pv_name,vg_name,pv_duplicate,pv_missing'])),
+    told('lvs', inKnownForm(['--nolocking', '--reportformat', 'json', '-o', 'vg_name,lv_name,vg_lock_type,vg_autoactivation,lv_autoactivation,lv_lockargs,lv_layout,lv_role'])),
+    multipath(), addresses(), unattended(), denied(), configuration(),
+  ])
+  const status = await seen
+  const [lvmconfig, units, manager, pvs, lvs, maps, leadsTo, apt, kernel, ofConfiguration] = await others
+  const resources = status.drbd.kind === 'known' ? [...new Set(status.drbd.value.map(({ resource }) => resource))] : []
+  const [renewal, dumps] = await Promise.all([
+    each([...status.ownIds.keys()], (vg) => told('sanlock', ['client', 'renewal', '-s', `lvm_${vg}`])),
+    each(resources, (resource) => told('drbdadm', ['dump', resource])),
+  ])
+  const processes = namesIn(PROC_FOLDER).filter((name) => /^\d+$/.test(name))
+  return {
+    status, table: statusOf(status), lvmconfig, renewal, units, manager, wdmd: processes.some((pid) => commOf(pid) === 'wdmd'), watchdogs: watchdogs(processes), pvs, lvs, pools: pools(),
+    multipath: maps, paths: paths(), drbdDumps: dumps, hook: hook(), isAgentOlder: isAgentOlder(), configuration: ofConfiguration,
+    definitions: xmlFiles(DEFINITION_FOLDER), hostname: self().hostname(), addresses: leadsTo,
+    libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')), needrestart: needrestart(), unattended: apt, denied: kernel, saved: saved(),
+  }
+}
+
+/** What a command says; unknown where it fails. lvm's may complain of one row, and report all others. */
+async function told(command: string, words: readonly string[]): Promise<Known<string>> {
+  const outcome = await query(command, words, LIMIT)
+  return outcome.exitCode === 0 || (outcome.stdout.trimStart().startsWith('{') && !outcome.timedOut) ? known(outcome.stdout) : unknown(whyNot(command, outcome))
+}
+
+const whyNot = (command: string, { isAbsent, timedOut, stderr, exitCode }: Outcome): string =>
+  isAbsent ? `${command} was not found` : timedOut ? `${command} does not answer within ${LIMIT / 1000} s` : `${command} says '${stderr.trim().split('\n')[0] || `exit status ${exitCode ?? 'of a signal'}`}'`
+
+const each = async (names: readonly string[], ask: (name: string) => Promise<Known<string>>): Promise<ReadonlyMap<string, Known<string>>> =>
+  new Map(await Promise.all(names.map(async (name): Promise<[string, Known<string>]> => [name, await ask(name)])))
+
+const commOf = (pid: string): string => trimmedTextOf(join(PROC_FOLDER, pid, 'comm')) ?? ''
+
+const linkOf = (path: string): string | undefined => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+function watchdogs(processes: readonly string[]): CheckFacts['watchdogs'] {
+  const devices = namesIn(onHost('/sys/class/watchdog')).sort()
+  if (devices.length === 0) return []
+  const users = new Map<string, Set<string>>()
+  for (const pid of processes) {
+    const folder = join(PROC_FOLDER, pid, 'fd')
+    for (const descriptor of namesIn(folder)) {
+      const target = /^\/dev\/(watchdog\d*)$/.exec(linkOf(join(folder, descriptor)) ?? '')?.[1]
+      // /dev/watchdog is the first one (Documentation/watchdog/watchdog-kernel-api.rst).
+      const device = target === 'watchdog' ? 'watchdog0' : target
+      if (device !== undefined) users.set(device, (users.get(device) ?? new Set()).add(commOf(pid)))
+    }
+  }
+  return devices.map((device) => ({ device, identity: trimmedTextOf(onHost(`/sys/class/watchdog/${device}/identity`)) ?? '', users: [...(users.get(device) ?? [])] }))
+}
+
+const xmlFiles = (folder: string): { name: string; xml: string }[] =>
+  namesIn(folder).filter((name) => name.endsWith('.xml')).sort().flatMap((file) => {
+    const xml = textOf(join(folder, file))
+    return xml === undefined ? [] : [{ name: basename(file, '.xml'), xml }]
+  })
+
+function pools(): CheckFacts['pools'] {
+  const started = new Set(namesIn(join(POOL_DEFINITION_FOLDER, 'autostart')))
+  const [defined, running] = [xmlFiles(POOL_DEFINITION_FOLDER), xmlFiles(POOL_STATE_FOLDER)]
+  const all = [...defined, ...running.filter(({ name }) => !defined.some((other) => other.name === name))]
+  return all.filter(({ xml }) => /<pool\s[^>]*type=['"]logical['"]/.test(xml)).map(({ name, xml }) => ({
+    name, vg: /<source>[\s\S]*?<name>([^<]+)<\/name>[\s\S]*?<\/source>/.exec(xml)?.[1]?.trim() ?? name,
+    isAutostarted: started.has(`${name}.xml`), isRunning: running.some((other) => other.name === name),
+  }))
+}
+
+async function multipath(): Promise<Known<string>> {
+  const hasMaps = namesIn(BLOCK_FOLDER).some((node) => trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('mpath-') === true)
+  return hasMaps ? told('multipathd', ['show', 'maps', 'raw', 'format', '%n %Q']) : known('')
+}
+
+function paths(): CheckFacts['paths'] {
+  const numbers = (folder: string, file: string, kind: 'iSCSI' | 'FC'): CheckFacts['paths'] => namesIn(onHost(folder)).sort().flatMap((name) => {
+    const text = trimmedTextOf(join(onHost(folder), name, file))
+    if (text === undefined) return []
+    const seconds = Number(text)
+    return [{ name, kind, giveUp: Number.isInteger(seconds) && seconds >= 0 ? seconds : undefined }]
+  })
+  return [...numbers('/sys/class/iscsi_session', 'recovery_tmo', 'iSCSI'), ...numbers('/sys/class/fc_remote_ports', 'fast_io_fail_tmo', 'FC')]
+}
+
+function hook(): CheckFacts['hook'] {
+  const others = namesIn(`${HOOK}.d`).sort().map((name) => `/etc/libvirt/hooks/qemu.d/${name}`)
+  const status = statIfAny(HOOK)
+  const file = ((): CheckFacts['hook']['file'] => {
+    if (status === undefined) return 'missing'
+    if (!status.isFile() || (status.mode & 0o111) === 0) return 'not executable'
+    const text = textOf(HOOK)
+    if (text === undefined) return 'unknown'
+    if (!text.slice(0, 2000).includes('lvguard, a libvirt qemu hook')) return 'other'
+    return OWN_BUILD === undefined || text.includes(`// lvguard ${OWN_BUILD}\n`) ? 'same' : 'different'
+  })()
+  return { file, others }
+}
+
+/** Ticks in a second that /proc counts in (USER_HZ, proc(5)). */
+const TICKS = 100
+/** Seconds: both clocks are rounded. */
+const ROUNDING = 3
+
+function isAgentOlder(): boolean {
+  const agent = agentState()
+  const put = statIfAny(HOOK)?.ctimeMs
+  const start = agent.kind === 'absent' ? undefined : processOf(agent.pid)?.start
+  if (put === undefined || start === undefined) return false
+  const since = uptime() - Number(start) / TICKS
+  return (date().getTime() - put) / 1000 < since - ROUNDING
+}
+
+async function addresses(): Promise<Known<readonly string[]>> {
+  const outcome = await query('getent', ['ahosts', self().hostname()], LIMIT)
+  if (outcome.exitCode !== 0) return unknown(whyNot('getent', outcome))
+  return known([...new Set(outcome.stdout.split('\n').flatMap((line) => line.split(/\s+/)[0] || []))])
+}
+
+function needrestart(): string | undefined {
+  if (statIfAny(onHost('/usr/sbin/needrestart')) === undefined) return undefined
+  const folder = onHost('/etc/needrestart/conf.d')
+  return [onHost('/etc/needrestart/needrestart.conf'), ...namesIn(folder).filter((name) => name.endsWith('.conf')).sort().map((name) => join(folder, name))].map((file) => textOf(file) ?? '').join('\n')
+}
+
+async function unattended(): Promise<string | undefined> {
+  if (statIfAny(onHost('/usr/bin/unattended-upgrade')) === undefined) return undefined
+  return (await query('apt-config', ['dump'], LIMIT)).stdout
+}
+
+async function denied(): Promise<Known<string>> {
+  const outcome = await query('journalctl', ['-k', '-b', '-o', 'cat', '--no-pager', '-q', '-n', '200', '-g', 'apparmor="DENIED"|avc:.*denied'], LIMIT)
+  // 1: nothing found.
+  return outcome.exitCode === 0 || (outcome.exitCode === 1 && outcome.stderr.trim() === '') ? known(outcome.stdout) : unknown(whyNot('journalctl', outcome))
+}
+
+async function configuration(): Promise<CheckFacts['configuration'] & { readonly mute?: readonly string[] }> {
+  const parsed = await readConfiguration()
+  if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [] }
+  return { errors: [], mistakes: parsed.mistakes, warnings: await findingsOn(parsed.configuration) }
+}
+
+function saved(): Known<readonly SavedImage[]> {
+  const uuids = namesIn(SAVED_FOLDER).flatMap((name) => /^([0-9a-f-]{36})\.json$/.exec(name)?.[1] ?? [])
+  try {
+    const images = uuids.flatMap((uuid) => readSavedImage(uuid) ?? [])
+    return known(images.filter(({ domain }) => managedSave(domain) === 'noted'))
+  } catch (error) {
+    return unknown(messageOf(error))
+  }
+}

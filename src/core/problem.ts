@@ -40,8 +40,8 @@ export type Problem =
   | { readonly kind: 'locked-here'; readonly volume: string; readonly pool?: string }
   | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
   | { readonly kind: 'no-lock'; readonly volume: string }
-  /** Of a saved memory: somebody has locked the volume since. `at`: when it was saved; `by`: who locked it last. */
-  | { readonly kind: 'stale-memory'; readonly volume: string; readonly at: string; readonly by: string }
+  /** Of a saved memory: somebody has locked the volume since. `at`: when it was saved; `by`: who locked it last; `holders`: other hosts that hold it now. */
+  | { readonly kind: 'stale-memory'; readonly volume: string; readonly at: string; readonly by: string; readonly holders: readonly Holder[] }
   | { readonly kind: 'not-active'; readonly volume: string }
   /** The VMs of its VG were cut off here (kill/mark.ts). */
   | { readonly kind: 'cut-off'; readonly vg: string }
@@ -140,7 +140,7 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'no-lock':
       return because(`LVM activated ${problem.volume} but lvmlockd holds no lock for it`, `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`)
     case 'stale-memory':
-      return because(`${problem.by} has locked ${problem.volume} since its memory was saved here (${problem.at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`, `To start it anew, without that memory: virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`)
+      return explainStale(problem, because, domain)
     case 'not-active':
       return because(`${problem.volume} did not become active on this host, although LVM says that it has activated it`, `Does volume_list in lvm.conf leave it out? See: lvmconfig activation/volume_list; then ${again}`)
     case 'cut-off':
@@ -219,6 +219,15 @@ function explainHeld({ volume, holders, pool }: Extract<Problem, { kind: 'held' 
   // It may hold the volume for this VM, for another one, for a mount, or since lvcreate made it there: nobody here knows.
   const others = holders.length > 1 ? ', and so on each of these hosts' : ''
   return because(reason, `If ${words.domain} runs there: virsh -c qemu+ssh://${holder.name}/system shutdown ${words.domain}; if nothing there uses it: ssh ${holder.name} lvchange --activate n ${volume}${others}`)
+}
+
+function explainStale({ volume, at, by, holders }: Extract<Problem, { kind: 'stale-memory' }>, because: (reason: string, advice: string) => Explanation, domain: string): Explanation {
+  const [holder] = holders
+  const reason = `${by} has locked ${volume} since its memory was saved here (${at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`
+  const anew = `virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`
+  if (holder === undefined) return because(reason, `To start it anew, without that memory: ${anew}`)
+  const now = `${holder.name} holds it now${seen(holder.silentFor)}, where ${domain} seems to run`
+  return because(`${reason}; ${now}`, `If it runs there: virsh -c qemu+ssh://${holder.name}/system shutdown ${domain}; then, to start it here anew, without that memory: ${anew}`)
 }
 
 const seen = (silentFor: number | undefined): string => (silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`)

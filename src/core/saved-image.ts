@@ -41,6 +41,7 @@ export const countedVolumes = (
 export interface Newer {
   readonly volume: string
   readonly vg: string
+  readonly uuid: string
   /** host_id of the host that locked it last; undefined where that was this very `prepare`. */
   readonly by: number | undefined
 }
@@ -83,7 +84,7 @@ export function compare(
     const isOwn = isTaken || (held.has(uuid) && count?.owner === ownIds.get(vg))
     if (count === undefined) unknown.push(fullName(volume))
     else if (count.lver !== volume.lver && !(isOwn && count.lver === volume.lver + 1))
-      newer.push({ volume: fullName(volume), vg, by: isTaken ? undefined : count.owner })
+      newer.push({ volume: fullName(volume), vg, uuid, by: isTaken ? undefined : count.owner })
   }
   return { newer, unknown }
 }

@@ -1,8 +1,8 @@
-import { date, uptime } from '../clock.ts'
+import { date, monotonic, uptime } from '../clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
 import type { LeaseCount } from '../core/lock-state.ts'
-import type { Problem } from '../core/problem.ts'
+import type { Holder, Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import {
   type Comparison,
@@ -13,7 +13,7 @@ import {
   countedVolumes,
 } from '../core/saved-image.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
-import { hostNameOf, leaseCounts, lockState, ownHostId } from '../lvm/lvm.ts'
+import { holdersOf, hostNameOf, leaseCounts, lockState, ownHostId, volumesByUuid } from '../lvm/lvm.ts'
 import { announceRestore, readSavedImage, removeSavedImage, writeSavedImage } from '../saved-images.ts'
 import { callingDaemon } from './daemon.ts'
 import { messageOf } from './failures.ts'
@@ -159,7 +159,10 @@ export async function checkSaved(
   const { at, spent } = image
   const [first] = image.volumes
   if (spent === true && first !== undefined)
-    return { problems: [{ kind: 'stale-memory', volume: fullName(first), at, by: 'this host' }], warning: undefined }
+    return {
+      problems: [{ kind: 'stale-memory', volume: fullName(first), at, by: 'this host', holders: await otherHolders(first.uuid) }],
+      warning: undefined,
+    }
   const { newer, unknown } = await compared(image, taken)
   const warning =
     unknown.length === 0
@@ -177,7 +180,15 @@ async function compared(image: SavedImage, taken: ReadonlySet<string>): Promise<
   return compare(image, counts, { taken, held: new Set(locks.kind === 'known' ? locks.locks.keys() : []), ownIds })
 }
 
-async function problemOf({ volume, vg, by }: Newer, at: string): Promise<Problem> {
-  if (by === undefined) return { kind: 'stale-memory', volume, at, by: 'another host' }
-  return { kind: 'stale-memory', volume, at, by: by === (await ownHostId(vg)) ? 'this host' : await hostNameOf(vg, by) }
+async function problemOf({ volume, vg, uuid, by }: Newer, at: string): Promise<Problem> {
+  // Taken by this very `prepare`: nobody else has it.
+  if (by === undefined) return { kind: 'stale-memory', volume, at, by: 'another host', holders: [] }
+  const [ownId, holders] = await Promise.all([ownHostId(vg), otherHolders(uuid)])
+  return { kind: 'stale-memory', volume, at, by: by === ownId ? 'this host' : await hostNameOf(vg, by), holders }
+}
+
+/** The hosts that hold a volume now, other than this one: the VM may run there. Empty if the lease cannot be read. */
+async function otherHolders(uuid: string): Promise<Holder[]> {
+  const [row] = (await volumesByUuid([uuid]))?.volumes.values() ?? []
+  return row === undefined ? [] : (await holdersOf(row, monotonic)).filter(({ isThisHost }) => !isThisHost)
 }

@@ -69,6 +69,25 @@ export const savedMemory: readonly Scenario[] = [
     },
   },
   {
+    name: 'a saved memory of a VM that runs on another host now is refused, and the refusal names that host',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      assertPassed(await tintin.prepare(b))
+      const now = new RegExp(`${b.name} holds it now(, last alive \\d+ s ago)?, where tintin seems to run\\.`)
+      assertRefused(await tintin.restore(a), now, new RegExp(`qemu\\+ssh://${b.name}/system shutdown tintin; .*virsh managedsave-remove tintin`))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'ex'])
+      // Also where it was this host that has run it since.
+      assertPassed(await tintin.release(b, 'shutdown'))
+      await runsAndStops(tintin, a)
+      assertPassed(await tintin.prepare(b))
+      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, /managedsave-remove/)
+      assert.match((await tintin.restore(a)).stderr, now)
+    },
+  },
+  {
     name: 'a saved memory is refused once the VM has been started anew on the same host, and once it has been restored',
     play: async (ring) => {
       const [a] = ring.hosts

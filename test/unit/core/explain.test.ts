@@ -65,7 +65,9 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
   ],
   'no-lock': [[{ kind: 'no-lock', volume: 'virtVG/root' }, ['virtVG/root', 'no lock'], ['lv_lockargs', 'virtVG/root']]],
   'stale-memory': [
-    [{ kind: 'stale-memory', volume: 'virtVG/root', at: '2026-11-27T22:31:09.123Z', by: 'node2' }, ['tintin was not started: node2 has locked virtVG/root since its memory was saved here (2026-11-27 22:31 UTC)', 'disk is newer than its memory'], ['virsh managedsave-remove tintin', 'virsh start tintin']],
+    [{ kind: 'stale-memory', volume: 'virtVG/root', at: '2026-11-27T22:31:09.123Z', by: 'node2', holders: [] }, ['tintin was not started: node2 has locked virtVG/root since its memory was saved here (2026-11-27 22:31 UTC)', 'disk is newer than its memory'], ['virsh managedsave-remove tintin', 'virsh start tintin']],
+    // It runs there now: it must not be started here at once, whatever becomes of its memory.
+    [{ kind: 'stale-memory', volume: 'virtVG/root', at: '2026-11-27T22:31:09.123Z', by: 'this host', holders: [{ name: 'node2', hostId: 2, mode: 'exclusive', silentFor: 3, expiresAfter: 140, isThisHost: false }] }, ['this host has locked virtVG/root since', 'node2 holds it now, last alive 3 s ago, where tintin seems to run'], [/^If it runs there: virsh -c qemu\+ssh:\/\/node2\/system shutdown tintin; then.*virsh managedsave-remove tintin; virsh start tintin/]],
   ],
   'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
   'no-agent': [[{ kind: 'no-agent' }, ['no lvguard agent runs on this host'], ['systemctl start lvguard', 'migrate tintin again'], 'migration']],

@@ -12,7 +12,7 @@ const image = (...volumes: SavedImage['volumes']): SavedImage => ({
 })
 const counts = (...leases: [lv: string, lver: number, owner?: number][]): Map<string, LeaseCount> =>
   new Map(leases.map(([lv, lver, owner = 2]) => [lv, { lver, owner }]))
-const newer = (lv: string, by: number | undefined = 2) => ({ volume: `virtVG/${lv}`, vg: 'virtVG', by })
+const newer = (lv: string, by: number | undefined = 2) => ({ volume: `virtVG/${lv}`, vg: 'virtVG', uuid: lv, by })
 
 describe('whether a saved memory is as new as its volumes', () => {
   test.each<[string, Map<string, LeaseCount>, ReturnType<typeof compare>, string[]?]>([

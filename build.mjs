@@ -17,7 +17,7 @@ const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
 const CHUNKS = {
-  log: 'src/log.ts', config: 'src/config.ts', admin: 'src/admin.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
+  log: 'src/log.ts', config: 'src/config.ts', admin: 'src/admin.ts', watch: 'src/watch.ts', paths: 'src/lvm/paths.ts', pools: 'src/libvirt/storage-pools.ts', qcow2: 'src/qcow2.ts',
 }
 
 const separateChunks = {
@@ -95,10 +95,12 @@ const loader = (await build({ entryPoints: [join(ROOT, 'src/loader.js')], write:
 const ESCAPED_END = '*<end>/'
 // Packed, so that hook calls have less to read past (2 ms of each): the agent and the commands, half of the program, which none of them needs, and the
 // log, which they unpack while lvchange runs.
-const PACKED = ['admin', 'log']
+const PACKED = ['admin', 'log', 'watch']
 const chunks = Object.entries(bundles).map(([name, { code }]) => {
   if (code.includes(ESCAPED_END)) throw new Error(`chunk ${name} has ${ESCAPED_END} of its own`)
-  const source = `(function(exports,require,module,saveCache){${ascii(code)}\n})`
+  // It runs in a thread that has no loader (src/system/thread.ts).
+  if (name === 'watch' && code.includes('"chunk:')) throw new Error('the chunk watch asks for another one')
+  const source = `(function(exports,require,module,saveCache,sourceOf){${ascii(code)}\n})`
   if (PACKED.includes(name)) return `${name}:function(){/*packed:${deflateRawSync(source, { level: 9 }).toString('base64').replaceAll('/', '_')}*/}`
   return `${name}:function(){/*${source.replaceAll('*/', ESCAPED_END)}*/}`
 }).join(',\n')

@@ -45,7 +45,7 @@ function load(name) {
   var script = new vm.Script(sourceOf(name), { filename: __filename + ':' + name, cachedData: cached })
   if (cached === undefined || script.cachedDataRejected) scripts[name] = script
   var module = { exports: {} }
-  script.runInThisContext()(module.exports, requireFor, module, saveCache)
+  script.runInThisContext()(module.exports, requireFor, module, saveCache, sourceOf)
   return module.exports
 }
 

@@ -1,11 +1,11 @@
 import type { Line, Priority } from '../core/agent-words.ts'
 import type { Configuration } from '../core/configuration.ts'
-import { printable } from '../hook/outcome.ts'
 import type { LogEntry } from '../log.ts'
 import { milliseconds } from '../clock.ts'
 import { write } from '../output.ts'
 import { self } from '../system/self.ts'
 import { within } from '../within.ts'
+import { stderrLine } from './stderr-line.ts'
 
 /** Where the agent says what it does: the journal, by way of stderr (FACTS 42), and lvguard's log. */
 export interface Journal {
@@ -25,9 +25,6 @@ export interface About {
 /** Milliseconds without a try after the log has not answered: each would leave a child that waits. */
 const SILENCE = 60_000
 
-const PREFIXES: Readonly<Record<Priority, string>> = { 2: '<2>', 3: '<3>', 4: '<4>', 5: '<5>', 6: '<6>' }
-const WORDS: Readonly<Record<Priority, string>> = { 2: 'critical: ', 3: 'error: ', 4: 'warning: ', 5: '', 6: '' }
-
 const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = { 2: 'error', 3: 'error', 4: 'warn', 5: 'warn', 6: 'info' }
 const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
 
@@ -38,9 +35,8 @@ const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
 export function openJournal(configuration: () => Configuration): Journal {
   let last: Promise<void> = Promise.resolve()
   let silentUntil = 0
-  // In a terminal nobody takes the priority off again.
-  const prefix = self().isTerminal(2) ? WORDS : PREFIXES
-  const sayLine = ({ priority, text }: Line): void => write(2, `${prefix[priority]}${printable(text)}\n`)
+  const isTerminal = self().isTerminal(2)
+  const sayLine = (line: Line): void => write(2, stderrLine(line, isTerminal))
   const log = async (entry: LogEntry): Promise<void> => {
     const { logFile, logLevel } = configuration()
     if (logFile === '' || ORDER.indexOf(entry.level) > ORDER.indexOf(logLevel) || milliseconds() < silentUntil) return

@@ -1,4 +1,3 @@
-import type { Configuration } from '../core/configuration.ts'
 import { isGone, recordedOn } from '../core/cut-off.ts'
 import { cutOff } from '../kill/kill.ts'
 import { markedVgs, readMark } from '../kill/mark.ts'
@@ -20,7 +19,7 @@ export function usersOf(vg: string, world: Pick<KillWorld, 'records' | 'domains'
 }
 
 /** What the watch over the leases has of this host. */
-export function leaseBody(configuration: () => Configuration, journal: Journal): LeaseBody {
+export function leaseBody(configuration: LeaseBody['configuration'], journal: Pick<Journal, 'say'>): LeaseBody {
   const world = realWorld((line) => journal.say(line))
   return {
     now: world.now, ask: world.ask, drop: world.drop, reset: world.reset, sleep: world.sleep, say: world.say, configuration,

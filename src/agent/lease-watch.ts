@@ -61,6 +61,11 @@ export class LeaseWatch {
     this.#body = body
   }
 
+  /** Whether a lease is late or lost, or a VG is being cut off or taken back. */
+  get isBusy(): boolean {
+    return this.#busy.size > 0 || this.#late.size > 0 || (this.#known?.lockspaces.some((lockspace) => leaseState(lockspace, this.#body.now()).kind === 'lost') ?? false)
+  }
+
   /** One look. Never throws; a look that is still under way makes this one none. */
   async look(): Promise<void> {
     if (this.#isAsking) return

@@ -1,4 +1,4 @@
-import { DEFAULTS } from '../core/configuration.ts'
+import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { longWaits } from '../core/path-timeouts.ts'
 import { PASS_PERIOD } from '../core/retry.ts'
 import { agentState, announceAgent } from '../agent-presence.ts'
@@ -19,11 +19,11 @@ import { drbdWorld } from './drbd-world.ts'
 import { Heart } from './heart.ts'
 import { AgentHost } from './host.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { leaseBody } from './lease-body.ts'
-import { LEASE_PERIOD, LeaseWatch } from './lease-watch.ts'
+import type { WatchSettings } from './lease-thread.ts'
 import { Retries } from './retries.ts'
 import { tellSystemd, watchdogPeriod } from './systemd.ts'
 import { FolderWatch } from './watch.ts'
+import { type Watching, watchLeases } from './watching.ts'
 
 /**
  * `lvguard agent`: runs until it is ended, which it may be at any moment. SIGHUP (systemctl reload) reads the configuration and makes a
@@ -45,6 +45,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   const aftermath = new Aftermath(host, journal)
   const agent = new Agent(host, aftermath, new Retries())
   let mark = ''
+  let leases: Watching | undefined
   const configure = async (): Promise<void> => {
     mark = markOf(CONFIGURATION_FILE)
     const parsed = await readConfiguration()
@@ -52,6 +53,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     const errors = 'errors' in parsed ? parsed.errors.map((error) => `${error}; until that is mended no VM starts here, and for the agent what was in force stays so`) : parsed.mistakes.map((mistake) => `${mistake}; this key has its default`)
     aftermath.sayOfHost(errors.map((error): HostSaying => ({ key: error, priority: 3, text: `configuration: ${error}` })), 'configuration')
     if ('errors' in parsed) return
+    leases?.settings(settingsOf(host.configuration))
     // Not waited for: LVM may take its time, and domains do not.
     void findingsOn(parsed.configuration).then((findings) => {
       aftermath.sayOfHost(findings.map((finding): HostSaying => ({ key: finding, priority: 4, again: Infinity, text: `configuration: ${finding}` })), 'what the configuration names')
@@ -60,22 +62,25 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   await configure()
   // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under the VGs' locks (R11).
   if (other.kind === 'hangs') journal.say({ priority: 4, text: `another agent (process ${other.pid}) hangs, without a sign of life for ${other.seconds} s: this one takes its place` })
-  const heart = heartOf(agent, aftermath, journal)
+  // Before the first pass, which may wait for LVM.
+  const watching = watchLeases(settingsOf(host.configuration), watchdogPeriod(), (line) => journal.say(line))
+  leases = watching
+  const heart = heartOf(agent, aftermath, journal, watching)
   heart.beat()
-  every(BEAT_PERIOD * 1000, () => heart.beat())
+  every(BEAT_PERIOD * 1000, () => {
+    heart.beat()
+    const trouble = watching.trouble()
+    aftermath.sayOfHost(trouble === undefined ? [] : [{ key: 'watch', again: 60, ...trouble }], 'watch')
+  })
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
   const freeMemory = keepMemory()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
-  const leases = new LeaseWatch(leaseBody(() => host.configuration, journal))
   const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => {
     // lvmlockctl's kill command leaves a mark before it does anything else.
-    if (names === undefined || names.some((name) => name.endsWith('.killed'))) void leases.look()
+    if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
     agent.lookAtRecords(names)
   }))
-  // Before the first pass, which may wait for LVM.
-  void leases.look()
-  every(LEASE_PERIOD * 1000, () => void leases.look())
   const timeouts = timeoutsSayer(host, aftermath)
   const pass = async (): Promise<void> => {
     watch.renew()
@@ -113,15 +118,19 @@ function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<voi
   }
 }
 
-function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal): Heart {
+const settingsOf = ({ onLostLease, killFallback }: Configuration): WatchSettings => ({ onLostLease, killFallback })
+
+function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal, watching: Watching): Heart {
   const period = watchdogPeriod()
+  // The watch tells systemd, as long as it is told that this heart beats (agent/pulse.ts).
+  const told = watching.isOwnThread ? { period: 0, tell: () => watching.alive() } : undefined
   return new Heart({
     pid: self().pid,
     now: monotonic,
     lastPass: () => agent.lastPass,
     state: agentState,
     announce: announceAgent,
-    watchdog: period === undefined ? undefined : { period, tell: () => void tellSystemd('WATCHDOG=1').then((why) => sayOfSystemd(aftermath, why)) },
+    watchdog: told ?? (period === undefined ? undefined : { period, tell: () => void tellSystemd('WATCHDOG=1').then((why) => sayOfSystemd(aftermath, why)) }),
     say: (line) => aftermath.sayOfHost(line === undefined ? [] : [{ key: 'heart', ...line }], 'heart'),
     end: (line) => {
       journal.say(line)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from '../scenarios/vm.ts'
 import { fakeQemu } from '../support/fake-qemu.ts'
@@ -59,6 +60,27 @@ describe('the lease is lost', () => {
     await agent.passTwice()
     await assertRefused(await tintin.prepare(a), /the VMs of volume group virtVG were cut off on this host/)
     expect(ring().log.commands(a.name, 'lvchange').length).toBe(before)
+  })
+
+  test('the same while the agent itself waits for a file that does not answer; and what it says', async () => {
+    const qemu = fakeQemu(tintin.uuid)
+    const { a, agent } = await running(qemu)
+    // As on a disk that hangs: who opens it waits.
+    await a.write('/etc/libvirt/lvguard.conf', undefined)
+    execFileSync('mkfifo', [a.root.at('/etc/libvirt/lvguard.conf')])
+    process.kill(agent.pid, 'SIGHUP')
+    const beat = async (): Promise<string | undefined> => (await a.read('/run/lvguard/agent'))?.split(' ')[2]
+    await until(async () => {
+      const before = await beat()
+      await new Promise((resolve) => setTimeout(resolve, 6000))
+      return before === (await beat())
+    })
+    const wiped = lease(a, 85)
+    await until(qemu.ended)
+    await until(() => agent.said(/<2>virtVG: cut off\. Nothing here can write on it any more/).length === 1)
+    expect(wiped).toEqual(['virtVG-tintin'])
+    await until(() => ring().log.commands(a.name, 'lvmlockctl').some(({ line }) => line.includes('--drop virtVG')))
+    expect(agent.said(/has no thread of its own/)).toEqual([])
   })
 
   test('a process that is no QEMU of it lives on', async () => {

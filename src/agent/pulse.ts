@@ -1,0 +1,43 @@
+/** Seconds for which one sign of life of the first thread counts, beyond the time between two of the agent's for systemd. */
+const PATIENCE = 10
+
+/** What a pulse has of this process; `now` in seconds of the monotonic clock. */
+export interface PulseBody {
+  now(): number
+  isFirstThreadInKernel(): boolean
+  /** A lease is late or lost, or something is being cut off, or taken back. */
+  readonly isBusy: () => boolean
+  /** Seconds between two signs of life for systemd; undefined where it waits for none. */
+  readonly watchdog: number | undefined
+  tell(): void
+}
+
+/**
+ * The agent's signs of life for systemd, given by the watch over the leases. systemd ends an agent without them, and starts it anew (WatchdogSec), which helps
+ * against a fault of the first thread. It helps nobody while that thread waits for a disk: the new agent would wait too, and the watch would be gone. Nor may a kill
+ * be ended half-way.
+ */
+export class Pulse {
+  readonly #body: PulseBody
+  #alive: number
+  #told = Number.NEGATIVE_INFINITY
+
+  constructor(body: PulseBody) {
+    this.#body = body
+    this.#alive = body.now()
+  }
+
+  /** The first thread's heart has beaten. */
+  alive(): void {
+    this.#alive = this.#body.now()
+  }
+
+  /** Called after each look at the leases: one that hangs gives no sign of life. */
+  beat(): void {
+    const { now, watchdog, isBusy, isFirstThreadInKernel, tell } = this.#body
+    if (watchdog === undefined || now() - this.#told < watchdog) return
+    if (now() - this.#alive > watchdog + PATIENCE && !isBusy() && !isFirstThreadInKernel()) return
+    this.#told = now()
+    tell()
+  }
+}

@@ -1,0 +1,366 @@
+import type { DomainRecord } from '../../src/core/record.ts'
+import type { Result } from '../ring.ts'
+import type { Cluster } from '../simulated/cluster.ts'
+import type { HostState } from '../simulated/host-state.ts'
+import { mapperName } from '../simulated/volume.ts'
+import type { Command } from './commands.ts'
+import { Disk, type OpenFile } from './disk.ts'
+import { Actor, type Engine } from './engine.ts'
+import { Libvirt } from './libvirt.ts'
+import { EPOCH, Process } from './process.ts'
+import type { Land } from './land.ts'
+
+/** What becomes of a command. `does nothing`: it exits with 0, and that is all (FACTS 24). */
+export type Fate = 'lives' | 'killed before' | 'killed after' | 'does nothing'
+
+interface Watch {
+  readonly process: Process
+  readonly folder: string
+  readonly changed: (kind: string, name: string | null) => void
+}
+
+/** Milliseconds: below the limits that the product has for commands. */
+const LONGEST_DELAY = 30_000
+
+/** Files that stay when the power goes. */
+const KEPT = ['etc', 'var']
+
+/** One host: its files, its processes, its libvirt, and its part of the cluster. */
+export class Host {
+  readonly engine: Engine
+  readonly cluster: Cluster
+  disk: Disk
+  readonly processes = new Set<Process>()
+  readonly commands = new Set<Command>()
+  readonly libvirt: Libvirt
+  agent: Process | undefined
+  isUp = true
+  /** Its path to the shared disk is gone: what is asked of that waits. */
+  isHung = false
+  isRunFull = false
+  /** Volumes, `VG/LV`, that a person has activated. */
+  readonly activeBefore = new Set<string>()
+  /** UUIDs of volumes whose device's table is `error`. */
+  readonly wiped = new Set<string>()
+  #watches: Watch[] = []
+  #turns: { readonly command: Command; readonly go: () => void }[] = []
+  #waitingForStorage: (() => void)[] = []
+  #isShown = false
+  #pids = 1000
+
+  constructor(readonly land: Land, readonly state: HostState) {
+    this.engine = land.engine
+    this.cluster = land.cluster
+    this.disk = this.#newDisk()
+    this.libvirt = new Libvirt(this)
+    this.cluster.onChange(() => {
+      this.#isShown = false
+    })
+    this.disk.write('/etc/libvirt/lvguard.conf', 'log_file = ""\n')
+    this.#boot()
+  }
+
+  get name(): string {
+    return this.state.name
+  }
+
+  pid(): number {
+    this.#pids += 1 + this.engine.chance.below(`${this.name} pid`, 5)
+    return this.#pids
+  }
+
+  // ---- time and faults
+
+  /** Milliseconds that something takes which takes so many as a rule. */
+  delay(what: string, typical: number): number {
+    const { chance } = this.engine
+    const stream = `${this.name} delay ${what}`
+    const often = typical * (0.5 + chance.of(stream))
+    return chance.of(stream) < this.land.faults.slowness ? Math.min(LONGEST_DELAY, often * 10 ** (1 + 1.5 * chance.of(stream))) : often
+  }
+
+  fateOf({ name }: Command): Fate {
+    const { chance } = this.engine
+    const { commands, lies } = this.land.faults
+    const stream = `${this.name} fate ${name}`
+    if (chance.isTrue(stream, commands)) return chance.isTrue(stream, 0.5) ? 'killed before' : 'killed after'
+    return name === 'lvchange' && chance.isTrue(stream, lies) ? 'does nothing' : 'lives'
+  }
+
+  /** What reads or writes the shared disk waits for it. */
+  async storageFor(command: Command): Promise<void> {
+    const { name, words } = command
+    const isOnDisk = ['lvchange', 'vgchange', 'lvs', 'vgs', 'pvs', 'dd'].includes(name) || (name === 'sanlock' && words[0] === 'direct')
+    while (this.isHung && isOnDisk) await new Promise<void>((resolve) => this.#waitingForStorage.push(() => void this.engine.after(command, this.delay('storage', 20), resolve)))
+  }
+
+  /** LVM lets one command at a time change something on a host. */
+  takeTurn(command: Command): Promise<void> | undefined {
+    const isFirst = this.#turns.length === 0
+    let go = (): void => undefined
+    const turn = new Promise<void>((resolve) => {
+      go = () => void this.engine.after(command, 0, resolve)
+    })
+    this.#turns.push({ command, go })
+    command.onEnd(() => {
+      const wasFirst = this.#turns[0]?.command === command
+      this.#turns = this.#turns.filter((each) => each.command !== command)
+      if (wasFirst) this.#turns[0]?.go()
+    })
+    return isFirst ? undefined : turn
+  }
+
+  hang(): void {
+    this.isHung = true
+    this.cluster.locks.silence(this.state)
+    this.engine.tell(() => `${this.name}: its path to the shared disk hangs`)
+  }
+
+  unhang(): void {
+    if (!this.isHung) return
+    this.isHung = false
+    // sanlock renews, unless its lease has run out: then it leaves the lockspace (FACTS 46b).
+    if (this.cluster.locks.renewalAge(this.state) < 80) this.state.diedAt = undefined
+    this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
+    for (const go of this.#waitingForStorage.splice(0)) go()
+  }
+
+  // ---- processes
+
+  addProcess(pid: number, name: string): void {
+    this.disk.write(`/proc/${pid}/stat`, `${pid} (${name}) S ${'0 '.repeat(18)}${Math.round(this.engine.now / 10)} 0\n`)
+    this.disk.write(`/proc/${pid}/comm`, `${name}\n`)
+  }
+
+  removeProcess(pid: number): void {
+    this.disk.remove(`/proc/${pid}`)
+  }
+
+  /** Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
+  hasLostLease(): boolean {
+    return this.cluster.locks.renewalAge(this.state) > 79
+  }
+
+  /** kill -9. */
+  killPid(pid: number): void {
+    const qemu = this.land.qemus.find((each) => each.host === this && each.pid === pid)
+    if (qemu === undefined) throw Object.assign(new Error('ESRCH'), { code: 'ESRCH' })
+    this.engine.tell(() => `${this.name}: QEMU of ${qemu.vm.name} is killed by lvguard`)
+    if (!this.hasLostLease()) this.engine.violate('killed', `${qemu.vm.name} was killed on ${this.name}, which has its lease`)
+    qemu.end()
+  }
+
+  startAgent(): void {
+    if (!this.isUp || this.agent?.isAlive === true) return
+    const agent = new Process(this, 'agent', `agent of ${this.name}`, this.pid(), 1)
+    this.agent = agent
+    this.engine.tell(() => `${this.name}: the agent starts`)
+    this.engine.after(agent, 1, () => {
+      this.land.product.agent().then((status) => agent.exit(status), (error: unknown) => this.engine.violate('fault', `${agent.label}: ${error instanceof Error ? error.stack : String(error)}`))
+    })
+  }
+
+  // ---- files that show what is so
+
+  watch(process: Process, folder: string, changed: Watch['changed']): void {
+    const watch = { process, folder, changed }
+    this.#watches.push(watch)
+    process.onEnd(() => {
+      this.#watches = this.#watches.filter((each) => each !== watch)
+    })
+  }
+
+  #newDisk(): Disk {
+    const disk = new Disk(() => EPOCH + this.engine.now)
+    disk.changed = (folder, name) => {
+      for (const { process, folder: watched, changed } of this.#watches) {
+        if (watched !== folder || this.engine.chance.isTrue(`${this.name} inotify`, this.land.faults.lostEvents)) continue
+        this.engine.after(process, this.delay('inotify', 1), () => changed('rename', name))
+      }
+    }
+    return disk
+  }
+
+  #boot(): void {
+    for (const folder of ['run/lvguard', 'run/libvirt/qemu', 'etc/libvirt/qemu', 'var/lib/lvguard', 'var/lib/libvirt/qemu/save', 'dev/mapper', 'sys/block', 'proc/1']) this.disk.folder(folder)
+    this.disk.live('/proc/sys/kernel/random/uuid', () => this.#uuid())
+    this.disk.live('/proc/uptime', () => `${this.engine.now / 1000}\n`)
+    this.#isShown = false
+    this.libvirt.startDaemon()
+  }
+
+  #uuid(): string {
+    const hex = Array.from({ length: 32 }, () => this.engine.chance.below(`${this.name} uuid`, 16).toString(16)).join('')
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}\n`
+  }
+
+  /** Brings /sys/block and /dev in step with the devices, if somebody looks there. */
+  show(path: string): void {
+    if (this.#isShown || !(path.startsWith('/sys/') || path.startsWith('/dev'))) return
+    this.#isShown = true
+    const { disk } = this
+    const [block, dev] = [disk.folder('/sys/block'), disk.folder('/dev')]
+    block.entries.clear()
+    dev.entries.clear()
+    disk.folder('/dev/mapper')
+    for (const { name, uuid, minor, holders, slaves, volume } of this.cluster.devices.list(this.state)) {
+      const folder = `/sys/block/dm-${minor}`
+      const isWiped = volume !== undefined && this.wiped.has(volume.uuid)
+      disk.folder(`${folder}/holders`)
+      disk.folder(`${folder}/slaves`)
+      for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dm/suspended', '0'], ['inflight', '       0        0'], ['dev', `253:${minor}`]] as const) disk.live(`${folder}/${file}`, () => `${text}\n`)
+      for (const holder of holders) disk.link(`${folder}/holders/dm-${holder}`, `../../dm-${holder}`)
+      for (const slave of slaves) disk.link(`${folder}/slaves/dm-${slave}`, `../../dm-${slave}`)
+      if (slaves.length === 0 && !isWiped) disk.link(`${folder}/slaves/vdb`, '../../vdb')
+      disk.device(`/dev/dm-${minor}`)
+      disk.link(`/dev/mapper/${name}`, `../dm-${minor}`)
+      if (volume !== undefined) disk.link(`/dev/${volume.vg}/${volume.lv}`, `../dm-${minor}`)
+    }
+    disk.live('/sys/block/vdb/inflight', () => (this.isHung ? '       0        1\n' : '       0        0\n'))
+    disk.device('/dev/vdb')
+  }
+
+  // ---- commands that are this host's own
+
+  async virsh(words: readonly string[]): Promise<Result> {
+    const [, , command = '', uuid = ''] = words
+    return this.libvirt.virsh(command, uuid)
+  }
+
+  /** dmsetup table. */
+  tables(): Result {
+    const lines = this.cluster.devices.list(this.state).map(({ name, volume }) => `${name}: 0 8192 ${volume !== undefined && this.wiped.has(volume.uuid) ? 'error' : 'linear 252:16 2048'}\n`)
+    return { code: 0, stdout: lines.join(''), stderr: '' }
+  }
+
+  /** dmsetup wipe_table. */
+  wipe(name: string): Result {
+    const volume = this.cluster.volumes.groups.flatMap(({ volumes }) => volumes).find(({ vg, lv }) => mapperName(vg, lv) === name)
+    if (volume !== undefined) this.wiped.add(volume.uuid)
+    this.#isShown = false
+    return { code: 0, stdout: '', stderr: '' }
+  }
+
+  /** dmsetup remove: of a device that nobody has open. */
+  removeDevice(name: string): Result {
+    const volume = this.cluster.volumes.groups.flatMap(({ volumes }) => volumes).find(({ vg, lv }) => mapperName(vg, lv) === name)
+    if (volume === undefined) return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
+    if (this.cluster.devices.isOpen(this.state, volume)) return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
+    this.wiped.delete(volume.uuid)
+    this.cluster.devices.deactivate(this.state, volume)
+    return { code: 0, stdout: '', stderr: '' }
+  }
+
+  /** lvmlockctl --drop: lvmlockd knows of no lock of the VG any more, and sanlock leaves its lockspace. */
+  dropLocks(vg: string): Result {
+    const lockspace = this.state.lockspaces.get(vg)
+    if (lockspace !== undefined) Object.assign(lockspace, { state: 'stopped' })
+    lockspace?.locks.clear()
+    this.#isShown = false
+    return { code: 0, stdout: '', stderr: '' }
+  }
+
+  /** vgchange --lock-start: this host joins the lockspace anew, which makes void whatever it held there. */
+  startLocking(vg: string): Result {
+    const { locks, volumes } = this.cluster
+    const lockspace = this.state.lockspace(vg)
+    if (lockspace.state === 'started') return { code: 0, stdout: '', stderr: '' }
+    for (const volume of volumes.group(vg)?.volumes ?? []) if (volume.leaseOffset !== undefined) locks.lease(volume).drop(this.state.id)
+    // Every other lockspace has been left as well, or has never been lost.
+    if ([...this.state.lockspaces].every(([name, { state }]) => name === vg || state !== 'started')) this.state.diedAt = undefined
+    lockspace.locks.clear()
+    locks.setLockspace(this.state, vg, 'started')
+    return { code: 0, stdout: '', stderr: '' }
+  }
+
+  // ---- what must hold whenever something is changed
+
+  #holds(open: Iterable<OpenFile>, vg: string): boolean {
+    const node = this.disk.find(`/run/lvguard/${vg}.lock`)
+    const owner = node?.kind === 'file' ? node.flock?.owner : undefined
+    return owner !== undefined && [...open].includes(owner)
+  }
+
+  /** R11: what changes a volume has the lock of its VG, for as long as it takes. */
+  checkHeld({ words, inherited, label }: Command): void {
+    const vg = (words.at(-1) ?? '').split('/')[0] ?? ''
+    if (!this.#holds(inherited, vg)) this.engine.violate('R11', `${label} on ${this.name} without the lock of ${vg}`)
+  }
+
+  /** R2, R3: what is shared that a VM needs for itself, and why. */
+  checkShared(process: Process, words: readonly string[]): void {
+    if (!words.includes('sy')) return
+    const { land, cluster, engine } = this
+    const named = cluster.volumes.groups.flatMap(({ volumes }) => volumes).filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
+    for (const { vg, lv } of named) {
+      const volume = `${vg}/${lv}`
+      const { startOf } = process
+      if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true) engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
+      if (cluster.locks.held(this.state, volume) !== 'ex' || process.startOf !== undefined) continue
+      // Decided a moment ago.
+      const isLeaving = land.vms.some((vm) => vm.disks.some((disk) => disk.volume === volume) && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000)
+      if (!isLeaving) engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
+    }
+  }
+
+  /** A record is new, another, or gone. */
+  tellRecord(process: Process, path: string): void {
+    const uuid = /^\/run\/lvguard\/([0-9a-f-]{36})\.json$/.exec(path)?.[1]
+    if (uuid === undefined) return
+    const node = this.disk.find(path)
+    const record = node?.kind === 'file' ? (JSON.parse(node.text) as DomainRecord) : undefined
+    const before = this.land.recordsOf(this).get(uuid)
+    const words = record === undefined ? 'gone' : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
+    this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
+    if (record === undefined) this.land.recordsOf(this).delete(uuid)
+    else this.land.recordsOf(this).set(uuid, record)
+    // A `release` that announces that its domain has ended waits for no lock.
+    if (record?.state === 'releasing' && process.label.startsWith('release')) return
+    const vgs = new Set([...(before?.volumes ?? []), ...(record?.volumes ?? [])].map(({ vg }) => vg))
+    // Of a VG that was cut off here nothing is changed: its lock is not asked for.
+    for (const vg of vgs) if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg)) this.engine.violate('R11', `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`)
+  }
+
+  // ---- the power
+
+  /** The power goes: all that ran ends, /run is empty, its leases stay on the disk until it is back or counts as dead. */
+  crash(): void {
+    if (!this.isUp) return
+    this.engine.tell(() => `${this.name}: loses its power`)
+    this.isUp = false
+    this.isHung = false
+    this.isRunFull = false
+    this.#waitingForStorage = []
+    this.libvirt.lose()
+    for (const process of this.processes) process.end()
+    for (const command of this.commands) command.end()
+    for (const qemu of this.land.qemus.filter((each) => each.host === this)) qemu.end()
+    this.wiped.clear()
+    this.activeBefore.clear()
+    this.cluster.crash(this.state)
+    const kept = KEPT.map((name) => [name, this.disk.root.entries.get(name)] as const)
+    this.disk = this.#newDisk()
+    for (const [name, node] of kept) if (node !== undefined) this.disk.root.entries.set(name, node)
+    this.land.recordsOf(this).clear()
+  }
+
+  boot(): void {
+    if (this.isUp) return
+    this.engine.tell(() => `${this.name}: boots`)
+    this.isUp = true
+    this.cluster.locks.join(this.state)
+    this.#boot()
+    this.startAgent()
+  }
+
+  /** lvguard resets this host (DESIGN 8). */
+  reset(): void {
+    this.engine.tell(() => `${this.name}: is reset by lvguard`)
+    if (!this.hasLostLease()) this.engine.violate('killed', `${this.name} was reset, which has its lease`)
+    this.crash()
+    this.engine.after(NOBODY, 60_000, () => this.boot())
+  }
+}
+
+/** To whom belongs what happens by itself. */
+export const NOBODY = new Actor('nobody')

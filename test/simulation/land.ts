@@ -1,0 +1,246 @@
+import type { DomainRecord } from '../../src/core/record.ts'
+import type { HookEvent } from '../../src/hook/call.ts'
+import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
+import { HostState } from '../simulated/host-state.ts'
+import { uuidOf } from '../simulated/volume.ts'
+import type { Actor, Engine, Violation } from './engine.ts'
+import { Host, NOBODY } from './host.ts'
+import type { Process } from './process.ts'
+import { Qemu, type Vm } from './vm.ts'
+
+/** How much goes wrong by itself, as probabilities. */
+export interface FaultRates {
+  /** That something takes ten to three hundred times as long. */
+  readonly slowness: number
+  /** That a command is killed, before what it does or after it. */
+  readonly commands: number
+  /** That an lvchange exits with 0 and does nothing. */
+  readonly lies: number
+  /** That a hook is killed on its way. */
+  readonly hookKills: number
+  /** That a start fails after its `prepare`. */
+  readonly failedStarts: number
+  /** That inotify says nothing. */
+  readonly lostEvents: number
+}
+
+export const NO_FAULTS: FaultRates = { slowness: 0, commands: 0, lies: 0, hookKills: 0, failedStarts: 0, lostEvents: 0 }
+
+/** The product's code, to be called in a process of the simulation. */
+export interface Product {
+  hook(event: HookEvent, xml: string, process: Process): Promise<number>
+  agent(): Promise<number>
+}
+
+export interface Setting {
+  readonly hosts: number
+  readonly lvm: LvmVersion
+  /** libvirt tells `release` why a domain has ended (FACTS 11). */
+  readonly tellsReasons: boolean
+  readonly volumeGroups: readonly string[]
+  /** `VG/LV`, in the order of their creation. */
+  readonly volumes: readonly string[]
+  /** Of these, those without lock_args: LVM activates them without a lock (FACTS 24). */
+  readonly lockless: readonly string[]
+  readonly vms: readonly Vm[]
+}
+
+/** Why the CPUs of a VM come to run. */
+export type Reason = 'fresh' | 'restored' | 'restored from an image that nobody noted' | 'libvirt' | 'a person' | string
+
+interface Contents {
+  version: number
+  writer: Qemu | undefined
+}
+
+/** Two or three hosts on a shared disk, with all that is on them. */
+export class Land {
+  readonly cluster: Cluster
+  readonly hosts: readonly Host[]
+  readonly vms: readonly Vm[]
+  readonly tellsReasons: boolean
+  qemus: Qemu[] = []
+  /** VMs that libvirt has made two of (FACTS 19). */
+  readonly contested = new Set<Vm>()
+  /** VMs that the agent has suspended. */
+  readonly suspended = new Set<Vm>()
+  /** When each VM was last seen to migrate out, in a way that calls for sharing. */
+  readonly leaving = new Map<Vm, number>()
+  readonly reached = new Map<string, number>()
+  readonly #contents = new Map<string, Contents>()
+  readonly #records = new Map<Host, Map<string, DomainRecord>>()
+
+  constructor(readonly engine: Engine, readonly product: Product, setting: Setting, public faults: FaultRates) {
+    const { lvm, vms, volumes, volumeGroups, tellsReasons } = setting
+    this.vms = vms
+    this.tellsReasons = tellsReasons
+    const seconds = (): number => engine.now / 1000
+    this.cluster = new Cluster({ lvm, clock: seconds })
+    // Model time is the engine's; what a command waits for it waits for itself (commands.ts).
+    Object.defineProperty(this.cluster.time, 'now', { get: seconds })
+    Object.defineProperty(this.cluster.time, 'advance', { value: () => undefined })
+    const states = this.cluster.hosts as unknown as HostState[]
+    while (states.length < setting.hosts) states.push(new HostState(`host${states.length + 1}`, states.length + 1))
+    const groups = this.cluster.volumes.groups as unknown as { name: string; uuid: string; lvmlockUuid: string | undefined; volumes: never[] }[]
+    for (const name of volumeGroups) if (!groups.some((group) => group.name === name)) groups.push({ name, uuid: uuidOf(name), lvmlockUuid: uuidOf(`${name}/lvmlock`), volumes: [] })
+    for (const state of states) for (const vg of volumeGroups) state.lockspaces.set(vg, { state: 'started', locks: new Map() })
+    for (const name of volumes) {
+      const [vg = '', lv = ''] = name.split('/')
+      this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) })
+      this.#contents.set(name, { version: 0, writer: undefined })
+    }
+    this.hosts = states.map((state) => new Host(this, state))
+  }
+
+  reach(what: string): void {
+    this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+
+  nameOf = (uuid: string): string => this.vms.find((vm) => vm.uuid === uuid)?.name ?? uuid
+
+  /** The records on a host's disk, as they were written last. */
+  recordsOf(host: Host): Map<string, DomainRecord> {
+    const known = this.#records.get(host) ?? new Map<string, DomainRecord>()
+    this.#records.set(host, known)
+    return known
+  }
+
+  #versionOf(volume: string): Contents {
+    const contents = this.#contents.get(volume)
+    if (contents === undefined) throw new Error(`no volume ${volume}`)
+    return contents
+  }
+
+  // ---- guests
+
+  /** A QEMU that has its disks open, with the memory of a guest that has not booted. */
+  launch(vm: Vm, host: Host): Qemu {
+    const qemu = new Qemu(vm, host, host.pid(), new Map())
+    this.qemus.push(qemu)
+    host.addProcess(qemu.pid, 'qemu-system-x86')
+    host.disk.write(`/proc/${qemu.pid}/cmdline`, `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`)
+    for (const { volume } of vm.disks) this.cluster.devices.open(host.state, volume)
+    qemu.onEnd(() => {
+      this.qemus = this.qemus.filter((each) => each !== qemu)
+      host.removeProcess(qemu.pid)
+      // libvirt sees the end of its monitor.
+      if (host.isUp) this.engine.after(NOBODY, host.delay('libvirt', 20), () => void host.libvirt.stop(vm, 'crashed'))
+      for (const { volume } of qemu.disks) this.cluster.devices.close(host.state, volume)
+    })
+    this.engine.after(qemu, 500, () => this.#goOn(qemu))
+    return qemu
+  }
+
+  /** A QEMU whose I/O hangs does not end before it (FACTS 47). */
+  async canEnd(qemu: Qemu, thread: Actor): Promise<boolean> {
+    while (qemu.host.isHung && qemu.isAlive) await this.engine.sleep(thread, 1000)
+    return true
+  }
+
+  /** Its CPUs run from now on. */
+  runCpus(qemu: Qemu, why: Reason): void {
+    const { vm, host } = qemu
+    this.engine.tell(() => `${host.name}: ${vm.name} runs (${why})`)
+    if (why === 'fresh') qemu.memory = new Map()
+    for (const { volume, use } of qemu.disks) {
+      if (use !== 'exclusive') continue
+      const { version } = this.#versionOf(volume)
+      const held = this.cluster.locks.held(host.state, volume)
+      if (why === 'fresh' || why.startsWith('restored')) {
+        if (held !== 'ex') this.engine.violate('R1', `${vm.name} was started on ${host.name}, which holds ${volume} ${held}`)
+      }
+      // A guest that boots reads its disk.
+      if (why === 'fresh') qemu.memory.set(volume, version)
+      else if (qemu.memory.get(volume) !== version) {
+        if (why === 'restored') this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
+        else if (why === 'restored from an image that nobody noted') qemu.memory.set(volume, version)
+      }
+    }
+    if (why === 'lvguard') this.engine.violate('R12', `${vm.name} was resumed by lvguard`)
+    qemu.cpus = 'running'
+  }
+
+  /** libvirt has made two of one VM: what they do to its disks is not lvguard's doing, but it must see it. */
+  makesTwo(vm: Vm): void {
+    this.contested.add(vm)
+    this.engine.tell(() => `libvirt may have made two of ${vm.name}`)
+  }
+
+  /** What a guest does: writes to its disks, every now and then. */
+  #goOn(qemu: Qemu): void {
+    if (qemu.cpus === 'running' && !qemu.host.isHung) this.#write(qemu)
+    this.engine.after(qemu, 300 + 2000 * this.engine.chance.of(`${qemu.label} writes`), () => this.#goOn(qemu))
+  }
+
+  #write(qemu: Qemu): void {
+    const { vm, host, memory } = qemu
+    const { cluster } = this
+    for (const { volume, use } of qemu.disks) {
+      const lv = cluster.volumes.get(volume)
+      if (host.wiped.has(lv.uuid)) continue
+      if (!cluster.devices.isActive(host.state, lv)) this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
+      if (cluster.locks.held(host.state, volume) === 'un') this.engine.violate('R1', `${vm.name} runs on ${host.name} without a lock on ${volume}`)
+      if (use !== 'exclusive') continue
+      const contents = this.#versionOf(volume)
+      if (memory.get(volume) !== contents.version && !this.contested.has(vm)) {
+        const other = contents.writer
+        this.engine.violate('R1', `${vm.name} on ${host.name} writes to ${volume}, which ${other === undefined ? 'nobody' : `${other.vm.name} on ${other.host.name}`} has written meanwhile`)
+      }
+      contents.version++
+      contents.writer = qemu
+      memory.set(volume, contents.version)
+    }
+  }
+
+  // ---- oracles
+
+  /** What must hold at every moment. */
+  checkMoment(): void {
+    const running = this.qemus.filter(({ cpus }) => cpus === 'running')
+    for (const [index, one] of running.entries()) {
+      for (const other of running.slice(index + 1)) {
+        if (one.vm === other.vm && this.contested.has(one.vm)) continue
+        // One whose path hangs writes nothing; what becomes of it is the lease's matter.
+        if (one.host.isHung || other.host.isHung) continue
+        const both = one.disks.find((disk) => other.disks.some((each) => each.volume === disk.volume && (each.use === 'exclusive' || disk.use === 'exclusive')))
+        if (both !== undefined) this.engine.violate('R1', `${both.volume} is used by ${one.vm.name} on ${one.host.name} and by ${other.vm.name} on ${other.host.name}`)
+      }
+    }
+  }
+
+  /** What is not as it must be when nothing is under way any more: exclusive exactly where a VM runs, nothing active or locked anywhere else, no record of nobody. */
+  unrest(): Violation | undefined {
+    const { cluster } = this
+    for (const vm of this.vms) {
+      const own = this.qemus.filter((qemu) => qemu.vm === vm)
+      const running = own.filter(({ cpus }) => cpus === 'running')
+      if (running.length > 1) return { rule: 'contested', text: `${vm.name} still runs on ${running.map(({ host }) => host.name).join(' and ')}` }
+      for (const { host, disks } of own.length === 1 ? running : []) {
+        for (const { volume, use } of disks) {
+          const held = cluster.locks.held(host.state, volume)
+          if (use === 'exclusive' && held !== 'ex') return { rule: 'quiet', text: `${vm.name} runs on ${host.name}, which holds ${volume} ${held}` }
+        }
+      }
+    }
+    for (const host of this.hosts) {
+      const here = this.qemus.filter((qemu) => qemu.host === host)
+      const used = new Set(here.flatMap(({ disks }) => disks.map(({ volume }) => volume)))
+      const before = host.activeBefore
+      for (const [volume] of this.#contents) {
+        const isActive = cluster.devices.isActive(host.state, cluster.volumes.get(volume))
+        const held = cluster.locks.held(host.state, volume)
+        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume)) return { rule: 'quiet', text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it` }
+        if (before.has(volume) && !used.has(volume) && isActive && held === 'sh') return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
+      }
+      for (const { domain, state } of this.recordsOf(host).values()) {
+        if (!here.some(({ vm }) => vm.uuid === domain.uuid)) return { rule: 'quiet', text: `a record of ${domain.name} (${state}) is left on ${host.name}` }
+      }
+      for (const { vm } of here) if (!this.recordsOf(host).has(vm.uuid)) return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+      for (const process of host.processes) if (process.kind === 'hook') return { rule: 'progress', text: `${process.label} on ${host.name} does not end` }
+      for (const { vm } of host.libvirt.migrations) return { rule: 'progress', text: `the migration of ${vm.name} from ${host.name} does not end` }
+    }
+    return undefined
+  }
+}
+
+export { NOBODY }

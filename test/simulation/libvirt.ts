@@ -1,0 +1,355 @@
+import type { DomainStatus } from '../../src/core/reconcile.ts'
+import type { Result } from '../ring.ts'
+import { Actor } from './engine.ts'
+import type { Host } from './host.ts'
+import type { Migration } from './migration.ts'
+import { Process } from './process.ts'
+import type { Qemu, Vm } from './vm.ts'
+
+/** A thread of a daemon, which ends with it. */
+export class Thread extends Actor {}
+
+export type Status = Omit<DomainStatus, 'pid'>
+const NO_JOB = { async: 'none', phase: undefined, flags: undefined } as const
+
+/** A managed save, or what else is kept of a VM's memory. */
+interface Image {
+  readonly memory: Map<string, number>
+  /** Of the live XML, which is saved with it. */
+  readonly metadata: string
+}
+
+interface Call {
+  readonly xml: string
+  readonly subOperation?: string
+  readonly reason?: string
+  readonly isMigration?: boolean
+}
+
+const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: ${why}\n` })
+const DONE: Result = { code: 0, stdout: '', stderr: '' }
+
+/** libvirt's daemon of one host: what it does between its hooks, and in which order (FACTS 1-3, 13, 14). */
+export class Libvirt {
+  /** Undefined while it does not run. */
+  daemon: { readonly pid: number } | undefined
+  readonly statuses = new Map<string, Status>()
+  readonly images = new Map<string, Image>()
+  /** Migrations from here. */
+  readonly migrations = new Set<Migration>()
+  /** A `release` was killed. */
+  isInterrupted = false
+  readonly #threads = new Set<Thread>()
+  #busy = new Map<string, Thread>()
+  #waiting: { readonly name: string; readonly thread: Thread; readonly go: () => void }[] = []
+
+  constructor(readonly host: Host) {}
+
+  get #engine() {
+    return this.host.engine
+  }
+
+  // ---- the daemon
+
+  startDaemon(): void {
+    if (this.daemon !== undefined || !this.host.isUp) return
+    const { disk } = this.host
+    this.daemon = { pid: this.host.pid() }
+    this.host.addProcess(this.daemon.pid, 'libvirtd')
+    disk.write('/run/libvirtd.pid', `${this.daemon.pid}\n`)
+    for (const vm of this.host.land.vms) if (this.statuses.has(vm.name)) this.run(`reconnect ${vm.name}`, (thread) => this.#recover(thread, vm))
+  }
+
+  /** It is killed, or restarted: its threads end in the middle; QEMUs and hooks live on. */
+  stopDaemon(): void {
+    if (this.daemon === undefined) return
+    this.#engine.tell(() => `${this.host.name}: libvirtd ends`)
+    this.host.removeProcess(this.daemon.pid)
+    this.#forget()
+  }
+
+  /** The power goes. */
+  lose(): void {
+    this.#forget()
+    this.statuses.clear()
+  }
+
+  #forget(): void {
+    this.daemon = undefined
+    this.isInterrupted = false
+    for (const thread of [...this.#threads]) thread.end()
+    this.#busy = new Map()
+    this.#waiting = []
+  }
+
+  /** Work of the daemon. Resolves `undefined`, to whoever waits, where it ends with the daemon. */
+  run<T>(label: string, work: (thread: Thread) => Promise<T>, waiter?: Actor): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const tell = (value: T | undefined): void => void this.#engine.after(waiter ?? new Actor('nobody'), 1, () => resolve(value))
+      if (this.daemon === undefined) return tell(undefined)
+      const thread = new Thread(`libvirtd of ${this.host.name}: ${label}`)
+      let isDone = false
+      this.#threads.add(thread)
+      thread.onEnd(() => {
+        this.#threads.delete(thread)
+        for (const [name, owner] of this.#busy) if (owner === thread) this.unlock(name)
+        if (!isDone) tell(undefined)
+      })
+      const fail = (error: unknown): void => this.#engine.violate('fault of the simulation', `${thread.label}: ${error instanceof Error ? error.stack : String(error)}`)
+      this.#engine.after(thread, this.host.delay('libvirt', 3), () => {
+        work(thread).then((value) => {
+          isDone = true
+          thread.end()
+          tell(value)
+        }, fail)
+      })
+    })
+  }
+
+  step(thread: Actor, typical = 5): Promise<void> {
+    return this.#engine.sleep(thread, this.host.delay('libvirt', typical))
+  }
+
+  /** Takes the domain's object, which one thread of the daemon has at a time. */
+  async lock(thread: Thread, { name }: Vm): Promise<void> {
+    if (this.#busy.get(name)?.isAlive === true) await new Promise<void>((resolve) => this.#waiting.push({ name, thread, go: () => void this.#engine.after(thread, 1, resolve) }))
+    else this.#busy.set(name, thread)
+  }
+
+  unlock(name: string): void {
+    this.#busy.delete(name)
+    const index = this.#waiting.findIndex((each) => each.name === name && each.thread.isAlive)
+    const [next] = index < 0 ? [] : this.#waiting.splice(index, 1)
+    if (next === undefined) return
+    this.#busy.set(name, next.thread)
+    next.go()
+  }
+
+  isBusy = ({ name }: Vm): boolean => this.#busy.get(name)?.isAlive === true
+
+  // ---- what it writes
+
+  setStatus(vm: Vm, status: Pick<Status, 'state' | 'reason'> & Partial<Status>): void {
+    const whole: Status = { ...NO_JOB, ...status }
+    const { state, reason, async, phase, flags } = whole
+    this.statuses.set(vm.name, whole)
+    if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0) this.host.land.leaving.set(vm, this.#engine.now)
+    this.#engine.tell(() => `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`)
+    const qemu = this.qemuOf(vm)
+    const job = async === 'none' ? '' : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
+    const xml = vm.xml({ aliases: true, metadata: qemu?.metadata ?? '', ...(qemu && { disks: qemu.disks }) })
+    this.host.disk.write(`/run/libvirt/qemu/${vm.name}.xml.new`, `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${xml}</domstatus>\n`)
+    this.host.disk.rename(`/run/libvirt/qemu/${vm.name}.xml.new`, `/run/libvirt/qemu/${vm.name}.xml`)
+  }
+
+  removeStatus({ name }: Vm): void {
+    if (!this.statuses.delete(name)) return
+    this.#engine.tell(() => `${this.host.name}: status of ${name}: none`)
+    this.host.disk.remove(`/run/libvirt/qemu/${name}.xml`)
+  }
+
+  qemuOf = (vm: Vm): Qemu | undefined => this.host.land.qemus.find((qemu) => qemu.host === this.host && qemu.vm === vm)
+
+  // ---- hooks
+
+  /** Runs a hook as a child and waits for its end. @returns undefined where it was killed, which libvirt takes for a failure */
+  hook(thread: Thread, vm: Vm, operation: string, { xml, subOperation = 'begin', reason = '-', isMigration = false }: Call): Promise<Result | undefined> {
+    const { host } = this
+    const { land } = host
+    const process = new Process(host, 'hook', `${operation} ${vm.name}`, host.pid(), this.daemon?.pid ?? 1)
+    if (operation === 'prepare' && !isMigration) process.startOf = vm
+    if (this.#engine.chance.isTrue(`${host.name} hook`, land.faults.hookKills)) {
+      this.#engine.after(process, 2000 * this.#engine.chance.of(`${host.name} hook`) ** 2, () => {
+        this.#engine.tell(() => `${host.name}: ${process.label} is killed`)
+        if (operation === 'release') this.isInterrupted = true
+        process.end()
+      })
+    }
+    this.#engine.after(process, host.delay('node', 60), () => {
+      land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then((status) => process.exit(status), (error: unknown) => this.#engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`))
+    })
+    return new Promise((resolve) => {
+      process.onEnd(() => {
+        const { status, stdout, stderr } = process
+        this.#engine.tell(() => `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`)
+        if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
+        this.#engine.after(thread, 1, () => resolve(status === undefined ? undefined : { code: status, stdout, stderr }))
+      })
+    })
+  }
+
+  async prepare(thread: Thread, vm: Vm, xml: string, isMigration = false): Promise<boolean> {
+    return (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
+  }
+
+  async releaseOf(thread: Thread, vm: Vm, gotPastPrepare: boolean, reason: string, metadata = ''): Promise<void> {
+    await this.step(thread)
+    await this.hook(thread, vm, 'release', { xml: vm.xml({ aliases: gotPastPrepare, metadata }), subOperation: 'end', reason: this.host.land.tellsReasons ? reason : '-' })
+  }
+
+  // ---- a domain's life
+
+  /** QEMU opens the disks: where a volume is not active any more, it cannot. */
+  launch(vm: Vm, metadata: string): Qemu | undefined {
+    const { host } = this
+    const { land, cluster, state } = host
+    for (const { volume } of vm.disks) {
+      if (cluster.devices.isActive(state, cluster.volumes.get(volume))) continue
+      this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
+      return undefined
+    }
+    const qemu = land.launch(vm, host)
+    qemu.metadata = metadata
+    return qemu
+  }
+
+  start(vm: Vm): void {
+    void this.run(`start ${vm.name}`, (thread) => this.#start(thread, vm))
+  }
+
+  async #start(thread: Thread, vm: Vm): Promise<void> {
+    const { host } = this
+    const { land } = host
+    await this.lock(thread, vm)
+    if (this.statuses.has(vm.name)) return
+    const image = this.images.get(vm.name)
+    const metadata = image?.metadata ?? this.#definedMetadata(vm)
+    const xml = vm.xml({ metadata })
+    const isNoted = image !== undefined && host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
+    if (image !== undefined) {
+      const answer = await this.hook(thread, vm, 'restore', { xml })
+      if (answer?.code !== 0) {
+        land.reach('restore refused')
+        return
+      }
+    }
+    const isPrepared = await this.prepare(thread, vm, xml)
+    await this.step(thread)
+    const isSpoiled = isPrepared && this.#engine.chance.isTrue(`${host.name} start`, land.faults.failedStarts)
+    const qemu = isPrepared && !isSpoiled ? this.launch(vm, metadata) : undefined
+    if (qemu === undefined) return this.releaseOf(thread, vm, isPrepared && this.#engine.chance.isTrue(`${host.name} start`, 0.5), 'failed', metadata)
+    this.setStatus(vm, { state: 'paused', reason: 'starting up' })
+    await this.step(thread)
+    if (!qemu.isAlive) return this.#end(thread, vm, 'crashed')
+    if (image !== undefined) qemu.memory = new Map(image.memory)
+    land.runCpus(qemu, image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted')
+    land.reach(image === undefined ? 'started' : 'restored')
+    await this.step(thread)
+    this.images.delete(vm.name)
+    host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
+    if (this.qemuOf(vm) === qemu) this.setStatus(vm, { state: 'running', reason: 'booted' })
+  }
+
+  /** Of its persistent definition here, which an offline migration may have brought. */
+  #definedMetadata({ name }: Vm): string {
+    const node = this.host.disk.find(`/etc/libvirt/qemu/${name}.xml`)
+    return node?.kind === 'file' ? metadataIn(node.text) : ''
+  }
+
+  /** The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's object. */
+  async #end(thread: Thread, vm: Vm, reason: string): Promise<void> {
+    const qemu = this.qemuOf(vm)
+    const metadata = qemu?.metadata ?? ''
+    if (qemu !== undefined && !(await this.host.land.canEnd(qemu, thread))) return
+    qemu?.end()
+    await this.step(thread)
+    this.removeStatus(vm)
+    await this.releaseOf(thread, vm, true, reason, metadata)
+  }
+
+  /** virsh destroy, the guest shuts down, or QEMU has crashed. */
+  stop(vm: Vm, reason = 'shutdown', waiter?: Actor): Promise<void> {
+    return this.run(`stop ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      // Whether it crashed is known by its QEMU.
+      if (this.statuses.has(vm.name) && !(reason === 'crashed' && this.qemuOf(vm) !== undefined)) await this.#end(thread, vm, reason)
+    }, waiter)
+  }
+
+  /** virsh managedsave. */
+  save(vm: Vm): void {
+    void this.run(`save ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      const qemu = this.qemuOf(vm)
+      if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined) return
+      qemu.cpus = 'paused'
+      this.setStatus(vm, { state: 'paused', reason: 'save', async: 'save' })
+      await this.step(thread, 500)
+      if (this.qemuOf(vm) !== qemu) return
+      this.images.set(vm.name, { memory: new Map(qemu.memory), metadata: qemu.metadata })
+      this.host.disk.write(`/var/lib/libvirt/qemu/save/${vm.name}.save`, 'memory')
+      this.host.land.reach('saved')
+      await this.#end(thread, vm, 'saved')
+    })
+  }
+
+  /** virsh suspend, virsh resume. @returns whether it was done */
+  setCpus(vm: Vm, cpus: Qemu['cpus'], who: string, waiter?: Actor): Promise<boolean | undefined> {
+    return this.run(`${cpus === 'paused' ? 'suspend' : 'resume'} ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      const qemu = this.qemuOf(vm)
+      if (qemu === undefined || this.statuses.get(vm.name)?.async !== 'none') return false
+      if (qemu.cpus === cpus) return true
+      if (cpus === 'running') this.host.land.runCpus(qemu, who)
+      else qemu.cpus = 'paused'
+      await this.step(thread)
+      if (this.qemuOf(vm) === qemu) this.setStatus(vm, cpus === 'paused' ? { state: 'paused', reason: 'user' } : { state: 'running', reason: 'unpaused' })
+      return true
+    }, waiter)
+  }
+
+  /** What the agent may ask for. */
+  async virsh(command: string, uuid: string): Promise<Result> {
+    const vm = this.host.land.vms.find((each) => each.uuid === uuid)
+    if (this.daemon === undefined) return FAILED('failed to connect to the hypervisor')
+    if (vm === undefined || this.qemuOf(vm) === undefined) return FAILED(`failed to get domain '${uuid}'`)
+    if (command === 'suspend') {
+      this.host.land.reach('suspended by the agent')
+      this.host.land.suspended.add(vm)
+      const isDone = await this.setCpus(vm, 'paused', 'lvguard')
+      return isDone === true ? DONE : FAILED('the domain is busy')
+    }
+    if (command === 'domjobabort') {
+      this.host.land.reach('migration aborted by the agent')
+      for (const migration of this.migrations) if (migration.vm === vm) migration.isAborted = true
+      return DONE
+    }
+    this.#engine.violate('R12', `lvguard says virsh ${command}`)
+    return FAILED('unknown command')
+  }
+
+  /** What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect, qemuMigrationRecover). */
+  async #recover(thread: Thread, vm: Vm): Promise<void> {
+    await this.lock(thread, vm)
+    await this.step(thread, 20)
+    const status = this.statuses.get(vm.name)
+    const qemu = this.qemuOf(vm)
+    if (status === undefined) return
+    this.host.land.reach(`daemon back in ${status.async} ${status.phase ?? ''}`.trim())
+    const outcome = outcomeOf(status)
+    if (qemu === undefined || outcome === 'kill') return this.#end(thread, vm, 'crashed')
+    if (outcome === 'run') {
+      // The reply of Finish was lost before (FACTS 19).
+      if (status.phase === 'confirm3_cancelled') this.host.land.makesTwo(vm)
+      const wasPaused = qemu.cpus === 'paused'
+      this.host.land.runCpus(qemu, 'libvirt')
+      await this.step(thread)
+      if (this.qemuOf(vm) === qemu) this.setStatus(vm, { state: 'running', reason: status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason })
+    } else if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason })
+    // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
+    else this.setStatus(vm, qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' })
+  }
+}
+
+/** The element with all its text, and its line's end. */
+export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metadata>\n?/.exec(xml)?.[0] ?? ''
+
+/** `run`: its CPUs run, whatever they did; `leave`: as they are, without the job. */
+function outcomeOf({ async, phase, reason }: Status): 'run' | 'leave' | 'kill' {
+  if (async === 'none') return reason === 'starting up' ? 'kill' : 'leave'
+  if (async === 'save') return 'run'
+  if (async === 'migration in') return phase === 'finish3' ? 'run' : 'kill'
+  if (phase === 'confirm3') return 'kill'
+  // Nobody can tell whether the destination runs.
+  return phase === 'perform3_done' ? 'leave' : 'run'
+}

@@ -1,0 +1,57 @@
+/** A place in the product where something is taken out, or turned round: the text that stands there, once, and what stands there instead. */
+export interface Mutant {
+  readonly name: string
+  /** Below src. */
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+/** Each of these is a fault that the simulation has to find. The first sixteen are those that the explorer of the protocol's model had to find. */
+export const MUTANTS: readonly Mutant[] = [
+  { name: 'R2: any incoming record lets a start take shared', file: 'core/takeover.ts', from: 'return record.incoming.id === xmlId && age >= 0', to: 'return age >= 0' },
+  { name: 'R2: a start without an id takes an incoming record for its own', file: 'core/takeover.ts', from: "if (record?.state !== 'incoming' || record.incoming === undefined || xmlId === undefined) return false\n  const age = calledAt - record.incoming.at\n  return record.incoming.id === xmlId &&", to: "if (record?.state !== 'incoming' || record.incoming === undefined) return false\n  const age = calledAt - record.incoming.at\n  return" },
+  { name: 'R2: an id that stands in the persistent definition counts', file: 'core/takeover.ts', from: ' && idInDefinition === false', to: '' },
+  { name: 'R11: nobody takes the lock of a VG', file: 'vg-lock.ts', from: 'await lockOne(vg, descriptor, { seconds, inAll, end, moved: () => held.forEach(leaveMark) })', to: 'void [lockOne, seconds, inAll, end, held, VgBusy]' },
+  { name: 'no status file means gone, also while a start is under way', file: 'core/reconcile.ts', from: "if (recordDaemonAlive !== false) return unchanged('starting')", to: 'void recordDaemonAlive' },
+  { name: 'R1: an exit status of 0 is a lock', file: 'hook/host.ts', from: 'const missing = missingLocks(recorded, table, locks, devices)', to: 'const missing: Problem[] = [missingLocks].flatMap(() => [])' },
+  { name: 'R3: demoted before the flags of the job are valid', file: 'core/reconcile.ts', from: "is: (status) => goesOut(status) && !hasPhase(status), wanted: unchanged('job-starting')", to: "is: (status) => goesOut(status) && !hasPhase(status), wanted: { mode: 'shared', direction: 'out' }" },
+  { name: 'the lost reply: nobody is suspended', file: 'core/contested.ts', from: "return onContested === 'suspend' && status.state === 'running' ? 'suspend' : 'alert'", to: "return onContested === 'suspend' ? 'alert' : 'alert'" },
+  { name: 'the lost reply: only a phase that was seen counts', file: 'core/contested.ts', from: "if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status))", to: 'if (isUntried && hasReasonOfMigration(status) && Number.isNaN(1))' },
+  { name: 'R12: a saved memory is restored whoever has locked its volumes since', file: 'core/saved-image.ts', from: 'else if (count.lver !== volume.lver && ', to: 'else if (count.lver < 0 && ' },
+  { name: '`prepare` asks who called it when it writes, not when it begins', file: 'hook/daemon.ts', from: 'const caller = perProcess(() => (self().ppid === 1 ? undefined : processOf(self().ppid)))', to: 'const caller = () => (perProcess, self().ppid === 1 ? undefined : processOf(self().ppid))' },
+  { name: '`release` waits for the lock before it says that the domain has ended', file: 'hook/release.ts', from: "if (recorded.length > 0 && putReleasing(domain, recorded, replacing(domain.uuid, record)) === 'replaced') isOnRecord = true", to: '' },
+  { name: '`release` takes a record away without the lock', file: 'hook/release.ts', from: "if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)", to: "if (plan.kind !== 'deactivate') return settle(decided, plan)" },
+  { name: '`release` gives back what a later start has taken', file: 'hook/release.ts', from: "now !== undefined && (now.state === 'prepared' || now.state === 'incoming') && JSON.stringify(now) !== JSON.stringify(old)", to: 'now !== undefined && old === now' },
+  { name: 'a `release` whose daemon has ended takes the record of the next start for its own', file: 'hook/release.ts', from: 'if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN', to: 'void [callerHasEnded, lives]' },
+  { name: 'the agent takes a record without volumes away without the lock', file: 'agent/agent.ts', from: 'const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()', to: 'const vgs = own' },
+  { name: 'a record is replaced whatever it has become', file: 'record-store.ts', from: "if (!isOnRecord(uuid, expected)) return 'changed'", to: 'void [isOnRecord, expected]' },
+  { name: 'R3: the destination demotes what it has', file: 'core/reconcile.ts', from: "is: ({ async }) => async === 'migration in', wanted: { mode: 'shared', direction: 'in' }", to: "is: ({ async }) => async === 'migration in', wanted: { mode: 'exclusive' }" },
+  { name: 'a migration that copies storage is demoted for', file: 'core/reconcile.ts', from: 'is: (status) => goesOut(status) && hasFlag(status, COPIES_STORAGE)', to: 'is: (status) => goesOut(status) && hasFlag(status, COPIES_STORAGE) && Number.isNaN(1)' },
+  { name: 'a VM that a migration has left paused is promoted', file: 'core/reconcile.ts', from: "wanted: unchanged('left-paused') },\n  { when: 'post-copy", to: "wanted: { mode: 'exclusive' } },\n  { when: 'post-copy" },
+  { name: 'a domain is gone after one pass without a status file', file: 'core/reconcile.ts', from: 'export const GONE_PASSES = 2', to: 'export const GONE_PASSES = 1' },
+  { name: 'a domain is gone also while no libvirt runs', file: 'core/reconcile.ts', from: "if (!libvirtAlive) return unchanged('daemon-down')", to: 'void libvirtAlive' },
+  { name: 'a `prepare` that fails gives nothing back', file: 'hook/prepare.ts', from: "  await carryOut(undo, locks, 'go-on')\n", to: '' },
+  { name: 'a `prepare` that fails forgets what it could not give back', file: 'hook/prepare.ts', from: 'putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))', to: 'putRefused([stillHere, lockState].slice(2) as never[])' },
+  { name: 'a `prepare` does not look whether a saved memory is still as new, once it has the locks', file: 'hook/prepare.ts', from: "const stale = isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse' ?", to: "const stale = isRestore && configuration.onStaleImage !== 'refuse' ?" },
+  { name: '`restore` lets every saved memory through', file: 'hook/saved.ts', from: "if (problems.length > 0 && onStaleImage === 'refuse')", to: "if (problems.length > 0 && onStaleImage !== 'refuse')" },
+  { name: 'that a saved memory was used is not put down', file: 'hook/prepare.ts', from: '    noteStarted(domain)\n', to: '    void noteStarted\n' },
+  { name: '`migrate` does not give its trial back', file: 'hook/migrate.ts', from: "  await carryOut(undo, locks, 'go-on')\n", to: '' },
+  { name: '`migrate` lets a domain in that is on this host already', file: 'core/migrate.ts', from: 'facts.activeHere', to: '(false as typeof facts.activeHere)' },
+  { name: 'what was active before and was demoted does not go with its VM', file: 'core/record.ts', from: "before === 'inactive' || demoted === true", to: "before === 'inactive' || (demoted === true && Number.isNaN(1))" },
+  { name: 'what was active before goes with its VM', file: 'core/record.ts', from: "before === 'inactive' || demoted === true", to: "before === 'inactive' || before === 'active' || demoted === true" },
+  { name: 'a `release` deactivates what another domain of this host uses', file: 'core/release.ts', from: 'claimsOn(volume, records, uuid, IN_USE).length === 0 && ', to: '[claimsOn, IN_USE].length === 2 && ' },
+  { name: 'a `release` comes through also while the domain runs', file: 'core/release.ts', from: "if (runsHere) return keep('its status file says that it runs')", to: 'void runsHere' },
+  { name: 'a record whose lock was left is thrown away', file: 'core/release.ts', from: "return volume.ids.lock === volume.ids.lv && lock !== 'none'", to: "return volume.ids.lock === volume.ids.lv && lock !== 'none' && Number.isNaN(1)" },
+  { name: 'a lost lease kills nobody', file: 'core/lease.ts', from: 'export const LOST = 8', to: 'export const LOST = 80' },
+  { name: 'a lease that is late is a lost one', file: 'core/lease.ts', from: 'export const LOST = 8', to: 'export const LOST = 4' },
+  { name: 'what was cut off here is started on', file: 'hook/prepare.ts', from: "  const cutOff = cutOffProblems(subject.vgsToLock)\n  if (cutOff.length > 0) return refused(subject, cutOff)\n", to: '' },
+  { name: 'a VG that was cut off is never taken back', file: 'agent/lease-watch.ts', from: "if (mark.by !== 'sanlock' || !mayRecover", to: "if (mark.by === 'sanlock' || !mayRecover" },
+  { name: 'an act does not look again under the lock', file: 'agent/act.ts', from: 'const state = vgs.length === 0 ? NO_LOCKS : await lockState()', to: 'const state = NO_LOCKS; void [vgs, lockState]' },
+  { name: 'the agent does not promote', file: 'core/drive.ts', from: "if (held === 'shared') return to('exclusive', 'the domain runs here')", to: "if (held === 'shared') return NO_STEP" },
+  { name: 'the agent does not demote', file: 'core/drive.ts', from: "role === 'exclusive' && isOnTheWayOut(wanted)) {", to: "role === 'exclusive' && isOnTheWayOut(wanted) && Number.isNaN(1)) {" },
+  { name: 'the agent tries nothing again', file: 'agent/retries.ts', from: '      work()\n', to: '      void work\n' },
+  { name: 'a start takes what another domain of this host has on record', file: 'core/record.ts', from: "(one.role === 'exclusive' || other.role === 'exclusive') && !isOtherPartition", to: "(one.role === 'exclusive' && other.role !== 'exclusive') && !isOtherPartition" },
+  { name: 'an incoming record lives for ever', file: 'core/record.ts', from: 'export const INCOMING_LIFETIME = 120', to: 'export const INCOMING_LIFETIME = 1e9' },
+  { name: 'the lock of a VG is not handed to lvchange', file: 'lvm/run.ts', from: "stderr ?? 'ignore', lockDescriptor]", to: "stderr ?? 'ignore', 'ignore'], ...{ lockDescriptor }" },
+]

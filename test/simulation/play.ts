@@ -1,0 +1,292 @@
+import { Chance } from './chance.ts'
+import { Engine, type Violation } from './engine.ts'
+import type { Host } from './host.ts'
+import { type FaultRates, Land, NOBODY, NO_FAULTS, type Product, type Setting } from './land.ts'
+import { FLAGS, Migration, type MigrationKind } from './migration.ts'
+import { PRODUCT } from './product.ts'
+import { Vm, type VmDisk } from './vm.ts'
+
+/** What a person does, or what befalls a host, at a moment. */
+export type Move =
+  | { readonly at: number; readonly kind: 'start'; readonly host: number; readonly vm: number }
+  /** Where the VM is; where it is on no host, or on two, the number of the host decides. */
+  | { readonly at: number; readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'; readonly host: number; readonly vm: number }
+  /** `steps`: to the next host, or the one after that. `fate`: what befalls it, so many milliseconds after its beginning. */
+  | { readonly at: number; readonly kind: 'migrate'; readonly host: number; readonly steps: number; readonly vm: number; readonly how: MigrationKind; readonly fates: readonly { readonly what: Fate; readonly after: number }[] }
+  | { readonly at: number; readonly kind: 'agent ends' | 'agent starts' | 'libvirtd ends' | 'libvirtd starts' | 'libvirtd restarts' | 'power' | 'boot' | 'hang' | 'unhang' | '/run is full' | '/run has room'; readonly host: number }
+  | { readonly at: number; readonly kind: 'active before'; readonly host: number; readonly volume: number }
+
+/** What can befall a migration. */
+const FATES = ['lost reply', 'abort', 'client', 'source crashes', 'destination crashes', 'source daemon', 'destination daemon', 'source agent', 'destination agent', 'source power', 'destination power'] as const
+export type Fate = (typeof FATES)[number]
+
+/** All that a schedule is made from. The same schedule is the same story, to the letter. */
+export interface Schedule {
+  readonly seed: number
+  readonly setting: Omit<Setting, 'vms'> & { readonly vms: readonly { readonly name: string; readonly disks: readonly VmDisk[] }[] }
+  readonly faults: FaultRates
+  readonly moves: readonly Move[]
+}
+
+const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
+const LAYOUTS: readonly { readonly volumeGroups: readonly string[]; readonly volumes: readonly string[]; readonly lockless?: readonly string[]; readonly vms: Schedule['setting']['vms'] }[] = [
+  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }] },
+  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/milou'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'milou', disks: [own('virtVG/milou')] }] },
+  { volumeGroups: ['virtVG', 'moreVG'], volumes: ['virtVG/root', 'moreVG/data'], vms: [{ name: 'tintin', disks: [own('virtVG/root'), own('moreVG/data')] }] },
+  {
+    volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/milou', 'virtVG/cd'],
+    vms: [{ name: 'tintin', disks: [own('virtVG/tintin'), { volume: 'virtVG/cd', use: 'readonly' }] }, { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] }],
+  },
+  // Both want the same volume for themselves.
+  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/lockless'], lockless: ['virtVG/lockless'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'milou', disks: [own('virtVG/lockless')] }] },
+  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'thief', disks: [own('virtVG/tintin')] }] },
+]
+
+/** Each kind of move with how often it comes; those of a migration in doubt come soon after one. */
+const KINDS: readonly (readonly [Move['kind'], number])[] = [
+  ['start', 10], ['stop', 5], ['migrate', 12], ['save', 3], ['suspend', 1], ['resume', 1], ['crash of QEMU', 2],
+  ['agent ends', 3], ['libvirtd restarts', 2], ['libvirtd ends', 1], ['power', 1], ['hang', 1], ['/run is full', 1], ['active before', 1],
+]
+
+/** Milliseconds for which moves come. */
+const LIVELY = 120_000
+/** Milliseconds that are left for everything to come to rest. */
+export const REST = 420_000
+/** Milliseconds between two looks whether all has come to rest. */
+const LOOK = 20_000
+
+/** A schedule made from a seed alone. Most leave kinds of moves and of faults out, so that rare ones meet. */
+export function scheduleOf(seed: number): Schedule {
+  const chance = new Chance(seed)
+  const of = (): number => chance.of('schedule')
+  const layout = chance.pick('layout', LAYOUTS)
+  const hosts = chance.isTrue('layout', 0.25) ? 3 : 2
+  const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
+  const faults: FaultRates = { slowness: rate(chance.pick('faults', [0.02, 0.1, 0.3])), commands: rate(0.02), lies: rate(0.03), hookKills: rate(0.1), failedStarts: rate(0.1), lostEvents: rate(0.2) }
+  const kinds = KINDS.filter(([kind]) => kind === 'start' || chance.isTrue('kinds', 0.6))
+  const sum = kinds.reduce((all, [, weight]) => all + weight, 0)
+  const anyKind = (): Move['kind'] => {
+    let left = of() * sum
+    for (const [kind, weight] of kinds) {
+      left -= weight
+      if (left < 0) return kind
+    }
+    return 'start'
+  }
+  const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
+  const moves: Move[] = []
+  const host = (): number => chance.below('schedule', hosts)
+  const vm = (): number => chance.below('schedule', layout.vms.length)
+  const count = 4 + chance.below('schedule', 14)
+  // It begins with VMs that run, as a rule.
+  for (let index = 0; index < layout.vms.length; index++) if (of() < 0.8) moves.push({ at: Math.round(1000 + 2000 * of()), kind: 'start', host: host(), vm: index })
+  // Times cluster: what comes close together meets.
+  let at = 5000
+  for (let index = 0; index < count; index++) {
+    at += Math.round(chance.pick('schedule', [400, 3000, (3 * LIVELY) / count]) * of())
+    const kind = anyKind()
+    if (kind === 'migrate') {
+      const befalls = Array.from({ length: [0, 1, 1, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()) }))
+      moves.push({ at, kind, host: host(), steps: 1 + chance.below('schedule', hosts - 1), vm: vm(), how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]), fates: befalls })
+    } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU') moves.push({ at, kind, host: host(), vm: vm() })
+    else if (kind === 'active before') moves.push({ at: Math.round(500 * of()), kind, host: host(), volume: chance.below('schedule', layout.volumes.length) })
+    else {
+      const where = host()
+      moves.push({ at, kind, host: where } as Move)
+      const back = BACK[kind]
+      if (back !== undefined) moves.push({ at: at + Math.round((kind === 'power' ? 200_000 : kind === 'hang' ? 100_000 : 20_000) * of() ** 2), kind: back, host: where } as Move)
+    }
+  }
+  return { seed, setting: { lockless: [], ...layout, hosts, lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']), tellsReasons: of() < 0.5 }, faults, moves: moves.sort((a, b) => a.at - b.at) }
+}
+
+/** What brings back what a move has taken. */
+const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = { 'agent ends': 'agent starts', 'libvirtd ends': 'libvirtd starts', power: 'boot', hang: 'unhang', '/run is full': '/run has room' }
+
+/** All must come to rest, and stay there; how soon does not matter, up to a limit. */
+async function rest(land: Land, end: number): Promise<void> {
+  const { engine } = land
+  for (let quiet = 0, at = end + LOOK; engine.violation === undefined; at += LOOK) {
+    await engine.runUntil(at)
+    const unrest = engine.violation === undefined ? land.unrest() : undefined
+    quiet = unrest === undefined ? quiet + 1 : 0
+    if (quiet === 2) return
+    if (at >= end + REST && unrest !== undefined) engine.violate(unrest.rule, unrest.text)
+  }
+}
+
+/** What came of a schedule. */
+export interface Result {
+  readonly violation: Violation | undefined
+  readonly steps: number
+  readonly reached: ReadonlyMap<string, number>
+  readonly story: readonly string[]
+}
+
+/** Plays one schedule, then lets everything come to rest, and looks at what is left. */
+export async function play({ seed, setting, faults, moves }: Schedule, isTold = false, product: Product = PRODUCT): Promise<Result> {
+  const engine = new Engine(seed, isTold)
+  const land = new Land(engine, product, { ...setting, vms: setting.vms.map(({ name, disks }) => new Vm(name, disks)) }, faults)
+  engine.afterStep = () => land.checkMoment()
+  for (const host of land.hosts) engine.after(NOBODY, 10, () => host.startAgent())
+  for (const move of moves) engine.after(NOBODY, move.at, () => make(move, land, setting))
+  const end = 10_000 + Math.max(10_000, ...moves.map(({ at }) => at))
+  await engine.runUntil(end)
+  land.faults = { ...NO_FAULTS }
+  engine.tell(() => 'from here on nothing goes wrong any more')
+  engine.after(NOBODY, 0, () => {
+    for (const host of land.hosts) {
+      host.isRunFull = false
+      host.unhang()
+      host.boot()
+      // A `release` that was killed leaves a record of a start that may be under way for as long as that daemon lives.
+      if (host.libvirt.isInterrupted) host.libvirt.stopDaemon()
+      host.libvirt.startDaemon()
+      host.startAgent()
+    }
+  })
+  await rest(land, end)
+  return { violation: engine.violation, steps: engine.steps, reached: land.reached, story: engine.story }
+}
+
+/** What befalls a migration, and what brings back what that has taken. */
+function befall(migration: Migration, fate: Fate, milliseconds: number, from: Host, to: Host): void {
+  const { engine } = from
+  if (fate === 'lost reply') {
+    migration.isReplyLost = true
+    return
+  }
+  const side = fate.startsWith('source') ? from : to
+  const later = (pause: number, work: () => void): void => void engine.after(NOBODY, pause, work)
+  later(milliseconds, () => {
+    engine.tell(() => `meanwhile: ${fate}`)
+    switch (fate) {
+      case 'abort':
+        migration.isAborted = true
+        return
+      case 'client':
+        migration.isClientGone = true
+        return
+      case 'source crashes':
+      case 'destination crashes':
+        if (side.isHung) return
+        side.libvirt.qemuOf(migration.vm)?.end()
+        break
+      case 'source daemon':
+      case 'destination daemon':
+        side.libvirt.stopDaemon()
+        later(3000, () => side.libvirt.startDaemon())
+        break
+      case 'source agent':
+      case 'destination agent':
+        side.agent?.end()
+        later(milliseconds % 20_000, () => side.startAgent())
+        break
+      case 'source power':
+      case 'destination power':
+        side.crash()
+        later(20 * milliseconds, () => side.boot())
+        break
+    }
+  })
+}
+
+function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
+  const { engine } = land
+  const vm = 'vm' in move ? land.vms[move.vm] : undefined
+  const where = move.kind === 'start' || vm === undefined ? [] : land.hosts.filter(({ libvirt }) => libvirt.statuses.has(vm.name))
+  const host = where[move.host % where.length] ?? land.hosts[move.host]
+  if (host === undefined) return
+  const { libvirt } = host
+  const told = (what: string): void => engine.tell(() => `${host.name}: ${what}`)
+  if (vm !== undefined) {
+    switch (move.kind) {
+      case 'start':
+        told(`virsh start ${vm.name}`)
+        libvirt.start(vm)
+        break
+      case 'stop':
+        told(`virsh shutdown ${vm.name}`)
+        void libvirt.stop(vm)
+        break
+      case 'save':
+        told(`virsh managedsave ${vm.name}`)
+        libvirt.save(vm)
+        break
+      case 'suspend':
+        told(`virsh suspend ${vm.name}`)
+        void libvirt.setCpus(vm, 'paused', 'a person')
+        break
+      case 'resume': {
+        // Nobody resumes what may run elsewhere.
+        const isAlone = land.qemus.filter((qemu) => qemu.vm === vm).length === 1
+        if (!isAlone || land.contested.has(vm) || libvirt.statuses.get(vm.name)?.reason !== 'user') return
+        told(`virsh resume ${vm.name}`)
+        void libvirt.setCpus(vm, 'running', 'a person')
+        break
+      }
+      case 'migrate': {
+        const to = land.hosts[(land.hosts.indexOf(host) + move.steps) % land.hosts.length]
+        if (to === undefined || !host.isUp || !to.isUp) return
+        told(`virsh migrate ${vm.name} to ${to.name} (${move.how})`)
+        const migration = new Migration(vm, host, to, move.how)
+        for (const { what, after } of move.fates) befall(migration, what, after, host, to)
+        migration.start()
+        break
+      }
+      case 'crash of QEMU': {
+        const qemu = libvirt.qemuOf(vm)
+        if (qemu === undefined || host.isHung) return
+        told(`QEMU of ${vm.name} crashes`)
+        qemu.end()
+        break
+      }
+    }
+  }
+  switch (move.kind) {
+    case 'agent ends':
+      if (host.agent?.isAlive === true) told('the agent is killed')
+      host.agent?.end()
+      break
+    case 'agent starts':
+      host.startAgent()
+      break
+    case 'libvirtd ends':
+      libvirt.stopDaemon()
+      break
+    case 'libvirtd starts':
+      libvirt.startDaemon()
+      break
+    case 'libvirtd restarts':
+      libvirt.stopDaemon()
+      libvirt.startDaemon()
+      break
+    case 'power':
+      host.crash()
+      break
+    case 'boot':
+      host.boot()
+      break
+    case 'hang':
+      if (host.isUp && !host.isHung) host.hang()
+      return
+    case 'unhang':
+      host.unhang()
+      break
+    case '/run is full':
+      told('/run is full')
+      host.isRunFull = true
+      return
+    case '/run has room':
+      host.isRunFull = false
+      return
+    case 'active before': {
+      const name = volumes[move.volume] ?? ''
+      const volume = land.cluster.volumes.get(name)
+      if (volume.leaseOffset === undefined || land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) || land.cluster.locks.acquire(host.state, volume, 'ex') !== undefined) return
+      told(`lvchange -aey ${name}, by a person`)
+      land.cluster.devices.activate(host.state, volume)
+      host.activeBefore.add(name)
+    }
+  }
+}

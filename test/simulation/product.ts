@@ -1,0 +1,21 @@
+import { runAgent } from '../../src/agent/run-agent.ts'
+import { noteCaller } from '../../src/hook/daemon.ts'
+import { handle } from '../../src/hook/events.ts'
+import { askLocks } from '../../src/hook/host.ts'
+import { exitStatusOf, linesOf } from '../../src/hook/outcome.ts'
+import { write } from '../../src/output.ts'
+import type { Product } from './land.ts'
+
+/** The product: the code that ships. A hook is what src/hook/run-hook.ts does, without the log, whose loss changes nothing (R10). */
+export const PRODUCT: Product = {
+  hook: async (event, xml) => {
+    noteCaller()
+    const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
+    const { outcome } = await handle(event, () => xml, asked)
+    const lines = linesOf(outcome, event.name)
+    if (outcome.kind === 'done' && outcome.stdout !== undefined) write(1, outcome.stdout)
+    if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
+    return exitStatusOf(outcome)
+  },
+  agent: () => runAgent(() => () => undefined),
+}

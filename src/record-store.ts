@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from './system/files.ts'
 import { join } from 'node:path'
+import { milliseconds } from './clock.ts'
 import { type DomainRecord, RECORD_FORMAT, type RecordState, type RecordedVolume, type Records } from './core/record.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from './system/files.ts'
 import { self } from './system/self.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
@@ -48,15 +49,67 @@ export type Replaced = 'replaced' | 'changed'
 
 /**
  * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or removes it, only if
- * it still is what the caller has read. The caller holds the locks of the VGs that both name, from its look to this; but for a `release`
- * that announces, before it waits for them, that its domain has ended.
+ * it still is what the caller has read. The caller holds the locks of the VGs that both name, from its look to this; `announceEnd` is for
+ * the one that does not.
  * @param expected,next undefined: none
  * @throws what the file system throws (a full /run: ENOSPC); the old record is in place then
  */
 export function replaceRecord(uuid: string, expected: DomainRecord | undefined, next: DomainRecord | undefined): Replaced {
+  const turn = takeTurn(uuid, TURN_TRIES)
+  try {
+    return replaceIf(uuid, expected, next, () => true)
+  } finally {
+    if (turn === 'taken') rmSync(turnOf(uuid), { force: true })
+  }
+}
+
+/**
+ * The same for a `release` that says, before it waits for the locks of the VGs, that its domain has ended. From its look at the record to its
+ * rename an act that has the locks may change it: so each takes its turn. This one waits for nobody, and does nothing where it was kept up so long
+ * that somebody may have taken its turn away.
+ */
+export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
+  const end = milliseconds() + TURN_LIMIT
+  const isInTime = (): boolean => milliseconds() < end
+  const turn = takeTurn(uuid, 1)
+  if (turn === 'busy') return 'changed'
+  try {
+    return replaceIf(uuid, expected, next, isInTime)
+  } finally {
+    if (turn === 'taken' && isInTime()) rmSync(turnOf(uuid), { force: true })
+  }
+}
+
+/** Milliseconds for which an announcement has its turn; then its rename is not made any more. */
+const TURN_LIMIT = 50
+/** Tries, with TRY_PAUSE milliseconds between, after which a turn is that of a program that was killed: twice TURN_LIMIT. */
+const TURN_TRIES = 101
+const TRY_PAUSE = 1
+
+/** No record itself, and of a length of none. */
+const turnOf = (uuid: string): string => join(RUN_FOLDER, `.${uuid}.turn`)
+
+/** @returns `busy`: somebody else has it, after one try; `none`: no file can be made, so that nobody takes turns */
+function takeTurn(uuid: string, tries: number): 'taken' | 'busy' | 'none' {
+  for (let count = 1; ; count++) {
+    try {
+      closeSync(openSync(turnOf(uuid), 'wx', 0o600))
+      return 'taken'
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) return 'none'
+    }
+    if (tries === 1) return 'busy'
+    if (count >= tries) rmSync(turnOf(uuid), { force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TRY_PAUSE)
+  }
+}
+
+/** @param mayStill asked just before anything is changed */
+function replaceIf(uuid: string, expected: DomainRecord | undefined, next: DomainRecord | undefined, mayStill: () => boolean): Replaced {
   if (!isOnRecord(uuid, expected)) return 'changed'
-  if (next === undefined) rmSync(fileOf(uuid), { force: true })
-  else write(uuid, next)
+  if (next !== undefined) return write(uuid, next, mayStill) ? 'replaced' : 'changed'
+  // Where there is none, none is removed: one that comes at this moment is another act's.
+  if (expected !== undefined) rmSync(fileOf(uuid), { force: true })
   return 'replaced'
 }
 
@@ -101,12 +154,16 @@ function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
   return unreadable.length === 0 && JSON.stringify(known[0]) === JSON.stringify(expected)
 }
 
-function write(uuid: string, record: DomainRecord): void {
+/** @returns false: it may not be any more, and nothing was changed */
+function write(uuid: string, record: DomainRecord, mayStill: () => boolean): boolean {
   makeRunFolder()
   const temporary = join(RUN_FOLDER, `.${uuid}-${self().pid}`)
   try {
     writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
-    renameSync(temporary, fileOf(uuid))
+    const may = mayStill()
+    if (may) renameSync(temporary, fileOf(uuid))
+    else rmSync(temporary, { force: true })
+    return may
   } catch (error) {
     rmSync(temporary, { force: true })
     throw error

@@ -13,7 +13,7 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
-import { type Replace, type Replaced, readRecords, recordOf, replaceRecord, replacing } from '../record-store.ts'
+import { type Replace, type Replaced, announceEnd, readRecords, recordOf, replaceRecord, replacing } from '../record-store.ts'
 import { managedSave } from '../saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { lives } from '../processes.ts'
@@ -68,7 +68,7 @@ export async function release(domain: Domain, configuration: Configuration | und
     const cutOff = cutOffHere(domain, record)
     const later = `${cutOff} was cut off here: its volumes are released when that is over`
     const leaveAlone = (): Outcome => {
-      if (record !== undefined && record.volumes.length > 0) putReleasing(domain, record.volumes, replacing(domain.uuid, record))
+      if (record !== undefined && record.volumes.length > 0) announce(domain, record.volumes, record)
       return { kind: 'nothing', reason: later }
     }
     // What is noted of a saved memory names all of its volumes, or none.
@@ -92,7 +92,7 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
     // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
     // Where somebody has changed it just now, what that has come to is looked at under the locks.
-    if (recorded.length > 0 && putReleasing(domain, recorded, replacing(domain.uuid, record)) === 'replaced') isOnRecord = true
+    if (recorded.length > 0 && announce(domain, recorded, record) === 'replaced') isOnRecord = true
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
@@ -311,6 +311,10 @@ async function conclude({ domain, replace, wanted, left, kept, failures }: Leavi
   else replace(undefined)
   return { kind: 'done', did: 'released', volumes: wanted }
 }
+
+/** The first word of a `release`, before it has the locks of the VGs. */
+const announce = (domain: Named, volumes: readonly RecordedVolume[], known: DomainRecord | undefined): Replaced | 'full' =>
+  putReleasing(domain, volumes, (next) => (next === undefined ? 'changed' : announceEnd(domain.uuid, known, next)))
 
 /**
  * @returns `full`: it cannot be written. What is on record already says the same, less precisely

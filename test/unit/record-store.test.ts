@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { DomainRecord } from '../../src/core/record.ts'
 import { recordOf as made, recorded, uuidOf } from './support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('./support/root.ts')).Root())
 const store = await import('../../src/record-store.ts')
-const { RecordChanged, lookingAgain, readRecords, recordOf, replaceRecord, replacing } = store
+const { RecordChanged, announceEnd, lookingAgain, readRecords, recordOf, replaceRecord, replacing } = store
+const { REAL_FILES, useFiles } = await import('../../src/system/files.ts')
 
 const folder = join(root.path, 'run/lvguard')
 const file = join(folder, `${uuidOf(1)}.json`)
@@ -94,14 +95,73 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
     expect(tries).toBe(3)
   })
 
+  describe('a release says that its domain has ended, without the locks of the VGs', () => {
+    const running: DomainRecord = { ...record, state: 'running' }
+    const ended: DomainRecord = { ...record, state: 'releasing' }
+    /** Something happens between somebody's look at the record and its rename. */
+    const meanwhile = (act: () => void): void => {
+      let isDone = false
+      useFiles({
+        ...REAL_FILES,
+        readFileSync: (path, encoding) => {
+          try {
+            return REAL_FILES.readFileSync(path, encoding)
+          } finally {
+            const isFirst = path === file && !isDone
+            isDone ||= isFirst
+            if (isFirst) act()
+          }
+        },
+      })
+    }
+    beforeEach(() => {
+      put(record)
+    })
+    afterEach(() => useFiles(REAL_FILES))
+
+    test('nobody is at work on it: said, and nothing is left beside it', () => {
+      expect([announceEnd(uuidOf(1), record, ended), onRecord(), readdirSync(folder)]).toEqual(['replaced', ended, [`${uuidOf(1)}.json`]])
+    })
+
+    test('another act changes it between the look and the rename: what that one has put down stays', () => {
+      const results: string[] = []
+      meanwhile(() => results.push(replaceRecord(uuidOf(1), record, running)))
+      results.push(announceEnd(uuidOf(1), record, ended))
+      useFiles(REAL_FILES)
+      expect([results, onRecord()]).toEqual([['replaced', 'changed'], running])
+    })
+
+    test('another act is between its look and its rename: the release waits for nobody, and says nothing', () => {
+      const results: string[] = []
+      meanwhile(() => results.push(announceEnd(uuidOf(1), record, ended)))
+      results.push(replaceRecord(uuidOf(1), record, running))
+      useFiles(REAL_FILES)
+      expect([results, onRecord(), readdirSync(folder)]).toEqual([['changed', 'replaced'], running, [`${uuidOf(1)}.json`]])
+    })
+
+    test('the turn of one that was killed is taken away by an act that has the locks, and by nobody else', () => {
+      writeFileSync(join(folder, `.${uuidOf(1)}.turn`), '')
+      expect([announceEnd(uuidOf(1), record, ended), onRecord()]).toEqual(['changed', record])
+      expect([replaceRecord(uuidOf(1), record, running), onRecord(), readdirSync(folder)]).toEqual(['replaced', running, [`${uuidOf(1)}.json`]])
+    })
+
+    test('there is none, and none is to be: one that comes at this moment stays', () => {
+      replaceRecord(uuidOf(1), record, undefined)
+      meanwhile(() => put(record))
+      replaceRecord(uuidOf(1), undefined, undefined)
+      useFiles(REAL_FILES)
+      expect(onRecord()).toEqual(record)
+    })
+  })
+
   // Whatever else writes into /run/lvguard is named here: locks, marks, the agent's sign of life, what a command has said.
   test('nothing else writes one', () => {
-    expect(Object.keys(store).sort()).toEqual(['RecordChanged', 'lookingAgain', 'makeRunFolder', 'readRecords', 'recordOf', 'replaceRecord', 'replacing'])
+    expect(Object.keys(store).sort()).toEqual(['RecordChanged', 'announceEnd', 'lookingAgain', 'makeRunFolder', 'readRecords', 'recordOf', 'replaceRecord', 'replacing'])
     const writers = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).filter((name) => {
       const text = readFileSync(join('src', name), 'utf8')
       return /RUN_FOLDER|run\/lvguard\//.test(text) && /\b(write|append|rename|rm|unlink|open|copyFile|link|truncate)(File)?Sync\b/.test(text)
     })
-    expect(writers.sort()).toEqual(['agent-presence.ts', 'drbd/notes.ts', 'kill/mark.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
+    expect(writers.sort()).toEqual(['agent-presence.ts', 'cli/check.ts', 'drbd/notes.ts', 'kill/mark.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
     const withJson = ['record-store.ts', 'saved-images.ts', 'drbd/notes.ts']
     for (const name of writers.filter((each) => !withJson.includes(each))) expect(readFileSync(join('src', name), 'utf8')).not.toContain('.json')
     // Two others write JSON, but into a folder of their own, and something else here.

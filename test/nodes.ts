@@ -26,7 +26,7 @@ export async function main(): Promise<number> {
   let failed = 0
   for (const version of VERSIONS) {
     const folder = await nodeFolder(version)
-    const { exitCode, all } = await execa('npx', ['vitest', 'run', '--config', 'test/vitest.config.mts', 'test/simulated/scenarios', '-t', 'start on A|a migration: demoted|sixteen disks'], {
+    const { exitCode, all } = await execa('npx', ['vitest', 'run', '--config', 'test/vitest.config.mts', 'test/simulated/scenarios', 'test/simulated/lease', '-t', 'start on A|a migration: demoted|sixteen disks|waits for a file'], {
       env: { LVGUARD_TEST_NODE: folder }, reject: false, all: true,
     })
     // What the stub starts the agent with: a Node without this flag would end at once.

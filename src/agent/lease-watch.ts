@@ -4,7 +4,7 @@ import { type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLi
 import { ReportBook } from '../core/report-book.ts'
 import { messageOf } from '../hook/failures.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
-import type { Mark } from '../kill/mark.ts'
+import { type Mark, noMark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
 import { resetHost } from '../kill/reset.ts'
 import type { Asked } from '../kill/world.ts'
@@ -26,8 +26,12 @@ export interface LeaseBody {
   now(): number
   ask(): Promise<Asked>
   configuration(): { readonly onLostLease: OnLostLease; readonly killFallback: 'reset' | 'none' }
-  /** The VMs that have a volume of a VG on record and a process that lives. */
+  /** The VMs that use a volume of a VG, with a process that lives. */
   usersOf(vg: string): readonly string[]
+  /** The VGs of sanlock that VMs of this host have on record. */
+  vgsOnRecord(): readonly string[]
+  /** Whether sanlock has left a lockspace that lvmlockd still lists. */
+  isLeftBehind(vg: string): Promise<boolean>
   marks(): readonly Mark[]
   cutOff(order: Order): Promise<CutOff>
   /** @returns undefined if lvmlockd has given up its locks, else why not */
@@ -52,6 +56,8 @@ export class LeaseWatch {
   #known: SanlockStatus | undefined
   /** VGs whose lease it had, and of which it says nothing any more, with the times of that lease. */
   readonly #gone = new Map<string, Parameters<typeof killEnds>[0]>()
+  /** VGs whose lease was lost while no VM used them: there is no mark, and nothing else that would start their locking again. */
+  readonly #lostUnused = new Set<string>()
   /** VGs on which a kill or a recovery is at work. */
   readonly #busy = new Set<string>()
   readonly #recoverAt = new Map<string, number>()
@@ -87,7 +93,9 @@ export class LeaseWatch {
 
   /** Never a loss: sanlock may be restarted, or have no time. Of a host that has no lease nothing is said. */
   #noteSilence(why: string): void {
-    const vgs = (this.#known?.lockspaces ?? []).map(({ vg }) => vg).filter((vg) => this.#body.usersOf(vg).length > 0)
+    // An agent that has just been started knows of no lease yet; its VMs do.
+    const candidates = this.#known?.lockspaces.map(({ vg }) => vg) ?? this.#body.vgsOnRecord()
+    const vgs = candidates.filter((vg) => this.#body.usersOf(vg).length > 0)
     this.#silentSince ??= this.#body.now()
     this.#say('sanlock', vgs.length === 0 ? [] : [{ key: 'silent', ...silentLine(why, this.#body.now() - this.#silentSince, vgs) }])
   }
@@ -110,6 +118,7 @@ export class LeaseWatch {
     for (const vg of this.#late.keys()) if (!status.lockspaces.some((lockspace) => lockspace.vg === vg)) this.#late.delete(vg)
     for (const lockspace of status.lockspaces) this.#judgeOne(lockspace, status, marks.find(({ vg }) => vg === lockspace.vg))
     for (const mark of marks) this.#follow(mark, status)
+    for (const vg of this.#lostUnused) if (!isIn(status, vg)) this.#followUnused(vg, marks.some((mark) => mark.vg === vg))
     if (now() - this.#rehearseAt < REHEARSE_PERIOD) return
     this.#rehearseAt = now()
     rehearse()
@@ -120,6 +129,8 @@ export class LeaseWatch {
     const state = leaseState(lockspace, status.now)
     const users = state.kind === 'late' || state.kind === 'lost' ? this.#body.usersOf(vg) : []
     const { onLostLease } = this.#body.configuration()
+    if (state.kind === 'lost' && users.length === 0 && mark === undefined) this.#lostUnused.add(vg)
+    else if (state.kind !== 'none') this.#lostUnused.delete(vg)
     if (state.kind === 'late' && (users.length > 0 || this.#late.has(vg))) this.#late.set(vg, Math.max(state.age, this.#late.get(vg) ?? 0))
     const longest = this.#late.get(vg)
     if (longest !== undefined && (state.kind === 'fine' || state.kind === 'none')) {
@@ -175,6 +186,26 @@ export class LeaseWatch {
       const recovery = await this.#body.recover(mark)
       if (recovery.kind === 'recovered') this.#body.say({ priority: 2, text: recovery.text })
       this.#say(`${vg} mark`, recovery.kind === 'recovered' ? [] : [{ key: recovery.why.replaceAll(/\d+/g, '#'), priority: 4, text: `${vg} cannot be used here again yet: ${recovery.why}` }])
+    })
+  }
+
+  /** The way back of a VG that no VM used when its lease was lost: sanlock has left it by itself, and lvmlockd has not. */
+  #followUnused(vg: string, isMarked: boolean): void {
+    if (isMarked) this.#lostUnused.delete(vg)
+    if (isMarked || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now()) return
+    this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)
+    void this.#work(vg, async () => {
+      // Else somebody has started it again, or has stopped it for good.
+      if (!(await this.#body.isLeftBehind(vg))) {
+        this.#lostUnused.delete(vg)
+        return
+      }
+      const recovery = await this.#body.recover(noMark(vg))
+      if (recovery.kind === 'recovered') {
+        this.#lostUnused.delete(vg)
+        this.#body.say({ priority: 4, text: `${recovery.text}: this host had lost its lease` })
+      }
+      this.#say(`${vg} unused`, recovery.kind === 'recovered' ? [] : [{ key: recovery.why.replaceAll(/\d+/g, '#'), priority: 4, text: `${vg} cannot be used here again yet: ${recovery.why}` }])
     })
   }
 

@@ -14,6 +14,7 @@ interface Section {
 /**
  * Reads `sanlock client status -D` (captures: sanlock 3.8.5; print_state_daemon, print_state_lockspace in its main.c and cmd.c): a head at the
  * beginning of a line (`daemon NAME`, `s NAME:ID:PATH:OFFSET`), and below it `    FIELD=VALUE`. Lockspaces of others than lvmlockd are left out.
+ * `watchdog_fire_timeout` is there since sanlock 3.9 (its commit 748e832), where it can be set; before that it is 60.
  * @returns undefined if it is not such an answer
  */
 export function parseStatus(stdout: string): SanlockStatus | undefined {

@@ -38,6 +38,10 @@ class Patient implements LeaseBody {
   })
   configuration = () => this.config
   usersOf = (vg: string): readonly string[] => this.users.get(vg) ?? []
+  vgsOnRecord = (): readonly string[] => [...this.users.keys()]
+  /** VGs that lvmlockd lists although sanlock has left them. */
+  readonly leftBehind = new Set<string>()
+  isLeftBehind = (vg: string): Promise<boolean> => Promise.resolve(this.leftBehind.has(vg))
   marks = (): readonly Mark[] => this.there
   cutOff: LeaseBody['cutOff'] = ({ vg, until }) => {
     this.did.push(`${this.time}: kill ${vg} until ${until - BOOTED}`)
@@ -53,6 +57,7 @@ class Patient implements LeaseBody {
   recover: LeaseBody['recover'] = ({ vg }) => {
     if (!this.answers) return Promise.resolve({ kind: 'not-yet', why: 'vdb does not answer' })
     this.did.push(`${this.time}: recover ${vg}`)
+    this.leftBehind.delete(vg)
     this.there.splice(0, this.there.length, ...this.there.filter((each) => each.vg !== vg))
     return Promise.resolve({ kind: 'recovered', text: `${vg} can be used here again` })
   }
@@ -197,8 +202,19 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     expect(acts(patient)).toEqual([])
   })
 
+  test('silence from the start of the agent on: said for the VMs that are on record', async () => {
+    const patient = Object.assign(new Patient(), { silent: true })
+    await until(65, patient)
+    expect(times(patient, /<2>sanlock does not answer .* whether this host still has its lease on virtVG cannot be told/)).toEqual([0, 60])
+    patient.silent = false
+    patient.users.clear()
+    await until(75, patient)
+    expect(acts(patient)).toEqual([])
+  })
+
   test('silence on a host that has no lease is no news', async () => {
     const patient = Object.assign(new Patient(), { silent: true })
+    patient.users.clear()
     await until(200, patient)
     expect([patient.said, acts(patient)]).toEqual([[], []])
   })
@@ -250,6 +266,45 @@ describe('the way back', () => {
     await until(320, patient, watch)
     expect(acts(patient).filter((each) => each.includes('recover'))).toHaveLength(1)
     expect(patient.said.at(-1)).toMatch(/<2>virtVG can be used here again$/)
+  })
+
+  /** A VG that no VM used when its lease was lost; sanlock has left it by itself. */
+  async function lostUnused() {
+    const patient = Object.assign(new Patient(), { answers: true })
+    patient.users.clear()
+    patient.hung.set('virtVG', 0)
+    const watch = await until(100, patient)
+    expect(acts(patient)).toEqual([])
+    patient.leftBehind.add('virtVG')
+    patient.lockspaces.length = 0
+    return { patient, watch }
+  }
+
+  test('is taken too where no VM used the VG, and there is no mark', async () => {
+    const { patient, watch } = await lostUnused()
+    patient.answers = false
+    await until(140, patient, watch)
+    expect(times(patient, /<4>virtVG cannot be used here again yet: vdb does not answer/)).toEqual([100])
+    patient.answers = true
+    await until(200, patient, watch)
+    expect(acts(patient)).toEqual(['145: recover virtVG'])
+    expect(patient.said.at(-1)).toMatch(/<4>virtVG can be used here again: this host had lost its lease$/)
+  })
+
+  test('but not of one that somebody has stopped meanwhile, nor of one that is marked, nor of one that was never lost', async () => {
+    for (const spoil of [(patient: Patient) => patient.leftBehind.clear(), (patient: Patient) => void patient.there.push(mark('virtVG', { by: 'person' }))]) {
+      const { patient, watch } = await lostUnused()
+      spoil(patient)
+      await until(200, patient, watch)
+      expect(acts(patient)).toEqual([])
+    }
+    const fine = Object.assign(new Patient(), { answers: true })
+    fine.users.clear()
+    const watch = await until(10, fine)
+    fine.leftBehind.add('virtVG')
+    fine.lockspaces.length = 0
+    await until(100, fine, watch)
+    expect(acts(fine)).toEqual([])
   })
 
   test.each<[string, Partial<Mark>]>([['a person has cut off', { by: 'person' }], ['is not cut off yet', { state: 'started' }]])('is not taken where the VG %s', async (_, changed) => {

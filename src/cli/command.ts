@@ -5,7 +5,8 @@ import { VERB_NAMES, type VerbName, verbOf } from './verbs.ts'
 
 /** What a person asks for. */
 export type Command =
-  | { readonly kind: 'run'; readonly verb: VerbName; readonly operands: readonly string[]; readonly options: Options }
+  /** `rest`: those of the operands that stand behind `--`. */
+  | { readonly kind: 'run'; readonly verb: VerbName; readonly operands: readonly string[]; readonly rest: readonly string[]; readonly options: Options }
   | { readonly kind: 'help'; readonly verb: VerbName | undefined }
   | { readonly kind: 'version' }
   /** Wrong usage: one sentence without its full stop, and the verb whose help tells more. */
@@ -47,7 +48,9 @@ export function parseCommand(words: readonly string[]): Command {
   if (own.length < known.count[0] || own.length > known.count[1]) return usage(`${verb} needs ${known.needs}`)
   const error = verb === '--dry-run' ? errorInEvent(own) : undefined
   if (error !== undefined) return usage(error)
-  return { kind: 'run', verb, operands: own, options: Object.fromEntries(given.map(({ name, value }) => [name, value ?? true])) }
+  const end = tokens.find(({ kind }) => kind === 'option-terminator')?.index ?? Number.POSITIVE_INFINITY
+  const rest = tokens.flatMap((token) => (token.kind === 'positional' && token.index > end ? [token.value] : []))
+  return { kind: 'run', verb, operands: own, rest, options: Object.fromEntries(given.map(({ name, value }) => [name, value ?? true])) }
 }
 
 const OPTIONAL: ReadonlyMap<string, string> = new Map(VERB_NAMES.flatMap((name) => Object.entries(verbOf(name).options).flatMap(([option, { isValueOptional }]) => (isValueOptional === undefined ? [] : [[`--${option}`, isValueOptional.otherwise] as const]))))

@@ -11,11 +11,12 @@ import { killVg, recoverVg } from './kill.ts'
 import { showHolders, showStatus } from './status.ts'
 import { runStep } from './step.ts'
 import { helpText, usageLine } from './usage.ts'
+import { runWith } from './with.ts'
 import type { VerbName } from './verbs.ts'
 
 declare const LVGUARD_VERSION: string
 
-type Run = (operands: readonly string[], options: Options) => Promise<number>
+type Run = (operands: readonly string[], options: Options, rest: readonly string[]) => Promise<number>
 
 /** What each verb does; it gives the exit status. */
 const RUN: Readonly<Record<VerbName, Run>> = {
@@ -30,6 +31,7 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'holders': (volumes, { json }) => showHolders(volumes, json === true),
   'recover': ([vg = '']) => recoverVg(vg),
   'status': (words, { json, watch }) => showStatus({ words, json: json === true, watch: typeof watch === 'string' ? Math.max(1, Number(watch)) : undefined }),
+  'with': (operands, { shared, 'hand-over': handOver }, rest) => runWith({ volumes: operands.slice(0, operands.length - rest.length), command: rest, shared: shared === true, handOver: handOver === true }),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
 }
 
@@ -38,7 +40,7 @@ export async function runCommand(words: readonly string[]): Promise<number> {
   const command = parseCommand(words)
   switch (command.kind) {
     case 'run':
-      return RUN[command.verb](command.operands, command.options)
+      return RUN[command.verb](command.operands, command.options, command.rest)
     case 'help':
       write(1, helpText(command.verb))
       return 0

@@ -123,6 +123,17 @@ export const VERBS = verbs({
     ],
     status: 'Exit status: 0 known, 1 there is no such volume, 2 wrong usage, 3 of one of them nobody here can say who holds it.',
   },
+  'with': {
+    operands: 'VG/LV... -- COMMAND [WORD]...', count: [2, 100_000], needs: 'volumes, as VG/LV, then -- and a command',
+    options: { shared: { help: 'other hosts may share them; as a rule nobody else has them' }, 'hand-over': { help: 'a VM that the command starts here takes them over (virt-install does so without this)' } },
+    help: 'activate and lock volumes, run a command, and give them back, whatever becomes of it',
+    more: [
+      'While the command runs no VM starts on these volumes, here or on another host, but the one that virt-install itself makes. They are given back',
+      'also after Ctrl-C. When lvguard itself is killed, the agent gives them back. A volume that was active before stays active.',
+      'lvguard with virtVG/milou -- qemu-img convert -n -O raw debian-12.qcow2 /dev/virtVG/milou',
+    ],
+    status: 'Exit status: that of the command; 1 if the volumes cannot be had, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
+  },
   'promote': {
     operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID', options: {},
     help: 'shared -> exclusive, where the VM runs; the agent does it by itself',

@@ -48,6 +48,8 @@ export interface DomainRecord {
   readonly volumes: readonly RecordedVolume[]
   /** The libvirt daemon that called the hook: process id, and start time in clock ticks since boot (proc(5), field 22). */
   readonly daemon?: { readonly pid: number; readonly start: string }
+  /** Of no VM, but of a command that a person runs (`lvguard with`); `hands-over`: a VM that the command itself starts here takes its volumes over. */
+  readonly command?: 'keeps' | 'hands-over'
   /** libvirt restores a saved memory of it: a start that fails then leaves that memory as good as it was. */
   readonly restored?: true
   /** Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since boot. */

@@ -65,6 +65,8 @@ export function planStart(
     // One that is only to be released, on a volume that is inactive by now, has come to nothing.
     const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
       .filter((claim) => device === undefined || deviceOf(claim.volume, [device]) !== undefined)
+      // virt-install starts the VM that it has looked at the volume for. Whoever has it open still is found below.
+      .filter(({ record }) => record.command !== 'hands-over')
     const conflict = claims.find((claim) => isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume))
     const inUse = users.get(fullName({ vg, lv }))
     // An lvchange would exit 0 on it, and change nothing (FACTS 49).

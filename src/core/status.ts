@@ -111,7 +111,7 @@ export interface VolumeStatus {
 export interface VmStatus {
   readonly name: string
   readonly uuid: string
-  /** libvirt's word, or `migrating out`, `migrating in`, `starting`, `ended`. */
+  /** libvirt's word, or `migrating out`, `migrating in`, `starting`, `ended`; `command`: no VM, but `lvguard with`. */
   readonly state: string
   readonly volumes: readonly string[]
 }
@@ -288,8 +288,8 @@ function vmsOf({ records, active }: StatusFacts, volumes: ReadonlySet<string>): 
     return { name, uuid, state: word, volumes: [...new Set(all)].sort() }
   })
   const words: Partial<Record<DomainRecord['state'], string>> = { incoming: 'incoming', prepared: 'starting', running: 'gone?', releasing: 'ended' }
-  const onRecord = records.known.flatMap(({ domain, state, volumes: own }): VmStatus[] => {
-    const word = words[state]
+  const onRecord = records.known.flatMap(({ domain, state, command, volumes: own }): VmStatus[] => {
+    const word = command === undefined || state === 'releasing' ? words[state] : 'command'
     return word === undefined || active.found.some(({ uuid }) => uuid === domain.uuid) ? [] : [{ ...domain, state: word, volumes: own.map(fullName).sort() }]
   })
   return [...ofLibvirt, ...onRecord].sort((a, b) => byName(a.name, b.name))

@@ -1,0 +1,101 @@
+import { basename } from 'node:path'
+import { meaningOfPath, isValidName } from '../core/volume.ts'
+import { actAsOwnCaller } from '../hook/daemon.ts'
+import { handle } from '../hook/events.ts'
+import { messageOf } from '../hook/failures.ts'
+import { exitStatusOf, linesOf, printable } from '../hook/outcome.ts'
+import { write } from '../output.ts'
+import { readRecords, recordOf, replaceRecord } from '../record-store.ts'
+import { type Running, start } from '../system/commands.ts'
+import { self } from '../system/self.ts'
+import { outlastSignals } from '../system/signals.ts'
+import { lockVgs } from '../vg-lock.ts'
+import { mayLook } from './findings.ts'
+
+/** What is asked for. */
+export interface WithCall {
+  /** `VG/LV`, or paths. */
+  readonly volumes: readonly string[]
+  readonly command: readonly string[]
+  readonly shared: boolean
+  readonly handOver: boolean
+}
+
+const complain = (status: number, ...lines: readonly string[]): number => {
+  write(2, lines.map((line) => `lvguard: ${printable(line)}\n`).join(''))
+  return status
+}
+
+/** Commands that make a VM on a volume and start it. */
+const STARTS_A_VM = new Set(['virt-install'])
+/** As a shell does: it was found, and has ended otherwise; there is none. */
+const BY_A_SIGNAL = 126
+const NO_COMMAND = 127
+/** Seconds for the VG's lock. */
+const LOCK_WAIT = 30
+
+/**
+ * `lvguard with VG/LV... -- COMMAND`: the volumes are had as a VM has them, by the same `prepare` and `release`, with a record of their own. The record
+ * names this process in the place of libvirt's daemon: as long as it lives the agent leaves them alone, and when it is gone it gives them back.
+ * @returns the exit status of the command; else see verbs.ts
+ */
+export async function runWith({ volumes, command, shared, handOver }: WithCall): Promise<number> {
+  const [program] = command
+  if (program === undefined || volumes.length === 0) return complain(2, 'with needs volumes, as VG/LV, then -- and a command. See lvguard with --help')
+  if (!mayLook()) return complain(1, 'only root can lock volumes; nothing was changed.', 'Run it with sudo.')
+  const names = volumes.map((word) => volumeAt(word))
+  const wrong = volumes.filter((_, at) => names[at] === undefined)
+  if (wrong.length > 0) return complain(2, `${wrong.join(', ')} is no volume, as VG/LV.`)
+  const domain = { name: `lvguard with ${basename(program).replaceAll(/[^\w.+-]/g, '_')} (process ${self().pid})`, uuid: newUuid() }
+  const xml = (hasRun: boolean): string => xmlOf(domain, names.flatMap((name) => name ?? []), shared, hasRun)
+  actAsOwnCaller()
+  let running: Running | undefined
+  // From before anything is locked until all is given back.
+  outlastSignals(() => running?.kill())
+  const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () => xml(false))
+  for (const line of linesOf(outcome, domain.name)) complain(0, line)
+  if (outcome.kind !== 'done') return outcome.kind === 'nothing' ? complain(1, `${volumes.join(', ')}: in no volume group that lvguard locks; nothing was run.`) : 1
+  let status = 1
+  try {
+    await markAsCommand(domain.uuid, handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps', names.flatMap((name) => name?.vg ?? []))
+    running = start(program, command.slice(1), { stdio: [0, 1, 2], env: {} })
+    const { exitCode, code } = await running.ended
+    if (code === 'ENOENT' || code === 'EACCES') status = complain(NO_COMMAND, `${program} cannot be run (${code}).`)
+    else status = exitCode ?? BY_A_SIGNAL
+  } catch (error) {
+    complain(1, messageOf(error))
+  }
+  const given = await handle({ name: domain.name, operation: 'release', subOperation: 'end', extra: '-' }, () => xml(true))
+  for (const line of linesOf(given.outcome, domain.name)) complain(0, line)
+  return status === 0 ? exitStatusOf(given.outcome) : status
+}
+
+/** `VG/LV`, or a path that names it. */
+function volumeAt(word: string): { vg: string; lv: string } | undefined {
+  const meaning = meaningOfPath(word.startsWith('/') ? word : `/dev/${word}`)
+  return meaning.kind === 'volume' && isValidName(meaning.vg) && isValidName(meaning.lv) ? { vg: meaning.vg, lv: meaning.lv } : undefined
+}
+
+/** LVM's names have no sign that XML would have to escape. @param hasRun as libvirt's own XML of a domain that got past its `prepare` */
+const xmlOf = ({ name, uuid }: { readonly name: string; readonly uuid: string }, volumes: readonly { readonly vg: string; readonly lv: string }[], shared: boolean, hasRun: boolean): string => {
+  const disks = volumes.map(({ vg, lv }, at) => `<disk type='block' device='disk'><source dev='/dev/${vg}/${lv}'/><target dev='vd${at}'/>${shared ? '<shareable/>' : ''}${hasRun ? `<alias name='disk${at}'/>` : ''}</disk>`)
+  return `<domain type='qemu'><name>${name}</name><uuid>${uuid}</uuid><devices>${disks.join('')}</devices></domain>`
+}
+
+/** A random one (RFC 9562, version 4). */
+function newUuid(): string {
+  const digits = Array.from({ length: 32 }, () => Math.floor(self().random() * 16).toString(16))
+  digits[12] = '4'
+  digits[16] = '8'
+  return digits.join('').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+async function markAsCommand(uuid: string, command: 'keeps' | 'hands-over', vgs: readonly string[]): Promise<void> {
+  const locks = await lockVgs([...new Set(vgs)], LOCK_WAIT, LOCK_WAIT)
+  try {
+    const record = recordOf(uuid, readRecords())
+    if (record !== undefined) replaceRecord(uuid, record, { ...record, command })
+  } finally {
+    locks.release()
+  }
+}

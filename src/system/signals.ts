@@ -1,0 +1,10 @@
+/** Signals that end a program by default, and that a terminal or a system that shuts down sends. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+
+/**
+ * From here on none of these ends this program.
+ * @param onEnd what to do at SIGTERM and SIGHUP, which are for this program alone: a Ctrl-C reaches its children by itself
+ */
+export function outlastSignals(onEnd: () => void): void {
+  for (const signal of SIGNALS) process.on(signal, signal === 'SIGTERM' || signal === 'SIGHUP' ? onEnd : () => undefined)
+}

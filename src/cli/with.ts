@@ -53,8 +53,14 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   // From before anything is locked until all is given back.
   outlastSignals(() => running?.kill())
   const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () => xml(false))
-  for (const line of linesOf(outcome, domain.name)) complain(0, line)
-  if (outcome.kind !== 'done') return outcome.kind === 'nothing' ? complain(1, `${volumes.join(', ')}: in no volume group that lvguard locks; nothing was run.`) : 1
+  const [what, ...advice] = linesOf(outcome, domain.name)
+  if (what !== undefined) complain(0, what)
+  if (outcome.kind !== 'done') {
+    // As libvirt does after a refusal.
+    await handle({ name: domain.name, operation: 'release', subOperation: 'end', extra: '-' }, () => xml(false))
+    return complain(1, outcome.kind === 'nothing' ? `${volumes.join(', ')}: in no volume group that lvguard locks; nothing was run.` : 'Nothing was run. Who holds what: lvguard status')
+  }
+  for (const line of advice) complain(0, line)
   let status = 1
   try {
     await markAsCommand(domain.uuid, handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps', names.flatMap((name) => name?.vg ?? []))

@@ -116,6 +116,8 @@ export function wantedOf(sighting: Sighting, record: DomainRecord | undefined, {
     case 'prepared':
       // A start in progress has no status file until QEMU runs: only the end of the daemon that started it ends it for certain.
       if (recordDaemonAlive !== false) return unchanged('starting')
+      // Of `lvguard with`, which is that daemon: libvirt knows nothing of it.
+      if (record.command !== undefined) return isGone ? { mode: 'inactive' } : unchanged('gone-once')
       break
     case 'running':
       break

@@ -98,6 +98,11 @@ describe('a domain that is not there', () => {
     ['its daemon is dead and so is every other', { recordDaemonAlive: false, libvirtAlive: false }, 'daemon-down'],
   ])('prepared, and %s', (_, host, expected) => expect(seen(gone(5), record('prepared'), host)).toBe(expected))
 
+  test.each<[number, Partial<Surroundings>, string]>([
+    [5, {}, 'starting'], [1, { recordDaemonAlive: false }, 'gone-once'], [2, { recordDaemonAlive: false }, 'inactive'], [2, { recordDaemonAlive: false, libvirtAlive: false }, 'inactive'],
+  ])('of a command, not seen in %i passes, %j: libvirt has nothing to say of it', (passes, host, expected) =>
+    expect(seen(gone(passes), { ...record('prepared'), command: 'keeps' }, host)).toBe(expected))
+
   test.each<[number, string]>([[1000, 'incoming'], [990, 'incoming'], [1000.1 - INCOMING_LIFETIME, 'incoming'], [1000 - INCOMING_LIFETIME, 'inactive'], [1, 'inactive'], [1001, 'inactive']])('an incoming record of second %d at second 1000', (at, expected) =>
     expect(seen(gone(2), { ...record('incoming'), incoming: { id: 'x', at } })).toBe(expected))
 

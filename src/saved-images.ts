@@ -135,6 +135,13 @@ type Mark = ProcessIdentity & { readonly at: number; readonly managed?: boolean 
  * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore that
  * failed before its `prepare` leaves it: libvirt keeps a managed save until it runs again, so that one without is a fresh
  * start, after `virsh managedsave-remove` or with `--force-boot`.
+ *
+ * Of `virsh restore FILE` nothing tells that; a start anew of the same domain within RESTORE_LIFETIME is taken for its
+ * restore, and can lose nothing by it. It is compared as the restore just was, and refused once, with the way out, if
+ * another host has locked a volume in those two minutes. It is put down as a start (SavedImage.spent) like any other, so
+ * that the memory is refused from then on; only where libvirt says that it never ran (`failed`) is that taken back, which
+ * is so. The other way round, a restore is never taken for a fresh start: its `prepare` comes in the same thread, and
+ * whoever starts the domain in between makes libvirt refuse the restore.
  */
 export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): boolean {
   try {

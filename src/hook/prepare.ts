@@ -108,7 +108,7 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt:
   }
 }
 
-async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
+async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number, wasAnnounced: boolean): Promise<Outcome> {
   const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and the like open what is active for a moment; LVM suspends a device for one, to change its table.
@@ -117,6 +117,8 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
     decided = await decidePrepare(subject, undefined, calledAt)
   }
   const { facts, scope, plan, incoming, warning } = decided
+  // A restore that failed before its `prepare` has left that word: the memory of a migration is as new as its disk.
+  const isRestore = wasAnnounced && !incoming
   dropConfirmations(decided.drbd.over)
   if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.

@@ -164,6 +164,27 @@ export const savedMemory: readonly Scenario[] = [
     },
   },
   {
+    name: 'a restore that ends before its prepare is not taken for the migration that comes next, nor for a start after that',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('tintin')
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      await saved(tintin, a)
+      await assertRestored(tintin, a)
+      // libvirt has failed on its way to `prepare`; now it runs on the other host, and comes here.
+      assertPassed(await tintin.prepare(b))
+      assert.equal((await b.run('lvchange', '-asy', 'virtVG/tintin')).code, 0)
+      const letIn = await tintin.migrate(a)
+      assertPassed(letIn)
+      assertPassed(await tintin.prepare(a, letIn.stdout))
+      await assertLocks(ring.hosts, 'tintin', ['sh', 'sh'])
+      assertPassed(await tintin.release(b, 'migrated'))
+      assertPassed(await tintin.release(a, 'shutdown'))
+      await runsAndStops(tintin, a)
+      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since its memory was saved here/, ADVICE)
+    },
+  },
+  {
     name: 'libvirt before 10.5: a note of a managed save says nothing of a memory that is saved to a file later',
     not: { cluster: 'the file there is its libvirt\'s own' },
     play: async (ring) => {

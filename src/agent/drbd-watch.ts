@@ -1,5 +1,5 @@
 import type { Line } from '../core/agent-words.ts'
-import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict, confirmationsOver, countsAsOff, isSeen, troubleInWords } from '../core/drbd.ts'
+import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict, confirmationsOver, countsAsOff, isSeen, noLongerOff, troubleInWords } from '../core/drbd.ts'
 import type { DrbdDevices } from '../drbd/drbd.ts'
 import type { HostSaying } from './aftermath.ts'
 
@@ -74,7 +74,7 @@ export class DrbdWatch {
     const own = found.kind === 'known' ? found.devices.filter(({ minor }) => minors.includes(minor)) : []
     const over = found.kind === 'known' ? confirmationsOver(confirmations, found.devices) : []
     world.drop(over)
-    for (const each of over) world.tell({ priority: 5, text: `DRBD resource ${each.resource} sees ${each.host} again: what was said with 'lvguard confirm-off ${each.host}' counts no longer` })
+    for (const each of over) world.tell({ priority: 5, text: noLongerOff(each) })
     this.#noteUnseen(own)
     const verdicts = await world.verdicts(minors, found, confirmations.filter((each) => !over.includes(each)))
     const sayings = await Promise.all([...verdicts].map(([minor, verdict]) => this.#sayingOf(verdict, own.find((device) => device.minor === minor))))

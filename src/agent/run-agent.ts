@@ -4,6 +4,8 @@ import { PASS_PERIOD } from '../core/retry.ts'
 import { agentState, announceAgent } from '../agent-presence.ts'
 import { every, monotonic, soon } from '../clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
+import { seenPeers } from '../drbd/drbd.ts'
+import { dropConfirmations, readConfirmations } from '../drbd/notes.ts'
 import { timeoutsBelow } from '../lvm/path-timeouts.ts'
 import { write } from '../output.ts'
 import { CONFIGURATION_FILE, RUN_FOLDER, STATUS_FOLDER, onHost } from '../paths.ts'
@@ -14,6 +16,7 @@ import { memoryKeeper } from '../system/memory.ts'
 import { self } from '../system/self.ts'
 import { Aftermath, type HostSaying } from './aftermath.ts'
 import { Agent } from './agent.ts'
+import { DrbdReturns } from './drbd-returns.ts'
 import { DrbdWatch } from './drbd-watch.ts'
 import { drbdWorld } from './drbd-world.ts'
 import { Heart } from './heart.ts'
@@ -74,6 +77,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   })
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
   const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
+  const returns = new DrbdReturns({ confirmations: readConfirmations, drop: dropConfirmations, seen: seenPeers, tell: (line) => journal.say(line) })
   const freeMemory = keepMemory()
   const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
   const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => {
@@ -90,6 +94,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     await agent.pass()
     // Not waited for: they change no lock.
     void drbd.pass()
+    void returns.follow()
     void timeouts()
     freeMemory()
   }

@@ -199,6 +199,10 @@ const timeOf = (at: string): string => `${at.slice(0, 16).replace('T', ' ')} UTC
 export const countsAsOff = ({ resource, host, at, by }: Confirmation): string =>
   `DRBD resource ${resource} does not see ${host}, which counts as off since ${by === 'fence' ? 'fence_command has switched it off, at' : `'lvguard confirm-off ${host}' of`} ${timeOf(at)}, until it is seen again`
 
+/** That a confirmation is over, in words. */
+export const noLongerOff = ({ resource, host, by }: Confirmation): string =>
+  `DRBD resource ${resource} sees ${host} again: what was said ${by === 'fence' ? 'by fence_command' : `with 'lvguard confirm-off ${host}'`} counts no longer`
+
 /** What is wrong, and what to type; neither with a full stop. */
 export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly what: string; readonly advice: string } {
   const mayHide = 'mayHide' in trouble ? `LVM sees no volume group ${vg} on this host, and what it may stand on, ` : ''

@@ -6,7 +6,7 @@ import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { self } from '../system/self.ts'
 import { readConfirmations, readUnseen } from './notes.ts'
 import { drbdMinors, minorsOfPv } from './devices.ts'
-import { EVENTS_ARGUMENTS, parseEvents, parseHosts, parseQuorum, parseSections } from './events.ts'
+import { EVENTS_ARGUMENTS, FOLLOW_ARGUMENTS, type SeenPeer, parseEvents, parseHosts, parseQuorum, parseSections, parseSeen } from './events.ts'
 
 /** All DRBD devices of this host. `unknown`: why nothing can be told of them. */
 export type DrbdDevices = { readonly kind: 'known'; readonly devices: readonly DrbdDevice[] } | { readonly kind: 'unknown'; readonly detail: string }
@@ -21,6 +21,16 @@ export async function drbdDevices(): Promise<DrbdDevices> {
   } catch (error) {
     return { kind: 'unknown', detail: messageOf(error) }
   }
+}
+
+/** Seconds for which DRBD is followed at a time. */
+const FOLLOW = 5
+
+/** The peers that are seen in the next seconds, however shortly; undefined: nobody can say. */
+export async function seenPeers(): Promise<SeenPeer[] | undefined> {
+  const { exitCode, stdout } = await query('timeout', [String(FOLLOW), 'drbdsetup', ...FOLLOW_ARGUMENTS])
+  // timeout(1): the command did not end by itself.
+  return exitCode === 124 ? parseSeen(stdout) : undefined
 }
 
 /** What each of these minors comes to. Asks for the quorum policy only where it can matter: a peer is not seen, and this DRBD has a quorum. */

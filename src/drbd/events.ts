@@ -41,6 +41,25 @@ export function parseEvents(stdout: string): DrbdDevice[] {
   })
 }
 
+/** A peer of a resource. */
+export interface SeenPeer {
+  readonly resource: string
+  /** DrbdPeer.id */
+  readonly peer: string
+}
+
+/** What changes in all resources, from what is so now on; it ends by a signal. Each row is written at once (fflush in print_notifications). */
+export const FOLLOW_ARGUMENTS = ['events2'] as const
+
+/** The peers that were connected, or in a split brain, at any moment of `drbdsetup events2`: its rows of connections, of which a `change` has only what has changed. */
+export const parseSeen = (stdout: string): SeenPeer[] => stdout.split('\n').flatMap((line) => {
+  const [, kind, ...fields] = line.trim().split(' ')
+  const row = new Map(fields.map((each) => [each.slice(0, each.indexOf(':')), each.slice(each.indexOf(':') + 1)]))
+  const [resource, peer] = [row.get('name'), row.get('peer-node-id')]
+  const isSeen = row.get('connection') === 'Connected' || row.get('connection') === 'StandAlone'
+  return kind === 'connection' && isSeen && resource !== undefined && peer !== undefined ? [{ resource, peer }] : []
+})
+
 function field(row: Fields, name: string): string {
   const value = row.get(name)
   if (value === undefined || value === '') throw new SyntaxError(`drbdsetup leaves out ${name}`)

@@ -58,6 +58,11 @@ export function folder(): string {
 
 export const volumeGroup = 'virtVG'
 
+/** A disk of a node that can hang: /dev/vdb, which both share, and /dev/vdc, which is its own. */
+export type Disk = 'shared' | 'local'
+/** Where the shared disk is on the node's PCI bus. */
+const SHARED_SLOT = '05'
+
 export class Node {
   readonly name: string
   private readonly home: string
@@ -234,18 +239,44 @@ export class Node {
     await this.ask('cont')
   }
 
-  /** From now on the shared disk of this node takes a byte a second: its I/O neither fails nor ends. The other node's is as before. */
-  async hangStorage(): Promise<void> {
-    await this.throttle(1)
+  /** From now on a disk of this node takes a byte a second: its I/O neither fails nor ends. That of the other node is as before. */
+  async hangStorage(disk: Disk = 'shared'): Promise<void> {
+    await this.throttle(disk, 1)
   }
 
   /** The path is back, with all that has waited for it. */
-  async freeStorage(): Promise<void> {
-    await this.throttle(0)
+  async freeStorage(disk: Disk = 'shared'): Promise<void> {
+    await this.throttle(disk, 0)
   }
 
-  private async throttle(bytes: number): Promise<void> {
-    await this.ask('block_set_io_throttle', { device: 'shared', bps: bytes, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 })
+  private async throttle(disk: Disk, bytes: number): Promise<void> {
+    await this.ask('block_set_io_throttle', { device: disk, bps: bytes, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 })
+  }
+
+  /** The shared disk of this node is gone from one moment to the next: all I/O fails, as when a path's time-out takes the disk away (dev_loss_tmo). */
+  async loseStorage(): Promise<void> {
+    await this.must(`echo 1 > /sys/bus/pci/devices/0000:00:${SHARED_SLOT}.0/remove`)
+  }
+
+  /** It is there again, as a new one: /dev/vdb may be the name of the old one as long as anything has that open. */
+  async findStorage(): Promise<void> {
+    await this.must('echo 1 > /sys/bus/pci/rescan; udevadm settle')
+  }
+
+  /** sanlock of this node uses a watchdog from now on, that of the kernel; over a boot, too. Its lockspace is started anew. */
+  async useWatchdog(startLockspace: (node: Node) => Promise<void>): Promise<void> {
+    await this.must(
+      `vgchange -q --lock-stop ${volumeGroup}; systemctl stop lvmlockd sanlock; systemctl unmask -q wdmd && echo softdog > /etc/modules-load.d/watchdog.conf && modprobe softdog && ` +
+        "sed -i '/use_watchdog/d' /etc/sanlock/sanlock.conf && echo 'use_watchdog = 1' >> /etc/sanlock/sanlock.conf && sed -i 's/^sanlock_opts=.*/sanlock_opts=\"\"/' /etc/default/sanlock && " +
+        'systemctl enable -q wdmd && systemctl restart wdmd sanlock lvmlockd && sync',
+    )
+    await this.until('sanlock with its watchdog', "sanlock client status -D | grep -q '^ *use_watchdog=1$'", { every: 0.5 })
+    await startLockspace(this)
+  }
+
+  /** lvmlockctl runs `lvguard kill` when the lease of this node is lost. */
+  async useKillCommand(): Promise<void> {
+    await this.must("sed -i '/^global {/a\\\tlvmlockctl_kill_command = \"/usr/sbin/lvguard kill\"' /etc/lvm/lvm.conf && lvmconfig global/lvmlockctl_kill_command | grep -q '/usr/sbin/lvguard kill'")
   }
 
   /** After the node has reset itself: the old connection does not know it yet. */

@@ -25,8 +25,12 @@ async function noteTimes(cluster: ClusterRing, host: ClusterHost, renewed: numbe
 const says = (host: ClusterHost, words: RegExp, seconds: number): Promise<void> =>
   untilTrue(`the agent of ${host.name} says ${words}`, async () => words.test(await host.agentSaid()), { seconds, every: 1 })
 
-/** tintin runs on the first node and writes; then its path hangs. @returns T0, the last renewal there, in seconds of that node's monotonic clock */
-async function hangsUnderTintin(cluster: ClusterRing, ...configuration: readonly string[]) {
+/**
+ * tintin runs on the first node and writes; then its path hangs.
+ * @param before done while all is well
+ * @returns T0, the last renewal there, in seconds of that node's monotonic clock
+ */
+async function hangsUnderTintin(cluster: ClusterRing, configuration: readonly string[] = [], before: (one: ClusterHost) => Promise<void> = async () => undefined) {
   const [one, two] = cluster.hosts
   const tintin = await cluster.domain('tintin')
   // Off. Of tintin libvirt says that it runs for as long as a thread of its QEMU hangs.
@@ -34,6 +38,7 @@ async function hangsUnderTintin(cluster: ClusterRing, ...configuration: readonly
   await succeeds(tintin.start(one))
   await tintin.writes(one)
   if (configuration.length > 0) await one.configure(...configuration)
+  await before(one)
   await one.node.hangStorage()
   // What was under way may still have been a renewal.
   await pause(2)
@@ -60,7 +65,45 @@ async function livesElsewhere(tintin: Domain, two: ClusterHost): Promise<void> {
   await tintin.dataIsWhole()
 }
 
+/** What lvmlockctl's command has said into the kernel's log. */
+const kernelSaid = ({ node }: ClusterHost): Promise<string> => node.must('journalctl -q --no-pager -b -k -g lvguard || true')
+
+/** Seconds since T0, also while the node cannot be asked. */
+async function clockOf(one: ClusterHost, renewed: number): Promise<() => number> {
+  const began = Date.now()
+  const { now } = await one.lease()
+  return () => now - renewed + (Date.now() - began) / 1000
+}
+
+/** A migration stands in the middle, and the storage of one of the two hangs for 50 s: it is said, and costs nobody anything. */
+const hangInTheMiddle = (which: 'source' | 'destination'): ClusterScenario => ({
+  name: `in the middle of a migration the storage of the ${which} hangs for 50 s: it goes on, and no write is lost`,
+  standing: true,
+  seconds: 600,
+  not: NOT_DRBD,
+  async play(cluster) {
+    const { vm, from, to } = await cluster.standing()
+    const hung = which === 'source' ? from : to
+    await from.slowStream()
+    const migration = vm.migrate(from, to)
+    await vm.isOnTheWay(from)
+    await hung.node.hangStorage()
+    try {
+      await pause(50)
+    } finally {
+      await hung.node.freeStorage()
+    }
+    await says(hung, /virtVG: this host renews its lease again, after \d+ s/, 60)
+    assert.doesNotMatch(await hung.agentSaid(), /was killed/)
+    await from.freeStream()
+    await succeeds(migration)
+    await vm.isWholeOn(to)
+  },
+})
+
 export const storage: readonly ClusterScenario[] = [
+  hangInTheMiddle('source'),
+  hangInTheMiddle('destination'),
   {
     name: 'the storage of a node hangs for 50 s: it is said, nothing happens, no write is lost',
     standing: true,
@@ -87,7 +130,7 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, haddock, renewed } = await hangsUnderTintin(cluster, 'kill_fallback = "none"')
+      const { one, two, tintin, haddock, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'])
       await says(one, KILLED, 120)
       await isRefused(haddock.start(one), /the VMs of volume group virtVG were cut off on this host/)
       await says(one, NOT_CUT_OFF, 90)
@@ -141,7 +184,7 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, 'on_lost_lease = "alert"')
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['on_lost_lease = "alert"'])
       const LOST = /virtVG: the lease of this host is lost, and in \d+ s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/
       await says(one, LOST, 120)
       await noteTimes(cluster, one, renewed, { 'said that it is lost': LOST })
@@ -189,7 +232,7 @@ export const storage: readonly ClusterScenario[] = [
       const milou = await cluster.domain('milou', { volumes: [], disks: [diskOf('/dev/otherVG/milou', 'vda')] })
       await succeeds(milou.start(cluster.hosts[0]))
       await milou.writes(cluster.hosts[0])
-      const { one, renewed } = await hangsUnderTintin(cluster, 'kill_fallback = "none"')
+      const { one, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'])
       await says(one, KILLED, 120)
       await says(one, NOT_CUT_OFF, 90)
       await noteTimes(cluster, one, renewed, { 'tintin is killed': KILLED })
@@ -199,6 +242,233 @@ export const storage: readonly ClusterScenario[] = [
       await one.node.freeStorage()
       await says(one, /virtVG can be used here again/, 400)
       await milou.writes(one)
+    },
+  },
+  {
+    name: 'the storage of the source hangs for good in the middle of a migration: killed and reset there, and it starts on the destination',
+    spoils: true,
+    seconds: 1200,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await one.slowStream()
+      const migration = tintin.migrate(one, two)
+      await tintin.isOnTheWay(one)
+      await one.node.hangStorage()
+      await pause(2)
+      const { renewed } = await one.lease()
+      const age = await clockOf(one, renewed)
+      await says(one, KILLED, 120)
+      await untilTrue('node1 resets itself', async () => (await one.node.console()).includes('lvguard resets this host: virtVG could not be cut off within 125 s'), { seconds: 120, every: 1 })
+      cluster.notes.push(`T0+${age().toFixed(0)} s: node1 resets itself`)
+      await isRefused(migration)
+      // The destination gives up what came in when the other end of its ssh has been silent for half a minute.
+      await startsElsewhere(cluster, tintin, { one, two, renewed }, () => Promise.resolve(age()))
+      await one.node.freeStorage()
+      await one.node.awaitSshAgain()
+      await one.node.awaitServices()
+      await cluster.nodes.startLockspace(one.node)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      assert.equal((await tintin.dataIsWhole()).boots.length, 2)
+    },
+  },
+  {
+    name: 'the storage of the destination hangs for good in the middle of a migration: what came there is killed, and the VM runs on where it was',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await two.configure('kill_fallback = "none"')
+      await one.slowStream()
+      const migration = tintin.migrate(one, two)
+      await tintin.isOnTheWay(one)
+      await two.node.hangStorage()
+      await says(two, KILLED, 140)
+      await one.freeStream()
+      await isRefused(migration)
+      await tintin.writes(one)
+      // Shared with a host whose lease has still to run out: 140 to 150 s after its last renewal.
+      await untilTrue('tintin is exclusive on node1', async () => (await one.lock('tintin')) === 'ex', { seconds: 240, every: 2 })
+      await two.node.freeStorage()
+      await says(two, /virtVG can be used here again/, 400)
+      await tintin.isWholeOn(one)
+      await succeeds(tintin.migrate(one, two))
+      await tintin.isWholeOn(two)
+    },
+  },
+  {
+    name: 'the storage hangs for good, with a watchdog: killed at 80 s; the watchdog resets the host, and lvguard does not',
+    spoils: true,
+    seconds: 1200,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const [first] = cluster.hosts
+      await first.node.useWatchdog((node) => cluster.nodes.startLockspace(node))
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster)
+      const age = await clockOf(one, renewed)
+      await says(one, KILLED, 120)
+      await untilTrue('the watchdog resets node1', async () => (await one.node.console()).includes('softdog: Initiating system reboot'), { seconds: 120, every: 1 })
+      cluster.notes.push(`T0+${age().toFixed(0)} s: the watchdog resets node1`)
+      assert.ok(age() < 155, `the watchdog has fired after ${age()} s`)
+      assert.doesNotMatch(await one.node.console(), /lvguard resets this host/)
+      await startsElsewhere(cluster, tintin, { one, two, renewed }, () => Promise.resolve(age()))
+      await one.node.freeStorage()
+      await one.node.awaitSshAgain()
+      await one.node.awaitServices()
+      await cluster.nodes.startLockspace(one.node)
+      await tintin.writes(two)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      assert.equal((await tintin.dataIsWhole()).boots.length, 2)
+    },
+  },
+  {
+    name: 'the storage fails with errors instead of hanging: cut off within seconds, no reset, and used again when the disk is back under another name',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      const haddock = await cluster.domain('haddock')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await one.node.loseStorage()
+      await pause(1)
+      const { renewed } = await one.lease()
+      await says(one, KILLED, 120)
+      await says(one, CUT_OFF, 30)
+      const [killed = 0, cutOff = 0] = [await one.saidAt(KILLED), await one.saidAt(CUT_OFF)]
+      await noteTimes(cluster, one, renewed, { 'tintin is killed on node1': KILLED, 'cut off': CUT_OFF })
+      assert.ok(cutOff - killed < 25, `cut off ${cutOff - killed} s after the kill`)
+      await isRefused(haddock.start(one), /virtVG/)
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      assert.doesNotMatch(await one.node.console(), /lvguard resets this host/)
+      await one.node.findStorage()
+      await says(one, RECOVERED, 400)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await succeeds(haddock.start(one))
+      await succeeds(haddock.destroy(one))
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      assert.equal((await tintin.dataIsWhole()).boots.length, 2)
+    },
+  },
+  {
+    name: 'a QEMU that does not die, since another disk of it hangs: its host is not reset once the lost disk fails, and is cut off when it has ended',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('tintin')
+      // It writes its journal on the node's own disk; of virtVG it has a disk that it does not use.
+      const tintin = await cluster.domain('tintin', { volumes: ['tintin'], disks: [diskOf('/dev/vdc', 'vda'), diskOf('tintin', 'vdb')] })
+      const haddock = await cluster.domain('haddock', { disks: [diskOf('tintin', 'vda')], volumes: [] })
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await one.node.hangStorage('local')
+      await one.node.loseStorage()
+      await pause(1)
+      const { renewed } = await one.lease()
+      await says(one, KILLED, 120)
+      await says(one, /virtVG is not cut off, and other hosts may take its locks: tintin \(process \d+\) was killed, and is not gone: a thread waits for I\/O/, 90)
+      await pause(15)
+      assert.doesNotMatch(await one.node.console(), /lvguard resets this host/)
+      await untilTrue('its volume starts on node2', async () => (await haddock.start(two)).code === 0, { seconds: 240, every: 2 })
+      cluster.notes.push(`T0+${((await one.lease()).now - renewed).toFixed(0)} s: its volume is used on node2`)
+      await one.node.freeStorage('local')
+      await says(one, CUT_OFF, 60)
+      await one.node.findStorage()
+      await says(one, /virtVG can be used here again/, 400)
+      await succeeds(haddock.destroy(two))
+    },
+  },
+  {
+    name: 'the storage hangs for good, with lvmlockctl_kill_command, and the agent is there too: killed once, cut off when the path is back',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], (host) => host.node.useKillCommand())
+      await untilTrue('one of the two kills tintin', async () => KILLED.test((await one.agentSaid()) + (await kernelSaid(one))), { seconds: 120, every: 1 })
+      await noteTimes(cluster, one, renewed, { 'tintin is killed by the agent': KILLED })
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      await one.node.freeStorage()
+      await says(one, RECOVERED, 400)
+      await tintin.writes(two)
+      await tintin.runs(two)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+    },
+  },
+  {
+    name: 'the storage hangs for good, with lvmlockctl_kill_command, and the agent was killed before: its command kills; recovered by the agent that comes later',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], async (host) => {
+        await host.node.useKillCommand()
+        await host.node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+      })
+      await untilTrue('its command kills tintin', async () => KILLED.test(await kernelSaid(one)), { seconds: 120, every: 1 })
+      cluster.notes.push(`T0+${((await one.lease()).now - renewed).toFixed(0)} s: tintin is killed by lvmlockctl's command`)
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      await one.node.freeStorage()
+      await cluster.startAgents()
+      await says(one, RECOVERED, 400)
+      await tintin.writes(two)
+      await tintin.runs(two)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+    },
+  },
+  {
+    name: 'the path comes back 10 s before another host may take the volume: nothing foreign is written, and nothing late',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'])
+      const age = await clockOf(one, renewed)
+      await says(one, KILLED, 120)
+      await untilTrue('130 s', async () => age() >= 130, { seconds: 60, every: 0.2 })
+      await one.node.freeStorage()
+      await startsElsewhere(cluster, tintin, { one, two, renewed }, () => Promise.resolve(Math.max(age(), 140)))
+      await says(one, RECOVERED, 400)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      assert.equal((await tintin.dataIsWhole()).boots.length, 2)
+    },
+  },
+  {
+    name: 'the path comes back 10 s after another host has taken the volume: nothing foreign is written but what was in flight',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'])
+      await says(one, KILLED, 120)
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      await pause(10)
+      await one.node.freeStorage()
+      await says(one, RECOVERED, 400)
+      await tintin.writes(two)
+      await succeeds(tintin.destroy(two))
+      await tintin.runs('nowhere')
+      const { faults } = await tintin.journal()
+      if (faults.length > 0) cluster.notes.push(`late writes: ${JSON.stringify(faults)}`)
+      // One guest has one write in flight; only a reset takes it back.
+      assert.ok(faults.length <= 1, JSON.stringify(faults))
     },
   },
 ]

@@ -25,6 +25,8 @@ Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is mi
                               'lvguard check' every five minutes, enabled and started; the journal gets what has changed
   /usr/lib/systemd/system/{libvirtd,virtqemud,libvirt-guests}.service.d/lvguard.conf
                               VMs start after the lockspaces of their volumes, and stop before them
+  /usr/lib/systemd/system/lvguard-evacuate.service
+                              VMs go to another host at shutdown; neither enabled nor started
   /usr/share/man/man8/lvguard.8
   /usr/share/doc/lvguard/README.md
 and has the running libvirt daemon look for its hooks again. No domain is touched. Your own changes to a unit belong in
@@ -294,6 +296,8 @@ start_agent() {
 # Domains run on, with the locks that they have.
 stop_agent() {
     systemd_runs || return 0
+    # Never stopped: its stop sends the VMs away.
+    ! exists "$evacuate" || systemctl --quiet disable lvguard-evacuate.service || return 1
     ! exists "$check_timer" || systemctl --quiet disable --now lvguard-check.timer || return 1
     systemctl --quiet disable --now lvguard.service || return 1
     say 'stopped    lvguard.service, the agent'
@@ -306,7 +310,7 @@ stop_agent() {
 temporary() { printf '%s/.%s-lvguard-%s~' "${1%/*}" "${1##*/}" "$$"; }
 
 remove_temporary() {
-    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$man" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
     for unit in $ordered; do rm -f "$(temporary "$(order_file "$unit")")"; done
 }
 
@@ -374,8 +378,8 @@ order_source() {
 # In /etc, where systemd looks first, and where nothing is ours: an administrator's own unit (systemctl edit --full), additions to
 # ours (systemctl edit), and our own drop-ins under the same name.
 own_units() {
-    for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf "$etc_units"/lvguard-check.service "$etc_units"/lvguard-check.timer \
-        "$etc_units"/lvguard-check.service.d/*.conf "$etc_units"/lvguard-check.timer.d/*.conf; do
+    for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf "$etc_units"/lvguard-check.service "$etc_units"/lvguard-check.timer "$etc_units"/lvguard-evacuate.service \
+        "$etc_units"/lvguard-check.service.d/*.conf "$etc_units"/lvguard-check.timer.d/*.conf "$etc_units"/lvguard-evacuate.service.d/*.conf; do
         ! exists "$file" || printf '%s\n' "$file"
     done
     for unit in $ordered; do
@@ -406,7 +410,7 @@ say_own_units() {
     own_units | while IFS= read -r file; do
         case $file in
             "$etc_units/lvguard.service") say "yours      $file, which systemd takes instead (to have the delivered one: systemctl revert lvguard, then this again)" ;;
-            "$etc_units"/lvguard.service.d/* | "$etc_units"/lvguard-check.*.d/*) say "yours      $file, which systemd adds" ;;
+            "$etc_units"/lvguard.service.d/* | "$etc_units"/lvguard-check.*.d/* | "$etc_units"/lvguard-evacuate.service.d/*) say "yours      $file, which systemd adds" ;;
             *) say "yours      $file, which systemd takes instead" ;;
         esac
     done
@@ -528,7 +532,7 @@ look() {
     if exists "$link" && ! is_our_link; then
         fail "$link is not lvguard's; nothing was changed." 'Move it away and run this again.'
     fi
-    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$man" "$readme"; do
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$readme"; do
         [ ! -d "$file" ] || fail "$file is a folder; nothing was changed." 'Move it away and run this again.'
     done
 }
@@ -555,6 +559,7 @@ install_all() {
     stage_own "$here/lvguard.service" "$service"
     stage_own "$here/lvguard-check.service" "$check_service"
     stage_own "$here/lvguard-check.timer" "$check_timer"
+    stage_own "$here/lvguard-evacuate.service" "$evacuate"
     stage_own "$here/lvguard.8" "$man"
     for unit in $ordered; do stage_own "$(order_source "$unit")" "$(order_file "$unit")"; done
     # A folder may have been copied without it.
@@ -578,6 +583,7 @@ install_all() {
     put "$service"
     put "$check_service"
     put "$check_timer"
+    put "$evacuate"
     for unit in $ordered; do put "$(order_file "$unit")"; done
     remove_delivered_before
     say_own_units
@@ -646,7 +652,7 @@ uninstall_all() {
     elif exists "$link"; then say "stays      $link, which is not lvguard's"
     fi
     remove_as_delivered "$here/lvguard.logrotate" "$rotate"
-    for file in "$service" "$check_service" "$check_timer" "$man"; do
+    for file in "$service" "$check_service" "$check_timer" "$evacuate" "$man"; do
         ! exists "$file" || remove "$file"
     done
     for unit in $ordered; do remove_with_folder "$(order_file "$unit")"; done
@@ -739,6 +745,7 @@ kept_note=$destdir/etc/libvirt/hooks/.qemu-kept
 service=$units/lvguard.service
 check_service=$units/lvguard-check.service
 check_timer=$units/lvguard-check.timer
+evacuate=$units/lvguard-evacuate.service
 man=$destdir/usr/share/man/man8/lvguard.8
 ordered='libvirtd virtqemud libvirt-guests'
 link=$destdir/usr/sbin/lvguard

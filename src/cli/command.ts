@@ -29,7 +29,10 @@ export function parseCommand(words: readonly string[]): Command {
   const operands = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   const has = (name: string): boolean => given.some((token) => token.name === name)
   const word = operands[0]
-  const verb = has('dry-run') ? '--dry-run' : VERB_NAMES.find((name) => name === word)
+  const named = VERB_NAMES.find((name) => name === word)
+  // A verb that has such an option itself, unless what follows is an event of libvirt: a domain may be called like a verb.
+  const isOfVerb = named !== undefined && Object.hasOwn(verbOf(named).options, 'dry-run') && !isOperation(operands[1] ?? '')
+  const verb = has('dry-run') && !isOfVerb ? '--dry-run' : named
   if (has('help')) return { kind: 'help', verb }
   if (has('version')) return { kind: 'version' }
   const usage = (error: string): Command => ({ kind: 'usage', error, verb })

@@ -7,6 +7,7 @@ import { type Options, eventOf, parseCommand } from './command.ts'
 import { confirmOff } from './confirm-off.ts'
 import { dryRun } from './dry-run.ts'
 import { fencePeerCommand } from './fence-peer.ts'
+import { evacuate, returnVms } from './evacuate.ts'
 import { killVg, recoverVg } from './kill.ts'
 import { showHolders, showStatus } from './status.ts'
 import { runStep } from './step.ts'
@@ -28,11 +29,22 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'demote': ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),
   'fence-peer': () => fencePeerCommand(),
   'kill': ([vg = ''], { yes, drop }) => killVg(vg, { yes: yes === true, drop: drop === true }),
+  'evacuate': (vms, options) => withParallel(options, (parallel) => evacuate({ vms, parallel, to: typeof options['to'] === 'string' ? options['to'] : undefined, dryRun: options['dry-run'] === true })),
   'holders': (volumes, { json }) => showHolders(volumes, json === true),
   'recover': ([vg = '']) => recoverVg(vg),
+  'return': (vms, options) => withParallel(options, (parallel) => returnVms({ vms, parallel, dryRun: options['dry-run'] === true })),
   'status': (words, { json, watch }) => showStatus({ words, json: json === true, watch: typeof watch === 'string' ? Math.max(1, Number(watch)) : undefined }),
   'with': (operands, { shared, 'hand-over': handOver }, rest) => runWith({ volumes: operands.slice(0, operands.length - rest.length), command: rest, shared: shared === true, handOver: handOver === true }),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
+}
+
+/** VMs that migrate at once where nobody says otherwise. */
+const PARALLEL = 2
+
+async function withParallel({ parallel = String(PARALLEL) }: Options, run: (parallel: number) => Promise<number>): Promise<number> {
+  if (typeof parallel === 'string' && /^[1-9]\d?$/.test(parallel)) return run(Number(parallel))
+  write(2, 'lvguard: --parallel needs a number from 1 to 99.\n')
+  return 2
 }
 
 /** What a person typed, from the words to the exit status. */

@@ -86,6 +86,21 @@ export const VERBS = verbs({
       'is off, and DRBD goes on; any other: nothing says so, and I/O stays frozen. It answers one io_timeout before the lease of this host runs out.',
     ],
   },
+  'evacuate': {
+    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
+    options: {
+      'to': { value: 'HOST', help: 'where to; needed where more than one other host is alive' },
+      'parallel': { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' },
+      'dry-run': { help: 'say what would go, what would stay, and why; migrate nothing' },
+    },
+    help: 'migrate all VMs of this host, or these, live to another host, before a reboot',
+    more: [
+      'Looks at every VM first: whether its volumes can be shared, its cache modes, whether its name is known there; and at the other host: libvirt,',
+      'agent, locking. What cannot go stays, and is named. A VM that fails does not keep the others. lvguard return fetches them back. Goes through',
+      'virsh and ssh, as root. lvguard-evacuate.service, disabled by default, does it at shutdown.',
+    ],
+    status: 'Exit status: 0 all have gone, 1 some have not, and are named, 2 wrong usage, 3 this host cannot be looked at.',
+  },
   'kill': {
     operands: 'VG', count: [1, 1], needs: 'one volume group',
     options: { yes: { help: 'without a question' }, drop: { help: 'when it is done, have lvmlockd give up its locks, as lvmlockctl --drop does' } },
@@ -100,6 +115,13 @@ export const VERBS = verbs({
     operands: 'VG', count: [1, 1], needs: 'one volume group', options: {},
     help: 'use a volume group here again that was cut off: start its locking, and say where its VMs are',
     more: ['The agent does it by itself when the storage answers again, but for a volume group that a person has cut off.'],
+  },
+  'return': {
+    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
+    options: { 'parallel': { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' }, 'dry-run': { help: 'say what would come back; migrate nothing' } },
+    help: 'fetch back what lvguard evacuate has sent away from this host',
+    more: ['Type it on the host that is back. What runs here already, or nowhere any more, is said.'],
+    status: 'Exit status: 0 all are here, 1 some are not, and are named, 2 wrong usage.',
   },
   'status': {
     operands: '[VM|VG/LV|VG]...', count: [0, 1000], needs: 'VMs, volumes or volume groups, or nothing',

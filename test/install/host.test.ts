@@ -18,6 +18,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
     'installed  /usr/lib/systemd/system/lvguard.service',
     'installed  /usr/lib/systemd/system/lvguard-check.service',
     'installed  /usr/lib/systemd/system/lvguard-check.timer',
+    'installed  /usr/lib/systemd/system/lvguard-evacuate.service',
     ...UNITS.map((unit) => `installed  /usr/lib/systemd/system/${unit}.service.d/lvguard.conf`),
     'installed  /usr/share/man/man8/lvguard.8',
     'installed  /usr/share/doc/lvguard/README.md',
@@ -38,7 +39,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   const before = etc(host)
   const second = host.install()
   expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
-  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(12)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(13)
   expect(etc(host)).toEqual(before)
   expect(host.units()).toEqual([...STARTED, ...STARTED])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
@@ -211,6 +212,6 @@ onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', 
   expect(host.install(['--uninstall'])).toMatchObject({ code: 0, stderr: '' })
   expect([host.hook, host.command].map((path) => existsSync(path))).toEqual([false, false])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
-  expect(host.units()).toEqual([...STARTED, '--quiet disable --now lvguard-check.timer', '--quiet disable --now lvguard.service', 'daemon-reload'])
+  expect(host.units()).toEqual([...STARTED, '--quiet disable lvguard-evacuate.service', '--quiet disable --now lvguard-check.timer', '--quiet disable --now lvguard.service', 'daemon-reload'])
   expect(existsSync(host.service) || host.order.some((path) => existsSync(path))).toBe(false)
 })

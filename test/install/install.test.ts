@@ -57,7 +57,7 @@ describe('a fresh installation', () => {
       'usr/lib': 'folder 755',
       'usr/lib/systemd': 'folder 755',
       'usr/lib/systemd/system': 'folder 755',
-      ...Object.fromEntries(['lvguard.service', 'lvguard-check.service', 'lvguard-check.timer'].map((unit) => [`usr/lib/systemd/system/${unit}`, `644 ${read(join(source, unit))}`])),
+      ...Object.fromEntries(['lvguard.service', 'lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'].map((unit) => [`usr/lib/systemd/system/${unit}`, `644 ${read(join(source, unit))}`])),
       ...Object.fromEntries(UNITS.flatMap((unit) => [
         [`usr/lib/systemd/system/${unit}.service.d`, 'folder 755'],
         [`usr/lib/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${orderSource(unit)}`],
@@ -126,7 +126,7 @@ describe('again', () => {
     const inode = statSync(it.hook).ino
     const { code, stdout } = it.install()
     expect(code).toBe(0)
-    expect(lines(stdout).slice(0, 12)).toEqual(
+    expect(lines(stdout).slice(0, 13)).toEqual(
       [it.conf, it.rotation, it.service, ...it.check, ...it.order, it.man, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
     )
     expect(snapshot(it.destdir)).toEqual(before)

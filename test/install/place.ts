@@ -110,7 +110,7 @@ export interface Place {
   readonly conf: string
   readonly rotation: string
   readonly service: string
-  /** The units of `lvguard check`. */
+  /** The units beside the agent's. */
   readonly check: readonly string[]
   readonly man: string
   /** The drop-ins, in the order in which they are named. */
@@ -121,8 +121,8 @@ export interface Place {
 
 /** The units that get a drop-in, in the order in which they are named. */
 export const UNITS = ['libvirtd', 'virtqemud', 'libvirt-guests'] as const
-/** The units of `lvguard check`, in that order. */
-export const CHECK_UNITS = ['lvguard-check.service', 'lvguard-check.timer'] as const
+/** The units beside the agent's, in that order. */
+export const CHECK_UNITS = ['lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'] as const
 /** What is delivered for each of them. */
 export const orderSource = (unit: (typeof UNITS)[number]) =>
   read(join(source, unit === 'libvirt-guests' ? 'lvguard-order-guests.conf' : 'lvguard-order.conf'))

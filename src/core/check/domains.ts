@@ -9,6 +9,15 @@ export const domainFindings = (facts: CheckFacts): Finding[] => [...definitions(
 
 const attribute = (element: string, name: string): string | undefined => new RegExp(`\\s${name}=['"]([^'"]*)['"]`).exec(element)?.[1]
 
+/** The disks of a domain whose cache mode keeps it from migrating live: libvirt lets `none` and `directsync` pass, and what nobody writes. */
+export function cachedDisks(xml: string): string[] {
+  const disks = [...xml.matchAll(/<disk\s[\s\S]*?<\/disk>/g)].map(([disk]) => disk).filter((disk) => !/<readonly\/>|<shareable\/>/.test(disk) && /<source\s/.test(disk))
+  return disks.flatMap((disk) => {
+    const cache = attribute(/<driver\s[^>]*>/.exec(disk)?.[0] ?? '', 'cache') ?? 'default'
+    return ['none', 'directsync'].includes(cache) ? [] : [`${attribute(/<target\s[^>]*>/.exec(disk)?.[0] ?? '', 'dev') ?? '?'} (cache ${cache})`]
+  })
+}
+
 /** LVG501 and LVG505. Of VMs with a volume in a VG with locks: others do not migrate by these. */
 export function definitions({ definitions: all, table }: Pick<CheckFacts, 'definitions' | 'table'>): Finding[] {
   const shared = new Set(table.vgs.map(({ vg }) => vg))
@@ -18,11 +27,7 @@ export function definitions({ definitions: all, table }: Pick<CheckFacts, 'defin
   }
   return all.flatMap(({ name, xml }) => {
     if (![...xml.matchAll(/['">](\/dev\/[^'"<>]+)['"<]/g)].some(([, path = '']) => isShared(path))) return []
-    const disks = [...xml.matchAll(/<disk\s[\s\S]*?<\/disk>/g)].map(([disk]) => disk).filter((disk) => !/<readonly\/>|<shareable\/>/.test(disk) && /<source\s/.test(disk))
-    const cached = disks.flatMap((disk) => {
-      const cache = attribute(/<driver\s[^>]*>/.exec(disk)?.[0] ?? '', 'cache') ?? 'default'
-      return ['none', 'directsync'].includes(cache) ? [] : [`${attribute(/<target\s[^>]*>/.exec(disk)?.[0] ?? '', 'dev') ?? '?'} (cache ${cache})`]
-    })
+    const cached = cachedDisks(xml)
     const nvram = /<nvram[^>]*>([^<]+)<\/nvram>/.exec(xml)?.[1]?.trim()
     const local = [
       ...(nvram !== undefined && !nvram.startsWith('/dev/') ? [`NVRAM in ${nvram}`] : []),

@@ -54,6 +54,12 @@ describe('what a person types, in any order', () => {
     ['--watch status', 'status watch=2'],
     // A VM is not taken for the seconds.
     ['status --watch tintin', 'status tintin watch=2'],
+    ['evacuate --dry-run', 'evacuate'],
+    ['evacuate tintin --to node2 --parallel 4', 'evacuate tintin to=node2 parallel=4'],
+    ['return', 'return'],
+    // A domain that is called like a verb.
+    ['--dry-run evacuate prepare', '--dry-run evacuate prepare begin -'],
+    ['with virtVG/a -- ls -l', 'with virtVG/a ls -l'],
     ['holders virtVG/a virtVG/b', 'holders virtVG/a virtVG/b'],
     ['--dry-run tintin prepare', '--dry-run tintin prepare begin -'],
     ['--dry-run tintin release', '--dry-run tintin release end -'],

@@ -68,8 +68,9 @@ export async function act(uuids: readonly string[], vgs: readonly string[], host
       if (view === undefined || plan.kind !== 'drive') return []
       const put = plan.record ?? view.record
       if (put === undefined) return []
-      // A domain that was gone, whose VGs were not all locked for that, runs again.
-      if ([...plan.changes, ...plan.unplugged].some(({ vg }) => !locks.descriptors.has(vg))) {
+      // A domain that was gone, whose VGs were not all locked for that, runs again. The lock of each VG that its record names, or is to name, is needed for that alone.
+      const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
+      if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
         overtaken.add(view)
         return []
       }

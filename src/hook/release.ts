@@ -60,6 +60,8 @@ export async function release(domain: Domain, configuration: Configuration | und
   let isOnRecord = false
   let volumes: readonly RecordedVolume[] = []
   let warning: string | undefined
+  /** Says on record that the domain has ended, unless somebody else has changed that since. */
+  let sayEnded = (): void => undefined
   const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
   const work = async (): Promise<Outcome> => {
     const record = recordOf(domain.uuid, readRecords())
@@ -80,6 +82,11 @@ export async function release(domain: Domain, configuration: Configuration | und
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
     const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
+    if (plan.kind !== 'keep' && recorded.length > 0) {
+      sayEnded = () => {
+        if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
+      }
+    }
     if (isNoted) {
       // So it is where this takes longer than there is time.
       warning = unnoted(domain, 'to note it took too long')
@@ -92,7 +99,7 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
     // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
     // Where somebody has changed it just now, what that has come to is looked at under the locks.
-    if (recorded.length > 0 && announce(domain, recorded, record) === 'replaced') isOnRecord = true
+    sayEnded()
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
@@ -121,6 +128,8 @@ export async function release(domain: Domain, configuration: Configuration | und
   })
   try {
     const ended = await Promise.race([work(), timeOver])
+    // It may have got no further than to note a saved memory. A record of a start that no agent has seen run stays for as long as libvirt's daemon lives.
+    if (ended === 'time is over') sayEnded()
     const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
     return warning === undefined ? outcome : { ...outcome, warning }
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { DomainRecord } from '../../src/core/record.ts'
+import { type DomainRecord, goesWithDomain } from '../../src/core/record.ts'
 import type { Result } from '../ring.ts'
 import type { Cluster } from '../simulated/cluster.ts'
 import type { HostState } from '../simulated/host-state.ts'
@@ -19,8 +19,8 @@ interface Watch {
   readonly changed: (kind: string, name: string | null) => void
 }
 
-/** Milliseconds: below the limits that the product has for commands. */
-const LONGEST_DELAY = 30_000
+/** Milliseconds: longer than the product waits for a question, shorter than it waits for a change. */
+const LONGEST_DELAY = 60_000
 
 /** Files that stay when the power goes. */
 const KEPT = ['etc', 'var']
@@ -76,7 +76,7 @@ export class Host {
     const { chance } = this.engine
     const stream = `${this.name} delay ${what}`
     const often = typical * (0.5 + chance.of(stream))
-    return chance.of(stream) < this.land.faults.slowness ? Math.min(LONGEST_DELAY, often * 10 ** (1 + 1.5 * chance.of(stream))) : often
+    return chance.of(stream) < this.land.faults.slowness ? Math.min(LONGEST_DELAY, often * 10 ** (1 + 3 * chance.of(stream) ** 1.5)) : often
   }
 
   fateOf({ name }: Command): Fate {
@@ -158,6 +158,30 @@ export class Host {
     this.engine.after(agent, 1, () => {
       this.land.product.agent().then((status) => agent.exit(status), (error: unknown) => this.engine.violate('fault', `${agent.label}: ${error instanceof Error ? error.stack : String(error)}`))
     })
+  }
+
+  /** A person types `lvguard WORDS` here. */
+  type(words: readonly string[]): void {
+    if (!this.isUp) return
+    const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), 1)
+    this.engine.tell(() => `${this.name}: ${process.label}`)
+    process.onEnd(() => this.engine.tell(() => `${this.name}: ${process.label}: ${process.status ?? 'killed'} ${(process.stdout + process.stderr).trim().replaceAll('\n', ' ')}`))
+    this.engine.after(process, this.delay('node', 90), () => {
+      this.land.product.command(words).then((status) => process.exit(status), (error: unknown) => this.engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`))
+    })
+  }
+
+  /** lvmlockd is killed; it comes back with the locks that it had (--adopt 1). */
+  killLocking(): void {
+    if (!this.isUp) return
+    this.engine.tell(() => `${this.name}: lvmlockd is killed`)
+    this.cluster.locks.setLvmlockd(this.state, 'killed')
+  }
+
+  restartLocking(): void {
+    if (!this.isUp || this.state.lvmlockd === 'running') return
+    this.engine.tell(() => `${this.name}: lvmlockd is back`)
+    this.cluster.locks.restartLvmlockd(this.state, { adopt: true })
   }
 
   // ---- files that show what is so
@@ -296,9 +320,10 @@ export class Host {
       const volume = `${vg}/${lv}`
       const { startOf } = process
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true) engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
-      if (cluster.locks.held(this.state, volume) !== 'ex' || process.startOf !== undefined) continue
+      // What a person insists upon is that person's.
+      if (cluster.locks.held(this.state, volume) !== 'ex' || process.startOf !== undefined || process.kind === 'command') continue
       // Decided a moment ago.
-      const isLeaving = land.vms.some((vm) => vm.disks.some((disk) => disk.volume === volume) && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000)
+      const isLeaving = land.vms.some((vm) => land.recordsOf(this).get(vm.uuid)?.volumes.some((named) => named.vg === vg && named.lv === lv) === true && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000)
       if (!isLeaving) engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
     }
   }
@@ -312,11 +337,13 @@ export class Host {
     const before = this.land.recordsOf(this).get(uuid)
     const words = record === undefined ? 'gone' : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
+    for (const { vg, lv, before: was } of record?.volumes ?? []) if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
     // A `release` that announces that its domain has ended waits for no lock.
     if (record?.state === 'releasing' && process.label.startsWith('release')) return
-    const vgs = new Set([...(before?.volumes ?? []), ...(record?.volumes ?? [])].map(({ vg }) => vg))
+    // Nor one that goes and has nothing on a VG but what was active before.
+    const vgs = new Set([...(before?.volumes ?? []), ...(record?.volumes ?? [])].filter((volume) => record !== undefined || goesWithDomain(volume)).map(({ vg }) => vg))
     // Of a VG that was cut off here nothing is changed: its lock is not asked for.
     for (const vg of vgs) if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg)) this.engine.violate('R11', `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`)
   }

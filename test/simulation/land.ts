@@ -30,6 +30,8 @@ export const NO_FAULTS: FaultRates = { slowness: 0, commands: 0, lies: 0, hookKi
 export interface Product {
   hook(event: HookEvent, xml: string, process: Process): Promise<number>
   agent(): Promise<number>
+  /** What a person types. */
+  command(words: readonly string[]): Promise<number>
 }
 
 export interface Setting {
@@ -114,12 +116,13 @@ export class Land {
   // ---- guests
 
   /** A QEMU that has its disks open, with the memory of a guest that has not booted. */
-  launch(vm: Vm, host: Host): Qemu {
+  launch(vm: Vm, host: Host, disks: Qemu['disks']): Qemu {
     const qemu = new Qemu(vm, host, host.pid(), new Map())
+    qemu.disks = disks
     this.qemus.push(qemu)
     host.addProcess(qemu.pid, 'qemu-system-x86')
     host.disk.write(`/proc/${qemu.pid}/cmdline`, `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`)
-    for (const { volume } of vm.disks) this.cluster.devices.open(host.state, volume)
+    for (const { volume } of disks) this.cluster.devices.open(host.state, volume)
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)
@@ -129,6 +132,31 @@ export class Land {
     })
     this.engine.after(qemu, 500, () => this.#goOn(qemu))
     return qemu
+  }
+
+  /** virsh attach-disk of a volume that a person has activated before; virsh detach-disk. */
+  plug(qemu: Qemu, volume: string): void {
+    const { host, vm } = qemu
+    const lv = this.cluster.volumes.get(volume)
+    const isFree = !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) && !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
+    if (!isFree || host.libvirt.statuses.get(vm.name)?.async !== 'none' || this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined) return
+    this.cluster.devices.activate(host.state, lv)
+    this.cluster.devices.open(host.state, volume)
+    qemu.disks = [...qemu.disks, { volume, use: 'exclusive' }]
+    qemu.memory.set(volume, this.#versionOf(volume).version)
+    // Until it is on record as the VM's it is the person's who has activated it.
+    host.activeBefore.add(volume)
+    this.reach('plugged')
+    host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
+  }
+
+  unplug(qemu: Qemu, volume: string): void {
+    const { host, vm } = qemu
+    if (!qemu.disks.some((disk) => disk.volume === volume) || vm.disks.some((disk) => disk.volume === volume) || host.libvirt.statuses.get(vm.name)?.async !== 'none') return
+    this.cluster.devices.close(host.state, volume)
+    qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
+    this.reach('unplugged')
+    host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
   }
 
   /** A QEMU whose I/O hangs does not end before it (FACTS 47). */

@@ -15,6 +15,9 @@ const NO_JOB = { async: 'none', phase: undefined, flags: undefined } as const
 /** A managed save, or what else is kept of a VM's memory. */
 interface Image {
   readonly memory: Map<string, number>
+  readonly disks: Qemu['disks']
+  /** What its CPUs did before: they do so again when it is restored (virsh(1), managedsave). */
+  readonly cpus: Qemu['cpus']
   /** Of the live XML, which is saved with it. */
   readonly metadata: string
 }
@@ -37,7 +40,7 @@ export class Libvirt {
   readonly images = new Map<string, Image>()
   /** Migrations from here. */
   readonly migrations = new Set<Migration>()
-  /** A `release` was killed. */
+  /** A `release` was killed, or had no room: what is on record may say for as long as this daemon lives that a start is under way. */
   isInterrupted = false
   readonly #threads = new Set<Thread>()
   #busy = new Map<string, Thread>()
@@ -169,8 +172,11 @@ export class Libvirt {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then((status) => process.exit(status), (error: unknown) => this.#engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`))
     })
     return new Promise((resolve) => {
+      const wasFull = host.isRunFull
       process.onEnd(() => {
         const { status, stdout, stderr } = process
+        // It could not put down that the domain has ended.
+        if (operation === 'release' && (wasFull || host.isRunFull)) this.isInterrupted = true
         this.#engine.tell(() => `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`)
         if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
         this.#engine.after(thread, 1, () => resolve(status === undefined ? undefined : { code: status, stdout, stderr }))
@@ -182,23 +188,23 @@ export class Libvirt {
     return (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
   }
 
-  async releaseOf(thread: Thread, vm: Vm, gotPastPrepare: boolean, reason: string, metadata = ''): Promise<void> {
+  async releaseOf(thread: Thread, vm: Vm, gotPastPrepare: boolean, reason: string, metadata = '', disks = vm.disks): Promise<void> {
     await this.step(thread)
-    await this.hook(thread, vm, 'release', { xml: vm.xml({ aliases: gotPastPrepare, metadata }), subOperation: 'end', reason: this.host.land.tellsReasons ? reason : '-' })
+    await this.hook(thread, vm, 'release', { xml: vm.xml({ aliases: gotPastPrepare, metadata, disks }), subOperation: 'end', reason: this.host.land.tellsReasons ? reason : '-' })
   }
 
   // ---- a domain's life
 
   /** QEMU opens the disks: where a volume is not active any more, it cannot. */
-  launch(vm: Vm, metadata: string): Qemu | undefined {
+  launch(vm: Vm, metadata: string, disks = vm.disks): Qemu | undefined {
     const { host } = this
     const { land, cluster, state } = host
-    for (const { volume } of vm.disks) {
+    for (const { volume } of disks) {
       if (cluster.devices.isActive(state, cluster.volumes.get(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
     }
-    const qemu = land.launch(vm, host)
+    const qemu = land.launch(vm, host, disks)
     qemu.metadata = metadata
     return qemu
   }
@@ -214,7 +220,8 @@ export class Libvirt {
     if (this.statuses.has(vm.name)) return
     const image = this.images.get(vm.name)
     const metadata = image?.metadata ?? this.#definedMetadata(vm)
-    const xml = vm.xml({ metadata })
+    const disks = image?.disks ?? vm.disks
+    const xml = vm.xml({ metadata, disks })
     const isNoted = image !== undefined && host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
     if (image !== undefined) {
       const answer = await this.hook(thread, vm, 'restore', { xml })
@@ -226,18 +233,19 @@ export class Libvirt {
     const isPrepared = await this.prepare(thread, vm, xml)
     await this.step(thread)
     const isSpoiled = isPrepared && this.#engine.chance.isTrue(`${host.name} start`, land.faults.failedStarts)
-    const qemu = isPrepared && !isSpoiled ? this.launch(vm, metadata) : undefined
-    if (qemu === undefined) return this.releaseOf(thread, vm, isPrepared && this.#engine.chance.isTrue(`${host.name} start`, 0.5), 'failed', metadata)
+    const qemu = isPrepared && !isSpoiled ? this.launch(vm, metadata, disks) : undefined
+    if (qemu === undefined) return this.releaseOf(thread, vm, isPrepared && this.#engine.chance.isTrue(`${host.name} start`, 0.5), 'failed', metadata, disks)
     this.setStatus(vm, { state: 'paused', reason: 'starting up' })
     await this.step(thread)
     if (!qemu.isAlive) return this.#end(thread, vm, 'crashed')
     if (image !== undefined) qemu.memory = new Map(image.memory)
-    land.runCpus(qemu, image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted')
+    const isPaused = image?.cpus === 'paused'
+    if (!isPaused) land.runCpus(qemu, image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted')
     land.reach(image === undefined ? 'started' : 'restored')
     await this.step(thread)
     this.images.delete(vm.name)
     host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
-    if (this.qemuOf(vm) === qemu) this.setStatus(vm, { state: 'running', reason: 'booted' })
+    if (this.qemuOf(vm) === qemu) this.setStatus(vm, isPaused ? { state: 'paused', reason: 'save' } : { state: 'running', reason: image === undefined ? 'booted' : 'restored' })
   }
 
   /** Of its persistent definition here, which an offline migration may have brought. */
@@ -250,11 +258,12 @@ export class Libvirt {
   async #end(thread: Thread, vm: Vm, reason: string): Promise<void> {
     const qemu = this.qemuOf(vm)
     const metadata = qemu?.metadata ?? ''
+    const disks = qemu?.disks ?? vm.disks
     if (qemu !== undefined && !(await this.host.land.canEnd(qemu, thread))) return
     qemu?.end()
     await this.step(thread)
     this.removeStatus(vm)
-    await this.releaseOf(thread, vm, true, reason, metadata)
+    await this.releaseOf(thread, vm, true, reason, metadata, disks)
   }
 
   /** virsh destroy, the guest shuts down, or QEMU has crashed. */
@@ -272,11 +281,12 @@ export class Libvirt {
       await this.lock(thread, vm)
       const qemu = this.qemuOf(vm)
       if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined) return
+      const { cpus } = qemu
       qemu.cpus = 'paused'
       this.setStatus(vm, { state: 'paused', reason: 'save', async: 'save' })
       await this.step(thread, 500)
       if (this.qemuOf(vm) !== qemu) return
-      this.images.set(vm.name, { memory: new Map(qemu.memory), metadata: qemu.metadata })
+      this.images.set(vm.name, { memory: new Map(qemu.memory), disks: qemu.disks, cpus, metadata: qemu.metadata })
       this.host.disk.write(`/var/lib/libvirt/qemu/save/${vm.name}.save`, 'memory')
       this.host.land.reach('saved')
       await this.#end(thread, vm, 'saved')

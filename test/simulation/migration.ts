@@ -91,8 +91,9 @@ export class Migration {
     const { vm, kind } = this
     const destination = this.#destination
     return this.#at(destination, 'incoming', async (thread) => {
+      const disks = this.#qemu?.disks ?? vm.disks
       // The live XML, with what an earlier migration has left in it.
-      const xml = vm.xml({ metadata: this.#qemu?.metadata ?? '' })
+      const xml = vm.xml({ metadata: this.#qemu?.metadata ?? '', disks })
       const answer = await destination.hook(thread, vm, 'migrate', { xml })
       if (answer?.code !== 0) return false
       this.#land.reach('let in')
@@ -100,14 +101,14 @@ export class Migration {
       if (destination.statuses.has(vm.name)) return false
       const { cluster, state } = destination.host
       // libvirt's own refusal to copy to a path that is not there yet.
-      if (kind === 'copyStorage' && vm.disks.some(({ volume }) => !cluster.devices.isActive(state, cluster.volumes.get(volume)))) return false
+      if (kind === 'copyStorage' && disks.some(({ volume }) => !cluster.devices.isActive(state, cluster.volumes.get(volume)))) return false
       const metadata = metadataIn(answer.stdout)
       const isPrepared = await destination.prepare(thread, vm, answer.stdout === '' ? xml : answer.stdout, true)
       await destination.step(thread)
       const isSpoiled = isPrepared && this.#land.engine.chance.isTrue(`${destination.host.name} start`, this.#land.faults.failedStarts)
-      const qemu = isPrepared && !isSpoiled ? destination.launch(vm, metadata) : undefined
+      const qemu = isPrepared && !isSpoiled ? destination.launch(vm, metadata, disks) : undefined
       if (qemu === undefined) {
-        await destination.releaseOf(thread, vm, false, 'failed', metadata)
+        await destination.releaseOf(thread, vm, false, 'failed', metadata, disks)
         return false
       }
       this.#arriving = qemu

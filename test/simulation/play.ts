@@ -13,7 +13,11 @@ export type Move =
   | { readonly at: number; readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'; readonly host: number; readonly vm: number }
   /** `steps`: to the next host, or the one after that. `fate`: what befalls it, so many milliseconds after its beginning. */
   | { readonly at: number; readonly kind: 'migrate'; readonly host: number; readonly steps: number; readonly vm: number; readonly how: MigrationKind; readonly fates: readonly { readonly what: Fate; readonly after: number }[] }
-  | { readonly at: number; readonly kind: 'agent ends' | 'agent starts' | 'libvirtd ends' | 'libvirtd starts' | 'libvirtd restarts' | 'power' | 'boot' | 'hang' | 'unhang' | '/run is full' | '/run has room'; readonly host: number }
+  | { readonly at: number; readonly kind: 'agent ends' | 'agent starts' | 'libvirtd ends' | 'libvirtd starts' | 'libvirtd restarts' | 'power' | 'boot' | 'hang' | 'unhang' | 'lvmlockd ends' | 'lvmlockd starts' | '/run is full' | '/run has room'; readonly host: number }
+  /** A disk on a volume that is nobody's is plugged in, or out again. */
+  | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
+  /** `lvguard demote`, `lvguard promote`. */
+  | { readonly at: number; readonly kind: 'demote' | 'promote'; readonly host: number; readonly vm: number }
   | { readonly at: number; readonly kind: 'active before'; readonly host: number; readonly volume: number }
 
 /** What can befall a migration. */
@@ -28,6 +32,9 @@ export interface Schedule {
   readonly moves: readonly Move[]
 }
 
+/** Of each layout: a volume that no VM has. */
+const SPARE = 'virtVG/spare'
+
 const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
 const LAYOUTS: readonly { readonly volumeGroups: readonly string[]; readonly volumes: readonly string[]; readonly lockless?: readonly string[]; readonly vms: Schedule['setting']['vms'] }[] = [
   { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }] },
@@ -39,12 +46,15 @@ const LAYOUTS: readonly { readonly volumeGroups: readonly string[]; readonly vol
   },
   // Both want the same volume for themselves.
   { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/lockless'], lockless: ['virtVG/lockless'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'milou', disks: [own('virtVG/lockless')] }] },
+  // Each lacks what the other has.
+  { volumeGroups: ['virtVG'], volumes: ['virtVG/root', 'virtVG/both'], vms: [{ name: 'tintin', disks: [own('virtVG/root'), own('virtVG/both')] }, { name: 'thief', disks: [own('virtVG/both')] }] },
   { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'thief', disks: [own('virtVG/tintin')] }] },
 ]
 
 /** Each kind of move with how often it comes; those of a migration in doubt come soon after one. */
 const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['start', 10], ['stop', 5], ['migrate', 12], ['save', 3], ['suspend', 1], ['resume', 1], ['crash of QEMU', 2],
+  ['plug', 2], ['unplug', 2], ['demote', 1], ['promote', 1], ['lvmlockd ends', 1],
   ['agent ends', 3], ['libvirtd restarts', 2], ['libvirtd ends', 1], ['power', 1], ['hang', 1], ['/run is full', 1], ['active before', 1],
 ]
 
@@ -63,7 +73,7 @@ export function scheduleOf(seed: number): Schedule {
   const hosts = chance.isTrue('layout', 0.25) ? 3 : 2
   const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
   const faults: FaultRates = { slowness: rate(chance.pick('faults', [0.02, 0.1, 0.3])), commands: rate(0.02), lies: rate(0.03), hookKills: rate(0.1), failedStarts: rate(0.1), lostEvents: rate(0.2) }
-  const kinds = KINDS.filter(([kind]) => kind === 'start' || chance.isTrue('kinds', 0.6))
+  const kinds = KINDS.filter(([kind]) => kind === 'start' || chance.isTrue('kinds', 0.5))
   const sum = kinds.reduce((all, [, weight]) => all + weight, 0)
   const anyKind = (): Move['kind'] => {
     let left = of() * sum
@@ -75,7 +85,9 @@ export function scheduleOf(seed: number): Schedule {
   }
   const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
   const moves: Move[] = []
-  const host = (): number => chance.below('schedule', hosts)
+  // A storm: all within seconds, most of it on one host, so that one thing runs into another.
+  const isStorm = chance.isTrue('kinds', 0.35)
+  const host = (): number => (isStorm && of() < 0.7 ? 0 : chance.below('schedule', hosts))
   const vm = (): number => chance.below('schedule', layout.vms.length)
   const count = 4 + chance.below('schedule', 14)
   // It begins with VMs that run, as a rule.
@@ -83,12 +95,12 @@ export function scheduleOf(seed: number): Schedule {
   // Times cluster: what comes close together meets.
   let at = 5000
   for (let index = 0; index < count; index++) {
-    at += Math.round(chance.pick('schedule', [400, 3000, (3 * LIVELY) / count]) * of())
+    at += Math.round(chance.pick('schedule', isStorm ? [60, 400, 2500] : [400, 3000, (3 * LIVELY) / count]) * of())
     const kind = anyKind()
     if (kind === 'migrate') {
       const befalls = Array.from({ length: [0, 1, 1, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()) }))
       moves.push({ at, kind, host: host(), steps: 1 + chance.below('schedule', hosts - 1), vm: vm(), how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]), fates: befalls })
-    } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU') moves.push({ at, kind, host: host(), vm: vm() })
+    } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU' || kind === 'plug' || kind === 'unplug' || kind === 'demote' || kind === 'promote') moves.push({ at, kind, host: host(), vm: vm() })
     else if (kind === 'active before') moves.push({ at: Math.round(500 * of()), kind, host: host(), volume: chance.below('schedule', layout.volumes.length) })
     else {
       const where = host()
@@ -97,11 +109,11 @@ export function scheduleOf(seed: number): Schedule {
       if (back !== undefined) moves.push({ at: at + Math.round((kind === 'power' ? 200_000 : kind === 'hang' ? 100_000 : 20_000) * of() ** 2), kind: back, host: where } as Move)
     }
   }
-  return { seed, setting: { lockless: [], ...layout, hosts, lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']), tellsReasons: of() < 0.5 }, faults, moves: moves.sort((a, b) => a.at - b.at) }
+  return { seed, setting: { lockless: [], ...layout, volumes: [...layout.volumes, SPARE], hosts, lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']), tellsReasons: of() < 0.5 }, faults, moves: moves.sort((a, b) => a.at - b.at) }
 }
 
 /** What brings back what a move has taken. */
-const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = { 'agent ends': 'agent starts', 'libvirtd ends': 'libvirtd starts', power: 'boot', hang: 'unhang', '/run is full': '/run has room' }
+const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = { 'agent ends': 'agent starts', 'libvirtd ends': 'libvirtd starts', power: 'boot', hang: 'unhang', 'lvmlockd ends': 'lvmlockd starts', '/run is full': '/run has room' }
 
 /** All must come to rest, and stay there; how soon does not matter, up to a limit. */
 async function rest(land: Land, end: number): Promise<void> {
@@ -138,6 +150,7 @@ export async function play({ seed, setting, faults, moves }: Schedule, isTold = 
     for (const host of land.hosts) {
       host.isRunFull = false
       host.unhang()
+      host.restartLocking()
       host.boot()
       // A `release` that was killed leaves a record of a start that may be under way for as long as that daemon lives.
       if (host.libvirt.isInterrupted) host.libvirt.stopDaemon()
@@ -234,6 +247,18 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         migration.start()
         break
       }
+      case 'plug':
+      case 'unplug': {
+        const qemu = libvirt.qemuOf(vm)
+        if (qemu === undefined || host.isHung || host.state.lvmlockd !== 'running' || libvirt.daemon === undefined || libvirt.isBusy(vm)) return
+        told(`virsh ${move.kind === 'plug' ? 'attach' : 'detach'}-disk ${vm.name} ${SPARE}`)
+        land[move.kind](qemu, SPARE)
+        break
+      }
+      case 'demote':
+      case 'promote':
+        host.type([move.kind, vm.name])
+        break
       case 'crash of QEMU': {
         const qemu = libvirt.qemuOf(vm)
         if (qemu === undefined || host.isHung) return
@@ -250,6 +275,12 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       break
     case 'agent starts':
       host.startAgent()
+      break
+    case 'lvmlockd ends':
+      host.killLocking()
+      break
+    case 'lvmlockd starts':
+      host.restartLocking()
       break
     case 'libvirtd ends':
       libvirt.stopDaemon()
@@ -272,6 +303,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'unhang':
       host.unhang()
+      host.restartLocking()
       break
     case '/run is full':
       told('/run is full')

@@ -154,6 +154,7 @@ function filesOf(process: Process): Files {
       host.show(path)
       let node = disk.find(path)
       if (node === undefined && !isNew) throw new FileError('ENOENT', 'open', path)
+      if (node !== undefined && typeof flags === 'string' && flags.includes('x')) throw new FileError('EEXIST', 'open', path)
       if (node === undefined || flags === 'w') {
         mayWrite(path, 'open')
         node = disk.write(path, '')

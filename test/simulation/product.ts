@@ -1,4 +1,5 @@
 import { runAgent } from '../../src/agent/run-agent.ts'
+import { runCommand } from '../../src/cli/run-command.ts'
 import { noteCaller } from '../../src/hook/daemon.ts'
 import { handle } from '../../src/hook/events.ts'
 import { askLocks } from '../../src/hook/host.ts'
@@ -17,5 +18,6 @@ export const PRODUCT: Product = {
     if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
     return exitStatusOf(outcome)
   },
+  command: (words) => runCommand(words),
   agent: () => runAgent(() => () => undefined),
 }

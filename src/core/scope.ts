@@ -54,6 +54,9 @@ export function scopeOf(
   }
   for (const { path, mode, optional, isElement, unknownUse, ...volume } of candidates.volumes) {
     const { vg } = volume
+    // A VG with a lock manager has locks of its own for what stands on this one; a guest's VG has none.
+    const guestVg = volume.stack?.vg
+    if (guestVg !== undefined && (known(guestVg) || lockTypes.get(vg) === 'none')) continue
     if (unknownUse !== undefined && (known(vg) || (table?.missingVgs.has(vg) === false && lockTypes.get(vg) !== 'none'))) {
       problems.push({ kind: 'unknown-use', path, element: unknownUse })
       continue

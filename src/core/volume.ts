@@ -26,6 +26,8 @@ export interface Stack {
   readonly holder: string
   /** Path of the device that the VM uses. */
   readonly top: string
+  /** Where that device is an LV itself, of a guest's own VG: its VG. */
+  readonly vg?: string
 }
 
 /** `VG/LV`, the form that LVM prints and takes. */

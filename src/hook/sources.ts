@@ -60,7 +60,12 @@ async function findAll(disks: readonly Disk[], hidden: Hidden | undefined, depth
   const rows = [...(byUuid?.volumes.values() ?? [])]
   const findingsOf = (place: Found | Finding, disk: Disk): readonly Finding[] => {
     if (place.kind === 'absent') return [unknownSource(`there is no ${place.path} on this host (${nameOf(disk)})${/\/dm-\d+$/.test(place.path) ? ', and device numbers change; use /dev/VG/LV' : ''}`)]
-    if (place.kind === 'stack') return place.below.map(({ meaning, holder, partition }): Finding => ({ ...meaning, path: place.path, stack: { holder, top: place.path }, ...(partition !== undefined && { partition }) }))
+    if (place.kind === 'stack') {
+      const { itself, path } = place
+      const vg = itself?.kind === 'volume' ? { vg: itself.vg } : {}
+      const below = place.below.map(({ meaning, holder, partition }): Finding => ({ ...meaning, path, stack: { holder, top: path, ...vg }, ...(partition !== undefined && { partition }) }))
+      return itself === undefined ? below : [{ ...itself, path }, ...below]
+    }
     if (place.kind !== 'uuid') return [place]
     const row = rows.find(({ uuid }) => uuid === dashed(place.lvUuid))
     if (row !== undefined) return [{ kind: 'volume', vg: row.vg, lv: row.lv, path: place.path }]

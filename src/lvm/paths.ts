@@ -3,21 +3,21 @@ import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
 import { trimmedTextOf } from '../quiet-files.ts'
-import { type Below, deviceOf, volumesBelow } from './stacks.ts'
+import { type Below, deviceOf, volumesBelow, volumesBelowDevice } from './stacks.ts'
 
 /**
  * What a path comes to that does not simply say VG and LV.
  * - `uuid`: an LV by the UUIDs that device-mapper knows it by, without dashes; it need not be active;
  * - `absent`: a device-mapper node that is not there, so that nobody can say what it will be;
  * - `stand-in`: it names an LV, but what is there is no device (FACTS 57);
- * - `stack`: a device that stands on LVs: LUKS, kpartx, multipath, md, loop.
+ * - `stack`: a device that stands on LVs: LUKS, kpartx, multipath, md, loop; `itself`: an LV that stands on those of another VG.
  */
 export type Found =
   | (PathMeaning & { readonly path: string })
   | { readonly kind: 'uuid'; readonly lvUuid: string; readonly path: string }
   | { readonly kind: 'absent'; readonly path: string }
   | { readonly kind: 'stand-in'; readonly vg: string; readonly lv: string; readonly is: string; readonly path: string }
-  | { readonly kind: 'stack'; readonly below: readonly Below[]; readonly path: string }
+  | { readonly kind: 'stack'; readonly itself?: PathMeaning; readonly below: readonly Below[]; readonly path: string }
 
 /** As the kernel does (path_resolution(7)); a longer chain cannot be opened by anybody. */
 const MOST_LINKS = 40
@@ -28,6 +28,7 @@ const MOST_LINKS = 40
  */
 export function findPath(path: string): Found {
   const found = follow(path)
+  if (found.kind === 'volume') return withWhatIsBelow(found)
   if (found.kind !== 'other') return found
   const is = kindOf(found.path)
   if (is === 'block' || is === 'char') {
@@ -41,6 +42,14 @@ export function findPath(path: string): Found {
   if (meaning?.kind !== 'volume' || OF_THE_KERNEL.has(meaning.vg)) return found
   const place = found.path.startsWith('/dev/') ? found.path : path
   return { ...meaning, kind: 'stand-in', is: is === 'absent' ? 'a link that leads nowhere' : is, path: place }
+}
+
+/** An LV of a guest's own VG stands on an LV of the host, which another VM may have, here or elsewhere. */
+function withWhatIsBelow(found: Extract<Found, { kind: 'volume' }>): Found {
+  const node = /^(?:\.\.\/|\/dev\/)(dm-\d+)$/.exec(linkAt(found.path) ?? found.path)?.[1]
+  const below = volumesBelowDevice(node ?? deviceOf(found.path), follow)
+  const { path, ...itself } = found
+  return below.length === 0 ? found : { kind: 'stack', itself, below, path }
 }
 
 /** File systems below /dev on every Linux host, so that no VG can have their names. */

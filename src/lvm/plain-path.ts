@@ -2,10 +2,12 @@ import { readFileSync, readlinkSync, realpathSync, statSync } from '../system/fi
 import { dirname, join, normalize } from 'node:path'
 import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../paths.ts'
+import { namesIn } from '../quiet-files.ts'
+import { vgUuidOf } from './stacks.ts'
 
 /**
  * How much there is to a path.
- * - `plain`: its text says all (core/volume.ts): /dev/VG/LV with LVM's own link there, or nothing; or there is nothing at all;
+ * - `plain`: its text says all (core/volume.ts): /dev/VG/LV with LVM's own link there, right on disks, or nothing; or there is nothing at all;
  * - `file`: a regular file, which is no LV;
  * - `unclear`: anything else, to be followed link by link (lvm/paths.ts).
  */
@@ -15,7 +17,7 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   const link = linkOf(path)
   if (meaning.kind === 'volume' && !path.includes('..')) {
     const node = /^\.\.\/(dm-\d+)$/.exec(link)?.[1]
-    return link === 'absent' || (node !== undefined && isNamedByLvm(node, meaning.vg, normalize(path).startsWith('/dev/mapper/'))) ? 'plain' : 'unclear'
+    return link === 'absent' || (node !== undefined && isNamedByLvm(node, meaning.vg, normalize(path).startsWith('/dev/mapper/')) && !standsOnOtherVg(node)) ? 'plain' : 'unclear'
   }
   if (normalize(path).startsWith('/dev/')) return 'unclear'
   const real = realPath(path)
@@ -47,6 +49,18 @@ function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
     // No such device: the link is a leftover, and its name all that counts.
     return !isMapped
   }
+}
+
+/** Whether anything but LVM's own, and disks, is right below an LV: then what it stands on is looked for. */
+const standsOnOtherVg = (node: string): boolean => {
+  const own = vgUuidOf(node)
+  const waiting = [node]
+  for (let device = waiting.pop(); device !== undefined; device = waiting.pop())
+    for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
+      if (vgUuidOf(slave) === own) waiting.push(slave)
+      else if (/^(dm-|md|loop|bcache|drbd)/.test(slave)) return true
+    }
+  return false
 }
 
 /** Where a link leads; `absent` if nothing is there; empty for anything else. */

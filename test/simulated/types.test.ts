@@ -39,6 +39,30 @@ describe('devices that stand on a volume', () => {
     assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: used by the device other/)
   })
 
+  test('a VG inside a guest, which this host sees: who names its LV has the volume below', async () => {
+    const { hosts, cluster } = ring()
+    const [a, b] = hosts
+    await ring().volume('tintin')
+    // localVG stands for the guest's.
+    await ring().volume('root', { vg: 'localVG' })
+    const inside = { name: 'localVG-root', uuid: `LVM-${'g'.repeat(32)}${'r'.repeat(32)}` }
+    const nested = withDisk('/dev/mapper/localVG-root', 'haddock')
+    // It runs here: its own VM has the volume.
+    assertPassed(await vmOn('virtVG', 'tintin').prepare(a))
+    cluster.devices.stack(a.state, 'virtVG/tintin', inside)
+    assertRefused(await nested.prepare(a), /virtVG\/tintin is used by the VM tintin on this host/)
+    cluster.devices.unstack(a.state, inside.name)
+    assertPassed(await vmOn('virtVG', 'tintin').release(a))
+    // It runs nowhere, and was activated for this: whoever starts on it locks it here.
+    await a.run('lvchange', '-aey', 'virtVG/tintin')
+    cluster.devices.stack(a.state, 'virtVG/tintin', inside)
+    assertPassed(await nested.prepare(a))
+    assertRefused(await vmOn('virtVG', 'tintin').prepare(a), /virtVG\/tintin is used by the VM haddock on this host/)
+    assertRefused(await vmOn('virtVG', 'tintin').prepare(b), /virtVG\/tintin is held exclusively by/)
+    assertPassed(await nested.release(a))
+    cluster.devices.unstack(a.state, inside.name)
+  })
+
   test('kpartx: VMs of one host have different partitions of a volume, and not the same', async () => {
     const { hosts, cluster } = ring()
     const [a, b] = hosts

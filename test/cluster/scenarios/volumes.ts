@@ -14,6 +14,19 @@ async function makeImage(on: ClusterHost, volume: string, backing?: string): Pro
   await on.node.must(`${up}; lvchange -q -aey ${volumeGroup}/${volume} && qemu-img create -q -f qcow2 ${on_top} ${device} 6M; code=$?; lvchange -q -an ${volumeGroup}/${volume}; ${down}; exit $code`)
 }
 
+/** An image on a volume, on top of the first of a chain of others; the first gets 4 MiB of zeros before, written out, which the guest takes for an empty disk. */
+async function makeOverlay(on: ClusterHost, volume: string, chain: readonly [string, ...string[]]): Promise<void> {
+  const names = [volume, ...chain].map((each) => `${volumeGroup}/${each}`).join(' ')
+  const upper = `/dev/${volumeGroup}/${chain[0]}`
+  await on.node.must(
+    `lvchange -q -aey ${names} && qemu-io -f qcow2 -c 'write -P 0 1M 4M' ${upper} > /dev/null && ` +
+      `qemu-img create -q -f qcow2 -F qcow2 -b ${upper} /dev/${volumeGroup}/${volume} 6M; code=$?; lvchange -q -an ${names}; exit $code`,
+  )
+}
+
+/** Bytes in a second of a commit that is to be seen at work. */
+const COMMIT_BYTES = 65_536
+
 // Debian 13: the VM's AppArmor profile lists what libvirt has seen when it was made: no backing file (FACTS 37c), and no volume of a storage
 // pool (measured, libvirt 11.3: `Could not open '/dev/virtVG/tintin': Permission denied`). That is libvirt's matter, with and without lvguard.
 const unconfined = (cluster: ClusterRing): DomainOptions => (cluster.nodes.settings.suite === 'trixie' ? { security: "<seclabel type='none' model='apparmor'/>" } : {})
@@ -74,6 +87,36 @@ export const volumes: readonly ClusterScenario[] = [
       await tintin.writes(one)
       await succeeds(tintin.destroy(one))
       await untilTrue('both are free', async () => (await one.lock('golden')) === 'none' && (await one.lock('tintin')) === 'none')
+    },
+  },
+  {
+    name: 'a commit between two backing files makes the lower one exclusive while the VM runs on the upper one, and says who is in the way',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      for (const volume of ['base', 'middle']) await cluster.volume(volume)
+      await makeImage(one, 'base')
+      await makeImage(one, 'middle', 'base')
+      const tintin = await cluster.domain('tintin', {
+        shared: ['base', 'middle'], format: 'qcow2', disks: [diskOf('tintin', 'vda', { format: 'qcow2' })], ...unconfined(cluster),
+      })
+      await makeOverlay(one, 'tintin', ['middle', 'base'])
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await tintin.writes(one)
+      // In the middle there is something to commit, so that the job takes its time: 4 MiB at 64 KiB/s, a minute. Another host reads what it writes to.
+      await two.node.must(`lvchange -q -asy ${volumeGroup}/base`)
+      await succeeds(one.virsh('blockcommit', 'tintin', 'vda', '--top', `/dev/${volumeGroup}/middle`, '--base', `/dev/${volumeGroup}/base`, '--bandwidth', String(COMMIT_BYTES), '--bytes'))
+      await untilTrue('it is said who is in the way', async () => /tintin runs here, and virtVG\/base cannot be made exclusive: held by .*node2 \(shared/.test(await one.agentSaid()), { seconds: 60 })
+      assert.deepEqual([await one.lock('base'), await one.lock('tintin')], ['sh', 'ex'])
+      await two.node.must(`lvchange -q -an ${volumeGroup}/base`)
+      // For good: a role never goes down while the VM runs (R3).
+      await untilTrue('the volume that is written to is exclusive', async () => (await one.lock('base')) === 'ex')
+      await succeeds(one.virsh('blockjob', 'tintin', 'vda', '--bandwidth', '0'))
+      await untilTrue('the end of the job', async () => /No current block job|^$/.test((await one.virsh('blockjob', 'tintin', 'vda', '--info')).stdout.trim()), { seconds: 120 })
+      assert.equal(await one.lock('base'), 'ex')
+      await tintin.writes(one)
+      await succeeds(tintin.destroy(one))
+      await untilTrue('all are free', async () => (await Promise.all(['base', 'middle', 'tintin'].map((volume) => one.lock(volume)))).every((lock) => lock === 'none'))
     },
   },
   {

@@ -42,6 +42,16 @@ beforeEach(() => {
   root.write('sys/block/loop0/loop/backing_file', '/dev/virtVG/root\n')
   device('dm-9', 'looped', 'linear')
   link('sys/block/dm-9/slaves/loop0', '../../loop0')
+  // guestVG is a VG inside a guest: its PV is virtVG/root.
+  device('dm-10', 'guestVG-swap', `LVM-${'g'.repeat(32)}${'s'.repeat(32)}`)
+  link('dev/guestVG/swap', '../dm-10')
+  link('dev/mapper/guestVG-swap', '../dm-10')
+  link('sys/block/dm-10/slaves/dm-3', '../../dm-3')
+  // virtVG/thin is on its pool, which is on disks.
+  device('dm-11', 'virtVG-thin', `LVM-${VG}${'t'.repeat(32)}`)
+  link('dev/virtVG/thin', '../dm-11')
+  link('sys/block/dm-11/slaves/dm-6', '../../dm-6')
+  link('sys/block/dm-6/slaves/sda', '../../sda')
   device('dm-6', 'virtVG-pool-tpool', `LVM-${VG}${LV}-tpool`)
   for (const file of ['dev/virtVG/file', 'dev/mapper/virtVG-file', 'dev/disk/by-id/dm-name-virtVG-file', 'dev/virtVG/folder/x', 'srv/image']) root.write(file, '')
   root.write('dev/sda', '')
@@ -54,7 +64,7 @@ describe('what a path comes to', () => {
   const short = (path: string): string => {
     const found = findPath(path)
     return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind === 'stand-in' ? `${found.is} at ${found.path} for ${found.vg}/${found.lv}` :
-      found.kind === 'stack' ? found.below.map(({ meaning, holder, partition }) => `${holder}${partition === undefined ? '' : ` (${partition})`} on ${meaning.kind === 'volume' ? `${meaning.vg}/${meaning.lv}` : meaning.kind}`).join(', ') : found.kind
+      found.kind === 'stack' ? (found.itself?.kind === 'volume' ? `${found.itself.vg}/${found.itself.lv}: ` : '') + found.below.map(({ meaning, holder, partition }) => `${holder}${partition === undefined ? '' : ` (${partition})`} on ${meaning.kind === 'volume' ? `${meaning.vg}/${meaning.lv}` : meaning.kind}`).join(', ') : found.kind
   }
   const links = (...pairs: (readonly [string, string])[]): void => {
     for (const [path, target] of pairs) link(path, target)
@@ -62,6 +72,10 @@ describe('what a path comes to', () => {
   test.each<[string, string, string, (readonly [string, string])[]?]>([
     ['an active volume', '/dev/virtVG/root', 'virtVG/root'],
     ['one that is not', '/dev/virtVG/data', 'virtVG/data'],
+    ['one on layers of its own VG', '/dev/virtVG/thin', 'virtVG/thin'],
+    ['one of a VG inside a guest', '/dev/guestVG/swap', 'guestVG/swap: dm-10 on virtVG/root'],
+    ['the same by its device-mapper name', '/dev/mapper/guestVG-swap', 'guestVG/swap: dm-10 on virtVG/root'],
+    ['the same by its number', '/dev/dm-10', 'guestVG/swap: dm-10 on virtVG/root'],
     ['by its device-mapper name', '/dev/mapper/virtVG-data--1', 'virtVG/data-1'],
     ['by the name under by-id', '/dev/disk/by-id/dm-name-virtVG-data', 'virtVG/data'],
     ['by its UUID', `/dev/disk/by-id/dm-uuid-LVM-${VG}${LV}`, `uuid ${LV}`],

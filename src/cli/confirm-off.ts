@@ -87,7 +87,7 @@ const awayOf = async (devices: readonly DrbdDevice[]): Promise<Away[]> => {
 const printableLine = (text: string): string => (text.endsWith('\n') ? `${printable(text.slice(0, -1))}\n` : printable(text))
 
 /** One line of standard input. */
-function readLine(): string {
+export function readLine(): string {
   const bytes = Buffer.alloc(1)
   let line = ''
   while (line.length < 256) {

@@ -11,6 +11,7 @@ import { evacuate, returnVms } from './evacuate.ts'
 import { killVg, recoverVg } from './kill.ts'
 import { showHolders, showStatus } from './status.ts'
 import { runStep } from './step.ts'
+import { sync } from './sync.ts'
 import { helpText, usageLine } from './usage.ts'
 import { runWith } from './with.ts'
 import type { VerbName } from './verbs.ts'
@@ -34,6 +35,11 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   'recover': ([vg = '']) => recoverVg(vg),
   'return': (vms, options) => withParallel(options, (parallel) => returnVms({ vms, parallel, dryRun: options['dry-run'] === true })),
   'status': (words, { json, watch }) => showStatus({ words, json: json === true, watch: typeof watch === 'string' ? Math.max(1, Number(watch)) : undefined }),
+  'sync': (vms, { to, yes, 'dry-run': dryRun }) => {
+    if (typeof to === 'string') return sync({ to, vms, yes: yes === true, dryRun: dryRun === true })
+    write(2, usageLine('sync needs --to HOST', 'sync'))
+    return Promise.resolve(2)
+  },
   'with': (operands, { shared, 'hand-over': handOver }, rest) => runWith({ volumes: operands.slice(0, operands.length - rest.length), command: rest, shared: shared === true, handOver: handOver === true }),
   'promote': ([domain = '']) => runStep({ step: 'promote', domain, force: false }),
 }

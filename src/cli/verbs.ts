@@ -145,6 +145,19 @@ export const VERBS = verbs({
     ],
     status: 'Exit status: 0 known, 1 there is no such volume, 2 wrong usage, 3 of one of them nobody here can say who holds it.',
   },
+  'sync': {
+    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
+    options: {
+      'to': { value: 'HOST', help: 'the other host' }, 'dry-run': { help: 'show what differs, change nothing' },
+      'yes': { help: 'without a question; what is newer on the other host stays as it is' },
+    },
+    help: 'define the VMs of this host, or these, on another host as they are defined here',
+    more: [
+      'Shows what would change there, in lines, and asks for each VM. Where both differ, the host that holds the volumes has the newer definition, and',
+      'that is said. No definition is ever removed. Goes through virsh and ssh, as root. Passwords are defined there too, and not shown.',
+    ],
+    status: 'Exit status: 0 all are the same, 1 some are not, and are named, 2 wrong usage.',
+  },
   'with': {
     operands: 'VG/LV... -- COMMAND [WORD]...', count: [2, 100_000], needs: 'volumes, as VG/LV, then -- and a command',
     options: { shared: { help: 'other hosts may share them; as a rule nobody else has them' }, 'hand-over': { help: 'a VM that the command starts here takes them over (virt-install does so without this)' } },

@@ -20,6 +20,10 @@ const FILES = [
   ['dist/qemu', 'usr/sbin/lvguard'],
   ['install/lvguard.conf', 'etc/libvirt/lvguard.conf'],
   ['install/lvguard.service', 'usr/lib/systemd/system/lvguard.service'],
+  ['install/lvguard-check.service', 'usr/lib/systemd/system/lvguard-check.service'],
+  ['install/lvguard-check.timer', 'usr/lib/systemd/system/lvguard-check.timer'],
+  // postinst starts neither this one nor stops it: its stop sends the VMs away.
+  ['install/lvguard-evacuate.service', 'usr/lib/systemd/system/lvguard-evacuate.service'],
   ['install/lvguard-order.conf', 'usr/lib/systemd/system/libvirtd.service.d/lvguard.conf'],
   ['install/lvguard-order.conf', 'usr/lib/systemd/system/virtqemud.service.d/lvguard.conf'],
   ['install/lvguard-order-guests.conf', 'usr/lib/systemd/system/libvirt-guests.service.d/lvguard.conf'],

@@ -16,6 +16,7 @@ import { readConfiguration } from '../read-configuration.ts'
 import { managedSave, readSavedImage } from '../saved-images.ts'
 import { readlinkSync, statIfAny } from '../system/files.ts'
 import { self } from '../system/self.ts'
+import { hookFile, putAt } from './hook-file.ts'
 
 /** All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock, each has a time limit. */
 
@@ -26,7 +27,6 @@ const OWN_BUILD = typeof LVGUARD_SOURCES === 'undefined' ? undefined : `${LVGUAR
 
 /** Milliseconds for one answer. */
 const LIMIT = 10_000
-const HOOK = onHost('/etc/libvirt/hooks/qemu')
 
 export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<CheckFacts> {
   const seen = look(world)
@@ -48,7 +48,7 @@ export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<Chec
   const processes = namesIn(PROC_FOLDER).filter((name) => /^\d+$/.test(name))
   return {
     status, table: statusOf(status), lvmconfig, renewal, units, manager, wdmd: processes.some((pid) => commOf(pid) === 'wdmd'), watchdogs: watchdogs(processes), pvs, lvs, pools: pools(),
-    multipath: maps, paths: paths(), drbdDumps: dumps, hook: hook(), isAgentOlder: isAgentOlder(), configuration: ofConfiguration,
+    multipath: maps, paths: paths(), drbdDumps: dumps, hook: hookFile(OWN_BUILD), isAgentOlder: isAgentOlder(), configuration: ofConfiguration,
     definitions: xmlFiles(DEFINITION_FOLDER), hostname: self().hostname(), addresses: leadsTo,
     libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')), needrestart: needrestart(), unattended: apt, denied: kernel, saved: saved(),
   }
@@ -123,20 +123,6 @@ function paths(): CheckFacts['paths'] {
   return [...numbers('/sys/class/iscsi_session', 'recovery_tmo', 'iSCSI'), ...numbers('/sys/class/fc_remote_ports', 'fast_io_fail_tmo', 'FC')]
 }
 
-function hook(): CheckFacts['hook'] {
-  const others = namesIn(`${HOOK}.d`).sort().map((name) => `/etc/libvirt/hooks/qemu.d/${name}`)
-  const status = statIfAny(HOOK)
-  const file = ((): CheckFacts['hook']['file'] => {
-    if (status === undefined) return 'missing'
-    if (!status.isFile() || (status.mode & 0o111) === 0) return 'not executable'
-    const text = textOf(HOOK)
-    if (text === undefined) return 'unknown'
-    if (!text.slice(0, 2000).includes('lvguard, a libvirt qemu hook')) return 'other'
-    return OWN_BUILD === undefined || text.includes(`// lvguard ${OWN_BUILD}\n`) ? 'same' : 'different'
-  })()
-  return { file, others }
-}
-
 /** Ticks in a second that /proc counts in (USER_HZ, proc(5)). */
 const TICKS = 100
 /** Seconds: both clocks are rounded. */
@@ -144,7 +130,7 @@ const ROUNDING = 3
 
 function isAgentOlder(): boolean {
   const agent = agentState()
-  const put = statIfAny(HOOK)?.ctimeMs
+  const put = putAt(OWN_BUILD)
   const start = agent.kind === 'absent' ? undefined : processOf(agent.pid)?.start
   if (put === undefined || start === undefined) return false
   const since = uptime() - Number(start) / TICKS

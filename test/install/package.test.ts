@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { updates } from '../../src/core/check/domains.ts'
 import { RECORD_FORMAT } from '../../src/core/record.ts'
 import { privateHost, program, read, run, snapshot, source, testWith, write } from './place.ts'
 
@@ -86,6 +87,11 @@ describe('the files of the package', () => {
     const scripts = readdirSync(debian).filter((name) => /^(pre|post)/.test(name)).map((name) => join(debian, name))
     expect(scripts).toHaveLength(4)
     expect(run('shellcheck', ['-s', 'sh', ...scripts])).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test('lvguard check finds needrestart kept from what it must not restart', () => {
+    expect(updates({ needrestart: read(join(source, 'lvguard.needrestart')), unattended: undefined })).toEqual([])
+    expect(updates({ needrestart: '', unattended: undefined })).toHaveLength(1)
   })
 
   /** What a module of install/debian makes, by a Node of its own: they are no TypeScript. */

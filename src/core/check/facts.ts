@@ -36,7 +36,7 @@ export interface CheckFacts {
   readonly hook: {
     /** `other`: another program; `different`: lvguard, but not the file that runs now. */
     readonly file: 'missing' | 'not executable' | 'other' | 'different' | 'same' | 'unknown'
-    /** Files in /etc/libvirt/hooks/qemu.d, which libvirt runs too. */
+    /** Other files that libvirt runs too: in /etc/libvirt/hooks/qemu.d, or the main one where lvguard is there. */
     readonly others: readonly string[]
   }
   /** The agent was started before the program that stands there now was put there. */

@@ -4,14 +4,14 @@ import { type Finding, finding, untold } from './finding.ts'
 /** lvguard itself: LVG401 to LVG409. */
 export const ownFindings = (facts: CheckFacts): Finding[] => [...hook(facts), ...agent(facts), ...configuration(facts), ...running(facts)]
 
-const INSTALL = 'run install/install.sh'
+const INSTALL = 'run install/install.sh, or install the package again'
 
 /** LVG401, LVG402, LVG404. */
 export function hook({ hook: { file, others } }: Pick<CheckFacts, 'hook'>): Finding[] {
   const ofFile: Readonly<Record<typeof file, readonly Finding[]>> = {
     missing: [finding('LVG401', 'there is no /etc/libvirt/hooks/qemu: VMs start without locks', INSTALL)],
     'not executable': [finding('LVG401', '/etc/libvirt/hooks/qemu cannot be run: VMs start without locks', 'chmod 755 /etc/libvirt/hooks/qemu; systemctl reload libvirtd')],
-    other: [finding('LVG401', '/etc/libvirt/hooks/qemu is another program: VMs start without locks', `${INSTALL} --keep-existing`)],
+    other: [finding('LVG401', '/etc/libvirt/hooks/qemu is another program: VMs start without locks', 'run install/install.sh --keep-existing, or install the package')],
     different: [finding('LVG402', '/etc/libvirt/hooks/qemu is another lvguard than this command', INSTALL)],
     unknown: [untold('LVG401', '/etc/libvirt/hooks/qemu cannot be read', 'ls -l /etc/libvirt/hooks/qemu')],
     same: [],

@@ -85,6 +85,7 @@ const CASES: readonly (readonly [what: string, wrong: Wrong, found: string, word
   ['a hook that cannot be read', { hook: { file: 'unknown', others: [] } }, 'LVG401 unknown', /cannot be read/],
   ['another version', { hook: { file: 'different', others: [] } }, 'LVG402 warning', /another lvguard/],
   ['a VM without a record', { status: { records: { known: [], unreadable: [] } } }, 'LVG403 critical', /no record of it/],
+  ['another program before lvguard', { hook: { file: 'same', others: ['/etc/libvirt/hooks/qemu'] } }, 'LVG404 warning', /runs \/etc\/libvirt\/hooks\/qemu too/],
   ['another hook', { hook: { file: 'same', others: ['/etc/libvirt/hooks/qemu.d/50-net'] } }, 'LVG404 warning', /qemu\.d\/50-net/],
   ['no agent', { status: { agent: { kind: 'absent' } } }, 'LVG405 critical', /does not run/],
   ['an agent that hangs', { status: { agent: { kind: 'hangs', pid: 5, seconds: 45 } } }, 'LVG405 critical', /hangs, for 45 s/],

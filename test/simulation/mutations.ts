@@ -29,12 +29,13 @@ async function hunterOf({ name, file, from, to }: Mutant): Promise<(from: number
   }
 }
 
-/** `npm run test:mutations -- [--seeds COUNT] [PATTERN]`: a table of what finds each, and how soon. */
+/** `npm run test:mutations -- [--seeds COUNT] [--part I/N] [PATTERN]`: a table of what finds each, and how soon. */
 export async function main(words: readonly string[]): Promise<number> {
-  const at = words.indexOf('--seeds')
-  const count = at < 0 ? 3000 : Number(words[at + 1])
-  const pattern = words.find((word, index) => !word.startsWith('--') && index !== at + 1)
-  const chosen = MUTANTS.filter(({ name }) => pattern === undefined || name.includes(pattern))
+  const after = (option: string, otherwise: string): string => (words.includes(option) ? (words[words.indexOf(option) + 1] ?? otherwise) : otherwise)
+  const count = Number(after('--seeds', '3000'))
+  const [part = 0, parts = 1] = after('--part', '0/1').split('/').map(Number)
+  const pattern = new RegExp(words.find((word, index) => !word.startsWith('--') && words[index - 1]?.startsWith('--') !== true) ?? '')
+  const chosen = MUTANTS.filter(({ name }, index) => index % parts === part && pattern.test(name))
   let survivors = 0
   for (const mutant of chosen) {
     const hunt = await hunterOf(mutant)

@@ -58,6 +58,29 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['agent ends', 3], ['libvirtd restarts', 2], ['libvirtd ends', 1], ['power', 1], ['hang', 1], ['/run is full', 1], ['active before', 1],
 ]
 
+/**
+ * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before, on one host, or on the next one (`true`).
+ */
+const SEQUENCES: readonly (readonly (readonly [number, Exclude<Move['kind'], 'migrate' | 'active before'> | 'live' | 'offline', true?])[])[] = [
+  // The daemon ends in the middle of a hook, and the next one starts the domain again.
+  [[3000, 'stop'], [600, 'libvirtd restarts'], [800, 'start']],
+  [[3000, 'start'], [600, 'libvirtd restarts'], [1500, 'start']],
+  [[3000, 'save'], [1500, 'libvirtd restarts'], [1500, 'start']],
+  [[3000, 'start'], [600, 'libvirtd restarts'], [1500, 'start', true]],
+  // Two hosts want it at once.
+  [[3000, 'start'], [300, 'start', true]],
+  [[3000, 'stop'], [400, 'start', true]],
+  // A saved memory, and a life of the domain elsewhere.
+  [[3000, 'save'], [4000, 'start', true], [8000, 'stop', true], [5000, 'start']],
+  // What a migration has let in, and a start that is none of it.
+  [[3000, 'offline'], [2000, 'start', true]],
+  [[3000, 'live'], [12_000, 'save'], [3000, 'offline'], [2000, 'start', true]],
+  [[3000, 'offline'], [300, 'agent ends', true], [300, 'start', true], [3000, 'agent starts', true]],
+  // One way and back.
+  [[3000, 'live'], [9000, 'live', true], [9000, 'live']],
+  [[3000, 'live'], [3000, 'agent ends'], [8000, 'agent starts'], [9000, 'live', true]],
+]
+
 /** Milliseconds for which moves come. */
 const LIVELY = 120_000
 /** Milliseconds that are left for everything to come to rest. */
@@ -95,10 +118,23 @@ export function scheduleOf(seed: number): Schedule {
   // Times cluster: what comes close together meets.
   let at = 5000
   for (let index = 0; index < count; index++) {
+    if (of() < 0.3) {
+      const where = { host: host(), vm: vm() }
+      let then = at
+      for (const [pause, kind, elsewhere] of chance.pick('schedule', SEQUENCES)) {
+        then += Math.round(pause * of())
+        const there = elsewhere === true ? (where.host + 1) % hosts : where.host
+        if (kind === 'live' || kind === 'offline') moves.push({ at: then, kind: 'migrate', ...where, host: there, steps: 1, how: kind, fates: [] })
+        else moves.push({ at: then, kind, ...where, host: there } as Move)
+      }
+      at = then
+      continue
+    }
     at += Math.round(chance.pick('schedule', isStorm ? [60, 400, 2500] : [400, 3000, (3 * LIVELY) / count]) * of())
     const kind = anyKind()
     if (kind === 'migrate') {
-      const befalls = Array.from({ length: [0, 1, 1, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()) }))
+      const befalls: { what: Fate; after: number }[] = of() < 0.25 ? [{ what: 'lost reply', after: 0 }] : []
+      befalls.push(...Array.from({ length: [0, 1, 1, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()) })))
       moves.push({ at, kind, host: host(), steps: 1 + chance.below('schedule', hosts - 1), vm: vm(), how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]), fates: befalls })
     } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU' || kind === 'plug' || kind === 'unplug' || kind === 'demote' || kind === 'promote') moves.push({ at, kind, host: host(), vm: vm() })
     else if (kind === 'active before') moves.push({ at: Math.round(500 * of()), kind, host: host(), volume: chance.below('schedule', layout.volumes.length) })

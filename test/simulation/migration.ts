@@ -17,6 +17,7 @@ export class Migration {
   isClientGone = false
   /** The answer of Finish is lost (FACTS 19). */
   isReplyLost = false
+  readonly #atPhase: { readonly phase: string; readonly work: () => void }[] = []
   readonly #client: Actor
   readonly #source: Libvirt
   readonly #destination: Libvirt
@@ -43,6 +44,15 @@ export class Migration {
   /** A part of it that is one daemon's work. */
   #at<T>(libvirt: Libvirt, label: string, work: (thread: Thread) => Promise<T>): Promise<T | undefined> {
     return libvirt.run(`${label} ${this.vm.name}`, work, this.#client)
+  }
+
+  /** Does something when it comes to a phase, on whichever host. */
+  atPhase(phase: string, work: () => void): void {
+    this.#atPhase.push({ phase, work })
+  }
+
+  #reachPhase(phase: string): void {
+    for (const each of this.#atPhase) if (each.phase === phase) each.work()
   }
 
   start(): void {
@@ -147,6 +157,7 @@ export class Migration {
       if (!this.#isThere || qemu === undefined) return false
       const job = { async: IN, phase: 'finish3', flags: 0x9 }
       this.#hasFinishBegun = true
+      this.#reachPhase('finish3')
       destination.setStatus(vm, { state: 'paused', reason: 'migration', ...job })
       await destination.step(thread)
       if (!this.#isThere) return false
@@ -224,6 +235,7 @@ export class Migration {
     const status = this.#source.statuses.get(this.vm.name)
     if (status === undefined || !this.#isSourceThere) return false
     this.#source.setStatus(this.vm, { ...status, async: OUT, phase, flags: FLAGS[this.kind] })
+    this.#reachPhase(phase)
     return true
   }
 }

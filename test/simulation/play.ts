@@ -12,7 +12,7 @@ export type Move =
   /** Where the VM is; where it is on no host, or on two, the number of the host decides. */
   | { readonly at: number; readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'; readonly host: number; readonly vm: number }
   /** `steps`: to the next host, or the one after that. `fate`: what befalls it, so many milliseconds after its beginning. */
-  | { readonly at: number; readonly kind: 'migrate'; readonly host: number; readonly steps: number; readonly vm: number; readonly how: MigrationKind; readonly fates: readonly { readonly what: Fate; readonly after: number }[] }
+  | { readonly at: number; readonly kind: 'migrate'; readonly host: number; readonly steps: number; readonly vm: number; readonly how: MigrationKind; readonly fates: readonly Befall[] }
   | { readonly at: number; readonly kind: 'agent ends' | 'agent starts' | 'libvirtd ends' | 'libvirtd starts' | 'libvirtd restarts' | 'power' | 'boot' | 'hang' | 'unhang' | 'lvmlockd ends' | 'lvmlockd starts' | '/run is full' | '/run has room'; readonly host: number }
   /** A disk on a volume that is nobody's is plugged in, or out again. */
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
@@ -23,6 +23,14 @@ export type Move =
 /** What can befall a migration. */
 const FATES = ['lost reply', 'abort', 'client', 'source crashes', 'destination crashes', 'source daemon', 'destination daemon', 'source agent', 'destination agent', 'source power', 'destination power'] as const
 export type Fate = (typeof FATES)[number]
+const PHASES = ['begin3', 'perform3', 'perform3_done', 'finish3', 'confirm3', 'confirm3_cancelled'] as const
+
+/** Milliseconds after the beginning; or, of a phase, a few after it has come to that. */
+export interface Befall {
+  readonly what: Fate
+  readonly after: number
+  readonly phase?: (typeof PHASES)[number]
+}
 
 /** All that a schedule is made from. The same schedule is the same story, to the letter. */
 export interface Schedule {
@@ -133,8 +141,8 @@ export function scheduleOf(seed: number): Schedule {
     at += Math.round(chance.pick('schedule', isStorm ? [60, 400, 2500] : [400, 3000, (3 * LIVELY) / count]) * of())
     const kind = anyKind()
     if (kind === 'migrate') {
-      const befalls: { what: Fate; after: number }[] = of() < 0.25 ? [{ what: 'lost reply', after: 0 }] : []
-      befalls.push(...Array.from({ length: [0, 1, 1, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()) })))
+      const befalls: Befall[] = of() < 0.25 ? [{ what: 'lost reply', after: 0 }] : []
+      befalls.push(...Array.from({ length: [0, 1, 2, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()), ...(of() < 0.8 && { phase: chance.pick('schedule', PHASES) }) })))
       moves.push({ at, kind, host: host(), steps: 1 + chance.below('schedule', hosts - 1), vm: vm(), how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]), fates: befalls })
     } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU' || kind === 'plug' || kind === 'unplug' || kind === 'demote' || kind === 'promote') moves.push({ at, kind, host: host(), vm: vm() })
     else if (kind === 'active before') moves.push({ at: Math.round(500 * of()), kind, host: host(), volume: chance.below('schedule', layout.volumes.length) })
@@ -199,7 +207,7 @@ export async function play({ seed, setting, faults, moves }: Schedule, isTold = 
 }
 
 /** What befalls a migration, and what brings back what that has taken. */
-function befall(migration: Migration, fate: Fate, milliseconds: number, from: Host, to: Host): void {
+function befall(migration: Migration, { what: fate, after: milliseconds, phase }: Befall, from: Host, to: Host): void {
   const { engine } = from
   if (fate === 'lost reply') {
     migration.isReplyLost = true
@@ -207,7 +215,7 @@ function befall(migration: Migration, fate: Fate, milliseconds: number, from: Ho
   }
   const side = fate.startsWith('source') ? from : to
   const later = (pause: number, work: () => void): void => void engine.after(NOBODY, pause, work)
-  later(milliseconds, () => {
+  const happen = (): void => {
     engine.tell(() => `meanwhile: ${fate}`)
     switch (fate) {
       case 'abort':
@@ -237,7 +245,9 @@ function befall(migration: Migration, fate: Fate, milliseconds: number, from: Ho
         later(20 * milliseconds, () => side.boot())
         break
     }
-  })
+  }
+  if (phase === undefined) later(milliseconds, happen)
+  else migration.atPhase(phase, () => later(milliseconds % 12, happen))
 }
 
 function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
@@ -279,7 +289,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         if (to === undefined || !host.isUp || !to.isUp) return
         told(`virsh migrate ${vm.name} to ${to.name} (${move.how})`)
         const migration = new Migration(vm, host, to, move.how)
-        for (const { what, after } of move.fates) befall(migration, what, after, host, to)
+        for (const fate of move.fates) befall(migration, fate, host, to)
         migration.start()
         break
       }

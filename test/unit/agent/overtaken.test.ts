@@ -62,3 +62,12 @@ describe('a release says that a domain has ended, which the agent does not know 
     expect(onRecord()).toEqual(ENDED)
   })
 })
+
+// A volume that is exclusive already calls for no lvchange; its record says so all the same.
+test('an act that was begun for one VG does not write a record that names another one by now', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  const both: DomainRecord = { ...RECORD, volumes: [recorded(ROOT_VOLUME), { vg: 'moreVG', lv: 'data', role: 'exclusive', mode: 'local', before: 'active' }] }
+  put(both)
+  expect((await actOn())?.isOvertaken).toBe(true)
+  expect(onRecord()).toEqual(both)
+})

@@ -218,6 +218,14 @@ describe('a release', () => {
     ])
   })
 
+  // A record of a start that no agent has seen run is left alone for as long as libvirt's daemon lives.
+  test('whose time is over before a saved memory is noted says on record that its domain has ended', async () => {
+    replaceRecord(UUID, undefined, { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'prepared', volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] })
+    host.lvsHangs = true
+    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, 'saved', clock))
+    expect([outcome.kind, at, onRecord()]).toEqual(['unfinished', 4500, ['releasing', 'root']])
+  })
+
   test('that runs out of time does not speak of volumes that the agent has given back meanwhile', async () => {
     await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.bringTo = () => {

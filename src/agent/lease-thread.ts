@@ -56,7 +56,8 @@ export function runWatch(): void {
     if (told.kind === 'settings') settings = told.settings
     else pulse.alive()
   })
-  const look = (): void => void leases.look().then(() => {
+  const look = (): void => void leases.look().then((hasLooked) => {
+    if (!hasLooked) return
     pulse.beat()
     post({ kind: 'looked' } satisfies FromWatch)
   })

@@ -72,9 +72,9 @@ export class LeaseWatch {
     return this.#busy.size > 0 || this.#late.size > 0 || (this.#known?.lockspaces.some((lockspace) => leaseState(lockspace, this.#body.now()).kind === 'lost') ?? false)
   }
 
-  /** One look. Never throws; a look that is still under way makes this one none. */
-  async look(): Promise<void> {
-    if (this.#isAsking) return
+  /** One look. Never throws; a look that is still under way makes this one none. @returns whether it was one */
+  async look(): Promise<boolean> {
+    if (this.#isAsking) return false
     this.#isAsking = true
     try {
       const asked = await this.#body.ask()
@@ -85,6 +85,7 @@ export class LeaseWatch {
     } finally {
       this.#isAsking = false
     }
+    return true
   }
 
   #say(about: string, lines: readonly (Line & { readonly key: string })[]): void {

@@ -49,7 +49,10 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
   const first = await world.devices()
   if (first.kind === 'unknown') return notOff(`what DRBD knows cannot be told: ${first.detail}`)
   const { devices } = first
-  const target = fenceTarget(env, devices, await world.sections(env['DRBD_RESOURCE'] ?? ''), world.self)
+  const named = env['DRBD_RESOURCE'] ?? ''
+  // No name that DRBD does not have reaches a command.
+  const sections = devices.some((device) => device.resource === named) ? await world.sections(named) : []
+  const target = fenceTarget(env, devices, sections, world.self)
   if ('why' in target) return notOff(target.why)
   const { resource, host } = target
   const off = (by: Extract<Fenced, { kind: 'off' }>['by']): Fenced => ({ kind: 'off', host, by })

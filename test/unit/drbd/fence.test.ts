@@ -105,6 +105,17 @@ describe('the fence-peer handler', () => {
     expect(ran(host)).toEqual([])
   })
 
+  test('a resource that DRBD does not have reaches no command', async () => {
+    const host = new Host()
+    const asked: string[] = []
+    host.sections = (resource) => {
+      asked.push(resource)
+      return Promise.resolve([])
+    }
+    for (const name of ['--help', 'r0; reboot', 'all', '']) expect(await fencePeer({ ...ENV, DRBD_RESOURCE: name }, SETTINGS, host)).toMatchObject({ kind: 'not-off' })
+    expect(asked).toEqual([])
+  })
+
   test('three hosts, and a command that names none: not off', async () => {
     const host = new Host()
     host.sections = () => Promise.resolve(['node1', 'node2', 'node3'].map((name, id) => ({ names: [name], nodeId: String(id + 9) })).map((each) => (each.names[0] === 'node2' ? { ...each, nodeId: '0' } : each)))

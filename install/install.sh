@@ -27,7 +27,7 @@ Installs lvguard, the libvirt qemu hook (built with npm first if dist/qemu is mi
                               VMs start after the lockspaces of their volumes, and stop before them
   /usr/lib/systemd/system/lvguard-evacuate.service
                               VMs go to another host at shutdown; neither enabled nor started
-  /usr/share/man/man8/lvguard.8
+  /usr/share/man/man8/lvguard.8, /usr/share/man/man5/lvguard.conf.5, /usr/share/bash-completion/completions/lvguard
   /usr/share/doc/lvguard/README.md
 and has the running libvirt daemon look for its hooks again. No domain is touched. Your own changes to a unit belong in
 /etc/systemd/system (systemctl edit lvguard), where nothing is ever changed. At the end it says what this host lacks.
@@ -310,7 +310,7 @@ stop_agent() {
 temporary() { printf '%s/.%s-lvguard-%s~' "${1%/*}" "${1##*/}" "$$"; }
 
 remove_temporary() {
-    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$man_conf" "$completion" "$readme" "$hook" "$link"; do rm -f "$(temporary "$file")"; done
     for unit in $ordered; do rm -f "$(temporary "$(order_file "$unit")")"; done
 }
 
@@ -532,7 +532,7 @@ look() {
     if exists "$link" && ! is_our_link; then
         fail "$link is not lvguard's; nothing was changed." 'Move it away and run this again.'
     fi
-    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$readme"; do
+    for file in "$conf" "$rotate" "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$man_conf" "$completion" "$readme"; do
         [ ! -d "$file" ] || fail "$file is a folder; nothing was changed." 'Move it away and run this again.'
     done
 }
@@ -561,6 +561,8 @@ install_all() {
     stage_own "$here/lvguard-check.timer" "$check_timer"
     stage_own "$here/lvguard-evacuate.service" "$evacuate"
     stage_own "$here/lvguard.8" "$man"
+    stage_own "$here/lvguard.conf.5" "$man_conf"
+    stage_own "$here/lvguard.bash-completion" "$completion"
     for unit in $ordered; do stage_own "$(order_source "$unit")" "$(order_file "$unit")"; done
     # A folder may have been copied without it.
     [ ! -f "$project/README.md" ] || stage_own "$project/README.md" "$readme"
@@ -588,6 +590,8 @@ install_all() {
     remove_delivered_before
     say_own_units
     put "$man"
+    put "$man_conf"
+    put "$completion"
     if exists "$readme" || [ -f "$project/README.md" ]; then put "$readme"
     else say "missing    $readme, which the unit names: copy README.md beside dist and install"
     fi
@@ -652,7 +656,7 @@ uninstall_all() {
     elif exists "$link"; then say "stays      $link, which is not lvguard's"
     fi
     remove_as_delivered "$here/lvguard.logrotate" "$rotate"
-    for file in "$service" "$check_service" "$check_timer" "$evacuate" "$man"; do
+    for file in "$service" "$check_service" "$check_timer" "$evacuate" "$man" "$man_conf" "$completion"; do
         ! exists "$file" || remove "$file"
     done
     for unit in $ordered; do remove_with_folder "$(order_file "$unit")"; done
@@ -747,6 +751,8 @@ check_service=$units/lvguard-check.service
 check_timer=$units/lvguard-check.timer
 evacuate=$units/lvguard-evacuate.service
 man=$destdir/usr/share/man/man8/lvguard.8
+man_conf=$destdir/usr/share/man/man5/lvguard.conf.5
+completion=$destdir/usr/share/bash-completion/completions/lvguard
 ordered='libvirtd virtqemud libvirt-guests'
 link=$destdir/usr/sbin/lvguard
 link_target=/etc/libvirt/hooks/qemu

@@ -36,7 +36,26 @@ export function manPage(version: string): string {
     '.SH COMMANDS', ...verbs,
     '.SH EXIT STATUS', escaped(STATUS), 'A command that has others names them above.',
     '.SH FILES', ...FILES.flatMap(([path, what]) => ['.TP', `.I ${escaped(path)}`, escaped(what)]),
-    '.SH SEE ALSO', '.BR virsh (1),', '.BR lvmlockd (8),', '.BR lvmlockctl (8),', '.BR sanlock (8)', '',
+    '.SH SEE ALSO', '.BR virsh (1),', '.BR lvmlockd (8),', '.BR lvmlockctl (8),', '.BR sanlock (8),', '.BR lvguard.conf (5)', '',
+  ].join('\n')
+}
+
+/**
+ * lvguard.conf(5), from the file as it is delivered: each key stands there as a comment, with its default, behind the comment that explains it.
+ * @param text install/lvguard.conf
+ */
+export function configurationPage(version: string, text: string): string {
+  const [head = '', ...parts] = text.trim().split(/\n\n+/)
+  const plain = (lines: readonly string[]): string[] => lines.map((line) => escaped(line.replace(/^#\s?/, '')))
+  const keys = parts.flatMap((part) => {
+    const lines = part.split('\n')
+    const at = lines.findIndex((line) => /^#\w+ = /.test(line))
+    return at < 0 ? ['.PP', ...plain(lines)] : ['.TP', `\\fB${escaped((lines[at] ?? '').slice(1))}\\fR`, ...plain(lines.slice(0, at))]
+  })
+  return [
+    '.\\" From install/lvguard.conf, by npm run man.', `.TH LVGUARD.CONF 5 "" "lvguard ${version}" "File Formats"`, '.nh', '.ad l',
+    '.SH NAME', 'lvguard.conf \\- configuration of lvguard', '.SH SYNOPSIS', '.I /etc/libvirt/lvguard.conf', '.SH DESCRIPTION', ...plain(head.split('\n')),
+    '.PP', 'Each key is shown with its default.', '.SH KEYS', ...keys, '.SH SEE ALSO', '.BR lvguard (8)', '',
   ].join('\n')
 }
 

@@ -21,6 +21,8 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
     'installed  /usr/lib/systemd/system/lvguard-evacuate.service',
     ...UNITS.map((unit) => `installed  /usr/lib/systemd/system/${unit}.service.d/lvguard.conf`),
     'installed  /usr/share/man/man8/lvguard.8',
+    'installed  /usr/share/man/man5/lvguard.conf.5',
+    'installed  /usr/share/bash-completion/completions/lvguard',
     'installed  /usr/share/doc/lvguard/README.md',
     'installed  /etc/libvirt/hooks/qemu',
     'installed  /usr/sbin/lvguard',
@@ -39,7 +41,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
   const before = etc(host)
   const second = host.install()
   expect(second.stdout.replaceAll('unchanged', 'installed')).toBe(first.stdout)
-  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(13)
+  expect(second.stdout.match(/^unchanged/gm)).toHaveLength(15)
   expect(etc(host)).toEqual(before)
   expect(host.units()).toEqual([...STARTED, ...STARTED])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])

@@ -21,6 +21,7 @@ import { KEYS } from '../../src/config.ts'
 import { DEFAULTS } from '../../src/core/configuration.ts'
 import {
   folder,
+  DOCS,
   README,
   UNITS,
   foreign,
@@ -66,9 +67,8 @@ describe('a fresh installation', () => {
       'usr/share/doc': 'folder 755',
       'usr/share/doc/lvguard': 'folder 755',
       'usr/share/doc/lvguard/README.md': `644 ${README}`,
-      'usr/share/man': 'folder 755',
-      'usr/share/man/man8': 'folder 755',
-      'usr/share/man/man8/lvguard.8': `644 ${read(join(source, 'lvguard.8'))}`,
+      ...Object.fromEntries(['man', 'man/man5', 'man/man8', 'bash-completion', 'bash-completion/completions'].map((each) => [`usr/share/${each}`, 'folder 755'])),
+      ...Object.fromEntries(DOCS.map(([name, path]) => [`usr/share/${path}`, `644 ${read(join(source, name))}`])),
       'usr/sbin': 'folder 755',
       'usr/sbin/lvguard': '-> /etc/libvirt/hooks/qemu',
     })
@@ -78,7 +78,7 @@ describe('a fresh installation', () => {
       `installed  ${it.service}`,
       ...it.check.map((file) => `installed  ${file}`),
       ...it.order.map((file) => `installed  ${file}`),
-      `installed  ${it.man}`,
+      ...it.docs.map((file) => `installed  ${file}`),
       `installed  ${it.readme}`,
       `installed  ${it.hook}`,
       `installed  ${it.command}`,
@@ -126,8 +126,8 @@ describe('again', () => {
     const inode = statSync(it.hook).ino
     const { code, stdout } = it.install()
     expect(code).toBe(0)
-    expect(lines(stdout).slice(0, 13)).toEqual(
-      [it.conf, it.rotation, it.service, ...it.check, ...it.order, it.man, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
+    expect(lines(stdout).slice(0, 15)).toEqual(
+      [it.conf, it.rotation, it.service, ...it.check, ...it.order, ...it.docs, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
     )
     expect(snapshot(it.destdir)).toEqual(before)
     expect(statSync(it.hook).ino).toBe(inode)
@@ -465,7 +465,7 @@ describe('--uninstall', () => {
     expect(lines(stdout)).toEqual([
       `removed    ${it.command}`,
       `removed    ${it.rotation}`,
-      ...[it.service, ...it.check, it.man, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
+      ...[it.service, ...it.check, ...it.docs, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
     ])
     expect(Object.values(snapshot(it.destdir)).filter((what) => !what.startsWith('folder'))).toEqual([])
     const after = snapshot(it.destdir)

@@ -112,7 +112,8 @@ export interface Place {
   readonly service: string
   /** The units beside the agent's. */
   readonly check: readonly string[]
-  readonly man: string
+  /** Manual pages, and the completion of bash. */
+  readonly docs: readonly string[]
   /** The drop-ins, in the order in which they are named. */
   readonly order: readonly string[]
   readonly readme: string
@@ -123,6 +124,8 @@ export interface Place {
 export const UNITS = ['libvirtd', 'virtqemud', 'libvirt-guests'] as const
 /** The units beside the agent's, in that order. */
 export const CHECK_UNITS = ['lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'] as const
+/** What is delivered, and its place below /usr/share, in that order. */
+export const DOCS = [['lvguard.8', 'man/man8/lvguard.8'], ['lvguard.conf.5', 'man/man5/lvguard.conf.5'], ['lvguard.bash-completion', 'bash-completion/completions/lvguard']] as const
 /** What is delivered for each of them. */
 export const orderSource = (unit: (typeof UNITS)[number]) =>
   read(join(source, unit === 'libvirt-guests' ? 'lvguard-order-guests.conf' : 'lvguard-order.conf'))
@@ -136,7 +139,7 @@ export const paths = (below: string) => ({
   rotation: join(below, 'etc/logrotate.d/lvguard'),
   service: join(below, 'usr/lib/systemd/system/lvguard.service'),
   check: CHECK_UNITS.map((unit) => join(below, `usr/lib/systemd/system/${unit}`)),
-  man: join(below, 'usr/share/man/man8/lvguard.8'),
+  docs: DOCS.map(([, path]) => join(below, 'usr/share', path)),
   order: UNITS.map((unit) => join(below, `usr/lib/systemd/system/${unit}.service.d/lvguard.conf`)),
   readme: join(below, 'usr/share/doc/lvguard/README.md'),
 })
@@ -214,6 +217,7 @@ mount --bind "$root.sbin" "$root/usr/sbin"
 mount --bind "$root.units" "$root/usr/lib/systemd/system"
 mount --bind "$root.doc" "$root/usr/share/doc"
 mount --bind "$root.man" "$root/usr/share/man"
+mount --bind "$root.completion" "$root/usr/share/bash-completion"
 [ ! -e /usr/bin/node ] || mount --bind /dev/null "$root/usr/bin/node"
 for name in bin sbin lib lib64; do
   if [ -L "/$name" ]; then ln -sfn "usr/$name" "$root/$name"
@@ -233,7 +237,7 @@ export function privateHost(built = program()): PrivateHost {
   for (const name of ['usr', 'dev', 'commands', 'etc', 'run/systemd/system', 'tmp']) {
     mkdirSync(join(root, name), { recursive: true })
   }
-  for (const name of ['local/bin', 'sbin', 'units', 'doc', 'man']) mkdirSync(`${root}.${name}`, { recursive: true })
+  for (const name of ['local/bin', 'sbin', 'units', 'doc', 'man', 'completion']) mkdirSync(`${root}.${name}`, { recursive: true })
   place(built, root)
   const host: PrivateHost = {
     project: join(root, 'project'),
@@ -242,7 +246,7 @@ export function privateHost(built = program()): PrivateHost {
     command: `${root}.sbin/lvguard`,
     service: `${root}.units/lvguard.service`,
     check: CHECK_UNITS.map((unit) => `${root}.units/${unit}`),
-    man: `${root}.man/man8/lvguard.8`,
+    docs: DOCS.map(([, path]) => `${root}.${path.replace('bash-completion/', 'completion/')}`),
     order: UNITS.map((unit) => `${root}.units/${unit}.service.d/lvguard.conf`),
     readme: `${root}.doc/lvguard/README.md`,
     tool: (name, script) => write(join(root, 'commands', name), `#!/bin/sh\n${script}\n`, 0o755),

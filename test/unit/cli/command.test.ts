@@ -6,7 +6,8 @@ import { type Command, eventOf, parseCommand } from '../../../src/cli/command.ts
 import { helpText, usageLine } from '../../../src/cli/usage.ts'
 import { VERB_NAMES, verbOf } from '../../../src/cli/verbs.ts'
 import { parseCall } from '../../../src/hook/call.ts'
-import { MAN_FILE, manText } from '../../man.ts'
+import { KEYS } from '../../../src/config.ts'
+import { GENERATED } from '../../man.ts'
 import { hostileName } from '../support/arbitraries.ts'
 
 /** A command in short words: `--dry-run tintin prepare begin - json`, `help agent`; of wrong usage its sentence. */
@@ -166,8 +167,8 @@ describe('help', () => {
   })
 })
 
-describe('lvguard(8)', () => {
-  test('is that of this table of verbs; if not: npm run man', () => expect(readFileSync(MAN_FILE, 'utf8')).toBe(manText()))
+describe('what is generated from this table, and from lvguard.conf', () => {
+  test.each(GENERATED)('%s is up to date; if not: npm run man', (file, text) => expect(readFileSync(file, 'utf8')).toBe(text()))
 
   const hasMan = (): boolean => {
     try {
@@ -177,8 +178,20 @@ describe('lvguard(8)', () => {
       return false
     }
   }
-  test.skipIf(!hasMan())('man finds nothing wrong with it', () => {
-    const warned = execFileSync('sh', ['-c', 'LC_ALL=C.UTF-8 man --warnings -Tutf8 -Z -l "$1" 2>&1 > /dev/null', 'sh', MAN_FILE], { encoding: 'utf8' })
+  test.skipIf(!hasMan()).each(GENERATED.flatMap(([file]) => (/\.\d$/.test(file) ? [file] : [])))('man finds nothing wrong with %s', (file) => {
+    const warned = execFileSync('sh', ['-c', 'LC_ALL=C.UTF-8 man --warnings -Tutf8 -Z -l "$1" 2>&1 > /dev/null', 'sh', file], { encoding: 'utf8' })
     expect(warned).toBe('')
   })
+  test('lvguard.conf(5) has each key', () => {
+    const page = readFileSync(GENERATED[1]?.[0] ?? '', 'utf8')
+    expect([...page.matchAll(/^\\fB(\w+) = /gm)].map(([, key]) => key).sort()).toEqual(Object.keys(KEYS).sort())
+  })
+
+  const completed = (...words: string[]): string[] => execFileSync('bash', ['-c', `
+    virsh() { echo tintin; echo milou; }; lvs() { echo '  virtVG/tintin'; }; vgs() { echo '  virtVG'; }
+    . "$1"; shift; COMP_WORDS=(lvguard "$@"); COMP_CWORD=$#; _lvguard; printf '%s\\n' "\${COMPREPLY[@]}"`, 'bash', GENERATED[2]?.[0] ?? '', ...words], { encoding: 'utf8' }).trim().split('\n')
+  test.each<[readonly string[], readonly string[]]>([
+    [['sta'], ['status']], [['ev'], ['evacuate']], [['status', '--j'], ['--json']], [['status', 'virt'], ['virtVG/tintin', 'virtVG']], [['status', 'mi'], ['milou']],
+    [['holders', ''], ['--json', '--help', 'virtVG/tintin']], [['kill', 'v'], ['virtVG']], [['evacuate', '--to', 'x', 't'], ['tintin']], [['nope', 'virt'], ['']],
+  ])('completion of %j', (words, expected) => expect(completed(...words)).toEqual(expected))
 })

@@ -51,7 +51,7 @@ describe('lvguard fence-peer', () => {
 
   test('1 when it does not, before the lease of this host runs out; nothing is put down, and nothing starts', async () => {
     const { a, put, calls } = await frozen('echo no route to the switch >&2; exit 1')
-    lease(a, 67)
+    lease(a, 58)
     expect(await a.startFence(ENV).result).toMatchObject({ code: 1, stderr: expect.stringMatching(/r0 stays frozen .*: fence_command has not said that host2 is off before the lease of this host runs out: exit status 1, no route to the switch/) })
     expect(calls().length).toBeGreaterThan(0)
     expect([existsSync(a.root.at(CONFIRMATION)), await a.list('/run/lvguard').then((names) => names.includes('fence:host2'))]).toEqual([false, false])
@@ -61,7 +61,7 @@ describe('lvguard fence-peer', () => {
 
   test('one that hangs is ended in time, with its children', async () => {
     const { a, file } = await frozen(`sleep 1000 & echo $! > "$0.pid"; wait`)
-    lease(a, 67)
+    lease(a, 58)
     expect(await a.startFence(ENV).result).toMatchObject({ code: 1, stderr: expect.stringMatching(/it did not end within/) })
     const child = readFileSync(`${file}.pid`, 'utf8').trim()
     await until(() => !existsSync(`/proc/${child}`) || readFileSync(`/proc/${child}/stat`, 'utf8').includes(') Z'))

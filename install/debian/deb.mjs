@@ -7,9 +7,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, cpSync, lstatSync, lutimesSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { completion } from './completion.mjs'
 import { copyright } from './copyright.mjs'
-import { configurationPage } from './man.mjs'
 import { ROOT, VERSION, epoch, releases } from './source.mjs'
 
 /** Who answers for the package. */
@@ -27,6 +25,7 @@ const FILES = [
   ['install/lvguard-order.conf', 'usr/lib/systemd/system/libvirtd.service.d/lvguard.conf'],
   ['install/lvguard-order.conf', 'usr/lib/systemd/system/virtqemud.service.d/lvguard.conf'],
   ['install/lvguard-order-guests.conf', 'usr/lib/systemd/system/libvirt-guests.service.d/lvguard.conf'],
+  ['install/lvguard.bash-completion', 'usr/share/bash-completion/completions/lvguard'],
   ['install/lvguard.tmpfiles', 'usr/lib/tmpfiles.d/lvguard.conf'],
   // postinst links them into /etc: they go with the program.
   ['install/lvguard.logrotate', 'usr/share/lvguard/logrotate'],
@@ -42,14 +41,13 @@ const CONFFILES = ['/etc/libvirt/lvguard.conf']
 const SCRIPTS = ['preinst', 'postinst', 'prerm', 'postrm']
 
 /** What is made here: to, and its text. `.gz` is packed, always in the same way. */
-async function texts() {
+function texts() {
   const packages = JSON.parse(readFileSync(join(ROOT, 'dist/qemu.packages.json'), 'utf8'))
   return [
     ['usr/share/doc/lvguard/copyright', copyright(packages)],
     ['usr/share/doc/lvguard/changelog.gz', changelog()],
     ['usr/share/man/man8/lvguard.8.gz', readFileSync(join(ROOT, 'install/lvguard.8'), 'utf8')],
-    ['usr/share/man/man5/lvguard.conf.5.gz', configurationPage()],
-    ['usr/share/bash-completion/completions/lvguard', await completion()],
+    ['usr/share/man/man5/lvguard.conf.5.gz', readFileSync(join(ROOT, 'install/lvguard.conf.5'), 'utf8')],
   ]
 }
 
@@ -75,13 +73,13 @@ function filled(words, width = 74) {
 const tree = (folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()
 
 /** Fills a folder with what dpkg-deb packs. */
-async function fill(folder) {
+function fill(folder) {
   const put = (to, data) => {
     mkdirSync(dirname(join(folder, to)), { recursive: true })
     writeFileSync(join(folder, to), to.endsWith('.gz') ? execFileSync('gzip', ['-9n'], { input: data }) : data)
   }
   for (const [from, to] of FILES) put(to, readFileSync(join(ROOT, from)))
-  for (const [to, text] of await texts()) put(to, text)
+  for (const [to, text] of texts()) put(to, text)
   for (const each of FOLDERS) mkdirSync(join(folder, each), { recursive: true })
 
   const files = tree(folder).filter((name) => lstatSync(join(folder, name)).isFile())
@@ -106,7 +104,7 @@ const made = mkdtempSync(join(tmpdir(), 'lvguard-deb-'))
 try {
   const folder = join(made, 'lvguard')
   mkdirSync(folder)
-  await fill(folder)
+  fill(folder)
   const name = `lvguard_${VERSION}_all.deb`
   // One thread: how xz cuts its input must not hang on this machine.
   execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', folder, join(made, name)], {

@@ -1,8 +1,7 @@
-/** What packaging takes from the sources: version and date of the release, and the program's own tables. */
+/** What packaging takes from the sources: version and date of the release. */
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 export const VERSION = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version
@@ -29,10 +28,4 @@ export function epoch() {
   if (given === undefined) return releases()[0].date.getTime() / 1000
   if (!/^\d+$/.test(given)) throw new Error(`SOURCE_DATE_EPOCH is a number of seconds, not ${given}`)
   return Number(given)
-}
-
-/** The table of the program's verbs (src/cli/verbs.ts). */
-export async function verbs() {
-  const { outputFiles } = await build({ entryPoints: [join(ROOT, 'src/cli/verbs.ts')], bundle: true, write: false, format: 'esm', platform: 'node' })
-  return (await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`)).VERBS
 }

@@ -1,5 +1,4 @@
 /** The Debian package and install.sh beside each other. What dpkg itself does with the package is played on a bare Debian: .ci/package. */
-import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -92,29 +91,5 @@ describe('the files of the package', () => {
   test('lvguard check finds needrestart kept from what it must not restart', () => {
     expect(updates({ needrestart: read(join(source, 'lvguard.needrestart')), unattended: undefined })).toEqual([])
     expect(updates({ needrestart: '', unattended: undefined })).toHaveLength(1)
-  })
-
-  /** What a module of install/debian makes, by a Node of its own: they are no TypeScript. */
-  const made = (module: string, call: string): string =>
-    execFileSync(process.execPath, ['--input-type=module', '-e', `import * as made from ${JSON.stringify(join(debian, module))}; process.stdout.write(await made.${call})`], { encoding: 'utf8' })
-
-  test('lvguard.conf(5) tells of every key', () => {
-    const keys = [...read(join(source, 'lvguard.conf')).matchAll(/^#(\w+) = /gm)].map(([, key]) => key)
-    const settings = made('man.mjs', 'configurationPage()')
-    expect([...settings.matchAll(/^\\fB(\w+) = /gm)].map(([, key]) => key)).toEqual(keys)
-  })
-
-  test('completion offers verbs, options and VMs, and runs nothing that a name has in it', () => {
-    const script = `${made('completion.mjs', 'completion()')}
-virsh() { printf '%s\\n' tintin 'two words' '$(echo harm >&2)'; }
-compopt() { :; }
-try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lvguard; printf '<%s>' "\${COMPREPLY[@]}"; echo; }
-try lvguard conf
-try lvguard demote --
-try lvguard demote ''
-try lvguard demote t`
-    expect(run('bash', ['-c', script])).toEqual({
-      code: 0, stderr: '', stdout: '<confirm-off>\n<--force><--help>\n<--force><--help><tintin><two\\ words><\\$\\(echo\\ harm\\ \\>\\&2\\)>\n<tintin><two\\ words>\n',
-    })
   })
 })

@@ -23,15 +23,19 @@ _lvguard() {
 ${verbs.join('\n')}
     esac
     [ -z "$verb" ] || options="$options --help"
+    words=\${options// /$'\\n'}
     for kind in $kinds; do
         case $kind in
-            vms) words+=" $(virsh --quiet list --all --name 2> /dev/null)" ;;
-            volumes) words+=" $(lvs --nolocking --noheadings --separator / -o vg_name,lv_name 2> /dev/null)" ;;
-            vgs) words+=" $(vgs --nolocking --noheadings -o vg_name 2> /dev/null)" ;;
+            vms) words+=$'\\n'$(virsh --quiet list --all --name 2> /dev/null) ;;
+            volumes) words+=$'\\n'$(lvs --nolocking --noheadings --separator / -o vg_name,lv_name 2> /dev/null) ;;
+            vgs) words+=$'\\n'$(vgs --nolocking --noheadings -o vg_name 2> /dev/null) ;;
             files) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         esac
     done
-    mapfile -t -O "\${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$options $words" -- "$current")
+    # compgen -W would expand a name as a shell does, and run what stands in it.
+    while read -r word; do
+        [[ -z $word || $word != "$current"* ]] || COMPREPLY+=("$(printf %q "$word")")
+    done <<< "$words"
 }
 complete -F _lvguard lvguard
 `

@@ -188,10 +188,12 @@ describe('what is generated from this table, and from lvguard.conf', () => {
   })
 
   const completed = (...words: string[]): string[] => execFileSync('bash', ['-c', `
-    virsh() { echo tintin; echo milou; }; lvs() { echo '  virtVG/tintin'; }; vgs() { echo '  virtVG'; }
+    virsh() { echo tintin; echo milou; printf '%s\\n' 'cap haddock' 'x$(echo run)' 'x*'; }; lvs() { echo '  virtVG/tintin'; }; vgs() { echo '  virtVG'; }
     . "$1"; shift; COMP_WORDS=(lvguard "$@"); COMP_CWORD=$#; _lvguard; printf '%s\\n' "\${COMPREPLY[@]}"`, 'bash', GENERATED[2]?.[0] ?? '', ...words], { encoding: 'utf8' }).trim().split('\n')
   test.each<[readonly string[], readonly string[]]>([
     [['sta'], ['status']], [['ev'], ['evacuate']], [['status', '--j'], ['--json']], [['status', 'virt'], ['virtVG/tintin', 'virtVG']], [['status', 'mi'], ['milou']],
     [['holders', ''], ['--json', '--help', 'virtVG/tintin']], [['kill', 'v'], ['virtVG']], [['evacuate', '--to', 'x', 't'], ['tintin']], [['nope', 'virt'], ['']],
+    // A name is never run, nor expanded, and comes so that it may be typed.
+    [['status', 'x'], ['x\\$\\(echo\\ run\\)', 'x\\*']], [['demote', 'c'], ['cap\\ haddock']],
   ])('completion of %j', (words, expected) => expect(completed(...words)).toEqual(expected))
 })

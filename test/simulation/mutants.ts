@@ -35,7 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: '`restore` lets every saved memory through', file: 'hook/saved.ts', from: "if (problems.length > 0 && onStaleImage === 'refuse')", to: "if (problems.length > 0 && onStaleImage !== 'refuse')" },
   { name: 'that a saved memory was used is not put down', file: 'hook/prepare.ts', from: '    noteStarted(domain)\n', to: '    void noteStarted\n' },
   { name: '`migrate` does not give its trial back', file: 'hook/migrate.ts', from: "  await carryOut(undo, locks, 'go-on')\n", to: '' },
-  { name: '`migrate` lets a domain in that is on this host already', file: 'core/migrate.ts', from: 'facts.activeHere', to: '(false as typeof facts.activeHere)' },
+  { name: '`migrate` lets a domain in that is on this host already', file: 'core/migrate.ts', from: "const runs = activeHere !== false || record?.state === 'prepared' || record?.state === 'running'", to: 'const runs = [activeHere, record].length === 0' },
   { name: 'what was active before and was demoted does not go with its VM', file: 'core/record.ts', from: "before === 'inactive' || demoted === true", to: "before === 'inactive' || (demoted === true && Number.isNaN(1))" },
   { name: 'what was active before goes with its VM', file: 'core/record.ts', from: "before === 'inactive' || demoted === true", to: "before === 'inactive' || before === 'active' || demoted === true" },
   { name: 'a `release` deactivates what another domain of this host uses', file: 'core/release.ts', from: 'claimsOn(volume, records, uuid, IN_USE).length === 0 && ', to: '[claimsOn, IN_USE].length === 2 && ' },

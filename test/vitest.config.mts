@@ -21,6 +21,7 @@ export default defineConfig({
     // What hangs ends some day. How long a test takes is the machine's matter.
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 60_000 } },
     sequence: { sequencer: LongestFirst },
     reporters: ['default', new URL('summary.ts', import.meta.url).pathname],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage', reporter: ['text-summary', 'html'] },

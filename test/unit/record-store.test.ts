@@ -161,7 +161,7 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
       const text = readFileSync(join('src', name), 'utf8')
       return /RUN_FOLDER|run\/lvguard\//.test(text) && /\b(write|append|rename|rm|unlink|open|copyFile|link|truncate)(File)?Sync\b/.test(text)
     })
-    expect(writers.sort()).toEqual(['agent-presence.ts', 'cli/check.ts', 'drbd/notes.ts', 'kill/mark.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
+    expect(writers.sort()).toEqual(['agent-presence.ts', 'cli/check.ts', 'cli/sync.ts', 'drbd/notes.ts', 'kill/mark.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
     const withJson = ['record-store.ts', 'saved-images.ts', 'drbd/notes.ts']
     for (const name of writers.filter((each) => !withJson.includes(each))) expect(readFileSync(join('src', name), 'utf8')).not.toMatch(/\.json['"`]/)
     // Two others write JSON, but into a folder of their own, and something else here.

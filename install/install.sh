@@ -204,10 +204,14 @@ check_host() {
     check_locking
 }
 
-# Of a program that knows the word; 2 says that it does not.
+# Of a program that knows the word; 2 says that it does not. What is right in itself may not fit this host: a typing error in a name.
 check_configuration() {
-    errors=$(env -i PATH="$daemon_path" "$hook" check-config </dev/null 2>&1 >/dev/null) && return 0
-    [ $? -ne 1 ] || warn "the configuration is wrong (lvguard check-config): $errors"
+    status=0
+    said=$(env -i PATH="$daemon_path" "$hook" check-config </dev/null 2>&1 >/dev/null) || status=$?
+    case $status in
+        0) printf '%s\n' "$said" | sed -n 's/^lvguard: warning: //p' | while IFS= read -r line; do warn "in the configuration: $line"; done ;;
+        1) warn "the configuration is wrong (lvguard check-config): $said" ;;
+    esac
 }
 
 check_locking() {
@@ -616,7 +620,7 @@ install_all() {
         'The hook is in place and VMs start with locks; they cannot migrate live until: systemctl enable --now lvguard'
     say 'next       on each host: a shared volume group, its locking started (vgs -o +lock_type; vgchange --lock-start VG)'
     say '           on every other host that has the volume group: this installation'
-    say '           see what would happen: virsh dumpxml DOMAIN | lvguard --dry-run DOMAIN prepare begin -'
+    say '           see what would happen: virsh dumpxml DOMAIN | lvguard --dry-run DOMAIN prepare'
     say '           then: virsh start DOMAIN'
 }
 
@@ -709,7 +713,7 @@ keep_existing=
 destdir=
 while [ $# -gt 0 ]; do
     case $1 in
-        --help) usage; exit 0 ;;
+        --help | -h) usage; exit 0 ;;
         --uninstall) task=uninstall_all ;;
         --keep-existing) keep_existing=yes ;;
         --destdir | --destdir=*)

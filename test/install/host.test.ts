@@ -32,7 +32,7 @@ onHost('installs, tells libvirtd and says what comes next; the second run says u
     'watchdog   sanlock and wdmd reset this host when it loses its storage',
     expect.stringMatching(/^next {7}on each host: .*vgchange --lock-start VG/),
     expect.stringContaining('every other host'),
-    expect.stringContaining('lvguard --dry-run DOMAIN prepare begin -'),
+    expect.stringMatching(/lvguard --dry-run DOMAIN prepare$/),
     expect.stringContaining('virsh start'),
     '',
   ])
@@ -183,6 +183,7 @@ for (const [what, sanlock, files, message] of [
 for (const [what, answer, message] of [
   ['does not know the word', 'exit 2', /^$/],
   ['finds nothing wrong', 'exit 0', /^$/],
+  ['finds names that this host does not have', 'echo "lvguard: warning: volume_groups names virtVg, which this host does not have; did you mean virtVG?" >&2; exit 0', /^warning: in the configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?\n$/],
   ['finds something', 'echo "line 3: start_wait must be a whole number" >&2; exit 1', /^warning: the configuration is wrong \(lvguard check-config\): line 3: start_wait must be a whole number\n$/],
 ] as const) {
   onHost(`check-config ${what}`, () => {

@@ -754,11 +754,11 @@ describe('arguments', () => {
     expect(stderr).toMatch(/^install\.sh: .*\nUsage: install\.sh /)
   })
 
-  test('--help: usage on stdout, exit 0', () => {
-    const { code, stdout, stderr } = run(join(source, 'install.sh'), ['--help'])
+  test.each(['--help', '-h'])('%s: usage on stdout, exit 0', (word) => {
+    const { code, stdout, stderr } = run(join(source, 'install.sh'), [word])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    for (const word of ['--destdir DIR', '--uninstall', '--keep-existing', 'Exit status'])
-      expect(stdout).toContain(word)
+    for (const part of ['--destdir DIR', '--uninstall', '--keep-existing', 'Exit status'])
+      expect(stdout).toContain(part)
   })
 })
 

@@ -126,15 +126,24 @@ function read(lines: readonly string[]): { readonly values: Readonly<Record<stri
     } catch (error) {
       if (!(error instanceof TomlError)) return { values: {}, mistakes: [{ line: 1, text: 'it cannot be understood', spoils: undefined }] }
       const line = left[error.line - 1] ?? ''
-      const name = keyOf(line)
       const isDuplicate = /redefine/.test(error.message)
-      mistakes.push({ line: error.line, text: wordsOf(line, name, isDuplicate, error), spoils: name === undefined ? undefined : harmless(name) })
       // A line that is right by itself is not what is wrong: a list or a text before it is not closed.
-      if (line.trim() === '' || (!isDuplicate && isRight(line))) return { values: {}, mistakes: mistakes.map((mistake) => ({ ...mistake, spoils: undefined })) }
+      if (line.trim() === '' || (!isDuplicate && isRight(line))) return { values: {}, mistakes: [...mistakes, unclosed(left, error)].map((mistake) => ({ ...mistake, spoils: undefined })) }
+      const name = keyOf(line)
+      mistakes.push({ line: error.line, text: wordsOf(line, name, isDuplicate, error), spoils: name === undefined ? undefined : harmless(name) })
       left[error.line - 1] = ''
     }
   }
   return { values: {}, mistakes }
+}
+
+/** What is not closed, at the line where it begins: the last one above the error that opens a list or a text and is not right by itself. */
+function unclosed(lines: readonly string[], error: TomlError): Mistake {
+  const above = lines.slice(0, error.line)
+  const begin = above.findLastIndex((line) => /^[^=#]*=\s*(?:\[|"""|''')/.test(line) && !isRight(line))
+  const at = begin < 0 ? error.line - 1 : begin
+  const line = lines[at] ?? ''
+  return { line: at + 1, text: wordsOf(line, keyOf(line), false, error), spoils: undefined }
 }
 
 /** The key at the start of a line that was meant to set one. */

@@ -100,6 +100,10 @@ describe('what is wrong, with its line', () => {
     ['volume_groups = virtVG', 'line 1: a list stands in brackets, its texts in quotes; write key = value, such as volume_groups = [ "virtVG" ]'],
     ['volume_groups = [ virtVG ]', 'line 1: the list is not closed, or not all of its texts stand in quotes'],
     ['volume_groups = [ "virtVG" "b" ]', 'line 1: the list is not closed, or not all'],
+    // The line that opens the list, and not the one where a parser gives up.
+    ['\nvolume_groups = [ "virtVG"\nlog_level = "info"\n', 'line 2: the list is not closed, or not all'],
+    ['volume_groups = [ "virtVG"\n', 'line 1: the list is not closed, or not all'],
+    ['policy = [\n  "virtVG = shared",\n\nlog_level = "info"\n', 'line 1: the list is not closed, or not all'],
     ['on_contested = "alert', 'line 1: the text is not closed'],
     ['// volume_groups = 1', 'line 1: a comment begins with #'],
     ['; x', 'line 1: a comment begins with #'],

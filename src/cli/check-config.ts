@@ -5,7 +5,7 @@ import { unreadable } from '../file-words.ts'
 import { printable } from '../hook/outcome.ts'
 import { write } from '../output.ts'
 import { CONFIGURATION_NAME, readConfiguration } from '../read-configuration.ts'
-import { findingsOn } from './findings.ts'
+import { fitOf } from './findings.ts'
 
 /**
  * `lvguard check-config [FILE]`: everything that is wrong with a configuration, at once. Needs no domain.
@@ -17,7 +17,8 @@ export async function checkConfig(file: string | undefined, json: boolean): Prom
   const parsed = file === undefined ? await readConfiguration() : await parseFile(file)
   const errors = 'errors' in parsed ? parsed.errors : parsed.mistakes
   const configuration: Configuration | undefined = 'configuration' in parsed ? parsed.configuration : undefined
-  const warnings = configuration === undefined ? [] : await findingsOn(configuration)
+  const { findings, unseen } = configuration === undefined ? { findings: [], unseen: undefined } : await fitOf(configuration)
+  const warnings = unseen === undefined ? findings : [...findings, unseen]
   if (json) write(1, `${JSON.stringify({ file: name, usable: configuration !== undefined, errors, warnings }, undefined, 2)}\n`)
   else tell(name, errors, warnings, configuration !== undefined)
   return errors.length > 0 ? 1 : 0

@@ -14,12 +14,19 @@ export const mayLook = (): boolean => self().uid() === 0 || onHost('') !== ''
 const FOLDER_LIMIT = 10_000
 
 /** What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what it cannot tell. */
-export async function findingsOn(configuration: Configuration): Promise<readonly string[]> {
+export const findingsOn = async (configuration: Configuration): Promise<readonly string[]> => (await fitOf(configuration)).findings
+
+/** The same, and what of the names in it cannot be looked for: one sentence without its full stop, undefined if all was seen. */
+export async function fitOf(configuration: Configuration): Promise<{ readonly findings: readonly string[]; readonly unseen: string | undefined }> {
   const vgs = vgsNamedIn(configuration)
   const [locks, table, logFolder, fenceProgram] = await Promise.all([
     mayLook() && vgs.length > 0 ? lockState() : undefined, mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration), fenceProgramOf(configuration),
   ])
-  return findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder, fenceProgram })
+  const why = mayLook() ? 'lvs gives no answer, or is not installed' : 'only root can look'
+  return {
+    findings: findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder, fenceProgram }),
+    unseen: vgs.length > 0 && table === undefined ? `whether this host has ${vgs.join(', ')} cannot be told: ${why}` : undefined,
+  }
 }
 
 /** A child looks: the folder may be on storage that does not answer, and then the child waits, not this program. */

@@ -41,6 +41,23 @@ describe('a host without LVM', () => {
   })
 })
 
+describe('check-config where the names in the file cannot be looked for', () => {
+  const file = (): string => {
+    const path = join(folder, 'named.conf')
+    writeFileSync(path, 'volume_groups = [ "virtVg" ]\npolicy = [ "virtVg/debian = shared" ]\nlog_file = ""\n')
+    return path
+  }
+
+  test('without LVM that is said: no all-clear', async () => {
+    expect(await bare(['check-config', file()], '')).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/ is right, but see the warnings$/), stderr: 'lvguard: warning: whether this host has virtVg cannot be told: lvs gives no answer, or is not installed' })
+  })
+
+  test.skipIf(!isRoot)('by anyone but root too', async () => {
+    const { stderr } = await execa('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, join(folder, 'qemu'), 'check-config', file()], { reject: false, stdin: 'ignore' })
+    expect(stderr).toBe('lvguard: warning: whether this host has virtVg cannot be told: only root can look')
+  })
+})
+
 /** The agents of this test that run, by their numbers. */
 const agents = (): string[] => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${folder}/qemu\0agent`))
 

@@ -50,8 +50,12 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   const xml = (hasRun: boolean): string => xmlOf(domain, names.flatMap((name) => name ?? []), shared, hasRun)
   actAsOwnCaller()
   let running: Running | undefined
+  let isAskedToEnd = false
   // From before anything is locked until all is given back.
-  outlastSignals(() => running?.kill())
+  outlastSignals((alone) => {
+    isAskedToEnd = true
+    if (alone) running?.kill()
+  })
   const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () => xml(false))
   const [what, ...advice] = linesOf(outcome, domain.name)
   if (what !== undefined) complain(0, what)
@@ -64,10 +68,16 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   let status = 1
   try {
     await markAsCommand(domain.uuid, handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps', names.flatMap((name) => name?.vg ?? []))
-    running = start(program, command.slice(1), { stdio: [0, 1, 2], env: {} })
-    const { exitCode, code } = await running.ended
-    if (code === 'ENOENT' || code === 'EACCES') status = complain(NO_COMMAND, `${program} cannot be run (${code}).`)
-    else status = exitCode ?? BY_A_SIGNAL
+    // A VG that is left out (volume_groups) is passed over without a word where a VM has another volume that counts.
+    const bare = volumes.filter((_, at) => !('volumes' in outcome && outcome.volumes.some(({ vg, lv }) => vg === names[at]?.vg && lv === names[at]?.lv)))
+    if (bare.length > 0) complain(0, `${bare.join(', ')}: in no volume group that lvguard locks; nothing was run.`)
+    else if (isAskedToEnd) status = complain(BY_A_SIGNAL, `a signal came before ${program} was run; nothing was run.`)
+    else {
+      running = start(program, command.slice(1), { stdio: [0, 1, 2], env: {} })
+      const { exitCode, code } = await running.ended
+      if (code === 'ENOENT' || code === 'EACCES') status = complain(NO_COMMAND, `${program} cannot be run (${code}).`)
+      else status = exitCode ?? BY_A_SIGNAL
+    }
   } catch (error) {
     complain(1, messageOf(error))
   }

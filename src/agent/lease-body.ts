@@ -12,7 +12,7 @@ type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | '
 
 /**
  * The VMs that have a volume of a VG on record and a process that lives, by name; and those of which there is no record that can be read, by what
- * they have open.
+ * they have open. And the commands of `lvguard with`, as long as they are on record: what such a command has begun may outlive `lvguard with` itself.
  */
 export function usersOf(vg: string, world: Looks): string[] {
   const records = world.records()
@@ -25,7 +25,8 @@ export function usersOf(vg: string, world: Looks): string[] {
   const strangers = alive.filter(({ uuid }) => !records.known.some(({ domain }) => domain.uuid === uuid))
   const nodes = strangers.length === 0 ? [] : nodesOf(vg, world.devices(), records)
   const found = strangers.filter(({ pid }) => nodes.length > 0 && world.openDevices(pid).some((node) => nodes.includes(node)))
-  return [...alive.filter(({ uuid }) => recorded.has(uuid)), ...found].map(({ name }) => name).sort()
+  const commands = records.known.filter(({ domain: { uuid }, command }) => command !== undefined && recorded.has(uuid)).map(({ domain }) => domain)
+  return [...alive.filter(({ uuid }) => recorded.has(uuid)), ...found, ...commands].map(({ name }) => name).sort()
 }
 
 /** The devices of a VG, by the kernel's names; none where it cannot be told which they are. */

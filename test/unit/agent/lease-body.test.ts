@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { usersOf } from '../../../src/agent/lease-body.ts'
 import { KillDouble } from '../support/kill-world.ts'
+import { recorded, uuidOf } from '../support/lvm.ts'
 
 /** Two VMs on virtVG and one on otherVG. */
 function host(): KillDouble {
@@ -21,6 +22,13 @@ describe('the VMs that use a VG', () => {
     const world = host()
     forget(world, 'vm1', 'vm3')
     expect([world.known.length, usersOf('virtVG', world), usersOf('otherVG', world)]).toEqual([1, ['vm1', 'vm2'], ['vm3']])
+  })
+
+  test('a command of lvguard with, which writes as a VM does', () => {
+    const world = host()
+    const [first] = world.known
+    if (first !== undefined) world.known.push({ ...first, domain: { name: 'lvguard with dd (process 7)', uuid: uuidOf(7) }, state: 'prepared', command: 'keeps', volumes: [recorded({ vg: 'thirdVG', lv: 'data' })] })
+    expect(usersOf('thirdVG', world)).toEqual(['lvguard with dd (process 7)'])
   })
 
   test('not one that has ended, recorded or not', () => {

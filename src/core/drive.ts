@@ -135,7 +135,8 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
 function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, { records }: DriveFacts): Report[] {
   const isNew = record?.volumes.some((old) => isSameVolume(old, volume) && isWrittenNow(old, live)) === true
   if (isNew || !live.some((other) => isSameVolume(other, volume))) return []
-  const claim = claimsOn(volume, records, domain.uuid, IN_USE).find((other) => isConflict(volume, other.volume))
+  // One that hands over is of virt-install, which has started this very domain (core/start.ts).
+  const claim = claimsOn(volume, records, domain.uuid, IN_USE).find((other) => other.record.command !== 'hands-over' && isConflict(volume, other.volume))
   return claim === undefined ? [] : [{ kind: 'also-used', volume: fullName(volume), domain: claim.record.domain.name }]
 }
 

@@ -70,6 +70,12 @@ test.each<[string, Partial<RecordedVolume>, Partial<RecordedVolume>, boolean]>([
   expect(made.reports).toEqual(expected ? [{ kind: 'also-used', volume: 'virtVG/root', domain: 'vm2' }] : [])
 })
 
+test('nothing is said of a command that hands the volume over to the domain that it has started', () => {
+  const command = (kind: DomainRecord['command']): DomainRecord => recordOf(2, 'prepared', [withIds()], kind && { command: kind })
+  const said = (kind: DomainRecord['command']) => plan({ live: [{ lv: 'root', mode: 'exclusive' }], records: records(running(), command(kind)) }).reports
+  expect([said('hands-over'), said('keeps').length]).toEqual([[], 1])
+})
+
 describe('a domain that is on record', () => {
   test.each<[string, Case, string]>([
     ['runs and holds its volume', {}, ''],

@@ -33,7 +33,8 @@ function stateOf(path: string, build: string | undefined): State {
 /** What `lvguard check` looks at. */
 export function hookFile(build: string | undefined): CheckFacts['hook'] {
   const own = ownPlace(build)
-  return { file: own.state, others: places().filter((path) => path !== own.path) }
+  // libvirt runs what can be run, and passes over the rest (virHookCheck, virFileIsExecutable): a README, one that was put aside.
+  return { file: own.state, others: places().filter((path) => path !== own.path && !['missing', 'not executable'].includes(stateOf(path, build))) }
 }
 
 /** When the program that libvirt runs was put there, in milliseconds of the epoch; undefined: it is not there. */

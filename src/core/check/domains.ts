@@ -92,7 +92,8 @@ const isOurs = (line: string): boolean =>
 export function updates({ needrestart, unattended }: Pick<CheckFacts, 'needrestart' | 'unattended'>): Finding[] {
   const lines = (needrestart ?? '').split('\n').filter((line) => !/^\s*#/.test(line)).join('\n')
   const isSpared = (daemon: string): boolean => new RegExp(`${daemon}[^\\n]*(?:\\]|\\)|\\})\\s*(?:=>|=)\\s*0|override_rc[\\s\\S]*${daemon}[^\\n]*=>\\s*0`).test(lines)
-  const isOn = /Unattended-Upgrade\s+"1"/.test(unattended ?? '')
+  // Every so many days, or with a unit (apt.systemd.daily): all but 0 is on.
+  const isOn = /Unattended-Upgrade\s+"(?!0*")[^"]+"/.test(unattended ?? '')
   const blacklist = [...(unattended ?? '').matchAll(/Package-Blacklist::\s+"([^"]*)"/g)].map(([, pattern = '']) => pattern)
   const isHeld = (name: string): boolean => blacklist.some((pattern) => {
     try {

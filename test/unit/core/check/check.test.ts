@@ -109,6 +109,7 @@ const CASES: readonly (readonly [what: string, wrong: Wrong, found: string, word
   ['SELinux', { denied: known('audit: type=1400 audit(1764282660.123:45): avc:  denied  { read } for  pid=1 comm="qemu-kvm" path="/dev/dm-3" dev="devtmpfs" ino=5 scontext=system_u:system_r:svirt_t:s0 tcontext=system_u:object_r:fixed_disk_device_t:s0 tclass=blk_file permissive=0\n') }, 'LVG506 warning', /SELinux has denied/],
   ['needrestart', { needrestart: '$nrconf{override_rc} = { qr(^dbus) => 0, };\n' }, 'LVG507 warning', /restart lvmlockd and sanlock under/],
   ['unattended upgrades', { unattended: 'APT::Periodic::Unattended-Upgrade "1";\nUnattended-Upgrade::Package-Blacklist "";\nUnattended-Upgrade::Package-Blacklist:: "lvm2";\n' }, 'LVG507 warning', /restart, sanlock under/],
+  ['unattended upgrades every two days', { unattended: 'APT::Periodic::Unattended-Upgrade "2";\nUnattended-Upgrade::Package-Blacklist "";\nUnattended-Upgrade::Package-Blacklist:: "lvm2";\n' }, 'LVG507 warning', /restart, sanlock under/],
 ]
 
 describe('what is wrong is found, and nothing else with it', () => {

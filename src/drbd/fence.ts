@@ -45,6 +45,8 @@ export type Fenced = { readonly kind: 'off'; readonly host: string; readonly by:
 export async function fencePeer(env: Readonly<Record<string, string | undefined>>, { fenceCommand, fenceDelay }: FenceSettings, world: FenceWorld): Promise<Fenced> {
   const began = world.now()
   const beganAt = world.date()
+  const bootedAt = new Date(Date.parse(beganAt) - began * 1000).toISOString()
+  const isSaid = async (target: FenceTarget, devices: readonly DrbdDevice[]): Promise<boolean> => wordOf(target, await world.confirmations(), devices, { beganAt, bootedAt, now: world.date() })
   const notOff = (why: string): Fenced => ({ kind: 'not-off', why })
   const first = await world.devices()
   if (first.kind === 'unknown') return notOff(`what DRBD knows cannot be told: ${first.detail}`)
@@ -56,7 +58,7 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
   if ('why' in target) return notOff(target.why)
   const { resource, host } = target
   const off = (by: Extract<Fenced, { kind: 'off' }>['by']): Fenced => ({ kind: 'off', host, by })
-  if (wordOf(target, await world.confirmations(), devices, beganAt)) return off('confirm-off')
+  if (await isSaid(target, devices)) return off('confirm-off')
   const refused = whyNotFenced(target, devices)
   if (refused !== undefined) return notOff(refused)
   if (fenceCommand.length === 0) return notOff(`fence_command is not set in /etc/libvirt/lvguard.conf: nothing can switch ${host} off`)
@@ -78,7 +80,7 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
     for (let tries = 0; ; tries++) {
       const again = await world.devices()
       if (again.kind === 'unknown') return notOff(`what DRBD knows cannot be told: ${again.detail}`)
-      if (wordOf(target, await world.confirmations(), again.devices, beganAt)) return off('confirm-off')
+      if (await isSaid(target, again.devices)) return off('confirm-off')
       const why = whyNotFenced(target, again.devices)
       if (why !== undefined) return notOff(why)
       if (left() <= 0) return notOff(`fence_command has not said that ${host} is off before the lease of this host runs out: ${failure}`)
@@ -97,12 +99,21 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
   }
 }
 
+/** ISO 8601. */
+interface Times {
+  readonly beganAt: string
+  readonly bootedAt: string
+  readonly now: string
+}
+
 /**
  * Whether somebody has said already that the host is off. On a host that is Primary DRBD calls because a connection is lost: what was said before that
- * was said of another time. One that is about to become Primary has none, and then it counts as long as the peer was not seen (confirmationsOver).
+ * was said of another time. One that is about to become Primary has none, and then it counts as long as the peer was not seen (confirmationsOver), but not
+ * longer than this boot: while this host was off the other one may have been switched on, and made Primary by the same word. What was said later than it is
+ * now was said by a clock that was another one: before this boot, too.
  */
-function wordOf({ resource, peer }: FenceTarget, confirmations: readonly Confirmation[], devices: readonly DrbdDevice[], beganAt: string): boolean {
+function wordOf({ resource, peer }: FenceTarget, confirmations: readonly Confirmation[], devices: readonly DrbdDevice[], { beganAt, bootedAt, now }: Times): boolean {
   const isPrimary = devices.some((device) => device.resource === resource && device.role === 'Primary')
   const over = confirmationsOver(confirmations, devices)
-  return confirmations.some((each) => each.resource === resource && each.peer === peer && !over.includes(each) && (!isPrimary || each.at >= beganAt))
+  return confirmations.some((each) => each.resource === resource && each.peer === peer && !over.includes(each) && (isPrimary ? each.at >= beganAt : each.at >= bootedAt && each.at <= now))
 }

@@ -151,6 +151,12 @@ describe('a word that the host is off', () => {
     expect(ran(host)).toEqual([])
   })
 
+  test.each<[string, Confirmation]>([['a person’s', person(-10)], ['that of an earlier call', person(-10, 'fence')], ['by a clock that was ahead', person(2000)]])('%s, of before this host has booted, for a promotion: the other one may run since, and it counts for nothing', async (_, word) => {
+    const host = Object.assign(new Host(), { said: parseEvents(eventsWith({ role: 'Secondary', disk: 'Consistent' })), confirmed: [word] })
+    expect(await fencePeer(ENV, SETTINGS, host)).toMatchObject({ kind: 'not-off', why: expect.stringMatching(/for a promotion nobody is switched off/) })
+    expect(ran(host)).toEqual([])
+  })
+
   test('of before the connection was lost, on a host that is Primary: counts for nothing', async () => {
     const host = Object.assign(new Host(), { confirmed: [person(999)], outcomes: ['exit status 1'] })
     expect(await fencePeer(ENV, SETTINGS, host)).toMatchObject({ kind: 'not-off' })

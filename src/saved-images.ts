@@ -17,6 +17,7 @@ import type { SavedImage } from './core/saved-image.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from './paths.ts'
 import type { ProcessIdentity } from './processes.ts'
+import { namesIn } from './quiet-files.ts'
 import { makeRunFolder } from './record-store.ts'
 import { self } from './system/self.ts'
 
@@ -91,6 +92,16 @@ export function writeSavedImage(image: SavedImage): void {
     .sort((a, b) => a.time - b.time)
   for (const { name } of byAge.slice(0, names.length - KEPT_IMAGES)) rmSync(join(SAVED_FOLDER, name), { force: true })
 }
+
+/** What was noted of all domains; what cannot be read or understood is left out. Never throws. */
+export const savedImages = (): SavedImage[] =>
+  namesIn(SAVED_FOLDER).flatMap((name) => {
+    try {
+      return (name.endsWith('.json') ? readSavedImage(name.slice(0, -'.json'.length)) : undefined) ?? []
+    } catch {
+      return []
+    }
+  })
 
 /** One that is not there is no error. */
 export const removeSavedImage = (uuid: string): void => rmSync(fileOf(uuid), { force: true })

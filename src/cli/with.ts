@@ -4,6 +4,7 @@ import { actAsOwnCaller } from '../hook/daemon.ts'
 import { handle } from '../hook/events.ts'
 import { messageOf } from '../hook/failures.ts'
 import { exitStatusOf, linesOf, printable } from '../hook/outcome.ts'
+import { noteWritten } from '../hook/saved.ts'
 import { write } from '../output.ts'
 import { readRecords, recordOf, replaceRecord } from '../record-store.ts'
 import { type Running, start } from '../system/commands.ts'
@@ -110,7 +111,9 @@ async function markAsCommand(uuid: string, command: 'keeps' | 'hands-over', vgs:
   const locks = await lockVgs([...new Set(vgs)], LOCK_WAIT, LOCK_WAIT)
   try {
     const record = recordOf(uuid, readRecords())
-    if (record !== undefined) replaceRecord(uuid, record, { ...record, command })
+    if (record === undefined) return
+    replaceRecord(uuid, record, { ...record, command })
+    noteWritten(uuid, record.volumes)
   } finally {
     locks.release()
   }

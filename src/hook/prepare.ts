@@ -32,7 +32,7 @@ import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from
 import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
-import { checkSaved, noteFailedRestore, noteStarted } from './saved.ts'
+import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
@@ -160,6 +160,7 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const unrecorded = isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     noteStarted(domain)
+    noteWritten(domain.uuid, taken.filter(({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv)))
     return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded], ...(warning !== undefined && { warning }) }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })

@@ -14,7 +14,7 @@ import {
 } from '../core/saved-image.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { holdersOf, hostNameOf, leaseCounts, lockState, ownHostId, volumesByUuid } from '../lvm/lvm.ts'
-import { announceRestore, readSavedImage, removeSavedImage, writeSavedImage } from '../saved-images.ts'
+import { announceRestore, readSavedImage, removeSavedImage, savedImages, writeSavedImage } from '../saved-images.ts'
 import { callingDaemon } from './daemon.ts'
 import { messageOf } from './failures.ts'
 import type { Outcome } from './outcome.ts'
@@ -111,6 +111,19 @@ export function noteStarted({ uuid }: Named): void {
     if (image !== undefined && image.spent !== true) writeSavedImage({ ...image, spent: true })
   } catch {
     // The leases tell it, as a rule.
+  }
+}
+
+/**
+ * Somebody else writes from now on to what a saved memory was saved with, under a lock that this host has already (LVM takes it at boot), or keeps for the
+ * VM that is started next: of that no lease tells anything, since one more lock of this host's own is none of anybody's (compare). Never throws.
+ * @param own UUID of the domain that writes
+ */
+export function noteWritten(own: string, volumes: readonly Pick<RecordedVolume, 'ids'>[]): void {
+  const written = new Set(volumes.flatMap(({ ids }) => ids?.lv ?? []))
+  if (written.size === 0) return
+  for (const image of savedImages()) {
+    if (image.domain.uuid !== own && image.volumes.some(({ uuid }) => written.has(uuid))) noteStarted(image.domain)
   }
 }
 

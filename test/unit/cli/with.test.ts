@@ -1,6 +1,9 @@
 /** `lvguard with`, where the command must not be run. On real locks: test/locks/with.test.ts. */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { HostDouble } from '../support/host-double.ts'
+import { HOME_VOLUME, HostDouble, ROOT_VOLUME } from '../support/host-double.ts'
+import { uuidOf } from '../support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
@@ -21,6 +24,7 @@ vi.mock('../../../src/output.ts', () => ({ write: (_: number, text: string) => v
 const said: string[] = []
 const { runWith } = await import('../../../src/cli/with.ts')
 const { REAL_START, useStart } = await import('../../../src/system/commands.ts')
+const { readSavedImage, writeSavedImage } = await import('../../../src/saved-images.ts')
 const { readRecords } = await import('../../../src/record-store.ts')
 
 /** Commands that were run, with what was locked here meanwhile. */
@@ -28,6 +32,7 @@ const ran: string[] = []
 beforeEach(() => {
   host = new HostDouble()
   root.clear()
+  rmSync(join(root.path, 'var'), { recursive: true, force: true })
   said.length = ran.length = 0
   useStart((command, words, manner) => {
     if (command !== 'mkfs') return REAL_START(command, words, manner)
@@ -58,6 +63,22 @@ describe('the command', () => {
     expect(await call('virtVG/root')).toBe(126)
     expect([ran, left()]).toEqual([[], [[], [], []]])
     expect(said.join('')).toMatch(/a signal came before mkfs was run; nothing was run/)
+  })
+
+  test('runs on a volume that the memory of a VM was saved with: that memory is older from then on, also where the host keeps the lock', async () => {
+    const image = (number: number, uuid: string) => ({ format: 1, domain: { name: `vm${number}`, uuid: uuidOf(number) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid, lver: 5 }] } as const)
+    writeSavedImage(image(1, ROOT_VOLUME.uuid))
+    writeSavedImage(image(2, HOME_VOLUME.uuid))
+    // As LVM does at boot.
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    expect(await call('virtVG/root')).toBe(0)
+    expect([ran.length, host.locks.size, readSavedImage(uuidOf(1))?.spent, readSavedImage(uuidOf(2))?.spent]).toEqual([1, 1, true, undefined])
+  })
+
+  test('and that is put down before it runs, since a VM that it starts may take the lock over as it is', async () => {
+    writeSavedImage({ format: 1, domain: { name: 'vm1', uuid: uuidOf(1) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+    expect(await runWith({ volumes: ['virtVG/root'], command: ['mkfs'], shared: false, handOver: true })).toBe(0)
+    expect(readSavedImage(uuidOf(1))?.spent).toBe(true)
   })
 
   test('does not run where one of its volumes is not locked, since volume_groups leaves its VG out', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { INCOMING_LIFETIME } from '../../../src/core/record.ts'
 import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
 import { TimersOfTest } from '../support/timers.ts'
+import { uuidOf } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
@@ -23,6 +24,7 @@ const { migrate } = await import('../../../src/hook/migrate.ts')
 const { subjectOf } = await import('../../../src/hook/host.ts')
 const { exitStatusOf, linesOf } = await import('../../../src/hook/outcome.ts')
 const { removeMark, writeMark } = await import('../../../src/kill/mark.ts')
+const { readSavedImage, writeSavedImage } = await import('../../../src/saved-images.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/record-store.ts')
 
 beforeEach(() => {
@@ -297,4 +299,11 @@ describe('a record that somebody else has changed since it was decided on (R11)'
     expect(await release(domainOf(ONE, true), CONFIGURATION)).toEqual({ kind: 'nothing', reason: 'its record was changed meanwhile' })
     expect([host.commands.length - commands, ownRecord()]).toEqual([0, OTHERS])
   })
+})
+
+test('a VM that is given what this host had locked already makes the memory of another one, saved with that volume, older: no lease tells it', async () => {
+  writeSavedImage({ format: 1, domain: { name: 'other', uuid: uuidOf(9) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+  await host.bringTo('exclusive', ONE)
+  expect((await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))).kind).toBe('done')
+  expect(readSavedImage(uuidOf(9))?.spent).toBe(true)
 })

@@ -162,8 +162,8 @@ async function denied(): Promise<Known<string>> {
 
 async function configuration(): Promise<CheckFacts['configuration'] & { readonly mute?: readonly string[] }> {
   const parsed = await readConfiguration()
-  if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [] }
-  return { errors: [], mistakes: parsed.mistakes, warnings: await findingsOn(parsed.configuration) }
+  if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [], volumeGroups: [] }
+  return { errors: [], mistakes: parsed.mistakes, warnings: await findingsOn(parsed.configuration), volumeGroups: parsed.configuration.volumeGroups }
 }
 
 function saved(): Known<readonly SavedImage[]> {

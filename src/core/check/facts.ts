@@ -41,7 +41,8 @@ export interface CheckFacts {
   }
   /** The agent was started before the program that stands there now was put there. */
   readonly isAgentOlder: boolean
-  readonly configuration: { readonly errors: readonly string[]; readonly mistakes: readonly string[]; readonly warnings: readonly string[] }
+  /** `volumeGroups`: the only ones that lvguard is to lock; empty: all with a lock manager. */
+  readonly configuration: { readonly errors: readonly string[]; readonly mistakes: readonly string[]; readonly warnings: readonly string[]; readonly volumeGroups: readonly string[] }
   /** The XML of the domains that are defined here. */
   readonly definitions: readonly { readonly name: string; readonly xml: string }[]
   readonly hostname: string

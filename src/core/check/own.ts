@@ -42,11 +42,13 @@ export function configuration({ configuration: { errors, mistakes, warnings }, s
   ]
 }
 
-/** LVG403 and LVG409. Only what LVM knows to be a volume with locks counts. */
-export function running({ status, table }: Pick<CheckFacts, 'status' | 'table'>): Finding[] {
+/** LVG403 and LVG409. Only what LVM knows to be a volume with locks counts; of VGs that volume_groups leaves out LVG407 tells. */
+export function running({ status, table, configuration: { volumeGroups } }: Pick<CheckFacts, 'status' | 'table' | 'configuration'>): Finding[] {
   if (status.table.kind === 'unknown') return [untold('LVG409', `the volumes: ${status.table.why}`, 'lvs')]
   if (status.locks.kind === 'unknown') return [untold('LVG409', status.locks.detail, 'lvmlockctl --info')]
-  return table.vms.flatMap(({ name, uuid, volumes }) => {
+  const isManaged = (volume: string): boolean => volumeGroups.length === 0 || volumeGroups.includes(volume.slice(0, volume.indexOf('/')))
+  return table.vms.flatMap(({ name, uuid, volumes: named }) => {
+    const volumes = named.filter(isManaged)
     const vm = status.active.found.find((each) => each.uuid === uuid)
     if (vm === undefined || volumes.length === 0) return []
     const bare = volumes.filter((volume) => !table.volumes.some((each) => each.volume === volume && each.holders.some(({ here, isOrphan }) => here && isOrphan !== true)))

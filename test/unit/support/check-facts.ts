@@ -55,7 +55,7 @@ export function checkFacts({ status: of = {}, ...more }: Partial<Omit<CheckFacts
     units: known(UNITS_TEXT), manager: known('RuntimeWatchdogUSec=0\n'), wdmd: true, watchdogs: [{ device: 'watchdog0', identity: 'iTCO_wdt', users: ['wdmd'] }],
     pvs: known(capture('debian-12/pvs-fine.json')), lvs: known(JSON.stringify({ report: [{ lv: [] }] })), pools: [], multipath: known('mpatha 6 chk\nmpathb off\nmpathc -\n'),
     paths: [{ name: 'session1', kind: 'iSCSI', giveUp: 20 }, { name: 'rport-1:0-1', kind: 'FC', giveUp: 5 }], drbdDumps: new Map(), hook: { file: 'same', others: [] }, isAgentOlder: false,
-    configuration: { errors: [], mistakes: [], warnings: [] }, definitions: [{ name: 'tintin', xml: DEFINITION }], hostname: 'node1', addresses: known(['10.0.128.1']),
+    configuration: { errors: [], mistakes: [], warnings: [], volumeGroups: [] }, definitions: [{ name: 'tintin', xml: DEFINITION }], hostname: 'node1', addresses: known(['10.0.128.1']),
     libvirtGuests: '# a comment\nON_SHUTDOWN=shutdown\n', needrestart: undefined, unattended: undefined, denied: known(''), saved: known([]), ...more,
   }
 }

@@ -5,7 +5,8 @@ import { STATUS_WORLD, type StatusWorld, look } from '../cli/look.ts'
 import { date, uptime } from '../clock.ts'
 import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
-import { type Known, known, statusOf, unknown } from '../core/status.ts'
+import { type Known, type SeenDomain, known, statusOf, unknown } from '../core/status.ts'
+import { type VolumeName, mapperName } from '../core/volume.ts'
 import { messageOf } from '../hook/failures.ts'
 import { type Outcome, query } from '../lvm/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
@@ -47,7 +48,7 @@ export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<Chec
   ])
   const processes = namesIn(PROC_FOLDER).filter((name) => /^\d+$/.test(name))
   return {
-    status, table: statusOf(status), lvmconfig, renewal, units, manager, wdmd: processes.some((pid) => commOf(pid) === 'wdmd'), watchdogs: watchdogs(processes), pvs, lvs, pools: pools(),
+    status, table: statusOf(status), absent: absent(status.defined), lvmconfig, renewal, units, manager, wdmd: processes.some((pid) => commOf(pid) === 'wdmd'), watchdogs: watchdogs(processes), pvs, lvs, pools: pools(),
     multipath: maps, paths: paths(), drbdDumps: dumps, hook: hookFile(OWN_BUILD), isAgentOlder: isAgentOlder(), configuration: ofConfiguration,
     definitions: xmlFiles(DEFINITION_FOLDER), hostname: self().hostname(), addresses: leadsTo,
     libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')), needrestart: needrestart(), unattended: apt, denied: kernel, saved: saved(),
@@ -106,6 +107,13 @@ function pools(): CheckFacts['pools'] {
     name, vg: /<source>[\s\S]*?<name>([^<]+)<\/name>[\s\S]*?<\/source>/.exec(xml)?.[1]?.trim() ?? name,
     isAutostarted: started.has(`${name}.xml`), isRunning: running.some((other) => other.name === name),
   }))
+}
+
+function absent(defined: readonly SeenDomain[]): CheckFacts['absent'] {
+  const isThere = (volume: VolumeName): boolean => [`/dev/${volume.vg}`, `/dev/mapper/${mapperName(volume)}`].some((path) => statIfAny(onHost(path)) !== undefined)
+  const vms = new Map<string, string[]>()
+  for (const { name, volumes } of defined) for (const vg of new Set(volumes.filter((each) => !isThere(each)).map((each) => each.vg))) vms.set(vg, [...(vms.get(vg) ?? []), name])
+  return vms
 }
 
 async function multipath(): Promise<Known<string>> {

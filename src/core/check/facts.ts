@@ -23,6 +23,8 @@ export interface CheckFacts {
   readonly watchdogs: readonly { readonly device: string; readonly identity: string; readonly users: readonly string[] }[]
   /** `pvs -a`, as JSON: pv_name, vg_name, pv_duplicate, pv_missing. */
   readonly pvs: Known<string>
+  /** What definitions on this host name in the form of a volume's, and nothing in /dev is called: the VG, with its VMs. */
+  readonly absent: ReadonlyMap<string, readonly string[]>
   /** `lvs`, as JSON: vg_name, lv_name, vg_lock_type, lv_autoactivation, vg_autoactivation, lv_lockargs, lv_layout, lv_role. */
   readonly lvs: Known<string>
   /** libvirt's storage pools of type logical. */

@@ -5,13 +5,15 @@ import { type Finding, finding, untold } from './finding.ts'
 /** LVM, and what is below it: LVG201 to LVG210. */
 export const storageFindings = (facts: CheckFacts): Finding[] => [...physical(facts), ...scanning(facts), ...logical(facts), ...ofVolumes(facts), ...pools(facts), ...paths(facts)]
 
-/** LVG201 and LVG203: `pvs -a`. */
-export function physical({ pvs }: Pick<CheckFacts, 'pvs'>): Finding[] {
+/** LVG201 and LVG203: `pvs -a`. A VG of which no physical volume is seen at all is in no row of it: the definitions of VMs tell. */
+export function physical({ pvs, absent }: Pick<CheckFacts, 'pvs' | 'absent'>): Finding[] {
   const rows = pvs.kind === 'known' ? rowsIn(pvs.value, 'pv') : undefined
   if (rows === undefined) return [untold('LVG201', pvs.kind === 'unknown' ? pvs.why : 'pvs does not answer in its own form', 'pvs -a')]
   const twice = rows.filter((row) => (row['pv_duplicate'] ?? '') !== '')
   const missing = [...new Set(rows.filter((row) => (row['pv_missing'] ?? '') !== '').map((row) => row['vg_name'] ?? '?'))]
+  const seen = new Set(rows.map((row) => row['vg_name'] ?? ''))
   return [
+    ...[...absent].filter(([vg]) => !seen.has(vg)).map(([vg, vms]) => finding('LVG203', `LVM sees nothing of the volume group ${vg}, which the definitions of ${some(vms)} name`, `is its storage connected (pvs -a)? If it is not to be here: virsh undefine, or virsh edit`, 'warning')),
     ...(twice.length === 0 ? [] : [finding('LVG201', `LVM sees a physical volume a second time, on ${twice.map((row) => row['pv_name']).join(', ')}, and may write past what is above it`, 'leave the lower disk out with global_filter in the section devices of /etc/lvm/lvm.conf')]),
     ...missing.map((vg) => finding('LVG203', `a physical volume of ${vg} is not there`, `pvs -a -o +pv_missing; with a devices file: lvmdevices --adddev DEVICE; else look at filters and at the storage`)),
   ]

@@ -51,7 +51,7 @@ const DEFINITION = hookInput('prepare').xml.replaceAll(/cache='[^']*'/g, "cache=
 export function checkFacts({ status: of = {}, ...more }: Partial<Omit<CheckFacts, 'status' | 'table'>> & { readonly status?: Partial<StatusFacts> } = {}): CheckFacts {
   const status = { ...STATUS, ...of }
   return {
-    status, table: statusOf(status), lvmconfig: known(capture('debian-12/lvmconfig-fine.txt')), renewal: new Map([['virtVG', known(capture('debian-12/sanlock-renewal-fine.txt'))]]),
+    status, table: statusOf(status), absent: new Map(), lvmconfig: known(capture('debian-12/lvmconfig-fine.txt')), renewal: new Map([['virtVG', known(capture('debian-12/sanlock-renewal-fine.txt'))]]),
     units: known(UNITS_TEXT), manager: known('RuntimeWatchdogUSec=0\n'), wdmd: true, watchdogs: [{ device: 'watchdog0', identity: 'iTCO_wdt', users: ['wdmd'] }],
     pvs: known(capture('debian-12/pvs-fine.json')), lvs: known(JSON.stringify({ report: [{ lv: [] }] })), pools: [], multipath: known('mpatha 6 chk\nmpathb off\nmpathc -\n'),
     paths: [{ name: 'session1', kind: 'iSCSI', giveUp: 20 }, { name: 'rport-1:0-1', kind: 'FC', giveUp: 5 }], drbdDumps: new Map(), hook: { file: 'same', others: [] }, isAgentOlder: false,

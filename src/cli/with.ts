@@ -113,7 +113,8 @@ async function markAsCommand(uuid: string, command: 'keeps' | 'hands-over', vgs:
     const record = recordOf(uuid, readRecords())
     if (record === undefined) return
     replaceRecord(uuid, record, { ...record, command })
-    noteWritten(uuid, record.volumes)
+    // With --shared it only reads.
+    noteWritten(uuid, record.volumes.filter(({ role }) => role === 'exclusive'))
   } finally {
     locks.release()
   }

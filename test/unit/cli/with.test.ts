@@ -81,6 +81,12 @@ describe('the command', () => {
     expect(readSavedImage(uuidOf(1))?.spent).toBe(true)
   })
 
+  test('what it only reads is no newer for it', async () => {
+    writeSavedImage({ format: 1, domain: { name: 'vm1', uuid: uuidOf(1) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+    expect(await runWith({ volumes: ['virtVG/root'], command: ['mkfs'], shared: true, handOver: false })).toBe(0)
+    expect(readSavedImage(uuidOf(1))?.spent).toBe(undefined)
+  })
+
   test('does not run where one of its volumes is not locked, since volume_groups leaves its VG out', async () => {
     root.write('etc/libvirt/lvguard.conf', 'volume_groups = [ "virtVG" ]\n')
     expect(await call('virtVG/root', 'otherVG/data')).toBe(1)

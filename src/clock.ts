@@ -14,6 +14,8 @@ export interface Time {
   every(milliseconds: number, work: () => void): void
   /** Does it once what has happened so far is seen to. */
   soon(work: () => void): void
+  /** This thread stands still for so many milliseconds, and nothing else of it goes on. */
+  block(milliseconds: number): void
 }
 
 export const REAL_TIME: Time = {
@@ -30,6 +32,7 @@ export const REAL_TIME: Time = {
   },
   every: (pause, work) => void setInterval(work, pause),
   soon: (work) => void setImmediate(work),
+  block: (length) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, length),
 }
 
 let time = REAL_TIME
@@ -59,6 +62,9 @@ export const every: Time['every'] = (length, work) => time.every(length, work)
 
 /** Does something once what has happened so far is seen to. */
 export const soon: Time['soon'] = (work) => time.soon(work)
+
+/** This thread stands still for so many milliseconds: for what cannot be awaited. */
+export const block: Time['block'] = (length) => time.block(length)
 
 /** The clock and the timers of an act that may not take long, so that tests bring their own. */
 export interface Clock {

@@ -1,3 +1,4 @@
+import { block } from './clock.ts'
 import { writeSync } from './system/files.ts'
 
 /** Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told. */
@@ -8,7 +9,7 @@ export function write(descriptor: 1 | 2, text: string): void {
       rest = rest.subarray(writeSync(descriptor, rest))
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+      block(5)
     }
   }
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { milliseconds } from './clock.ts'
+import { block, milliseconds } from './clock.ts'
 import { type DomainRecord, RECORD_FORMAT, type RecordState, type RecordedVolume, type Records } from './core/record.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
@@ -100,7 +100,7 @@ function takeTurn(uuid: string, tries: number): 'taken' | 'busy' | 'none' {
     }
     if (tries === 1) return 'busy'
     if (count >= tries) rmSync(turnOf(uuid), { force: true })
-    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TRY_PAUSE)
+    else block(TRY_PAUSE)
   }
 }
 

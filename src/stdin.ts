@@ -1,3 +1,4 @@
+import { block } from './clock.ts'
 import { readSync } from './system/files.ts'
 
 /** Bytes. libvirt itself takes no domain XML above 4 MiB (REMOTE_STRING_MAX); a live one is longer than its source. */
@@ -29,7 +30,7 @@ function readSome(chunk: Buffer, descriptor: number): number {
       if (code === 'EOF') return 0
       if (code !== 'EAGAIN') throw error
       // A caller's non-blocking pipe: nothing there yet.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+      block(5)
     }
   }
 }

@@ -1,4 +1,4 @@
-import { date } from '../clock.ts'
+import { block, date } from '../clock.ts'
 import { readSync } from '../system/files.ts'
 import { type Confirmation, type DrbdDevice, type DrbdTrouble, type DrbdVerdict, countsAsOff, onceUsable, troubleInWords } from '../core/drbd.ts'
 import { drbdMinors } from '../drbd/devices.ts'
@@ -96,7 +96,7 @@ export function readLine(): string {
       count = readSync(0, bytes)
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') {
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+        block(20)
         continue
       }
       break

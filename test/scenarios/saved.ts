@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict'
-import type { Host, Scenario } from '../ring.ts'
+import type { Host, Ring, Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
 const NOTES = '/var/lib/lvguard/saved'
 const SAVE_FILE = '/var/lib/libvirt/qemu/save/tintin.save'
 const CONFIGURATION = '/etc/libvirt/lvguard.conf'
 const ADVICE = /virsh managedsave-remove tintin; virsh start tintin/
+
+/** The VM of these stories, on its volume. */
+async function tintinOn(ring: Ring): Promise<Vm> {
+  await ring.volume('tintin')
+  return vmOn(ring.volumeGroup, 'tintin')
+}
 
 /** It runs, and its memory is saved. */
 async function saved(vm: Vm, host: Host): Promise<void> {
@@ -37,8 +43,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a saved memory is restored where nobody has locked its volumes since',
     play: async (ring) => {
       const [a] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       assert.deepEqual(await a.list(NOTES), [`${tintin.uuid}.json`])
       await assertRunsAgain(tintin, a)
@@ -53,8 +58,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a saved memory is refused once another host has run the VM, by name; a fresh start is not',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await runsAndStops(tintin, b)
       const refused = await tintin.restore(a)
@@ -72,8 +76,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a saved memory of a VM that runs on another host now is refused, and the refusal names that host',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       assertPassed(await tintin.prepare(b))
       const now = new RegExp(`${b.name} holds it now(, last alive \\d+ s ago)?, where tintin seems to run\\.`)
@@ -91,8 +94,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a saved memory is refused once the VM has been started anew on the same host, and once it has been restored',
     play: async (ring) => {
       const [a] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await runsAndStops(tintin, a)
       assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since/, ADVICE)
@@ -107,8 +109,7 @@ export const savedMemory: readonly Scenario[] = [
     not: { locks: 'nothing is active there' },
     play: async (ring) => {
       const [a] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await a.run('lvchange', '-aey', 'virtVG/tintin')
       await assertRunsAgain(tintin, a)
@@ -147,8 +148,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a volume that is locked elsewhere between restore and prepare: the prepare refuses',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await assertRestored(tintin, a)
       await runsAndStops(tintin, b)
@@ -167,8 +167,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a restore that ends before its prepare is not taken for the migration that comes next, nor for a start after that',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await assertRestored(tintin, a)
       // libvirt has failed on its way to `prepare`; now it runs on the other host, and comes here.
@@ -189,8 +188,7 @@ export const savedMemory: readonly Scenario[] = [
     not: { cluster: 'the file there is its libvirt\'s own' },
     play: async (ring) => {
       const [a] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       assertPassed(await tintin.prepare(a))
       await a.write(SAVE_FILE, '')
       assertPassed(await tintin.release(a))
@@ -207,8 +205,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a save whose release keeps everything is noted all the same',
     play: async (ring) => {
       const [a] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await saved(tintin, a)
       await assertRunsAgain(tintin, a)
       const unreadable = `/run/lvguard/${new Vm('milou', []).uuid}.json`
@@ -224,8 +221,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a save whose release comes when another host has run the VM already is known to be old',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       assertPassed(await tintin.prepare(a))
       // The agent was quicker.
       await a.run('lvchange', '-an', 'virtVG/tintin')
@@ -239,8 +235,7 @@ export const savedMemory: readonly Scenario[] = [
     name: 'a saved memory of which nothing is known, or cannot be told, is restored, and said; and so is one that a person insists on',
     play: async (ring) => {
       const [a, b] = ring.hosts
-      await ring.volume('tintin')
-      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      const tintin = await tintinOn(ring)
       await assertRestored(tintin, a)
       await saved(tintin, a)
       await runsAndStops(tintin, b)

@@ -208,6 +208,8 @@ function timeOf(process: Process): Time {
     after: (milliseconds, work) => engine.after(process, milliseconds, work),
     every,
     soon: (work) => void engine.after(process, 0, work),
+    // Nobody else goes on meanwhile: whoever is waited for has been killed.
+    block: () => undefined,
   }
 }
 

@@ -16,6 +16,7 @@ const OF_THE_WORLD: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['a package that starts processes', /(?:from|import\() ?'execa'/],
   ['the calendar', /\bDate\.now\(|\bnew Date\(\)/],
   ['a timer', /\bset(?:Timeout|Interval|Immediate)\(/],
+  ['a thread that stands still', /\bAtomics\./],
   ['chance', /\bMath\.random\(|\brandomUUID\(/],
   ['this process', /\bprocess\.(?:pid|ppid|env|exit|exitCode|kill|on|once|getuid|hrtime|uptime|memoryUsage|stdin|stdout|stderr|argv|cwd)\b/],
 ]

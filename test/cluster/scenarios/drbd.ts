@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Domain } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { Node } from '../nodes.ts'
 import { PowerSwitch, SWITCH } from '../power-switch.ts'
@@ -34,6 +35,30 @@ async function oneOnEach(cluster: ClusterRing) {
   await tintin.writes(one)
   await milou.writes(two)
   return { one, two, tintin, milou }
+}
+
+/** node2, which was off, boots, starts nothing on a copy that may be old, and gets what it has missed. */
+async function isBackInSync(one: ClusterHost, two: ClusterHost, milou: Domain): Promise<void> {
+  await two.node.boot()
+  await two.node.awaitSsh()
+  await two.node.awaitServices()
+  await isRefused(milou.start(two), /milou was not started/)
+  await two.node.must('modprobe drbd && { drbdadm up r0 || drbdadm adjust r0; }')
+  await inSync([one, two])
+}
+
+/** node2 is Primary again: its VM, which runs on node1, comes back by a migration, and writes to its end. */
+async function takesItsShare(cluster: ClusterRing, { one, two, tintin, milou }: { one: ClusterHost; two: ClusterHost; tintin: Domain; milou: Domain }): Promise<void> {
+  await two.node.must('drbdadm primary r0')
+  await cluster.nodes.startLockspace(two.node)
+  await cluster.startAgents()
+  await isRefused(milou.start(two), /virtVG\/milou is held exclusively by node1/)
+  await succeeds(milou.migrate(one, two))
+  await milou.runs(two)
+  await milou.writes(two)
+  await tintin.isWholeOn(one)
+  await succeeds(milou.destroy(two))
+  await milou.runs('nowhere')
 }
 
 /** Each host may switch the other one off, the second one later: the README's file, and DRBD's handler. */
@@ -132,24 +157,10 @@ export const drbd: readonly ClusterScenario[] = [
       await milou.writes(one)
       assert.match((await one.read('/var/log/libvirt/lvguard.log')) ?? '', /counts as off since 'lvguard confirm-off node2'/)
 
-      await two.node.boot()
-      await two.node.awaitSsh()
-      await two.node.awaitServices()
-      await isRefused(milou.start(two), /milou was not started/)
-      await two.node.must('modprobe drbd && { drbdadm up r0 || drbdadm adjust r0; }')
-      await inSync([one, two])
+      await isBackInSync(one, two, milou)
       await says(one, /DRBD resource r0 sees node2 again: what was said with 'lvguard confirm-off node2' counts no longer/)
       assert.deepEqual(await one.list('/var/lib/lvguard/confirm-off'), [])
-      await two.node.must('drbdadm primary r0')
-      await cluster.nodes.startLockspace(two.node)
-      await cluster.startAgents()
-      await isRefused(milou.start(two), /virtVG\/milou is held exclusively by node1/)
-      await succeeds(milou.migrate(one, two))
-      await milou.runs(two)
-      await milou.writes(two)
-      await tintin.isWholeOn(one)
-      await succeeds(milou.destroy(two))
-      await milou.runs('nowhere')
+      await takesItsShare(cluster, { one, two, tintin, milou })
       await milou.dataIsWhole()
     },
   },
@@ -189,23 +200,9 @@ export const drbd: readonly ClusterScenario[] = [
       await milou.writes(one)
 
       await one.freeStream()
-      await two.node.boot()
-      await two.node.awaitSsh()
-      await two.node.awaitServices()
-      await isRefused(milou.start(two), /milou was not started/)
-      await two.node.must('modprobe drbd && { drbdadm up r0 || drbdadm adjust r0; }')
-      await inSync([one, two])
+      await isBackInSync(one, two, milou)
       await says(one, /DRBD resource r0 sees node2 again: .* counts no longer/)
-      await two.node.must('drbdadm primary r0')
-      await cluster.nodes.startLockspace(two.node)
-      await cluster.startAgents()
-      await isRefused(milou.start(two), /virtVG\/milou is held exclusively by node1/)
-      await succeeds(milou.migrate(one, two))
-      await milou.runs(two)
-      await milou.writes(two)
-      await tintin.isWholeOn(one)
-      await succeeds(milou.destroy(two))
-      await milou.runs('nowhere')
+      await takesItsShare(cluster, { one, two, tintin, milou })
       assert.equal((await milou.dataIsWhole()).boots.length, 2)
     },
   },

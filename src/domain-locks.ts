@@ -7,8 +7,8 @@ const TRIES = 5
 const vgsOnRecord = (uuid: string): string[] => (recordOf(uuid, readRecords())?.volumes ?? []).map(({ vg }) => vg)
 
 /**
- * The locks of the VGs that a domain's event names, and of those that its record names: the agent may be about to release
- * what an earlier life of it has left in another VG, and both change the same record (R11).
+ * The locks of the VGs that a domain's event names, and of those that its record names: the agent may be about to
+ * release what an earlier life of it has left in another VG, and both change the same record (R11).
  * @param seconds how long to wait
  * @throws what lockVgs throws
  */

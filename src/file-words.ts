@@ -13,5 +13,8 @@ const REASONS: Readonly<Record<string, (path: string) => string>> = {
 export function unreadable(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const words = Object.hasOwn(REASONS, code) ? REASONS[code]?.(path) : undefined
-  return words ?? `${path} cannot be read (${error instanceof Error ? error.message.replace(/^\w+: /, '').replace(/, \w+(?: '.*')?$/, '') : String(error)})`
+  return (
+    words ??
+    `${path} cannot be read (${error instanceof Error ? error.message.replace(/^\w+: /, '').replace(/, \w+(?: '.*')?$/, '') : String(error)})`
+  )
 }

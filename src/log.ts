@@ -32,18 +32,23 @@ export interface Log {
 }
 
 // A FIFO would be waited for without end. A name without a folder cannot be: log_file is an absolute path.
-// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
-const WRITER = 'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
+const WRITER =
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
+  'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
 
 /**
- * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. A file on storage that does not answer
- * (a dead NFS server, a frozen file system) holds the child up, in the kernel, where no time limit helps; were it one of Node's own threads, the
- * program could not even exit (measured: process.exit waits for it). The child holds neither stdout nor stderr (R7) and no VG's lock.
- * winston's own file transport loses lines at process.exit, and throws if its folder cannot be made (FACTS 41).
+ * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. A file on storage
+ * that does not answer (a dead NFS server, a frozen file system) holds the child up, in the kernel, where no time limit
+ * helps; were it one of Node's own threads, the program could not even exit (measured: process.exit waits for it). The
+ * child holds neither stdout nor stderr (R7) and no VG's lock. winston's own file transport loses lines at
+ * process.exit, and throws if its folder cannot be made (FACTS 41).
  */
 export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Log {
   try {
-    const child = spawn('/bin/sh', ['-c', WRITER, onHost(logFile)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+    const child = spawn('/bin/sh', ['-c', WRITER, onHost(logFile)], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    })
     const ended = new Promise<void>((resolve) => {
       child.once('exit', () => resolve())
       child.once('error', () => resolve())
@@ -63,7 +68,9 @@ export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | '
         done()
       },
     })
-    const line = format.printf(({ time, level, domain, operation, outcome, message, ...more }) => JSON.stringify({ time, level, domain, operation, outcome, message, ...more }))
+    const line = format.printf(({ time, level, domain, operation, outcome, message, ...more }) =>
+      JSON.stringify({ time, level, domain, operation, outcome, message, ...more }),
+    )
     const logger = createLogger({ level: logLevel, format: line, transports: [new transports.Stream({ stream })] })
     return {
       write: async (entry) => {

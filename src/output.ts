@@ -1,7 +1,9 @@
 import { block } from './clock.ts'
 import { writeSync } from './system/files.ts'
 
-/** Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told. */
+/**
+ * Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told.
+ */
 export function write(descriptor: 1 | 2, text: string): void {
   let rest = Buffer.from(text)
   while (rest.length > 0) {

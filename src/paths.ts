@@ -1,6 +1,6 @@
 /**
- * Where lvguard's and other programs' files are on a host. LVGUARD_ROOT, for tests, puts a folder before every path; libvirtd
- * passes no such variable on (FACTS 10).
+ * Where lvguard's and other programs' files are on a host. LVGUARD_ROOT, for tests, puts a folder before every path;
+ * libvirtd passes no such variable on (FACTS 10).
  */
 const root = process.env['LVGUARD_ROOT'] ?? ''
 

@@ -1,12 +1,18 @@
 import { readFileSync } from './system/files.ts'
 
-/** A process of this host that its number alone does not name: start time in clock ticks since boot (proc(5), /proc/PID/stat, field 22). */
+/**
+ * A process of this host that its number alone does not name: start time in clock ticks since boot (proc(5),
+ * /proc/PID/stat, field 22).
+ */
 export interface ProcessIdentity {
   readonly pid: number
   readonly start: string
 }
 
-/** The process that has this number now. Always from the real /proc, below LVGUARD_ROOT too: the identities that are kept are those of real processes. */
+/**
+ * The process that has this number now. Always from the real /proc, below LVGUARD_ROOT too: the identities that are
+ * kept are those of real processes.
+ */
 export function processOf(pid: number): ProcessIdentity | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -45,9 +45,13 @@ export function parseHeader(bytes: Buffer): Header {
   const dataFile = hasDataFile ? extensions.get(DATA_FILE_EXTENSION) : undefined
   if (hasDataFile && dataFile === undefined) throw new BadHeader('its data is in another file, which it does not name')
   if (nameAt === 0) return { backing: undefined, dataFile }
-  if (nameLength > LONGEST_NAME || nameAt < length || nameAt + nameLength > end) throw new BadHeader('its backing file name is not inside its header')
+  if (nameLength > LONGEST_NAME || nameAt < length || nameAt + nameLength > end)
+    throw new BadHeader('its backing file name is not inside its header')
   if (nameLength === 0) return { backing: undefined, dataFile }
-  return { backing: { name: textOf(bytes.subarray(nameAt, nameAt + nameLength)), format: extensions.get(FORMAT_EXTENSION) }, dataFile }
+  return {
+    backing: { name: textOf(bytes.subarray(nameAt, nameAt + nameLength)), format: extensions.get(FORMAT_EXTENSION) },
+    dataFile,
+  }
 }
 
 function extensionsIn(bytes: Buffer, start: number): Map<number, string> {
@@ -56,7 +60,8 @@ function extensionsIn(bytes: Buffer, start: number): Map<number, string> {
     const [type, length] = [bytes.readUInt32BE(at), bytes.readUInt32BE(at + 4)]
     if (type === 0) break
     if (at + 8 + length > bytes.length) throw new BadHeader('a header extension is longer than the header')
-    if (type === FORMAT_EXTENSION || type === DATA_FILE_EXTENSION) found.set(type, textOf(bytes.subarray(at + 8, at + 8 + length)))
+    if (type === FORMAT_EXTENSION || type === DATA_FILE_EXTENSION)
+      found.set(type, textOf(bytes.subarray(at + 8, at + 8 + length)))
     at += 8 + Math.ceil(length / 8) * 8
   }
   return found

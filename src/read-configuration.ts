@@ -13,7 +13,8 @@ export async function readConfiguration(): Promise<Parsed> {
   try {
     text = readFileSync(CONFIGURATION_FILE, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { configuration: DEFAULTS, mistakes: [] }
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+      return { configuration: DEFAULTS, mistakes: [] }
     return { errors: [unreadable(CONFIGURATION_NAME, error)] }
   }
   const { parseConfiguration } = await import('./config.ts')

@@ -3,13 +3,23 @@ import { block, milliseconds } from './clock.ts'
 import { type DomainRecord, RECORD_FORMAT, type RecordState, type RecordedVolume, type Records } from './core/record.ts'
 import { isValidName } from './core/volume.ts'
 import { RUN_FOLDER } from './paths.ts'
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from './system/files.ts'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from './system/files.ts'
 import { self } from './system/self.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
 const RECORD_FILE = /^[0-9a-f-]{36}\.json$/
 
-const isCode = (error: unknown, code: string): boolean => error instanceof Error && 'code' in error && error.code === code
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
 
 /** Makes /run/lvguard, for root alone. Throws what mkdir throws. */
 export const makeRunFolder = (): void => {
@@ -17,7 +27,8 @@ export const makeRunFolder = (): void => {
 }
 
 /**
- * All records of this host. Never throws: a folder that cannot be read is one unreadable record, a missing one is empty.
+ * All records of this host. Never throws: a folder that cannot be read is one unreadable record, a missing one is
+ * empty.
  * @param only of these files in /run/lvguard
  */
 export function readRecords(only?: readonly string[]): Records {
@@ -42,19 +53,24 @@ export function readRecords(only?: readonly string[]): Records {
 }
 
 /** The domain's own record among those read. */
-export const recordOf = (uuid: string, records: Records): DomainRecord | undefined => records.known.find(({ domain }) => domain.uuid === uuid)
+export const recordOf = (uuid: string, records: Records): DomainRecord | undefined =>
+  records.known.find(({ domain }) => domain.uuid === uuid)
 
 /** What came of a change of a record. `changed`: it is not what the caller decided on, and was left as it is. */
 export type Replaced = 'replaced' | 'changed'
 
 /**
- * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or removes it, only if
- * it still is what the caller has read. The caller holds the locks of the VGs that both name, from its look to this; `announceEnd` is for
- * the one that does not.
+ * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or
+ * removes it, only if it still is what the caller has read. The caller holds the locks of the VGs that both name, from
+ * its look to this; `announceEnd` is for the one that does not.
  * @param expected,next undefined: none
  * @throws what the file system throws (a full /run: ENOSPC); the old record is in place then
  */
-export function replaceRecord(uuid: string, expected: DomainRecord | undefined, next: DomainRecord | undefined): Replaced {
+export function replaceRecord(
+  uuid: string,
+  expected: DomainRecord | undefined,
+  next: DomainRecord | undefined,
+): Replaced {
   const turn = takeTurn(uuid, TURN_TRIES)
   try {
     return replaceIf(uuid, expected, next, () => true)
@@ -64,9 +80,9 @@ export function replaceRecord(uuid: string, expected: DomainRecord | undefined, 
 }
 
 /**
- * The same for a `release` that says, before it waits for the locks of the VGs, that its domain has ended. From its look at the record to its
- * rename an act that has the locks may change it: so each takes its turn. This one waits for nobody, and does nothing where it was kept up so long
- * that somebody may have taken its turn away.
+ * The same for a `release` that says, before it waits for the locks of the VGs, that its domain has ended. From its
+ * look at the record to its rename an act that has the locks may change it: so each takes its turn. This one waits for
+ * nobody, and does nothing where it was kept up so long that somebody may have taken its turn away.
  */
 export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
   const end = milliseconds() + TURN_LIMIT
@@ -82,7 +98,10 @@ export function announceEnd(uuid: string, expected: DomainRecord | undefined, ne
 
 /** Milliseconds for which an announcement has its turn; then its rename is not made any more. */
 const TURN_LIMIT = 50
-/** Tries, with TRY_PAUSE milliseconds between, after which a turn is that of a program that was killed: twice TURN_LIMIT. */
+/**
+ * Tries, with TRY_PAUSE milliseconds between, after which a turn is that of a program that was killed: twice
+ * TURN_LIMIT.
+ */
 const TURN_TRIES = 101
 const TRY_PAUSE = 1
 
@@ -105,7 +124,12 @@ function takeTurn(uuid: string, tries: number): 'taken' | 'busy' | 'none' {
 }
 
 /** @param mayStill asked just before anything is changed */
-function replaceIf(uuid: string, expected: DomainRecord | undefined, next: DomainRecord | undefined, mayStill: () => boolean): Replaced {
+function replaceIf(
+  uuid: string,
+  expected: DomainRecord | undefined,
+  next: DomainRecord | undefined,
+  mayStill: () => boolean,
+): Replaced {
   if (!isOnRecord(uuid, expected)) return 'changed'
   if (next !== undefined) return write(uuid, next, mayStill) ? 'replaced' : 'changed'
   // Where there is none, none is removed: one that comes at this moment is another act's.
@@ -113,7 +137,9 @@ function replaceIf(uuid: string, expected: DomainRecord | undefined, next: Domai
   return 'replaced'
 }
 
-/** Replaces a domain's record step by step: each time what this last read or wrote, and nothing that somebody else did. */
+/**
+ * Replaces a domain's record step by step: each time what this last read or wrote, and nothing that somebody else did.
+ */
 export type Replace = (next: DomainRecord | undefined) => Replaced
 
 /** @param known what was read of it, and decided on; undefined: it has none */
@@ -137,7 +163,10 @@ export class RecordChanged extends Error {
 /** How often an act looks at a record again that others change. */
 const LOOKS = 3
 
-/** Does an act again, from its look on, if it ends because somebody else has changed the record. @throws what the act throws */
+/**
+ * Does an act again, from its look on, if it ends because somebody else has changed the record. @throws what the act
+ * throws
+ */
 export async function lookingAgain<T>(act: () => Promise<T>): Promise<T> {
   for (let looks = 1; ; looks++) {
     try {
@@ -176,11 +205,23 @@ const MODES = [...ROLES, 'local']
 
 function parseRecord(text: string, name: string): DomainRecord {
   const record = JSON.parse(text) as DomainRecord
-  const isWhole = record.format === RECORD_FORMAT && `${record.domain.uuid}.json` === name && typeof record.domain.name === 'string' &&
-    STATES.includes(record.state) && Array.isArray(record.volumes) && record.volumes.every(isVolume)
+  const isWhole =
+    record.format === RECORD_FORMAT &&
+    `${record.domain.uuid}.json` === name &&
+    typeof record.domain.name === 'string' &&
+    STATES.includes(record.state) &&
+    Array.isArray(record.volumes) &&
+    record.volumes.every(isVolume)
   if (!isWhole) throw new Error(`not a record of format ${RECORD_FORMAT}`)
   return record
 }
 
 const isVolume = ({ vg, lv, role, mode, before, pool }: RecordedVolume): boolean =>
-  (pool === undefined || (typeof pool.lv === 'string' && isValidName(pool.lv))) && typeof vg === 'string' && typeof lv === 'string' && isValidName(vg) && isValidName(lv) && ROLES.includes(role) && MODES.includes(mode) && (before === 'inactive' || before === 'active')
+  (pool === undefined || (typeof pool.lv === 'string' && isValidName(pool.lv))) &&
+  typeof vg === 'string' &&
+  typeof lv === 'string' &&
+  isValidName(vg) &&
+  isValidName(lv) &&
+  ROLES.includes(role) &&
+  MODES.includes(mode) &&
+  (before === 'inactive' || before === 'active')

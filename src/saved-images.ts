@@ -118,10 +118,7 @@ const timeOf = (file: string): number | undefined => statIfAny(file)?.mtimeMs
  * libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted
  * last.
  */
-export function managedSave(
-  { name, uuid }: Saved,
-  now = date().getTime(),
-): 'new' | 'noted' | 'other' | 'none' {
+export function managedSave({ name, uuid }: Saved, now = date().getTime()): 'new' | 'noted' | 'other' | 'none' {
   const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
   if (time === undefined) return 'none'
   const notedAt = timeOf(fileOf(uuid))
@@ -143,16 +140,16 @@ export function announceRestore(domain: Saved, daemon: ProcessIdentity, at: numb
 type Mark = ProcessIdentity & { readonly at: number; readonly managed?: boolean }
 
 /**
- * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore that
- * failed before its `prepare` leaves it: libvirt keeps a managed save until it runs again, so that one without is a fresh
- * start, after `virsh managedsave-remove` or with `--force-boot`.
+ * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore
+ * that failed before its `prepare` leaves it: libvirt keeps a managed save until it runs again, so that one without is
+ * a fresh start, after `virsh managedsave-remove` or with `--force-boot`.
  *
  * Of `virsh restore FILE` nothing tells that; a start anew of the same domain within RESTORE_LIFETIME is taken for its
  * restore, and can lose nothing by it. It is compared as the restore just was, and refused once, with the way out, if
- * another host has locked a volume in those two minutes. It is put down as a start (SavedImage.spent) like any other, so
- * that the memory is refused from then on; only where libvirt says that it never ran (`failed`) is that taken back, which
- * is so. The other way round, a restore is never taken for a fresh start: its `prepare` comes in the same thread, and
- * whoever starts the domain in between makes libvirt refuse the restore.
+ * another host has locked a volume in those two minutes. It is put down as a start (SavedImage.spent) like any other,
+ * so that the memory is refused from then on; only where libvirt says that it never ran (`failed`) is that taken back,
+ * which is so. The other way round, a restore is never taken for a fresh start: its `prepare` comes in the same thread,
+ * and whoever starts the domain in between makes libvirt refuse the restore.
  */
 export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): boolean {
   try {

@@ -5,8 +5,8 @@ import { readSync } from './system/files.ts'
 export const LONGEST_XML = 8 * 1024 * 1024
 
 /**
- * Reads standard input, or what another descriptor gives, to its end, or to one byte more than a limit: nobody has to hold a gigabyte to
- * refuse it.
+ * Reads standard input, or what another descriptor gives, to its end, or to one byte more than a limit: nobody has to
+ * hold a gigabyte to refuse it.
  */
 export function readStdin(limit: number, descriptor = 0): string {
   const chunks: Buffer[] = []

@@ -12,12 +12,22 @@ export interface VgLocks {
   release(): void
 }
 
-/** Another hook, agent or command of this host is at work on the VG; or so many are that the wait for them was too long. */
+/**
+ * Another hook, agent or command of this host is at work on the VG; or so many are that the wait for them was too long.
+ */
 export class VgBusy extends Error {
   override readonly name = 'VgBusy'
   /** @param isQueue one act after the other had the lock meanwhile, so that nothing hangs */
-  constructor(readonly vg: string, readonly seconds: number, readonly isQueue: boolean) {
-    super(isQueue ? `the acts on ${vg} that came first took longer than ${seconds} s` : `another act on ${vg} has been at work for ${seconds} s`)
+  constructor(
+    readonly vg: string,
+    readonly seconds: number,
+    readonly isQueue: boolean,
+  ) {
+    super(
+      isQueue
+        ? `the acts on ${vg} that came first took longer than ${seconds} s`
+        : `another act on ${vg} has been at work for ${seconds} s`,
+    )
   }
 }
 
@@ -29,14 +39,19 @@ const LOOK_PAUSE = 1000
 const LEAST_PAUSE = 100
 
 /**
- * Takes /run/lvguard/VG.lock of each VG, in the order of their names so that two calls never wait for each other. Each is a flock on
- * an open file that this process and its children share: it lasts until the last of them has closed it (FACTS 43). Those who wait get
- * it in the order in which they came: the kernel keeps them in a row (Linux 5.0; measured), and one that is killed leaves it.
+ * Takes /run/lvguard/VG.lock of each VG, in the order of their names so that two calls never wait for each other. Each
+ * is a flock on an open file that this process and its children share: it lasts until the last of them has closed it
+ * (FACTS 43). Those who wait get it in the order in which they came: the kernel keeps them in a row (Linux 5.0;
+ * measured), and one that is killed leaves it.
  * @param seconds how long one and the same act may keep the lock from this one
  * @param inAll how long to wait for all who came first, in seconds
  * @throws VgBusy when either time is over; Error if flock(1) or the file cannot be had
  */
-export async function lockVgs(vgs: readonly string[], seconds: number, inAll = Math.max(QUEUE_LIMIT, seconds)): Promise<VgLocks> {
+export async function lockVgs(
+  vgs: readonly string[],
+  seconds: number,
+  inAll = Math.max(QUEUE_LIMIT, seconds),
+): Promise<VgLocks> {
   makeRunFolder()
   const descriptors = new Map<string, number>()
   const release = (): void => {
@@ -84,7 +99,12 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
     const outcome = await within(pause, ended)
     if (outcome?.exitCode === 0) return
     if (outcome?.exitCode === 1) throw new VgBusy(vg, Math.round(inAll), isQueue)
-    if (outcome !== undefined) throw new Error(outcome.isAbsent ? 'flock was not found: apt install util-linux' : `flock exited with ${outcome.exitCode ?? 'a signal'}`)
+    if (outcome !== undefined)
+      throw new Error(
+        outcome.isAbsent
+          ? 'flock was not found: apt install util-linux'
+          : `flock exited with ${outcome.exitCode ?? 'a signal'}`,
+      )
     const now = milliseconds()
     const seen = markOf(descriptor)
     if (seen !== mark) {
@@ -95,7 +115,8 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
       moved()
       continue
     }
-    // Where this process gets no turn, because a hundred others start, whoever has the lock gets none either: each look counts for its pause.
+    // Where this process gets no turn, because a hundred others start, whoever has the lock gets none either: each look
+    // counts for its pause.
     counted += pause
     if (counted < patience) continue
     stop()
@@ -103,7 +124,10 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
   }
 }
 
-/** Whoever gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD, src/lvm/run.ts). */
+/**
+ * Whoever gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD,
+ * src/lvm/run.ts).
+ */
 function leaveMark(descriptor: number): void {
   futimesSync(descriptor, date())
 }

@@ -16,7 +16,11 @@ const row = (what: string, seconds: number, note = ''): void => {
 
 /** All at the same moment. */
 const atOnce = (host: LocksHost, vms: readonly Vm[], operation: 'prepare' | 'release'): Promise<Result[]> =>
-  together(...vms.map((vm) => host.startHook({ name: vm.name, operation, xml: vm.xml({ aliases: operation === 'release' }) }, { gate: true })))
+  together(
+    ...vms.map((vm) =>
+      host.startHook({ name: vm.name, operation, xml: vm.xml({ aliases: operation === 'release' }) }, { gate: true }),
+    ),
+  )
 
 const refusals = (results: readonly Result[]): string => {
   const failed = results.filter(({ code }) => code !== 0)
@@ -26,18 +30,20 @@ const refusals = (results: readonly Result[]): string => {
 const held = async (host: LocksHost): Promise<number> => (await host.locks()).size
 
 async function untilFree(host: LocksHost): Promise<void> {
-  for (const end = performance.now() + 120_000; await held(host) > 0 && performance.now() < end;) await pause(50)
+  for (const end = performance.now() + 120_000; (await held(host)) > 0 && performance.now() < end; ) await pause(50)
 }
 
 /** A host that has started and stopped a VM before has the compiled code of both in its cache; without it each of a hundred compiles for itself. */
 async function warm(host: LocksHost, [vm]: readonly Vm[]): Promise<void> {
-  for (const operation of vm === undefined ? [] : ['prepare', 'release']) await atOnce(host, [vm as Vm], operation as 'prepare' | 'release')
+  for (const operation of vm === undefined ? [] : ['prepare', 'release'])
+    await atOnce(host, [vm as Vm], operation as 'prepare' | 'release')
 }
 
 async function play(host: LocksHost, vms: readonly Vm[]): Promise<void> {
   const count = vms.length
   await warm(host, vms)
-  const each = (mode: string): Promise<Result> => host.run('sh', '-c', `for vm; do lvchange ${mode} "virtVG/$vm" || exit; done`, 'sh', ...vms.map(({ name }) => name))
+  const each = (mode: string): Promise<Result> =>
+    host.run('sh', '-c', `for vm; do lvchange ${mode} "virtVG/$vm" || exit; done`, 'sh', ...vms.map(({ name }) => name))
   const [, ups] = await timed(each('-aey'))
   const [, downs] = await timed(each('-an'))
   row(`${count} lvchange -aey, one after the other`, ups)
@@ -45,12 +51,20 @@ async function play(host: LocksHost, vms: readonly Vm[]): Promise<void> {
   for (const withAgent of [false, true]) {
     const agent = withAgent ? host.startAgent() : undefined
     const [starts, took] = await timed(atOnce(host, vms, 'prepare'))
-    row(`${count} starts at once${withAgent ? ', with an agent' : ''}`, took, `${(took / ups).toFixed(2)} times; ${refusals(starts)}; ${await held(host)} locked`)
+    row(
+      `${count} starts at once${withAgent ? ', with an agent' : ''}`,
+      took,
+      `${(took / ups).toFixed(2)} times; ${refusals(starts)}; ${await held(host)} locked`,
+    )
     const begin = performance.now()
     const [stops, ended] = await timed(atOnce(host, vms, 'release'))
-    row(`${count} stops at once${withAgent ? ', with an agent' : ''}`, ended, `${(ended / downs).toFixed(2)} times; ${refusals(stops)}; ${await held(host)} still locked`)
+    row(
+      `${count} stops at once${withAgent ? ', with an agent' : ''}`,
+      ended,
+      `${(ended / downs).toFixed(2)} times; ${refusals(stops)}; ${await held(host)} still locked`,
+    )
     if (withAgent) await untilFree(host)
-    else if (await held(host) > 0) await host.reset()
+    else if ((await held(host)) > 0) await host.reset()
     row('until all is given back', (performance.now() - begin) / 1000, `${await held(host)} still locked`)
     agent?.kill()
   }

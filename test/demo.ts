@@ -6,14 +6,22 @@ import { SimulatedRing } from './simulated/ring.ts'
 import { type Vm, vmOn } from './scenarios/vm.ts'
 
 const isTerminal = process.stdout.isTTY
-const colour = (code: number) => (text: string): string => (isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text)
+const colour =
+  (code: number) =>
+  (text: string): string =>
+    isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text
 const [green, red, yellow, dim, bold] = [colour(32), colour(31), colour(33), colour(2), colour(1)]
 
 const say = (line = ''): void => {
   process.stdout.write(`${line}\n`)
 }
 
-const LOCK: Readonly<Record<Lock | 'unknown', string>> = { ex: green('exclusive'), sh: yellow('shared   '), none: dim('-        '), unknown: red('?        ') }
+const LOCK: Readonly<Record<Lock | 'unknown', string>> = {
+  ex: green('exclusive'),
+  sh: yellow('shared   '),
+  none: dim('-        '),
+  unknown: red('?        '),
+}
 
 type Shown = Lock | 'unknown'
 
@@ -35,7 +43,12 @@ class Story {
   }
 
   /** One event: who does what, what the hook says, and who holds the volume afterwards. */
-  async event(what: string, result: Promise<Result>, expected: 'passes' | 'refused', locks: readonly [Shown, Shown]): Promise<Result> {
+  async event(
+    what: string,
+    result: Promise<Result>,
+    expected: 'passes' | 'refused',
+    locks: readonly [Shown, Shown],
+  ): Promise<Result> {
     const begin = performance.now()
     const answer = await result
     const took = Math.round(performance.now() - begin)
@@ -45,8 +58,11 @@ class Story {
     if (!isRight) this.#wrong++
     const at = `${((begin - this.#start) / 1000).toFixed(1)} s`.padStart(7)
     const verdict = answer.code === 0 ? green('ok     ') : red('refused')
-    say(`${dim(at)}  ${what.padEnd(58)} ${verdict} ${dim(`${took} ms`.padStart(7))}   ${LOCK[held[0]]}  ${LOCK[held[1]]}${isRight ? '' : red('  <- NOT AS IT SHOULD BE')}`)
-    for (const line of answer.stderr.split('\n').filter((text) => text.startsWith('lvguard: '))) say(`         ${yellow(line)}`)
+    say(
+      `${dim(at)}  ${what.padEnd(58)} ${verdict} ${dim(`${took} ms`.padStart(7))}   ${LOCK[held[0]]}  ${LOCK[held[1]]}${isRight ? '' : red('  <- NOT AS IT SHOULD BE')}`,
+    )
+    for (const line of answer.stderr.split('\n').filter((text) => text.startsWith('lvguard: ')))
+      say(`         ${yellow(line)}`)
     return answer
   }
 
@@ -68,14 +84,32 @@ async function tell(ring: Ring): Promise<number> {
   await story.event(`${b.name}: libvirt cleans up after the refusal`, vm.releaseRefused(b), 'passes', ['ex', 'none'])
 
   story.heading('Live migration: shared only while it lasts')
-  await story.event(`${a.name}: the source demotes (the agent, or lvchange by hand)`, a.run('lvchange', '-asy', 'virtVG/tintin'), 'passes', ['sh', 'none'])
+  await story.event(
+    `${a.name}: the source demotes (the agent, or lvchange by hand)`,
+    a.run('lvchange', '-asy', 'virtVG/tintin'),
+    'passes',
+    ['sh', 'none'],
+  )
   const letIn = await story.event(`${b.name}: migrate, shared on trial`, vm.migrate(b), 'passes', ['sh', 'none'])
-  await story.event(`${b.name}: a start in between is no part of the migration`, vm.prepare(b), 'refused', ['sh', 'none'])
+  await story.event(`${b.name}: a start in between is no part of the migration`, vm.prepare(b), 'refused', [
+    'sh',
+    'none',
+  ])
   await vm.releaseRefused(b)
   const again = await story.event(`${b.name}: migrate again`, vm.migrate(b), 'passes', ['sh', 'none'])
-  await story.event(`${b.name}: prepare of that very migration`, vm.prepare(b, again.stdout === '' ? letIn.stdout : again.stdout), 'passes', ['sh', 'sh'])
+  await story.event(
+    `${b.name}: prepare of that very migration`,
+    vm.prepare(b, again.stdout === '' ? letIn.stdout : again.stdout),
+    'passes',
+    ['sh', 'sh'],
+  )
   await story.event(`${a.name}: the VM has left`, vm.release(a), 'passes', ['none', 'sh'])
-  await story.event(`${b.name}: the destination promotes (the agent, or by hand)`, b.run('lvchange', '-aey', 'virtVG/tintin'), 'passes', ['none', 'ex'])
+  await story.event(
+    `${b.name}: the destination promotes (the agent, or by hand)`,
+    b.run('lvchange', '-aey', 'virtVG/tintin'),
+    'passes',
+    ['none', 'ex'],
+  )
 
   story.heading('Stop')
   await story.event(`${b.name}: virsh shutdown tintin`, vm.release(b), 'passes', ['none', 'none'])
@@ -83,7 +117,9 @@ async function tell(ring: Ring): Promise<number> {
   story.heading('Crash: of QEMU, and of lvmlockd')
   await crash(a, vm, story)
 
-  say(`\n${story.wrong === 0 ? green('Every step came out as it should.') : red(`${story.wrong} steps did not come out as they should.`)}`)
+  say(
+    `\n${story.wrong === 0 ? green('Every step came out as it should.') : red(`${story.wrong} steps did not come out as they should.`)}`,
+  )
   return story.wrong === 0 ? 0 : 1
 }
 
@@ -91,7 +127,10 @@ async function crash(host: Host, vm: Vm, story: Story): Promise<void> {
   await story.event(`${host.name}: virsh start tintin`, vm.prepare(host), 'passes', ['ex', 'none'])
   await story.event(`${host.name}: QEMU is killed; libvirt calls release`, vm.release(host), 'passes', ['none', 'none'])
   await host.killLocking()
-  await story.event(`${host.name}: lvmlockd has crashed; virsh start tintin`, vm.prepare(host), 'refused', ['unknown', 'none'])
+  await story.event(`${host.name}: lvmlockd has crashed; virsh start tintin`, vm.prepare(host), 'refused', [
+    'unknown',
+    'none',
+  ])
   await host.restartLocking()
   await vm.releaseRefused(host)
   await story.event(`${host.name}: lvmlockd is back; virsh start tintin`, vm.prepare(host), 'passes', ['ex', 'none'])

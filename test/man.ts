@@ -10,7 +10,10 @@ const version = (): string => (JSON.parse(readFileSync(fileOf('package.json'), '
 /** Each file, and what it must say. */
 export const GENERATED: readonly (readonly [file: string, text: () => string])[] = [
   [fileOf('install/lvguard.8'), () => manPage(version())],
-  [fileOf('install/lvguard.conf.5'), () => configurationPage(version(), readFileSync(fileOf('install/lvguard.conf'), 'utf8'))],
+  [
+    fileOf('install/lvguard.conf.5'),
+    () => configurationPage(version(), readFileSync(fileOf('install/lvguard.conf'), 'utf8')),
+  ],
   [fileOf('install/lvguard.bash-completion'), bashCompletion],
 ]
 

@@ -14,7 +14,15 @@ async function nodeFolder(version: string): Promise<string> {
   const making = `${folder}.${process.pid}`
   rmSync(making, { recursive: true, force: true })
   mkdirSync(making, { recursive: true })
-  await execa('npm', ['install', '--prefix', making, '--no-save', '--no-audit', '--no-fund', `${packageName()}@${version}`])
+  await execa('npm', [
+    'install',
+    '--prefix',
+    making,
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    `${packageName()}@${version}`,
+  ])
   renameSync(making, folder)
   return join(folder, 'node_modules', packageName(), 'bin')
 }
@@ -26,13 +34,30 @@ export async function main(): Promise<number> {
   let failed = 0
   for (const version of VERSIONS) {
     const folder = await nodeFolder(version)
-    const { exitCode, all } = await execa('npx', ['vitest', 'run', '--config', 'test/vitest.config.mts', 'test/simulated/scenarios', 'test/simulated/lease', '-t', 'start on A|a migration: demoted|sixteen disks|waits for a file'], {
-      env: { LVGUARD_TEST_NODE: folder }, reject: false, all: true,
-    })
+    const { exitCode, all } = await execa(
+      'npx',
+      [
+        'vitest',
+        'run',
+        '--config',
+        'test/vitest.config.mts',
+        'test/simulated/scenarios',
+        'test/simulated/lease',
+        '-t',
+        'start on A|a migration: demoted|sixteen disks|waits for a file',
+      ],
+      {
+        env: { LVGUARD_TEST_NODE: folder },
+        reject: false,
+        all: true,
+      },
+    )
     // What the stub starts the agent with: a Node without this flag would end at once.
     const agent = await execa(join(folder, 'node'), ['--optimize-for-size', '-e', '0'], { reject: false })
     if (exitCode !== 0 || agent.exitCode !== 0) failed++
-    process.stdout.write(`Node ${version}: ${/^\d+ passed.*$/m.exec(all)?.[0] ?? 'did not run'}\n${exitCode === 0 ? '' : all}${agent.stderr}`)
+    process.stdout.write(
+      `Node ${version}: ${/^\d+ passed.*$/m.exec(all)?.[0] ?? 'did not run'}\n${exitCode === 0 ? '' : all}${agent.stderr}`,
+    )
   }
   return failed === 0 ? 0 : 1
 }

@@ -20,7 +20,17 @@ const keepUrl = {
     })
   },
 }
-await build({ entryPoints: [join(TEST, file)], bundle: true, platform: 'node', format: 'esm', target: 'node18', packages: 'external', outfile, plugins: [keepUrl], logLevel: 'warning' })
+await build({
+  entryPoints: [join(TEST, file)],
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node18',
+  packages: 'external',
+  outfile,
+  plugins: [keepUrl],
+  logLevel: 'warning',
+})
 try {
   const { main } = await import(pathToFileURL(outfile).href)
   process.exitCode = await main(words)

@@ -9,10 +9,16 @@ export default class Summary implements Reporter {
     const tests = modules.flatMap((module) => [...module.children.allTests()])
     const count = (state: string): number => tests.filter((test) => test.result().state === state).length
     const skipped = tests.filter((test) => test.result().state === 'skipped')
-    const broken = modules.filter((module) => module.state() === 'failed' && ![...module.children.allTests()].some((test) => test.result().state === 'failed')).length
+    const broken = modules.filter(
+      (module) =>
+        module.state() === 'failed' &&
+        ![...module.children.allTests()].some((test) => test.result().state === 'failed'),
+    ).length
     const reasons = [...new Set(skipped.map(reasonOf))]
     for (const reason of reasons) process.stdout.write(`NOT RUN: ${reason}\n`)
-    process.stdout.write(`${count('passed')} passed, ${count('failed') + broken + errors.length} failed, ${skipped.length} skipped\n`)
+    process.stdout.write(
+      `${count('passed')} passed, ${count('failed') + broken + errors.length} failed, ${skipped.length} skipped\n`,
+    )
   }
 }
 

@@ -1,13 +1,25 @@
-/** The file copyright, in Debian's machine-readable form: lvguard's own licence, and those of the packages that the program has in it. */
+/**
+ * The file copyright, in Debian's machine-readable form: lvguard's own licence, and those of the packages that the
+ * program has in it.
+ */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './source.mjs'
 
 /** A text as a field's value: each line indented, an empty one a dot. */
-const indented = (text) => text.trim().split('\n').map((line) => (line.trim() === '' ? ' .' : ` ${line.trimEnd()}`)).join('\n')
+const indented = (text) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => (line.trim() === '' ? ' .' : ` ${line.trimEnd()}`))
+    .join('\n')
 
-const holdersOf = (text) => text.split('\n').map((line) => line.trim().replace(/^[-*] /, '')).filter((line) => /^copyright\b.*\d|^copyright\b.*\(c\)|^copyright node/i.test(line))
-  .map((line) => line.replace(/^copyright\s*/i, '').replace(/^\(c\)\s*/i, ''))
+const holdersOf = (text) =>
+  text
+    .split('\n')
+    .map((line) => line.trim().replace(/^[-*] /, ''))
+    .filter((line) => /^copyright\b.*\d|^copyright\b.*\(c\)|^copyright node/i.test(line))
+    .map((line) => line.replace(/^copyright\s*/i, '').replace(/^\(c\)\s*/i, ''))
 
 /**
  * @param packages as build.mjs writes them beside the program, from what esbuild says that went in
@@ -26,7 +38,11 @@ export function copyright(packages) {
       // The same short name may have one text only: each text gets a name of its own.
       `License: ${license}-${at + 1}`,
       // One package says no more of its licence than its name.
-      indented(text.startsWith('Licence: ') ? `${license}, as its package.json says; the text of the MIT licence is that of lvguard below.` : text),
+      indented(
+        text.startsWith('Licence: ')
+          ? `${license}, as its package.json says; the text of the MIT licence is that of lvguard below.`
+          : text,
+      ),
       `Comment: ${ones.map(({ name, version }) => `${name} ${version}`).join(', ')}, bundled in /usr/sbin/lvguard`,
     ].join('\n')
   })

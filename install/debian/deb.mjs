@@ -1,10 +1,22 @@
 /**
- * `npm run deb`: makes dist/lvguard_VERSION_all.deb of dist/qemu and of what is in install/. It needs dpkg-deb, gzip and xz, no root and no
- * network. The same sources give the same bytes. DEBFULLNAME and DEBEMAIL name who makes it, as for Debian's own tools.
+ * `npm run deb`: makes dist/lvguard_VERSION_all.deb of dist/qemu and of what is in install/. It needs dpkg-deb, gzip
+ * and xz, no root and no network. The same sources give the same bytes. DEBFULLNAME and DEBEMAIL name who makes it, as
+ * for Debian's own tools.
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, cpSync, lstatSync, lutimesSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { copyright } from './copyright.mjs'
@@ -53,11 +65,20 @@ function texts() {
 
 /** NEWS.md as dpkg reads it: lines of 80 columns. */
 function changelog() {
-  return releases().map(({ version, date, body }) => {
-    const items = body.split(/^- /m).slice(1).map((item) => filled(item.replaceAll('`', '').trim().split(/\s+/)).map((line, at) => `  ${at === 0 ? '*' : ' '} ${line}`).join('\n'))
-    const when = date.toUTCString().replace('GMT', '+0000')
-    return `lvguard (${version}) unstable; urgency=medium\n\n${items.join('\n')}\n\n -- ${MAINTAINER}  ${when}\n`
-  }).join('\n')
+  return releases()
+    .map(({ version, date, body }) => {
+      const items = body
+        .split(/^- /m)
+        .slice(1)
+        .map((item) =>
+          filled(item.replaceAll('`', '').trim().split(/\s+/))
+            .map((line, at) => `  ${at === 0 ? '*' : ' '} ${line}`)
+            .join('\n'),
+        )
+      const when = date.toUTCString().replace('GMT', '+0000')
+      return `lvguard (${version}) unstable; urgency=medium\n\n${items.join('\n')}\n\n -- ${MAINTAINER}  ${when}\n`
+    })
+    .join('\n')
 }
 
 function filled(words, width = 74) {
@@ -84,11 +105,23 @@ function fill(folder) {
 
   const files = tree(folder).filter((name) => lstatSync(join(folder, name)).isFile())
   const kibibytes = files.reduce((sum, name) => sum + Math.ceil(lstatSync(join(folder, name)).size / 1024), 0)
-  const md5 = (name) => createHash('md5').update(readFileSync(join(folder, name))).digest('hex')
-  put('DEBIAN/md5sums', files.filter((name) => !CONFFILES.includes(`/${name}`)).map((name) => `${md5(name)}  ${name}\n`).join(''))
+  const md5 = (name) =>
+    createHash('md5')
+      .update(readFileSync(join(folder, name)))
+      .digest('hex')
+  put(
+    'DEBIAN/md5sums',
+    files
+      .filter((name) => !CONFFILES.includes(`/${name}`))
+      .map((name) => `${md5(name)}  ${name}\n`)
+      .join(''),
+  )
   put('DEBIAN/conffiles', CONFFILES.map((name) => `${name}\n`).join(''))
   const fields = { VERSION, MAINTAINER, SIZE: String(kibibytes) }
-  put('DEBIAN/control', readFileSync(join(ROOT, 'install/debian/control'), 'utf8').replace(/@(\w+)@/g, (_, name) => fields[name]))
+  put(
+    'DEBIAN/control',
+    readFileSync(join(ROOT, 'install/debian/control'), 'utf8').replace(/@(\w+)@/g, (_, name) => fields[name]),
+  )
   for (const script of SCRIPTS) put(`DEBIAN/${script}`, readFileSync(join(ROOT, 'install/debian', script)))
 
   // Whatever the umask and the clock: last of all, and a folder after what is in it.
@@ -108,7 +141,8 @@ try {
   const name = `lvguard_${VERSION}_all.deb`
   // One thread: how xz cuts its input must not hang on this machine.
   execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', folder, join(made, name)], {
-    stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch()), DPKG_DEB_THREADS_MAX: '1' },
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch()), DPKG_DEB_THREADS_MAX: '1' },
   })
   const target = process.env.LVGUARD_DEB ?? join(ROOT, 'dist', name)
   cpSync(join(made, name), target)

@@ -47,7 +47,10 @@ export class Aftermath {
     for (const each of done) if (each.kind === 'done') this.#sayTransition(view, each)
     if (result.unplugged.length > 0) {
       const volumes = result.unplugged.map(fullName)
-      this.#journal.say({ priority: 5, text: `${name}: ${volumes.join(', ')} is not plugged in any more: released` }, this.#about(view, 'unplug', volumes, 'released'))
+      this.#journal.say(
+        { priority: 5, text: `${name}: ${volumes.join(', ')} is not plugged in any more: released` },
+        this.#about(view, 'unplug', volumes, 'released'),
+      )
     }
     this.sayReports(view, result.reports)
     const open = done.filter(({ kind }) => kind !== 'done')
@@ -55,15 +58,31 @@ export class Aftermath {
     else if (!this.#refusedSince.has(uuid)) this.#refusedSince.set(uuid, milliseconds())
     // Of one that stays suspended the one sentence says it all.
     const sayings = result.contested === 'stay' ? [] : open.flatMap((each) => this.#sayingOf(view, each))
-    if (unwritable !== undefined) sayings.push({ key: 'unwritable', priority: 2, again: SAY_AGAIN, text: `the record of ${name} in /run/lvguard cannot be written (${unwritable}); make room in /run (df /run)` })
-    if (released?.kind === 'left') sayings.push({ key: `left ${released.why}`, priority: 3, text: linesOf(released, name).join(' ') })
-    if (result.contested === 'alert' || result.contested === 'stay') sayings.push(this.#contested(view, done, result.contested))
+    if (unwritable !== undefined)
+      sayings.push({
+        key: 'unwritable',
+        priority: 2,
+        again: SAY_AGAIN,
+        text: `the record of ${name} in /run/lvguard cannot be written (${unwritable}); make room in /run (df /run)`,
+      })
+    if (released?.kind === 'left')
+      sayings.push({ key: `left ${released.why}`, priority: 3, text: linesOf(released, name).join(' ') })
+    if (result.contested === 'alert' || result.contested === 'stay')
+      sayings.push(this.#contested(view, done, result.contested))
     this.#say(`${uuid} act`, sayings)
     if (released?.kind === 'done') {
       const volumes = released.volumes.map(fullName)
-      this.#journal.say({ priority: 5, text: `${name} is gone: ${volumes.join(', ')} released` }, this.#about(view, 'release', volumes, 'released'))
+      this.#journal.say(
+        { priority: 5, text: `${name} is gone: ${volumes.join(', ')} released` },
+        this.#about(view, 'release', volumes, 'released'),
+      )
     }
-    if (result.abortJob) void this.#ask('domjobabort', view, `the migration of ${name} was aborted: it copies storage, and its volumes are still shared with another host after an earlier migration; migrate without --copy-storage`)
+    if (result.abortJob)
+      void this.#ask(
+        'domjobabort',
+        view,
+        `the migration of ${name} was aborted: it copies storage, and its volumes are still shared with another host after an earlier migration; migrate without --copy-storage`,
+      )
     if (result.contested === 'suspend') void this.#suspend(view)
     void this.#countLeases(view)
     return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'settled'
@@ -71,50 +90,94 @@ export class Aftermath {
 
   /** What cannot, or must not, be put right; what concerns the whole host is said once for all. */
   sayReports(view: SeenDomain, reports: readonly Report[]): void {
-    this.#say(view.domain.uuid, reports.filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost').map((report): Saying => {
-      const key = Object.values(report).join(' ')
-      const isLasting = report.kind === 'also-used'
-      const isLeft = report.kind === 'unchanged' && report.why === 'left-paused'
-      return { key, ...lineOf(report, view.domain.name), ...(isLasting && { again: SAY_AGAIN }), ...(isLeft ? { again: SAY_AGAIN, more: () => this.#whoShares(view) } : {}) }
-    }))
+    this.#say(
+      view.domain.uuid,
+      reports
+        .filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost')
+        .map((report): Saying => {
+          const key = Object.values(report).join(' ')
+          const isLasting = report.kind === 'also-used'
+          const isLeft = report.kind === 'unchanged' && report.why === 'left-paused'
+          return {
+            key,
+            ...lineOf(report, view.domain.name),
+            ...(isLasting && { again: SAY_AGAIN }),
+            ...(isLeft ? { again: SAY_AGAIN, more: () => this.#whoShares(view) } : {}),
+          }
+        }),
+    )
   }
 
   sayOfHost(sayings: readonly HostSaying[], about: string): void {
-    this.#say(about, sayings.map((saying) => ({ again: SAY_AGAIN, ...saying })))
+    this.#say(
+      about,
+      sayings.map((saying) => ({ again: SAY_AGAIN, ...saying })),
+    )
   }
 
   #say(about: string, sayings: readonly Saying[]): void {
     for (const { priority, text, more } of this.#book.update(about, sayings, monotonic())) {
       if (more === undefined) this.#journal.say({ priority, text })
-      else void more().then((addition) => this.#journal.say({ priority, text: text + addition }), () => this.#journal.say({ priority, text }))
+      else
+        void more().then(
+          (addition) => this.#journal.say({ priority, text: text + addition }),
+          () => this.#journal.say({ priority, text }),
+        )
     }
   }
 
   #sayTransition(view: SeenDomain, { change, before, milliseconds: time }: Done): void {
     const operation = change.to === 'shared' ? 'demote' : before === 'shared' ? 'promote' : 'repair'
-    this.#journal.say({ priority: before === 'none' ? 5 : 6, text: transition(view.domain.name, change, before, time) }, this.#about(view, operation, [fullName(change)], change.to, time))
+    this.#journal.say(
+      { priority: before === 'none' ? 5 : 6, text: transition(view.domain.name, change, before, time) },
+      this.#about(view, operation, [fullName(change)], change.to, time),
+    )
   }
 
   #sayingOf(view: SeenDomain, { kind, change, before, why }: Done): Saying[] {
     const { name, uuid } = view.domain
     const volume = fullName(change)
-    if (kind === 'failed') return [{ key: `failed ${volume} ${why}`, priority: 3, again: SAY_AGAIN, text: `${name}: ${volume} cannot be made ${change.to}: ${why}` }]
+    if (kind === 'failed')
+      return [
+        {
+          key: `failed ${volume} ${why}`,
+          priority: 3,
+          again: SAY_AGAIN,
+          text: `${name}: ${volume} cannot be made ${change.to}: ${why}`,
+        },
+      ]
     // A source needs a moment to let go. A lock that is missing altogether has none.
     const isOrdinary = before === 'shared' && milliseconds() - (this.#refusedSince.get(uuid) ?? 0) < PATIENCE
     if (isOrdinary) return []
-    const text = before === 'none' ? `${name} runs here without a lock on ${volume}, which is held by ` : `${name} runs here, and ${volume} cannot be made exclusive: held by `
+    const text =
+      before === 'none'
+        ? `${name} runs here without a lock on ${volume}, which is held by `
+        : `${name} runs here, and ${volume} cannot be made exclusive: held by `
     return [{ key: `refused ${volume}`, priority: 2, again: SAY_AGAIN, text, more: () => holdersInWords(volume) }]
   }
 
-  /** What is known of a domain whose migration is in doubt, and what a person has to decide: lvguard resumes nothing (R12). */
-  #contested({ domain: { name }, record, memory = { phase: '' } }: SeenDomain, done: readonly Done[], step: 'alert' | 'stay'): Saying {
+  /**
+   * What is known of a domain whose migration is in doubt, and what a person has to decide: lvguard resumes nothing
+   * (R12).
+   */
+  #contested(
+    { domain: { name }, record, memory = { phase: '' } }: SeenDomain,
+    done: readonly Done[],
+    step: 'alert' | 'stay',
+  ): Saying {
     const refused = done.find(({ kind }) => kind === 'refused')?.change
     const volume = refused ?? record?.volumes.find(({ role, mode }) => role === 'exclusive' && mode !== 'local')
     const witness = witnessOf(memory)
     const after = `after a migration whose end is in doubt (last phase ${memory.phase})`
-    const what = step === 'stay' ? `${name} stays suspended here ${after}` : `${name} runs here ${after}, and may be running on another host too. It is not suspended`
+    const what =
+      step === 'stay'
+        ? `${name} stays suspended here ${after}`
+        : `${name} runs here ${after}, and may be running on another host too. It is not suspended`
     return {
-      key: `${step} ${witness} ${refused === undefined}`, priority: 2, again: SAY_AGAIN, text: `${what}: ${witness}. ${whatToDo(name)}. Holder: `,
+      key: `${step} ${witness} ${refused === undefined}`,
+      priority: 2,
+      again: SAY_AGAIN,
+      text: `${what}: ${witness}. ${whatToDo(name)}. Holder: `,
       more: () => (volume === undefined ? Promise.resolve('unknown') : holdersInWords(fullName(volume))),
     }
   }
@@ -125,13 +188,23 @@ export class Aftermath {
     const problem = await heldProblem(fullName(volume), undefined)
     const others = problem.kind === 'held' ? problem.holders.filter(({ isThisHost }) => !isThisHost) : []
     const witness = witnessOf((await witnessed(memory, record)) ?? { phase: '' })
-    const holders = others.length === 0 ? `No other host is seen to hold ${fullName(volume)} now` : `Do not resume it here, ${fullName(volume)} is held by ${byWhom(others)}`
+    const holders =
+      others.length === 0
+        ? `No other host is seen to hold ${fullName(volume)} now`
+        : `Do not resume it here, ${fullName(volume)} is held by ${byWhom(others)}`
     return `. ${holders}; ${witness}. ${whatToDo(domain.name)}`
   }
 
   async #suspend(view: SeenDomain): Promise<void> {
-    const { memory, domain: { uuid, name } } = view
-    const isDone = await this.#ask('suspend', view, `${name} was suspended: it runs here after a migration whose end is in doubt, and may run, or have run, on another host`)
+    const {
+      memory,
+      domain: { uuid, name },
+    } = view
+    const isDone = await this.#ask(
+      'suspend',
+      view,
+      `${name} was suspended: it runs here after a migration whose end is in doubt, and may run, or have run, on another host`,
+    )
     if (!isDone || memory === undefined) return
     this.#host.remember(uuid, { ...memory, suspend: 'done' })
     // Says what is known, and what to do.
@@ -139,11 +212,18 @@ export class Aftermath {
   }
 
   /**
-   * Counts the leases while the destination is asked to let the CPUs run: what the migration itself locks there, it has locked by now, and
-   * an agent there locks them again only when it sees the domain run. With no VG's lock held.
+   * Counts the leases while the destination is asked to let the CPUs run: what the migration itself locks there, it has
+   * locked by now, and an agent there locks them again only when it sees the domain run. With no VG's lock held.
    */
   async #countLeases({ status, memory, record, domain: { uuid } }: SeenDomain): Promise<void> {
-    if (status === undefined || !isInDoubtfulPhase(status) || memory === undefined || memory.lvers !== undefined || this.#counted.has(uuid)) return
+    if (
+      status === undefined ||
+      !isInDoubtfulPhase(status) ||
+      memory === undefined ||
+      memory.lvers !== undefined ||
+      this.#counted.has(uuid)
+    )
+      return
     this.#counted.add(uuid)
     const lvers = await leasesOf(record).catch(() => undefined)
     this.#counted.delete(uuid)
@@ -157,8 +237,14 @@ export class Aftermath {
     this.#asked.add(uuid)
     const problem = await virsh(command, uuid)
     this.#asked.delete(uuid)
-    this.#say(`${uuid} virsh`, problem === undefined ? [] : [{ key: command, priority: 2, again: SAY_AGAIN, text: `virsh ${command} ${name} failed: ${problem}` }])
-    if (problem === undefined && then !== undefined) this.#journal.say({ priority: 4, text: then }, this.#about(view, command, [], command))
+    this.#say(
+      `${uuid} virsh`,
+      problem === undefined
+        ? []
+        : [{ key: command, priority: 2, again: SAY_AGAIN, text: `virsh ${command} ${name} failed: ${problem}` }],
+    )
+    if (problem === undefined && then !== undefined)
+      this.#journal.say({ priority: 4, text: then }, this.#about(view, command, [], command))
     return problem === undefined
   }
 

@@ -20,13 +20,19 @@ interface Group {
   readonly waiting: Set<string>
 }
 
-/** Compares what should be with what is, whenever something may have changed, and sees to the difference. Holds no state that matters. */
+/**
+ * Compares what should be with what is, whenever something may have changed, and sees to the difference. Holds no state
+ * that matters.
+ */
 export class Agent {
   readonly #host: AgentHost
   readonly #aftermath: Aftermath
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
-  /** Domains whose records say that they are to be released, and have been seen to say so: each is acted on once for that, then as a retry. */
+  /**
+   * Domains whose records say that they are to be released, and have been seen to say so: each is acted on once for
+   * that, then as a retry.
+   */
   readonly #ended = new Set<string>()
   readonly #schedule: Schedule
   #waiting: string[] = []
@@ -44,7 +50,10 @@ export class Agent {
     host.resolved = () => this.lookAtChanges()
   }
 
-  /** A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd first. */
+  /**
+   * A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd
+   * first.
+   */
   lookAtChanges(): void {
     try {
       this.#actOnChanges()
@@ -67,8 +76,8 @@ export class Agent {
   }
 
   /**
-   * Records are new, others, or gone: where one says that its domain has ended and a moment later still says so, its `release` waits behind
-   * others, or has given up. What the agent itself writes is no news.
+   * Records are new, others, or gone: where one says that its domain has ended and a moment later still says so, its
+   * `release` waits behind others, or has given up. What the agent itself writes is no news.
    * @param names files in /run/lvguard; undefined: any
    */
   lookAtRecords(names: readonly string[] | undefined): void {
@@ -82,7 +91,8 @@ export class Agent {
   #noteEnded(names: readonly string[] | undefined): void {
     const { known } = readRecords(names)
     const ended = known.filter(({ state }) => state === 'releasing').map(({ domain }) => domain.uuid)
-    for (const uuid of this.#ended) if ((names === undefined || names.includes(`${uuid}.json`)) && !ended.includes(uuid)) this.#ended.delete(uuid)
+    for (const uuid of this.#ended)
+      if ((names === undefined || names.includes(`${uuid}.json`)) && !ended.includes(uuid)) this.#ended.delete(uuid)
     const fresh = ended.filter((uuid) => !this.#ended.has(uuid))
     if (fresh.length === 0) return
     for (const uuid of fresh) this.#ended.add(uuid)
@@ -101,7 +111,10 @@ export class Agent {
     this.#waiting = []
   }
 
-  /** Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it should be. */
+  /**
+   * Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it
+   * should be.
+   */
   async pass(): Promise<void> {
     this.#asked = true
     if (this.#passing) return
@@ -128,8 +141,8 @@ export class Agent {
   }
 
   /**
-   * VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts does). Of a domain that is gone the
-   * volumes of the other VGs are given back.
+   * VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts
+   * does). Of a domain that is gone the volumes of the other VGs are given back.
    */
   #isCutOff(view: SeenDomain, marked = markedVgs()): boolean {
     const vgs = vgsOfView(view)
@@ -142,21 +155,46 @@ export class Agent {
     const look = this.#host.pass(records)
     const uuids = [...new Set([...look.active.keys(), ...records.known.map(({ domain }) => domain.uuid)])]
     const marked = markedVgs()
-    const views = uuids.map((uuid) => this.#host.viewOf(uuid, look, records)).filter((view) => !this.#isCutOff(view, marked))
+    const views = uuids
+      .map((uuid) => this.#host.viewOf(uuid, look, records))
+      .filter((view) => !this.#isCutOff(view, marked))
     const devices = activeVolumes()
-    const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>(look.unreadable.map((words) => [`status ${words}`, { priority: 3, text: `a status file of libvirt cannot be read: ${words}; whatever may belong to it stays as it is` }]))
+    const hostWide = new Map<string, { readonly priority: 2 | 3; readonly text: string }>(
+      look.unreadable.map((words) => [
+        `status ${words}`,
+        {
+          priority: 3,
+          text: `a status file of libvirt cannot be read: ${words}; whatever may belong to it stays as it is`,
+        },
+      ]),
+    )
     for (const view of views) {
       const plan = planDrive(view, { locks, devices, records }, view.detail)
       for (const report of plan.reports) {
-        if (report.kind === 'locks-unknown') hostWide.set('locks', { priority: 3, text: `the locks of this host cannot be read (${report.detail}); nothing is changed. See 'systemctl status lvmlockd'` })
-        if (report.kind === 'lockspace-lost') hostWide.set(`lockspace ${report.vg}`, { priority: 2, text: lineOf(report, 'at least one VM').text })
+        if (report.kind === 'locks-unknown')
+          hostWide.set('locks', {
+            priority: 3,
+            text: `the locks of this host cannot be read (${report.detail}); nothing is changed. See 'systemctl status lvmlockd'`,
+          })
+        if (report.kind === 'lockspace-lost')
+          hostWide.set(`lockspace ${report.vg}`, { priority: 2, text: lineOf(report, 'at least one VM').text })
       }
       this.#aftermath.sayReports(view, plan.reports)
-      const isDue = plan.kind === 'release' || (plan.kind === 'drive' && (plan.record !== undefined || plan.changes.length > 0 || plan.unplugged.length > 0 || plan.abortJob || isInDoubt(view)))
+      const isDue =
+        plan.kind === 'release' ||
+        (plan.kind === 'drive' &&
+          (plan.record !== undefined ||
+            plan.changes.length > 0 ||
+            plan.unplugged.length > 0 ||
+            plan.abortJob ||
+            isInDoubt(view)))
       if (isDue && !this.#retries.isPending(view.domain.uuid)) this.#enqueue(view)
     }
     this.#retries.keepOnly(uuids)
-    this.#aftermath.sayOfHost([...hostWide].map(([key, line]) => ({ key, ...line })), 'host')
+    this.#aftermath.sayOfHost(
+      [...hostWide].map(([key, line]) => ({ key, ...line })),
+      'host',
+    )
   }
 
   #enqueue(view: SeenDomain): void {
@@ -185,13 +223,18 @@ export class Agent {
       try {
         results = await act(uuids, vgs, this.#host)
       } catch (error) {
-        const text = error instanceof VgBusy ? `${error.message}: see 'ps -ef | grep lvchange'` : `lvguard failed: ${messageOf(error)}`
+        const text =
+          error instanceof VgBusy
+            ? `${error.message}: see 'ps -ef | grep lvchange'`
+            : `lvguard failed: ${messageOf(error)}`
         this.#aftermath.sayOfHost([{ key, priority: 3, text }], `group ${key}`)
         for (const uuid of uuids) this.#again(uuid)
         continue
       }
       this.#aftermath.sayOfHost([], `group ${key}`)
-      for (const result of results) if (this.#aftermath.follow(result) === 'again') this.#again(result.view.domain.uuid, result.released !== undefined)
+      for (const result of results)
+        if (this.#aftermath.follow(result) === 'again')
+          this.#again(result.view.domain.uuid, result.released !== undefined)
         else this.#retries.forget(result.view.domain.uuid)
     }
     this.#groups.delete(key)
@@ -209,4 +252,7 @@ const isInDoubt = ({ memory, wanted }: SeenDomain): boolean => memory !== undefi
 
 /** Where the state of its status file can call for a change at all. */
 const isWorthActing = ({ wanted, record, live }: SeenDomain): boolean =>
-  (record !== undefined || live.length > 0) && (wanted.mode === 'exclusive' || isOnTheWayOut(wanted) || (wanted.mode === 'unchanged' && wanted.why === 'storage-copy'))
+  (record !== undefined || live.length > 0) &&
+  (wanted.mode === 'exclusive' ||
+    isOnTheWayOut(wanted) ||
+    (wanted.mode === 'unchanged' && wanted.why === 'storage-copy'))

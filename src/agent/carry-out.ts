@@ -23,7 +23,12 @@ export interface Done {
 }
 
 /** Changes of several domains, in as few lvchange as can be (FACTS 23); one that fails does not keep the others. */
-export async function carryOutAll(changes: readonly Change[], volumeOf: (change: Change) => RecordedVolume, before: LockState, locks: VgLocks): Promise<{ readonly done: readonly Done[]; readonly after: LockState }> {
+export async function carryOutAll(
+  changes: readonly Change[],
+  volumeOf: (change: Change) => RecordedVolume,
+  before: LockState,
+  locks: VgLocks,
+): Promise<{ readonly done: readonly Done[]; readonly after: LockState }> {
   if (changes.length === 0) return { done: [], after: before }
   const failures: Failure[] = []
   const times = new Map<Change, number>()
@@ -37,14 +42,24 @@ export async function carryOutAll(changes: readonly Change[], volumeOf: (change:
   }
   const after = await lockState()
   const devices = activeVolumes()
-  const held = (change: Change, state: LockState): Mode | 'none' => (state.kind === 'known' ? heldOf(volumeOf(change), state, devices) : 'none')
+  const held = (change: Change, state: LockState): Mode | 'none' =>
+    state.kind === 'known' ? heldOf(volumeOf(change), state, devices) : 'none'
   const done = changes.map((change): Done => {
     const now = held(change, after)
     const common = { change, before: held(change, before), milliseconds: times.get(change) ?? 0 }
     if (now === change.to) return { ...common, kind: 'done', why: '' }
-    const own = failures.filter((failure) => !('volume' in failure) || failure.volume === fullName(change) || !changes.some((other) => fullName(other) === failure.volume))
+    const own = failures.filter(
+      (failure) =>
+        !('volume' in failure) ||
+        failure.volume === fullName(change) ||
+        !changes.some((other) => fullName(other) === failure.volume),
+    )
     const isHeld = own.some(({ kind }) => kind === 'held')
-    return { ...common, kind: isHeld ? 'refused' : 'failed', why: after.kind === 'unknown' ? after.detail : wordsOf(own) }
+    return {
+      ...common,
+      kind: isHeld ? 'refused' : 'failed',
+      why: after.kind === 'unknown' ? after.detail : wordsOf(own),
+    }
   })
   return { done, after }
 }
@@ -53,7 +68,9 @@ const failuresOf = ({ timedOut, isAbsent, stderr, exitCode }: Outcome): Failure[
   if (isAbsent) return [{ kind: 'other', text: 'lvchange was not found: apt install lvm2' }]
   if (timedOut) return [{ kind: 'other', text: 'lvchange did not end within its time' }]
   const found = classify(stderr)
-  return found.length > 0 ? found : [{ kind: 'other', text: `lvchange exited with ${exitCode ?? 'a signal'} and said nothing` }]
+  return found.length > 0
+    ? found
+    : [{ kind: 'other', text: `lvchange exited with ${exitCode ?? 'a signal'} and said nothing` }]
 }
 
 const wordsOf = (failures: readonly Failure[]): string => {
@@ -62,7 +79,14 @@ const wordsOf = (failures: readonly Failure[]): string => {
 }
 
 const MEANING: Readonly<Record<Exclude<Failure, { text: string }>['kind'], string>> = {
-  'held': 'another host holds it', 'in-use': 'it is in use', 'not-shareable': 'its type cannot be shared', 'lvmlockd-down': 'lvmlockd is not running',
-  'lvmlockd-off': 'LVM does not use lvmlockd', 'starting': 'the locking of its volume group is still starting', 'not-started': 'the locking of its volume group is not started',
-  'missing-volume': 'there is no such volume', 'missing-vg': 'there is no such volume group', 'lock-left': 'LVM could not change its lock',
+  held: 'another host holds it',
+  'in-use': 'it is in use',
+  'not-shareable': 'its type cannot be shared',
+  'lvmlockd-down': 'lvmlockd is not running',
+  'lvmlockd-off': 'LVM does not use lvmlockd',
+  starting: 'the locking of its volume group is still starting',
+  'not-started': 'the locking of its volume group is not started',
+  'missing-volume': 'there is no such volume',
+  'missing-vg': 'there is no such volume group',
+  'lock-left': 'LVM could not change its lock',
 }

@@ -11,8 +11,9 @@ export interface ReturnsWorld {
 }
 
 /**
- * Ends a confirmation also when its peer was seen for a moment only, between two passes: both sides have talked, so that it was not off. Follows what DRBD says as
- * long as anything is confirmed; a host that has nothing confirmed is asked nothing.
+ * Ends a confirmation also when its peer was seen for a moment only, between two passes: both sides have talked, so
+ * that it was not off. Follows what DRBD says as long as anything is confirmed; a host that has nothing confirmed is
+ * asked nothing.
  */
 export class DrbdReturns {
   readonly #world: ReturnsWorld
@@ -33,7 +34,11 @@ export class DrbdReturns {
         if (peers === undefined) return
         // Said anew meanwhile, it is of after that.
         const now = confirmations()
-        const over = before.filter((each) => peers.some(({ resource, peer }) => resource === each.resource && peer === each.peer) && now.some(({ resource, peer, at }) => resource === each.resource && peer === each.peer && at === each.at))
+        const over = before.filter(
+          (each) =>
+            peers.some(({ resource, peer }) => resource === each.resource && peer === each.peer) &&
+            now.some(({ resource, peer, at }) => resource === each.resource && peer === each.peer && at === each.at),
+        )
         drop(over)
         for (const each of over) tell({ priority: 5, text: noLongerOff(each) })
       }

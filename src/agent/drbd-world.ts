@@ -11,17 +11,31 @@ import { type AgentHost, vgsOfView } from './host.ts'
 import { virsh } from './virsh.ts'
 
 /**
- * This host, for the watch over DRBD. Which VG stands on what it takes from /sys alone: the LV with the leases is active as long as the VG's
- * locking is started, and no LVM command reads the disks every 15 s.
+ * This host, for the watch over DRBD. Which VG stands on what it takes from /sys alone: the LV with the leases is
+ * active as long as the VG's locking is started, and no LVM command reads the disks every 15 s.
  */
-export const drbdWorld = (host: AgentHost, say: (sayings: readonly HostSaying[]) => void, tell: (line: Line) => void): DrbdWorld => ({
+export const drbdWorld = (
+  host: AgentHost,
+  say: (sayings: readonly HostSaying[]) => void,
+  tell: (line: Line) => void,
+): DrbdWorld => ({
   minors: () => new Map([...minorsOfVgs()].filter(([vg]) => host.lockspaces.has(vg))),
-  devices: drbdDevices, verdicts: verdictsOf, inFull, confirmations: readConfirmations, drop: dropConfirmations, unseen: readUnseen, keep: writeUnseen,
+  devices: drbdDevices,
+  verdicts: verdictsOf,
+  inFull,
+  confirmations: readConfirmations,
+  drop: dropConfirmations,
+  unseen: readUnseen,
+  keep: writeUnseen,
   leaving: () => {
     const [look, records] = [host.look(), readRecords()]
     const views = [...look.active.keys()].map((uuid) => host.viewOf(uuid, look, records))
-    return views.filter(({ wanted }) => isOnTheWayOut(wanted)).map((view): Leaving => ({ ...view.domain, vgs: vgsOfView(view) }))
+    return views
+      .filter(({ wanted }) => isOnTheWayOut(wanted))
+      .map((view): Leaving => ({ ...view.domain, vgs: vgsOfView(view) }))
   },
   abort: (uuid) => virsh('domjobabort', uuid),
-  now: date, say, tell,
+  now: date,
+  say,
+  tell,
 })

@@ -19,8 +19,9 @@ export interface Body {
 }
 
 /**
- * The agent's signs of life: one for hooks, which let no migration in without it, and one for systemd, which starts the agent anew. Both
- * mean that its loop goes round and that passes end: an agent that waits for a command that hangs gives up in time, and lives.
+ * The agent's signs of life: one for hooks, which let no migration in without it, and one for systemd, which starts the
+ * agent anew. Both mean that its loop goes round and that passes end: an agent that waits for a command that hangs
+ * gives up in time, and lives.
  */
 export class Heart {
   readonly #body: Body
@@ -39,7 +40,10 @@ export class Heart {
     }
     const since = Math.floor(now() - lastPass())
     if (since > LONGEST_PASS) {
-      say({ priority: 3, text: `no pass has ended for ${since} s: this agent counts as hung until one does, and systemd starts it anew` })
+      say({
+        priority: 3,
+        text: `no pass has ended for ${since} s: this agent counts as hung until one does, and systemd starts it anew`,
+      })
       return
     }
     // systemd is told whether or not the file can be written: a new agent could not write it either.
@@ -51,7 +55,10 @@ export class Heart {
       announce()
       say(undefined)
     } catch (error) {
-      say({ priority: 3, text: `/run/lvguard/agent cannot be written (${error instanceof Error ? error.message : String(error)}): no migration is let in here` })
+      say({
+        priority: 3,
+        text: `/run/lvguard/agent cannot be written (${error instanceof Error ? error.message : String(error)}): no migration is let in here`,
+      })
     }
   }
 }

@@ -28,11 +28,15 @@ export class AgentHost {
   // Phases may pass between two acts: what was seen is kept until it is on record.
   readonly #memories = new Map<string, MigrationMemory | undefined>()
   /**
-   * Domains that were seen to migrate out while they still ran with the reason that an earlier migration had left them: should this one
-   * end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow last long enough to be seen.
+   * Domains that were seen to migrate out while they still ran with the reason that an earlier migration had left them:
+   * should this one end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow
+   * last long enough to be seen.
    */
   readonly #oldReasons = new Set<string>()
-  /** What the sources of domains that are active here are, by UUID: looked up once for each change of a domain's XML; undefined while that is under way. */
+  /**
+   * What the sources of domains that are active here are, by UUID: looked up once for each change of a domain's XML;
+   * undefined while that is under way.
+   */
   readonly #sources = new Map<string, { readonly domain: Domain; sources: Sources | undefined }>()
   /** Called when what a domain's sources are is known a moment after its XML. */
   resolved: () => void = () => undefined
@@ -49,8 +53,10 @@ export class AgentHost {
     for (const uuid of look.changed) {
       this.#changed.add(uuid)
       const status = look.active.get(uuid)?.status
-      if (status === undefined || (status.async === 'migration out' && status.state !== 'running')) this.#oldReasons.delete(uuid)
-      else if (status.async === 'migration out' && status.phase !== undefined && hasReasonOfMigration(status)) this.#oldReasons.add(uuid)
+      if (status === undefined || (status.async === 'migration out' && status.state !== 'running'))
+        this.#oldReasons.delete(uuid)
+      else if (status.async === 'migration out' && status.phase !== undefined && hasReasonOfMigration(status))
+        this.#oldReasons.add(uuid)
       this.#findSources(uuid, look.active.get(uuid)?.domain)
       if (status === undefined) this.#memories.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined) {
@@ -62,7 +68,10 @@ export class AgentHost {
     return look
   }
 
-  /** Links, numbers, UUIDs and storage pools are looked up as `prepare` does, but waited for by nobody, and not where another host has to answer. */
+  /**
+   * Links, numbers, UUIDs and storage pools are looked up as `prepare` does, but waited for by nobody, and not where
+   * another host has to answer.
+   */
   #findSources(uuid: string, domain: Domain | undefined): void {
     const known = this.#sources.get(uuid)
     if (domain === known?.domain) return
@@ -70,18 +79,30 @@ export class AgentHost {
       this.#sources.delete(uuid)
       return
     }
-    const entry = { domain, sources: isPlain(domain) ? { disks: domain.disks, found: new Map() } : undefined as Sources | undefined }
+    const entry = {
+      domain,
+      sources: isPlain(domain) ? { disks: domain.disks, found: new Map() } : (undefined as Sources | undefined),
+    }
     this.#sources.set(uuid, entry)
     if (entry.sources !== undefined) return
-    findSources(domain, false).then((sources) => {
-      entry.sources = sources
-      this.#changed.add(uuid)
-      this.resolved()
-    }, () => undefined)
+    findSources(domain, false).then(
+      (sources) => {
+        entry.sources = sources
+        this.#changed.add(uuid)
+        this.resolved()
+      },
+      () => undefined,
+    )
   }
 
-  /** The candidates of a domain that is active here, and all volumes that its XML names; `named` is undefined where not all of it is understood. */
-  #candidatesOf(uuid: string, domain: Domain): { readonly volumes: Candidates['volumes']; readonly named: Candidates['volumes'] | undefined } {
+  /**
+   * The candidates of a domain that is active here, and all volumes that its XML names; `named` is undefined where not
+   * all of it is understood.
+   */
+  #candidatesOf(
+    uuid: string,
+    domain: Domain,
+  ): { readonly volumes: Candidates['volumes']; readonly named: Candidates['volumes'] | undefined } {
     const known = this.#sources.get(uuid)
     const sources = known?.domain === domain ? known.sources : undefined
     if (sources === undefined) return { volumes: candidatesOf(domain, this.configuration).volumes, named: undefined }
@@ -89,10 +110,15 @@ export class AgentHost {
     const { policy: _, ...unsaid } = whole
     const all = candidatesOf(unsaid, { volumeGroups: [] }, sources.found)
     const isUnderstood = all.problems.length + all.standIns.length + all.impossible.length === 0
-    return { volumes: candidatesOf(whole, this.configuration, sources.found).volumes, named: isUnderstood ? all.volumes : undefined }
+    return {
+      volumes: candidatesOf(whole, this.configuration, sources.found).volumes,
+      named: isUnderstood ? all.volumes : undefined,
+    }
   }
 
-  /** The domains whose status files have changed since the last such question: an act's look takes none of them away. */
+  /**
+   * The domains whose status files have changed since the last such question: an act's look takes none of them away.
+   */
   takeChanged(): string[] {
     const changed = [...this.#changed]
     this.#changed.clear()
@@ -102,7 +128,10 @@ export class AgentHost {
   /** A look that counts as a full pass: domains on record that are not seen are a step nearer to being gone. */
   pass(records: Records): Look {
     const look = this.look()
-    this.#folder.countMissing(records.known.map(({ domain }) => domain.uuid), look)
+    this.#folder.countMissing(
+      records.known.map(({ domain }) => domain.uuid),
+      look,
+    )
     return look
   }
 
@@ -123,15 +152,24 @@ export class AgentHost {
     const sighting = this.#folder.sightingOf(uuid, record?.domain.name, look)
     const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
     const candidates = file === undefined ? undefined : this.#candidatesOf(uuid, file.domain)
-    const live = (candidates?.volumes ?? []).filter(({ vg, unknownUse }) => this.lockspaces.has(vg) && unknownUse === undefined)
+    const live = (candidates?.volumes ?? []).filter(
+      ({ vg, unknownUse }) => this.lockspaces.has(vg) && unknownUse === undefined,
+    )
     return {
       domain: { name: file?.domain.name ?? record?.domain.name ?? uuid, uuid },
-      wanted: wantedOf(sighting, record, { libvirtAlive: sighting.kind === 'gone' && isLibvirtAlive(), recordDaemonAlive: daemonOf(record), now: uptime() }),
+      wanted: wantedOf(sighting, record, {
+        libvirtAlive: sighting.kind === 'gone' && isLibvirtAlive(),
+        recordDaemonAlive: daemonOf(record),
+        now: uptime(),
+      }),
       record,
       runs: sighting.kind === 'active' && sighting.status.pid > 0,
       live,
       named: file?.status.async === 'none' ? candidates?.named : undefined,
-      memory: file === undefined ? memory : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
+      memory:
+        file === undefined
+          ? memory
+          : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
       status: file?.status,
       detail: sighting.kind === 'unknown' ? sighting.detail : '',
     }
@@ -143,10 +181,17 @@ export class AgentHost {
   }
 }
 
-/** Nothing has to be looked up. What is not below /dev is, because it may be a link, or on storage that does not answer. */
-const isPlain = ({ disks }: Domain): boolean => disks.every(({ path, pool }) => pool === undefined && (path === undefined || (path.startsWith('/dev/') && clarityOf(path) === 'plain')))
+/**
+ * Nothing has to be looked up. What is not below /dev is, because it may be a link, or on storage that does not answer.
+ */
+const isPlain = ({ disks }: Domain): boolean =>
+  disks.every(
+    ({ path, pool }) =>
+      pool === undefined && (path === undefined || (path.startsWith('/dev/') && clarityOf(path) === 'plain')),
+  )
 
-const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' => (record?.daemon === undefined ? 'unknown' : lives(record.daemon))
+const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' =>
+  record?.daemon === undefined ? 'unknown' : lives(record.daemon)
 
 /** The VGs whose locks an act on a domain needs, sorted. */
 export const vgsOfView = ({ record, live }: DomainView): string[] =>

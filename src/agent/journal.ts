@@ -25,12 +25,18 @@ export interface About {
 /** Milliseconds without a try after the log has not answered: each would leave a child that waits. */
 const SILENCE = 60_000
 
-const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = { 2: 'error', 3: 'error', 4: 'warn', 5: 'warn', 6: 'info' }
+const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = {
+  2: 'error',
+  3: 'error',
+  4: 'warn',
+  5: 'warn',
+  6: 'info',
+}
 const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
 
 /**
- * The log is opened for each entry and closed again, so that logrotate's rename needs no word to the agent; winston is loaded with the
- * first one.
+ * The log is opened for each entry and closed again, so that logrotate's rename needs no word to the agent; winston is
+ * loaded with the first one.
  */
 export function openJournal(configuration: () => Configuration): Journal {
   let last: Promise<void> = Promise.resolve()
@@ -44,7 +50,10 @@ export function openJournal(configuration: () => Configuration): Journal {
       const { LOG_LIMIT, openLog } = await import('../log.ts')
       const writer = openLog({ logFile, logLevel })
       await writer.write(entry)
-      const isWritten = await within(LOG_LIMIT, writer.ended.then(() => true))
+      const isWritten = await within(
+        LOG_LIMIT,
+        writer.ended.then(() => true),
+      )
       if (isWritten === true) return
       writer.abandon()
       silentUntil = milliseconds() + SILENCE

@@ -11,8 +11,9 @@ import type { LeaseBody } from './lease-watch.ts'
 type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | 'openDevices'>
 
 /**
- * The VMs that have a volume of a VG on record and a process that lives, by name; and those of which there is no record that can be read, by what
- * they have open. And the commands of `lvguard with`, as long as they are on record: what such a command has begun may outlive `lvguard with` itself.
+ * The VMs that have a volume of a VG on record and a process that lives, by name; and those of which there is no record
+ * that can be read, by what they have open. And the commands of `lvguard with`, as long as they are on record: what
+ * such a command has begun may outlive `lvguard with` itself.
  */
 export function usersOf(vg: string, world: Looks): string[] {
   const records = world.records()
@@ -24,8 +25,12 @@ export function usersOf(vg: string, world: Looks): string[] {
   })
   const strangers = alive.filter(({ uuid }) => !records.known.some(({ domain }) => domain.uuid === uuid))
   const nodes = strangers.length === 0 ? [] : nodesOf(vg, world.devices(), records)
-  const found = strangers.filter(({ pid }) => nodes.length > 0 && world.openDevices(pid).some((node) => nodes.includes(node)))
-  const commands = records.known.filter(({ domain: { uuid }, command }) => command !== undefined && recorded.has(uuid)).map(({ domain }) => domain)
+  const found = strangers.filter(
+    ({ pid }) => nodes.length > 0 && world.openDevices(pid).some((node) => nodes.includes(node)),
+  )
+  const commands = records.known
+    .filter(({ domain: { uuid }, command }) => command !== undefined && recorded.has(uuid))
+    .map(({ domain }) => domain)
   return [...alive.filter(({ uuid }) => recorded.has(uuid)), ...found, ...commands].map(({ name }) => name).sort()
 }
 
@@ -46,7 +51,13 @@ function vgsOnRecord(world: Pick<KillWorld, 'records' | 'devices'>): string[] {
 export function leaseBody(configuration: LeaseBody['configuration'], journal: Pick<Journal, 'say'>): LeaseBody {
   const world = realWorld((line) => journal.say(line))
   return {
-    now: world.now, ask: world.ask, drop: world.drop, reset: world.reset, sleep: world.sleep, say: world.say, configuration,
+    now: world.now,
+    ask: world.ask,
+    drop: world.drop,
+    reset: world.reset,
+    sleep: world.sleep,
+    say: world.say,
+    configuration,
     usersOf: (vg) => usersOf(vg, world),
     marks: () => [...markedVgs()].flatMap((vg) => readMark(vg) ?? []),
     cutOff: (order) => cutOff(order, world),

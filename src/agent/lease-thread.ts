@@ -34,8 +34,8 @@ export interface WatchData {
 const STDERR_LIMIT = 2000
 
 /**
- * The watch over the leases, in a thread of its own: it goes on while the first one waits for a disk that hangs (a log, /etc, /var). It reads /proc, /sys and /run
- * only, and starts the programs that it has started before (rehearse).
+ * The watch over the leases, in a thread of its own: it goes on while the first one waits for a disk that hangs (a log,
+ * /etc, /var). It reads /proc, /sys and /run only, and starts the programs that it has started before (rehearse).
  */
 export function runWatch(): void {
   const { data, post, onMessage } = ownThread()
@@ -46,21 +46,27 @@ export function runWatch(): void {
   const say = (line: Line): void => writeLine(stderrLine(line, isTerminal))
   const leases = new LeaseWatch(leaseBody(() => settings, { say }))
   const pulse = new Pulse({
-    now: monotonic, isFirstThreadInKernel, isBusy: () => leases.isBusy, watchdog,
-    tell: () => void tellSystemd('WATCHDOG=1').then((why) => {
-      if (why !== undefined) say({ priority: 3, text: `systemd cannot be told that the agent lives, and will end it: ${why}` })
-    }),
+    now: monotonic,
+    isFirstThreadInKernel,
+    isBusy: () => leases.isBusy,
+    watchdog,
+    tell: () =>
+      void tellSystemd('WATCHDOG=1').then((why) => {
+        if (why !== undefined)
+          say({ priority: 3, text: `systemd cannot be told that the agent lives, and will end it: ${why}` })
+      }),
   })
   onMessage((message) => {
     const told = message as ToWatch
     if (told.kind === 'settings') settings = told.settings
     else pulse.alive()
   })
-  const look = (): void => void leases.look().then((hasLooked) => {
-    if (!hasLooked) return
-    pulse.beat()
-    post({ kind: 'looked' } satisfies FromWatch)
-  })
+  const look = (): void =>
+    void leases.look().then((hasLooked) => {
+      if (!hasLooked) return
+      pulse.beat()
+      post({ kind: 'looked' } satisfies FromWatch)
+    })
   // lvmlockctl's kill command leaves a mark before it does anything else.
   const marks = new FolderWatch(RUN_FOLDER, (name) => {
     if (name === undefined || name.endsWith('.killed')) look()
@@ -72,7 +78,9 @@ export function runWatch(): void {
   })
 }
 
-/** Whether the first thread waits in the kernel for something that no signal ends: a disk, as a rule (proc(5), state D). */
+/**
+ * Whether the first thread waits in the kernel for something that no signal ends: a disk, as a rule (proc(5), state D).
+ */
 function isFirstThreadInKernel(): boolean {
   const { pid } = self()
   const text = textOf(`${PROC_FOLDER}/${pid}/task/${pid}/stat`) ?? ''

@@ -1,6 +1,17 @@
 import type { Line } from '../core/agent-words.ts'
 import { mayWrite } from '../core/cut-off.ts'
-import { type Lockspace, type OnLostLease, type SanlockStatus, alertLine, goneLine, killEnds, lateLine, leaseState, overLine, silentLine } from '../core/lease.ts'
+import {
+  type Lockspace,
+  type OnLostLease,
+  type SanlockStatus,
+  alertLine,
+  goneLine,
+  killEnds,
+  lateLine,
+  leaseState,
+  overLine,
+  silentLine,
+} from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
 import { messageOf } from '../hook/failures.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
@@ -15,12 +26,17 @@ export const LEASE_PERIOD = 5
 const AGAIN = 60
 /** Seconds between two tries to recover. */
 const RECOVER_PERIOD = 15
-/** Seconds between two uses of what a kill needs, so that its programs and files are in memory when the disk they are on hangs. */
+/**
+ * Seconds between two uses of what a kill needs, so that its programs and files are in memory when the disk they are on
+ * hangs.
+ */
 const REHEARSE_PERIOD = 60
 /** Seconds that a kill has at least, however old the loss. */
 const LEAST = 5
 
-/** What the watch sees, and what it does; nothing of it may wait for a disk, for LVM, for libvirt, or for a VG's lock. */
+/**
+ * What the watch sees, and what it does; nothing of it may wait for a disk, for LVM, for libvirt, or for a VG's lock.
+ */
 export interface LeaseBody {
   /** Seconds of the monotonic clock, which is sanlock's. */
   now(): number
@@ -43,7 +59,10 @@ export interface LeaseBody {
   say(line: Line): void
 }
 
-/** Says when this host's lease on a VG is late, cuts the VG off when it is lost, and takes it back afterwards (DESIGN 8). */
+/**
+ * Says when this host's lease on a VG is late, cuts the VG off when it is lost, and takes it back afterwards (DESIGN
+ * 8).
+ */
 export class LeaseWatch {
   readonly #body: LeaseBody
   readonly #book = new ReportBook()
@@ -56,7 +75,10 @@ export class LeaseWatch {
   #known: SanlockStatus | undefined
   /** VGs whose lease it had, and of which it says nothing any more, with the times of that lease. */
   readonly #gone = new Map<string, Parameters<typeof killEnds>[0]>()
-  /** VGs whose lease was lost while no VM used them: there is no mark, and nothing else that would start their locking again. */
+  /**
+   * VGs whose lease was lost while no VM used them: there is no mark, and nothing else that would start their locking
+   * again.
+   */
   readonly #lostUnused = new Set<string>()
   /** VGs on which a kill or a recovery is at work. */
   readonly #busy = new Set<string>()
@@ -69,7 +91,11 @@ export class LeaseWatch {
 
   /** Whether a lease is late or lost, or a VG is being cut off or taken back. */
   get isBusy(): boolean {
-    return this.#busy.size > 0 || this.#late.size > 0 || (this.#known?.lockspaces.some((lockspace) => leaseState(lockspace, this.#body.now()).kind === 'lost') ?? false)
+    return (
+      this.#busy.size > 0 ||
+      this.#late.size > 0 ||
+      (this.#known?.lockspaces.some((lockspace) => leaseState(lockspace, this.#body.now()).kind === 'lost') ?? false)
+    )
   }
 
   /** One look. Never throws; a look that is still under way makes this one none. @returns whether it was one */
@@ -81,7 +107,9 @@ export class LeaseWatch {
       if (asked.kind === 'silent') this.#noteSilence(asked.why)
       else this.#judge(asked.status)
     } catch (error) {
-      this.#say('watch', [{ priority: 2, key: 'failed', text: `the watch over the leases failed: ${messageOf(error)}` }])
+      this.#say('watch', [
+        { priority: 2, key: 'failed', text: `the watch over the leases failed: ${messageOf(error)}` },
+      ])
     } finally {
       this.#isAsking = false
     }
@@ -89,7 +117,12 @@ export class LeaseWatch {
   }
 
   #say(about: string, lines: readonly (Line & { readonly key: string })[]): void {
-    for (const { priority, text } of this.#book.update(about, lines.map((line) => ({ again: AGAIN, ...line })), this.#body.now())) this.#body.say({ priority, text })
+    for (const { priority, text } of this.#book.update(
+      about,
+      lines.map((line) => ({ again: AGAIN, ...line })),
+      this.#body.now(),
+    ))
+      this.#body.say({ priority, text })
   }
 
   /** Never a loss: sanlock may be restarted, or have no time. Of a host that has no lease nothing is said. */
@@ -98,28 +131,54 @@ export class LeaseWatch {
     const candidates = this.#known?.lockspaces.map(({ vg }) => vg) ?? this.#body.vgsOnRecord()
     const vgs = candidates.filter((vg) => this.#body.usersOf(vg).length > 0)
     this.#silentSince ??= this.#body.now()
-    this.#say('sanlock', vgs.length === 0 ? [] : [{ key: 'silent', ...silentLine(why, this.#body.now() - this.#silentSince, vgs) }])
+    this.#say(
+      'sanlock',
+      vgs.length === 0 ? [] : [{ key: 'silent', ...silentLine(why, this.#body.now() - this.#silentSince, vgs) }],
+    )
   }
 
   #judge(status: SanlockStatus): void {
     const { now, rehearse } = this.#body
-    const isIn = ({ lockspaces, notUnderstood }: SanlockStatus, vg: string): boolean => notUnderstood.includes(vg) || lockspaces.some((each) => each.vg === vg)
+    const isIn = ({ lockspaces, notUnderstood }: SanlockStatus, vg: string): boolean =>
+      notUnderstood.includes(vg) || lockspaces.some((each) => each.vg === vg)
     // One that was being left has been left.
     const { watchdogFire } = this.#known ?? status
-    for (const { vg, list, hasFailed, ioTimeout } of this.#known?.lockspaces ?? []) if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.set(vg, { ioTimeout, watchdogFire })
+    for (const { vg, list, hasFailed, ioTimeout } of this.#known?.lockspaces ?? [])
+      if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.set(vg, { ioTimeout, watchdogFire })
     for (const vg of this.#gone.keys()) if (isIn(status, vg)) this.#gone.delete(vg)
     this.#known = status
     this.#silentSince = undefined
-    this.#say('sanlock', status.notUnderstood.map((vg) => ({ key: vg, priority: 2 as const, text: `what sanlock says of its lease on ${vg} is not understood, and nothing is done: sanlock client status -D` })))
+    this.#say(
+      'sanlock',
+      status.notUnderstood.map((vg) => ({
+        key: vg,
+        priority: 2 as const,
+        text: `what sanlock says of its lease on ${vg} is not understood, and nothing is done: sanlock client status -D`,
+      })),
+    )
     const marks = this.#body.marks()
-    this.#say('gone', [...this.#gone].flatMap(([vg, times]) => {
-      const users = marks.some((mark) => mark.vg === vg) ? [] : this.#body.usersOf(vg)
-      return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, times, users) }]
-    }))
-    for (const vg of this.#late.keys()) if (!status.lockspaces.some((lockspace) => lockspace.vg === vg)) this.#late.delete(vg)
-    for (const lockspace of status.lockspaces) this.#judgeOne(lockspace, status, marks.find(({ vg }) => vg === lockspace.vg))
+    this.#say(
+      'gone',
+      [...this.#gone].flatMap(([vg, times]) => {
+        const users = marks.some((mark) => mark.vg === vg) ? [] : this.#body.usersOf(vg)
+        return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, times, users) }]
+      }),
+    )
+    for (const vg of this.#late.keys())
+      if (!status.lockspaces.some((lockspace) => lockspace.vg === vg)) this.#late.delete(vg)
+    for (const lockspace of status.lockspaces)
+      this.#judgeOne(
+        lockspace,
+        status,
+        marks.find(({ vg }) => vg === lockspace.vg),
+      )
     for (const mark of marks) this.#follow(mark, status)
-    for (const vg of this.#lostUnused) if (!isIn(status, vg)) this.#followUnused(vg, marks.some((mark) => mark.vg === vg))
+    for (const vg of this.#lostUnused)
+      if (!isIn(status, vg))
+        this.#followUnused(
+          vg,
+          marks.some((mark) => mark.vg === vg),
+        )
     if (now() - this.#rehearseAt < REHEARSE_PERIOD) return
     this.#rehearseAt = now()
     rehearse()
@@ -132,19 +191,29 @@ export class LeaseWatch {
     const { onLostLease } = this.#body.configuration()
     if (state.kind === 'lost' && users.length === 0 && mark === undefined) this.#lostUnused.add(vg)
     else if (state.kind !== 'none') this.#lostUnused.delete(vg)
-    if (state.kind === 'late' && (users.length > 0 || this.#late.has(vg))) this.#late.set(vg, Math.max(state.age, this.#late.get(vg) ?? 0))
+    if (state.kind === 'late' && (users.length > 0 || this.#late.has(vg)))
+      this.#late.set(vg, Math.max(state.age, this.#late.get(vg) ?? 0))
     const longest = this.#late.get(vg)
     if (longest !== undefined && (state.kind === 'fine' || state.kind === 'none')) {
       this.#late.delete(vg)
       if (state.kind === 'fine') this.#body.say(overLine(vg, longest))
     }
     const isActedOn = mark !== undefined && mark.by !== 'unknown'
-    if (state.kind === 'late' && users.length > 0) this.#say(vg, [{ key: 'late', ...lateLine(vg, state, users, onLostLease) }])
-    else if (state.kind === 'lost' && users.length > 0 && onLostLease === 'alert' && !isActedOn) this.#say(vg, [{ key: 'lost', ...alertLine(vg, state.age, { ioTimeout: lockspace.ioTimeout, watchdogFire: status.watchdogFire }, users) }])
+    if (state.kind === 'late' && users.length > 0)
+      this.#say(vg, [{ key: 'late', ...lateLine(vg, state, users, onLostLease) }])
+    else if (state.kind === 'lost' && users.length > 0 && onLostLease === 'alert' && !isActedOn)
+      this.#say(vg, [
+        {
+          key: 'lost',
+          ...alertLine(vg, state.age, { ioTimeout: lockspace.ioTimeout, watchdogFire: status.watchdogFire }, users),
+        },
+      ])
     else this.#say(vg, [])
-    // A VG that was begun to be cut off is cut off to the end, also when no VM is left to be seen, and whatever is configured by then.
+    // A VG that was begun to be cut off is cut off to the end, also when no VM is left to be seen, and whatever is
+    // configured by then.
     const isBegun = isActedOn && mark.by === 'sanlock' && mark.state !== 'clear'
-    if (state.kind === 'lost' && ((users.length > 0 && onLostLease === 'kill') || isBegun) && !this.#busy.has(vg)) void this.#work(vg, () => this.#cutOff(lockspace, status, mark))
+    if (state.kind === 'lost' && ((users.length > 0 && onLostLease === 'kill') || isBegun) && !this.#busy.has(vg))
+      void this.#work(vg, () => this.#cutOff(lockspace, status, mark))
   }
 
   async #cutOff(lockspace: Lockspace, status: SanlockStatus, mark: Mark | undefined): Promise<void> {
@@ -153,7 +222,13 @@ export class LeaseWatch {
     const { now, cutOff, drop, say, configuration, usersOf } = this.#body
     // Its time was over already, and it did not end in a reset: it is looked at again, until the path is back.
     const isLater = mark?.state === 'left' && usersOf(vg).length === 0
-    this.#say(`${vg} cut`, [{ key: 'cut', priority: 2, text: `${vg}: the lease of this host is lost (not renewed for ${Math.round(status.now - renewed)} s): its VMs here are killed, and its devices wiped` }])
+    this.#say(`${vg} cut`, [
+      {
+        key: 'cut',
+        priority: 2,
+        text: `${vg}: the lease of this host is lost (not renewed for ${Math.round(status.now - renewed)} s): its VMs here are killed, and its devices wiped`,
+      },
+    ])
     const until = isLater ? now() : Math.max(renewed + limit, now() + LEAST)
     const { left } = await cutOff({ vg, by: 'sanlock', until })
     if (left.length === 0) {
@@ -165,8 +240,16 @@ export class LeaseWatch {
     const words = left.map(({ text }) => text).join('; ')
     // Only for what is seen, and can still write: never for what cannot be told (R9).
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
-    if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false) await resetHost(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`, this.#body)
-    else this.#say(`${vg} left`, [{ key: 'left', priority: 2, text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}` }])
+    if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false)
+      await resetHost(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`, this.#body)
+    else
+      this.#say(`${vg} left`, [
+        {
+          key: 'left',
+          priority: 2,
+          text: `${vg} is not cut off, and other hosts may take its locks: ${words}${hasWatchdog === true ? '. The watchdog of sanlock resets this host' : ''}`,
+        },
+      ])
   }
 
   /** A mark that is there while the lease is none that is lost: the way back. */
@@ -176,21 +259,42 @@ export class LeaseWatch {
     const isLost = lockspace !== undefined && leaseState(lockspace, status.now).kind === 'lost'
     if (mark.by === 'unknown') {
       // Its command is about to say more.
-      if (!isLost) this.#say(`${vg} mark`, [{ key: 'mark', priority: 3, text: `nothing starts on ${vg} here: /run/lvguard/${vg}.killed is there. To use it again: lvguard recover ${vg}` }])
+      if (!isLost)
+        this.#say(`${vg} mark`, [
+          {
+            key: 'mark',
+            priority: 3,
+            text: `nothing starts on ${vg} here: /run/lvguard/${vg}.killed is there. To use it again: lvguard recover ${vg}`,
+          },
+        ])
       return
     }
     // What was left of a kill may have ended since; recovery looks at all of it again.
     const mayRecover = mark.state === 'clear' || (mark.state === 'left' && lockspace === undefined)
-    if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now()) return
+    if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now())
+      return
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)
     void this.#work(vg, async () => {
       const recovery = await this.#body.recover(mark)
       if (recovery.kind === 'recovered') this.#body.say({ priority: 2, text: recovery.text })
-      this.#say(`${vg} mark`, recovery.kind === 'recovered' ? [] : [{ key: recovery.why.replaceAll(/\d+/g, '#'), priority: 4, text: `${vg} cannot be used here again yet: ${recovery.why}` }])
+      this.#say(
+        `${vg} mark`,
+        recovery.kind === 'recovered'
+          ? []
+          : [
+              {
+                key: recovery.why.replaceAll(/\d+/g, '#'),
+                priority: 4,
+                text: `${vg} cannot be used here again yet: ${recovery.why}`,
+              },
+            ],
+      )
     })
   }
 
-  /** The way back of a VG that no VM used when its lease was lost: sanlock has left it by itself, and lvmlockd has not. */
+  /**
+   * The way back of a VG that no VM used when its lease was lost: sanlock has left it by itself, and lvmlockd has not.
+   */
   #followUnused(vg: string, isMarked: boolean): void {
     if (isMarked) this.#lostUnused.delete(vg)
     if (isMarked || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now()) return
@@ -206,7 +310,18 @@ export class LeaseWatch {
         this.#lostUnused.delete(vg)
         this.#body.say({ priority: 4, text: `${recovery.text}: this host had lost its lease` })
       }
-      this.#say(`${vg} unused`, recovery.kind === 'recovered' ? [] : [{ key: recovery.why.replaceAll(/\d+/g, '#'), priority: 4, text: `${vg} cannot be used here again yet: ${recovery.why}` }])
+      this.#say(
+        `${vg} unused`,
+        recovery.kind === 'recovered'
+          ? []
+          : [
+              {
+                key: recovery.why.replaceAll(/\d+/g, '#'),
+                priority: 4,
+                text: `${vg} cannot be used here again yet: ${recovery.why}`,
+              },
+            ],
+      )
     })
   }
 

@@ -1,4 +1,7 @@
-/** Seconds for which one sign of life of the first thread counts, beyond the time between two of the agent's for systemd. */
+/**
+ * Seconds for which one sign of life of the first thread counts, beyond the time between two of the agent's for
+ * systemd.
+ */
 const PATIENCE = 10
 
 /** What a pulse has of this process; `now` in seconds of the monotonic clock. */
@@ -13,9 +16,9 @@ export interface PulseBody {
 }
 
 /**
- * The agent's signs of life for systemd, given by the watch over the leases. systemd ends an agent without them, and starts it anew (WatchdogSec), which helps
- * against a fault of the first thread. It helps nobody while that thread waits for a disk: the new agent would wait too, and the watch would be gone. Nor may a kill
- * be ended half-way.
+ * The agent's signs of life for systemd, given by the watch over the leases. systemd ends an agent without them, and
+ * starts it anew (WatchdogSec), which helps against a fault of the first thread. It helps nobody while that thread
+ * waits for a disk: the new agent would wait too, and the watch would be gone. Nor may a kill be ended half-way.
  */
 export class Pulse {
   readonly #body: PulseBody

@@ -29,8 +29,8 @@ import { FolderWatch } from './watch.ts'
 import { type Watching, watchLeases } from './watching.ts'
 
 /**
- * `lvguard agent`: runs until it is ended, which it may be at any moment. SIGHUP (systemctl reload) reads the configuration and makes a
- * pass at once.
+ * `lvguard agent`: runs until it is ended, which it may be at any moment. SIGHUP (systemctl reload) reads the
+ * configuration and makes a pass at once.
  * @returns only if it cannot start
  */
 export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
@@ -53,18 +53,44 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     mark = markOf(CONFIGURATION_FILE)
     const parsed = await readConfiguration()
     host.configuration = 'configuration' in parsed ? parsed.configuration : host.configuration
-    const errors = 'errors' in parsed ? parsed.errors.map((error) => `${error}; until that is mended no VM starts here, and for the agent what was in force stays so`) : parsed.mistakes.map((mistake) => `${mistake}; this key has its default`)
-    aftermath.sayOfHost(errors.map((error): HostSaying => ({ key: error, priority: 3, text: `configuration: ${error}` })), 'configuration')
+    const errors =
+      'errors' in parsed
+        ? parsed.errors.map(
+            (error) => `${error}; until that is mended no VM starts here, and for the agent what was in force stays so`,
+          )
+        : parsed.mistakes.map((mistake) => `${mistake}; this key has its default`)
+    aftermath.sayOfHost(
+      errors.map((error): HostSaying => ({ key: error, priority: 3, text: `configuration: ${error}` })),
+      'configuration',
+    )
     if ('errors' in parsed) return
     leases?.settings(settingsOf(host.configuration))
     // Not waited for: LVM may take its time, and domains do not.
-    void findingsOn(parsed.configuration).then((findings) => {
-      aftermath.sayOfHost(findings.map((finding): HostSaying => ({ key: finding, priority: 4, again: Infinity, text: `configuration: ${finding}` })), 'what the configuration names')
-    }, () => undefined)
+    void findingsOn(parsed.configuration).then(
+      (findings) => {
+        aftermath.sayOfHost(
+          findings.map(
+            (finding): HostSaying => ({
+              key: finding,
+              priority: 4,
+              again: Infinity,
+              text: `configuration: ${finding}`,
+            }),
+          ),
+          'what the configuration names',
+        )
+      },
+      () => undefined,
+    )
   }
   await configure()
-  // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under the VGs' locks (R11).
-  if (other.kind === 'hangs') journal.say({ priority: 4, text: `another agent (process ${other.pid}) hangs, without a sign of life for ${other.seconds} s: this one takes its place` })
+  // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under
+  // the VGs' locks (R11).
+  if (other.kind === 'hangs')
+    journal.say({
+      priority: 4,
+      text: `another agent (process ${other.pid}) hangs, without a sign of life for ${other.seconds} s: this one takes its place`,
+    })
   // Before the first pass, which may wait for LVM.
   const watching = watchLeases(settingsOf(host.configuration), watchdogPeriod(), (line) => journal.say(line))
   leases = watching
@@ -76,15 +102,32 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     aftermath.sayOfHost(trouble === undefined ? [] : [{ key: 'watch', again: 60, ...trouble }], 'watch')
   })
   void tellSystemd('READY=1').then((why) => sayOfSystemd(aftermath, why))
-  const drbd = new DrbdWatch(drbdWorld(host, (sayings) => aftermath.sayOfHost(sayings, 'drbd'), (line) => journal.say(line)))
-  const returns = new DrbdReturns({ confirmations: readConfirmations, drop: dropConfirmations, seen: seenPeers, tell: (line) => journal.say(line) })
+  const drbd = new DrbdWatch(
+    drbdWorld(
+      host,
+      (sayings) => aftermath.sayOfHost(sayings, 'drbd'),
+      (line) => journal.say(line),
+    ),
+  )
+  const returns = new DrbdReturns({
+    confirmations: readConfirmations,
+    drop: dropConfirmations,
+    seen: seenPeers,
+    tell: (line) => journal.say(line),
+  })
   const freeMemory = keepMemory()
-  const watch = new FolderWatch(STATUS_FOLDER, coalesced(() => agent.lookAtChanges()))
-  const recordWatch = new FolderWatch(RUN_FOLDER, coalesced((names) => {
-    // lvmlockctl's kill command leaves a mark before it does anything else.
-    if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
-    agent.lookAtRecords(names)
-  }))
+  const watch = new FolderWatch(
+    STATUS_FOLDER,
+    coalesced(() => agent.lookAtChanges()),
+  )
+  const recordWatch = new FolderWatch(
+    RUN_FOLDER,
+    coalesced((names) => {
+      // lvmlockctl's kill command leaves a mark before it does anything else.
+      if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
+      agent.lookAtRecords(names)
+    }),
+  )
   const timeouts = timeoutsSayer(host, aftermath)
   const pass = async (): Promise<void> => {
     watch.renew()
@@ -98,7 +141,11 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     void timeouts()
     freeMemory()
   }
-  if (self().isTerminal(2)) write(2, 'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n')
+  if (self().isTerminal(2))
+    write(
+      2,
+      'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n',
+    )
   // To a program in a terminal the same signal says that the terminal is gone: it ends, as anybody expects.
   else self().onHangup(() => void configure().then(pass))
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
@@ -107,7 +154,10 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   return new Promise(() => undefined)
 }
 
-/** Says once of each VG what below it lets I/O wait for too long; looks again where the locking of another one is started. */
+/**
+ * Says once of each VG what below it lets I/O wait for too long; looks again where the locking of another one is
+ * started.
+ */
 function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<void> {
   let known = ''
   return async () => {
@@ -116,10 +166,13 @@ function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<voi
     if (vgs.join(' ') === known) return
     known = vgs.join(' ')
     const found = await timeoutsBelow(new Set(vgs))
-    aftermath.sayOfHost([...found].flatMap(([vg, each]): HostSaying[] => {
-      const text = longWaits(vg, each)
-      return text === undefined ? [] : [{ key: text, priority: 4, again: Infinity, text }]
-    }), 'time-outs of paths')
+    aftermath.sayOfHost(
+      [...found].flatMap(([vg, each]): HostSaying[] => {
+        const text = longWaits(vg, each)
+        return text === undefined ? [] : [{ key: text, priority: 4, again: Infinity, text }]
+      }),
+      'time-outs of paths',
+    )
   }
 }
 
@@ -135,7 +188,11 @@ function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal, watching:
     lastPass: () => agent.lastPass,
     state: agentState,
     announce: announceAgent,
-    watchdog: told ?? (period === undefined ? undefined : { period, tell: () => void tellSystemd('WATCHDOG=1').then((why) => sayOfSystemd(aftermath, why)) }),
+    watchdog:
+      told ??
+      (period === undefined
+        ? undefined
+        : { period, tell: () => void tellSystemd('WATCHDOG=1').then((why) => sayOfSystemd(aftermath, why)) }),
     say: (line) => aftermath.sayOfHost(line === undefined ? [] : [{ key: 'heart', ...line }], 'heart'),
     end: (line) => {
       journal.say(line)
@@ -145,7 +202,12 @@ function heartOf(agent: Agent, aftermath: Aftermath, journal: Journal, watching:
 }
 
 const sayOfSystemd = (aftermath: Aftermath, why: string | undefined): void =>
-  aftermath.sayOfHost(why === undefined ? [] : [{ key: why, priority: 3, text: `systemd cannot be told that the agent lives, and will end it: ${why}` }], 'systemd')
+  aftermath.sayOfHost(
+    why === undefined
+      ? []
+      : [{ key: why, priority: 3, text: `systemd cannot be told that the agent lives, and will end it: ${why}` }],
+    'systemd',
+  )
 
 /** What tells one version of a file from another; empty where there is none. */
 function markOf(file: string): string {
@@ -172,4 +234,3 @@ function coalesced(work: (names: readonly string[] | undefined) => void): (name:
     })
   }
 }
-

@@ -41,7 +41,10 @@ export class StatusFolder {
   /** Never throws. */
   look(): Look {
     const before = this.#active
-    const unreadable: { readonly words: string; readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => boolean }[] = []
+    const unreadable: {
+      readonly words: string
+      readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => boolean
+    }[] = []
     let names: string[] = []
     try {
       names = readdirSync(STATUS_FOLDER).filter(isStatusFile).sort()
@@ -55,13 +58,24 @@ export class StatusFolder {
     for (const name of names) {
       const content = this.#read(name)
       if (content === undefined) continue
-      if ('error' in content) unreadable.push({ words: `${join(STATUS_FOLDER, name)}: ${content.error}`, mayBeOf: (domain) => mayBeStatusOf(domain, name, content.text) })
+      if ('error' in content)
+        unreadable.push({
+          words: `${join(STATUS_FOLDER, name)}: ${content.error}`,
+          mayBeOf: (domain) => mayBeStatusOf(domain, name, content.text),
+        })
       else if (!isHidden(content, active.get(content.domain.uuid))) active.set(content.domain.uuid, content)
     }
     this.#active = active
     for (const uuid of active.keys()) this.#missed.delete(uuid)
-    const changed = [...new Set([...active.keys(), ...before.keys()])].filter((uuid) => active.get(uuid) !== before.get(uuid))
-    return { active, changed, unreadable: unreadable.map(({ words }) => words), mayBeOf: (domain) => unreadable.flatMap(({ words, mayBeOf }) => (mayBeOf(domain) ? [words] : [])) }
+    const changed = [...new Set([...active.keys(), ...before.keys()])].filter(
+      (uuid) => active.get(uuid) !== before.get(uuid),
+    )
+    return {
+      active,
+      changed,
+      unreadable: unreadable.map(({ words }) => words),
+      mayBeOf: (domain) => unreadable.flatMap(({ words, mayBeOf }) => (mayBeOf(domain) ? [words] : [])),
+    }
   }
 
   #read(name: string): Known['content'] | undefined {
@@ -71,7 +85,10 @@ export class StatusFolder {
       const mark = `${ino} ${size} ${mtimeMs}`
       const known = this.#files.get(name)
       if (known?.mark === mark) return known.content
-      const content = parsed(readFileSync(file, 'utf8'), known === undefined || 'error' in known.content ? undefined : known.content)
+      const content = parsed(
+        readFileSync(file, 'utf8'),
+        known === undefined || 'error' in known.content ? undefined : known.content,
+      )
       this.#files.set(name, { mark, content })
       return content
     } catch (error) {
@@ -94,7 +111,9 @@ export class StatusFolder {
     const file = active.get(uuid)
     if (file !== undefined) return isLeftOver(file) ? { kind: 'left-over' } : { kind: 'active', status: file.status }
     const own = mayBeOf({ name: name ?? '', uuid })
-    return own.length > 0 ? { kind: 'unknown', detail: own.join('; ') } : { kind: 'gone', passes: this.#missed.get(uuid) ?? 0 }
+    return own.length > 0
+      ? { kind: 'unknown', detail: own.join('; ') }
+      : { kind: 'gone', passes: this.#missed.get(uuid) ?? 0 }
   }
 }
 
@@ -102,7 +121,8 @@ export class StatusFolder {
 const isLeftOver = ({ status: { pid } }: StatusFile): boolean => pid > 0 && !existsSync(join(PROC_FOLDER, String(pid)))
 
 /** Of two files with one UUID that of a QEMU that lives counts. */
-const isHidden = (file: StatusFile, other: StatusFile | undefined): boolean => other !== undefined && isLeftOver(file) && !isLeftOver(other)
+const isHidden = (file: StatusFile, other: StatusFile | undefined): boolean =>
+  other !== undefined && isLeftOver(file) && !isLeftOver(other)
 
 const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
@@ -110,7 +130,11 @@ function parsed(text: string, before: StatusFile | undefined): Known['content'] 
   try {
     const { status, domain, digest } = parseStatus(text, before)
     // Copied, because V8 keeps the whole text of a file for a word that was cut out of it.
-    return { status: structuredClone(status), domain: domain === before?.domain ? domain : structuredClone(domain), digest }
+    return {
+      status: structuredClone(status),
+      domain: domain === before?.domain ? domain : structuredClone(domain),
+      digest,
+    }
   } catch (error) {
     return { error: messageOf(error), text }
   }

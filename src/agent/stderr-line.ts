@@ -5,4 +5,5 @@ const PREFIXES: Readonly<Record<Priority, string>> = { 2: '<2>', 3: '<3>', 4: '<
 const WORDS: Readonly<Record<Priority, string>> = { 2: 'critical: ', 3: 'error: ', 4: 'warning: ', 5: '', 6: '' }
 
 /** A line as the agent writes it to stderr. @param isTerminal where nobody takes the journal's priority off again */
-export const stderrLine = ({ priority, text }: Line, isTerminal: boolean): string => `${(isTerminal ? WORDS : PREFIXES)[priority]}${printable(text)}\n`
+export const stderrLine = ({ priority, text }: Line, isTerminal: boolean): string =>
+  `${(isTerminal ? WORDS : PREFIXES)[priority]}${printable(text)}\n`

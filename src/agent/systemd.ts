@@ -2,7 +2,8 @@ import { query } from '../lvm/run.ts'
 import { self } from '../system/self.ts'
 
 /**
- * Seconds between two signs of life for systemd, three within its WatchdogSec; undefined where it waits for none (sd_watchdog_enabled(3)).
+ * Seconds between two signs of life for systemd, three within its WatchdogSec; undefined where it waits for none
+ * (sd_watchdog_enabled(3)).
  */
 export function watchdogPeriod(environment = self().environment): number | undefined {
   const microseconds = Number(environment['WATCHDOG_USEC'])
@@ -10,12 +11,15 @@ export function watchdogPeriod(environment = self().environment): number | undef
 }
 
 /**
- * One word of sd_notify(3), by a child (FACTS 42), whom the unit's NotifyAccess=all lets speak. Nothing outside a service.
+ * One word of sd_notify(3), by a child (FACTS 42), whom the unit's NotifyAccess=all lets speak. Nothing outside a
+ * service.
  * @returns undefined if it was said, else why not
  */
 export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1'): Promise<string | undefined> {
   if (self().environment['NOTIFY_SOCKET'] === undefined) return undefined
   const { exitCode, stderr, isAbsent } = await query('systemd-notify', [word])
   if (exitCode === 0) return undefined
-  return isAbsent ? 'systemd-notify was not found' : stderr.trim() || `systemd-notify exited with ${exitCode ?? 'a signal'}`
+  return isAbsent
+    ? 'systemd-notify was not found'
+    : stderr.trim() || `systemd-notify exited with ${exitCode ?? 'a signal'}`
 }

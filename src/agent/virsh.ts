@@ -11,5 +11,7 @@ export async function virsh(command: 'suspend' | 'domjobabort', uuid: string): P
   const { exitCode, stderr, isAbsent, timedOut } = await query('virsh', [...CONNECTION, command, uuid])
   if (exitCode === 0) return undefined
   if (isAbsent) return 'virsh was not found: apt install libvirt-clients'
-  return timedOut ? 'virsh did not end within its time' : (stderr.trim().split('\n')[0] ?? '').replace(/^error: /, '') || `virsh exited with ${exitCode ?? 'a signal'}`
+  return timedOut
+    ? 'virsh did not end within its time'
+    : (stderr.trim().split('\n')[0] ?? '').replace(/^error: /, '') || `virsh exited with ${exitCode ?? 'a signal'}`
 }

@@ -2,8 +2,9 @@ import { dirname } from 'node:path'
 import { type FolderEvents, statIfAny, watch } from '../system/files.ts'
 
 /**
- * Watches a folder by inotify, also one that is not there yet or is replaced: then the nearest folder above it is watched, until it is
- * there. Events carry no news but that something may have changed; what is lost, the next full pass sees.
+ * Watches a folder by inotify, also one that is not there yet or is replaced: then the nearest folder above it is
+ * watched, until it is there. Events carry no news but that something may have changed; what is lost, the next full
+ * pass sees.
  */
 export class FolderWatch {
   #watcher: FolderEvents | undefined
@@ -26,7 +27,9 @@ export class FolderWatch {
     this.#watcher?.close()
     this.#watcher = undefined
     try {
-      this.#watcher = watch(target, (_kind, name) => this.#event(target === this.#folder ? (name ?? undefined) : undefined))
+      this.#watcher = watch(target, (_kind, name) =>
+        this.#event(target === this.#folder ? (name ?? undefined) : undefined),
+      )
       this.#watcher.on('error', () => {
         this.#inode = undefined
       })
@@ -48,4 +51,5 @@ export class FolderWatch {
 
 const inodeOf = (folder: string): number | undefined => statIfAny(folder)?.ino
 
-const nearest = (folder: string): string => (inodeOf(folder) !== undefined || dirname(folder) === folder ? folder : nearest(dirname(folder)))
+const nearest = (folder: string): string =>
+  inodeOf(folder) !== undefined || dirname(folder) === folder ? folder : nearest(dirname(folder))

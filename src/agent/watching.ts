@@ -27,8 +27,16 @@ export interface Watching {
 
 export type Start = (data: WatchData, events: ThreadEvents) => Thread | undefined
 
-/** Starts the watch: in a thread of its own, or, where none can be had, in this one. @param start as startThread (system/thread.ts) */
-export function watchLeases(first: WatchSettings, watchdog: number | undefined, say: (line: Line) => void, start: Start = (data, events) => startThread('watch', data, events)): Watching {
+/**
+ * Starts the watch: in a thread of its own, or, where none can be had, in this one. @param start as startThread
+ * (system/thread.ts)
+ */
+export function watchLeases(
+  first: WatchSettings,
+  watchdog: number | undefined,
+  say: (line: Line) => void,
+  start: Start = (data, events) => startThread('watch', data, events),
+): Watching {
   let current = first
   let thread: Thread | undefined
   let lookedAt = monotonic()
@@ -55,7 +63,10 @@ export function watchLeases(first: WatchSettings, watchdog: number | undefined, 
   try {
     thread = start({ settings: first, watchdog }, events)
   } catch (error) {
-    say({ priority: 3, text: `the watch over the leases has no thread of its own, and stands still when the agent does: ${messageOf(error)}` })
+    say({
+      priority: 3,
+      text: `the watch over the leases has no thread of its own, and stands still when the agent does: ${messageOf(error)}`,
+    })
   }
   if (thread === undefined) return inThisThread(first, say)
   const post = (message: ToWatch): void => thread?.post(message)
@@ -71,7 +82,12 @@ export function watchLeases(first: WatchSettings, watchdog: number | undefined, 
       const seconds = monotonic() - lookedAt
       // Once may be this thread's own fault: what the other one has said is not seen to yet.
       silent = seconds > SILENCE ? silent + 1 : 0
-      return silent < 2 ? undefined : { priority: 2, text: `the watch over the leases has not looked for ${Math.round(seconds)} s: a lost lease is not acted on here until systemd has started the agent anew, or: systemctl restart lvguard` }
+      return silent < 2
+        ? undefined
+        : {
+            priority: 2,
+            text: `the watch over the leases has not looked for ${Math.round(seconds)} s: a lost lease is not acted on here until systemd has started the agent anew, or: systemctl restart lvguard`,
+          }
     },
   }
 }
@@ -83,7 +99,10 @@ function inThisThread(first: WatchSettings, say: (line: Line) => void): Watching
   look()
   every(LEASE_PERIOD * 1000, look)
   return {
-    isOwnThread: false, look, alive: () => undefined, trouble: () => undefined,
+    isOwnThread: false,
+    look,
+    alive: () => undefined,
+    trouble: () => undefined,
     settings: (settings) => {
       current = settings
     },

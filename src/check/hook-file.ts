@@ -7,17 +7,26 @@ const MAIN = '/etc/libvirt/hooks/qemu'
 type State = CheckFacts['hook']['file']
 
 /** Every file that libvirt runs for a VM, in its order: the main one, and those in qemu.d. */
-const places = (): string[] => [MAIN, ...namesIn(onHost(`${MAIN}.d`)).sort().map((name) => `${MAIN}.d/${name}`)]
+const places = (): string[] => [
+  MAIN,
+  ...namesIn(onHost(`${MAIN}.d`))
+    .sort()
+    .map((name) => `${MAIN}.d/${name}`),
+]
 
 /**
- * Where lvguard is among libvirt's hooks: the main one, or, where that is another program's, one in qemu.d, as the Debian package puts it there
- * (install/debian/postinst). None of them is lvguard: the main one.
+ * Where lvguard is among libvirt's hooks: the main one, or, where that is another program's, one in qemu.d, as the
+ * Debian package puts it there (install/debian/postinst). None of them is lvguard: the main one.
  * @param build as the head of the program says it (build.mjs); undefined: it is not known
  */
 function ownPlace(build: string | undefined): { readonly path: string; readonly state: State } {
   const main = { path: MAIN, state: stateOf(MAIN, build) }
   if (main.state !== 'other') return main
-  return places().map((path) => ({ path, state: stateOf(path, build) })).find(({ state }) => state === 'same' || state === 'different') ?? main
+  return (
+    places()
+      .map((path) => ({ path, state: stateOf(path, build) }))
+      .find(({ state }) => state === 'same' || state === 'different') ?? main
+  )
 }
 
 function stateOf(path: string, build: string | undefined): State {
@@ -33,8 +42,14 @@ function stateOf(path: string, build: string | undefined): State {
 /** What `lvguard check` looks at. */
 export function hookFile(build: string | undefined): CheckFacts['hook'] {
   const own = ownPlace(build)
-  // libvirt runs what can be run, and passes over the rest (virHookCheck, virFileIsExecutable): a README, one that was put aside.
-  return { file: own.state, others: places().filter((path) => path !== own.path && !['missing', 'not executable'].includes(stateOf(path, build))) }
+  // libvirt runs what can be run, and passes over the rest (virHookCheck, virFileIsExecutable): a README, one that was
+  // put aside.
+  return {
+    file: own.state,
+    others: places().filter(
+      (path) => path !== own.path && !['missing', 'not executable'].includes(stateOf(path, build)),
+    ),
+  }
 }
 
 /** When the program that libvirt runs was put there, in milliseconds of the epoch; undefined: it is not there. */

@@ -10,7 +10,15 @@ import { type VolumeName, mapperName } from '../core/volume.ts'
 import { messageOf } from '../hook/failures.ts'
 import { type Outcome, query } from '../lvm/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
-import { BLOCK_FOLDER, DEFINITION_FOLDER, POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER, PROC_FOLDER, SAVED_FOLDER, onHost } from '../paths.ts'
+import {
+  BLOCK_FOLDER,
+  DEFINITION_FOLDER,
+  POOL_DEFINITION_FOLDER,
+  POOL_STATE_FOLDER,
+  PROC_FOLDER,
+  SAVED_FOLDER,
+  onHost,
+} from '../paths.ts'
 import { processOf } from '../processes.ts'
 import { namesIn, textOf, trimmedTextOf } from '../quiet-files.ts'
 import { readConfiguration } from '../read-configuration.ts'
@@ -19,7 +27,10 @@ import { readlinkSync, statIfAny } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import { hookFile, putAt } from './hook-file.ts'
 
-/** All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock, each has a time limit. */
+/**
+ * All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock,
+ * each has a time limit.
+ */
 
 declare const LVGUARD_VERSION: string
 declare const LVGUARD_SOURCES: string
@@ -32,12 +43,35 @@ const LIMIT = 10_000
 export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<CheckFacts> {
   const seen = look(world)
   const others = Promise.all([
-    told('lvmconfig', ['--typeconfig', 'full', 'global/use_lvmlockd', 'global/lvmlockctl_kill_command', 'devices/scan_lvs', 'local/host_id']),
+    told('lvmconfig', [
+      '--typeconfig',
+      'full',
+      'global/use_lvmlockd',
+      'global/lvmlockctl_kill_command',
+      'devices/scan_lvs',
+      'local/host_id',
+    ]),
     told('systemctl', ['show', '-p', 'Id,LoadState,UnitFileState,ActiveState,After', ...UNITS]),
     told('systemctl', ['show', '-p', 'RuntimeWatchdogUSec']),
-    told('pvs', inKnownForm(['--nolocking', '--reportformat', 'json', '-a', '-o', 'pv_name,vg_name,pv_duplicate,pv_missing'])),
-    told('lvs', inKnownForm(['--nolocking', '--reportformat', 'json', '-o', 'vg_name,lv_name,vg_lock_type,vg_autoactivation,lv_autoactivation,lv_lockargs,lv_layout,lv_role'])),
-    multipath(), addresses(), unattended(), denied(), configuration(),
+    told(
+      'pvs',
+      inKnownForm(['--nolocking', '--reportformat', 'json', '-a', '-o', 'pv_name,vg_name,pv_duplicate,pv_missing']),
+    ),
+    told(
+      'lvs',
+      inKnownForm([
+        '--nolocking',
+        '--reportformat',
+        'json',
+        '-o',
+        'vg_name,lv_name,vg_lock_type,vg_autoactivation,lv_autoactivation,lv_lockargs,lv_layout,lv_role',
+      ]),
+    ),
+    multipath(),
+    addresses(),
+    unattended(),
+    denied(),
+    configuration(),
   ])
   const status = await seen
   const [lvmconfig, units, manager, pvs, lvs, maps, leadsTo, apt, kernel, ofConfiguration] = await others
@@ -48,23 +82,54 @@ export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<Chec
   ])
   const processes = namesIn(PROC_FOLDER).filter((name) => /^\d+$/.test(name))
   return {
-    status, table: statusOf(status), absent: absent(status.defined), lvmconfig, renewal, units, manager, wdmd: processes.some((pid) => commOf(pid) === 'wdmd'), watchdogs: watchdogs(processes), pvs, lvs, pools: pools(),
-    multipath: maps, paths: paths(), drbdDumps: dumps, hook: hookFile(OWN_BUILD), isAgentOlder: isAgentOlder(), configuration: ofConfiguration,
-    definitions: xmlFiles(DEFINITION_FOLDER), hostname: self().hostname(), addresses: leadsTo,
-    libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')), needrestart: needrestart(), unattended: apt, denied: kernel, saved: saved(),
+    status,
+    table: statusOf(status),
+    absent: absent(status.defined),
+    lvmconfig,
+    renewal,
+    units,
+    manager,
+    wdmd: processes.some((pid) => commOf(pid) === 'wdmd'),
+    watchdogs: watchdogs(processes),
+    pvs,
+    lvs,
+    pools: pools(),
+    multipath: maps,
+    paths: paths(),
+    drbdDumps: dumps,
+    hook: hookFile(OWN_BUILD),
+    isAgentOlder: isAgentOlder(),
+    configuration: ofConfiguration,
+    definitions: xmlFiles(DEFINITION_FOLDER),
+    hostname: self().hostname(),
+    addresses: leadsTo,
+    libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')),
+    needrestart: needrestart(),
+    unattended: apt,
+    denied: kernel,
+    saved: saved(),
   }
 }
 
 /** What a command says; unknown where it fails. lvm's may complain of one row, and report all others. */
 async function told(command: string, words: readonly string[]): Promise<Known<string>> {
   const outcome = await query(command, words, LIMIT)
-  return outcome.exitCode === 0 || (outcome.stdout.trimStart().startsWith('{') && !outcome.timedOut) ? known(outcome.stdout) : unknown(whyNot(command, outcome))
+  return outcome.exitCode === 0 || (outcome.stdout.trimStart().startsWith('{') && !outcome.timedOut)
+    ? known(outcome.stdout)
+    : unknown(whyNot(command, outcome))
 }
 
 const whyNot = (command: string, { isAbsent, timedOut, stderr, exitCode }: Outcome): string =>
-  isAbsent ? `${command} was not found` : timedOut ? `${command} does not answer within ${LIMIT / 1000} s` : `${command} says '${stderr.trim().split('\n')[0] || `exit status ${exitCode ?? 'of a signal'}`}'`
+  isAbsent
+    ? `${command} was not found`
+    : timedOut
+      ? `${command} does not answer within ${LIMIT / 1000} s`
+      : `${command} says '${stderr.trim().split('\n')[0] || `exit status ${exitCode ?? 'of a signal'}`}'`
 
-const each = async (names: readonly string[], ask: (name: string) => Promise<Known<string>>): Promise<ReadonlyMap<string, Known<string>>> =>
+const each = async (
+  names: readonly string[],
+  ask: (name: string) => Promise<Known<string>>,
+): Promise<ReadonlyMap<string, Known<string>>> =>
   new Map(await Promise.all(names.map(async (name): Promise<[string, Known<string>]> => [name, await ask(name)])))
 
 const commOf = (pid: string): string => trimmedTextOf(join(PROC_FOLDER, pid, 'comm')) ?? ''
@@ -90,45 +155,67 @@ function watchdogs(processes: readonly string[]): CheckFacts['watchdogs'] {
       if (device !== undefined) users.set(device, (users.get(device) ?? new Set()).add(commOf(pid)))
     }
   }
-  return devices.map((device) => ({ device, identity: trimmedTextOf(onHost(`/sys/class/watchdog/${device}/identity`)) ?? '', users: [...(users.get(device) ?? [])] }))
+  return devices.map((device) => ({
+    device,
+    identity: trimmedTextOf(onHost(`/sys/class/watchdog/${device}/identity`)) ?? '',
+    users: [...(users.get(device) ?? [])],
+  }))
 }
 
 const xmlFiles = (folder: string): { name: string; xml: string }[] =>
-  namesIn(folder).filter((name) => name.endsWith('.xml')).sort().flatMap((file) => {
-    const xml = textOf(join(folder, file))
-    return xml === undefined ? [] : [{ name: basename(file, '.xml'), xml }]
-  })
+  namesIn(folder)
+    .filter((name) => name.endsWith('.xml'))
+    .sort()
+    .flatMap((file) => {
+      const xml = textOf(join(folder, file))
+      return xml === undefined ? [] : [{ name: basename(file, '.xml'), xml }]
+    })
 
 function pools(): CheckFacts['pools'] {
   const started = new Set(namesIn(join(POOL_DEFINITION_FOLDER, 'autostart')))
   const [defined, running] = [xmlFiles(POOL_DEFINITION_FOLDER), xmlFiles(POOL_STATE_FOLDER)]
   const all = [...defined, ...running.filter(({ name }) => !defined.some((other) => other.name === name))]
-  return all.filter(({ xml }) => /<pool\s[^>]*type=['"]logical['"]/.test(xml)).map(({ name, xml }) => ({
-    name, vg: /<source>[\s\S]*?<name>([^<]+)<\/name>[\s\S]*?<\/source>/.exec(xml)?.[1]?.trim() ?? name,
-    isAutostarted: started.has(`${name}.xml`), isRunning: running.some((other) => other.name === name),
-  }))
+  return all
+    .filter(({ xml }) => /<pool\s[^>]*type=['"]logical['"]/.test(xml))
+    .map(({ name, xml }) => ({
+      name,
+      vg: /<source>[\s\S]*?<name>([^<]+)<\/name>[\s\S]*?<\/source>/.exec(xml)?.[1]?.trim() ?? name,
+      isAutostarted: started.has(`${name}.xml`),
+      isRunning: running.some((other) => other.name === name),
+    }))
 }
 
 function absent(defined: readonly SeenDomain[]): CheckFacts['absent'] {
-  const isThere = (volume: VolumeName): boolean => [`/dev/${volume.vg}`, `/dev/mapper/${mapperName(volume)}`].some((path) => statIfAny(onHost(path)) !== undefined)
+  const isThere = (volume: VolumeName): boolean =>
+    [`/dev/${volume.vg}`, `/dev/mapper/${mapperName(volume)}`].some((path) => statIfAny(onHost(path)) !== undefined)
   const vms = new Map<string, string[]>()
-  for (const { name, volumes } of defined) for (const vg of new Set(volumes.filter((each) => !isThere(each)).map((each) => each.vg))) vms.set(vg, [...(vms.get(vg) ?? []), name])
+  for (const { name, volumes } of defined)
+    for (const vg of new Set(volumes.filter((each) => !isThere(each)).map((each) => each.vg)))
+      vms.set(vg, [...(vms.get(vg) ?? []), name])
   return vms
 }
 
 async function multipath(): Promise<Known<string>> {
-  const hasMaps = namesIn(BLOCK_FOLDER).some((node) => trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('mpath-') === true)
+  const hasMaps = namesIn(BLOCK_FOLDER).some(
+    (node) => trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('mpath-') === true,
+  )
   return hasMaps ? told('multipathd', ['show', 'maps', 'raw', 'format', '%n %Q']) : known('')
 }
 
 function paths(): CheckFacts['paths'] {
-  const numbers = (folder: string, file: string, kind: 'iSCSI' | 'FC'): CheckFacts['paths'] => namesIn(onHost(folder)).sort().flatMap((name) => {
-    const text = trimmedTextOf(join(onHost(folder), name, file))
-    if (text === undefined) return []
-    const seconds = Number(text)
-    return [{ name, kind, giveUp: Number.isInteger(seconds) && seconds >= 0 ? seconds : undefined }]
-  })
-  return [...numbers('/sys/class/iscsi_session', 'recovery_tmo', 'iSCSI'), ...numbers('/sys/class/fc_remote_ports', 'fast_io_fail_tmo', 'FC')]
+  const numbers = (folder: string, file: string, kind: 'iSCSI' | 'FC'): CheckFacts['paths'] =>
+    namesIn(onHost(folder))
+      .sort()
+      .flatMap((name) => {
+        const text = trimmedTextOf(join(onHost(folder), name, file))
+        if (text === undefined) return []
+        const seconds = Number(text)
+        return [{ name, kind, giveUp: Number.isInteger(seconds) && seconds >= 0 ? seconds : undefined }]
+      })
+  return [
+    ...numbers('/sys/class/iscsi_session', 'recovery_tmo', 'iSCSI'),
+    ...numbers('/sys/class/fc_remote_ports', 'fast_io_fail_tmo', 'FC'),
+  ]
 }
 
 /** Ticks in a second that /proc counts in (USER_HZ, proc(5)). */
@@ -154,7 +241,15 @@ async function addresses(): Promise<Known<readonly string[]>> {
 function needrestart(): string | undefined {
   if (statIfAny(onHost('/usr/sbin/needrestart')) === undefined) return undefined
   const folder = onHost('/etc/needrestart/conf.d')
-  return [onHost('/etc/needrestart/needrestart.conf'), ...namesIn(folder).filter((name) => name.endsWith('.conf')).sort().map((name) => join(folder, name))].map((file) => textOf(file) ?? '').join('\n')
+  return [
+    onHost('/etc/needrestart/needrestart.conf'),
+    ...namesIn(folder)
+      .filter((name) => name.endsWith('.conf'))
+      .sort()
+      .map((name) => join(folder, name)),
+  ]
+    .map((file) => textOf(file) ?? '')
+    .join('\n')
 }
 
 async function unattended(): Promise<string | undefined> {
@@ -163,15 +258,26 @@ async function unattended(): Promise<string | undefined> {
 }
 
 async function denied(): Promise<Known<string>> {
-  const outcome = await query('journalctl', ['-k', '-b', '-o', 'cat', '--no-pager', '-q', '-n', '200', '-g', 'apparmor="DENIED"|avc:.*denied'], LIMIT)
+  const outcome = await query(
+    'journalctl',
+    ['-k', '-b', '-o', 'cat', '--no-pager', '-q', '-n', '200', '-g', 'apparmor="DENIED"|avc:.*denied'],
+    LIMIT,
+  )
   // 1: nothing found.
-  return outcome.exitCode === 0 || (outcome.exitCode === 1 && outcome.stderr.trim() === '') ? known(outcome.stdout) : unknown(whyNot('journalctl', outcome))
+  return outcome.exitCode === 0 || (outcome.exitCode === 1 && outcome.stderr.trim() === '')
+    ? known(outcome.stdout)
+    : unknown(whyNot('journalctl', outcome))
 }
 
 async function configuration(): Promise<CheckFacts['configuration'] & { readonly mute?: readonly string[] }> {
   const parsed = await readConfiguration()
   if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [], volumeGroups: [] }
-  return { errors: [], mistakes: parsed.mistakes, warnings: await findingsOn(parsed.configuration), volumeGroups: parsed.configuration.volumeGroups }
+  return {
+    errors: [],
+    mistakes: parsed.mistakes,
+    warnings: await findingsOn(parsed.configuration),
+    volumeGroups: parsed.configuration.volumeGroups,
+  }
 }
 
 function saved(): Known<readonly SavedImage[]> {

@@ -17,9 +17,11 @@ export async function checkConfig(file: string | undefined, json: boolean): Prom
   const parsed = file === undefined ? await readConfiguration() : await parseFile(file)
   const errors = 'errors' in parsed ? parsed.errors : parsed.mistakes
   const configuration: Configuration | undefined = 'configuration' in parsed ? parsed.configuration : undefined
-  const { findings, unseen } = configuration === undefined ? { findings: [], unseen: undefined } : await fitOf(configuration)
+  const { findings, unseen } =
+    configuration === undefined ? { findings: [], unseen: undefined } : await fitOf(configuration)
   const warnings = unseen === undefined ? findings : [...findings, unseen]
-  if (json) write(1, `${JSON.stringify({ file: name, usable: configuration !== undefined, errors, warnings }, undefined, 2)}\n`)
+  if (json)
+    write(1, `${JSON.stringify({ file: name, usable: configuration !== undefined, errors, warnings }, undefined, 2)}\n`)
   else tell(name, errors, warnings, configuration !== undefined)
   return errors.length > 0 ? 1 : 0
 }
@@ -39,8 +41,15 @@ function tell(name: string, errors: readonly string[], warnings: readonly string
   const lines = [
     ...errors.map((error) => (error.startsWith('line ') ? `${name}: ${error}` : error)),
     ...warnings.map((warning) => `warning: ${warning}`),
-    ...(errors.length === 0 ? [] : [isUsable ? 'Until that is mended these keys have their defaults.' : 'Until that is mended no VM starts here, and none is let in.']),
+    ...(errors.length === 0
+      ? []
+      : [
+          isUsable
+            ? 'Until that is mended these keys have their defaults.'
+            : 'Until that is mended no VM starts here, and none is let in.',
+        ]),
   ]
   if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${printable(line)}\n`).join(''))
-  if (errors.length === 0) write(1, `${printable(name)} is right${warnings.length === 0 ? '' : ', but see the warnings'}\n`)
+  if (errors.length === 0)
+    write(1, `${printable(name)} is right${warnings.length === 0 ? '' : ', but see the warnings'}\n`)
 }

@@ -5,7 +5,8 @@ import { printable } from '../hook/outcome.ts'
 const WORDS = ['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'] as const
 const SEVERITIES: readonly Severity[] = ['critical', 'warning', 'unknown']
 
-const countOf = (findings: readonly Finding[], severity: Severity): number => findings.filter((each) => each.severity === severity).length
+const countOf = (findings: readonly Finding[], severity: Severity): number =>
+  findings.filter((each) => each.severity === severity).length
 
 /** What it comes to, in the word of a monitoring plugin. */
 export const resultOf = (findings: readonly Finding[]): (typeof WORDS)[number] => WORDS[exitOf(findings)]
@@ -13,14 +14,20 @@ export const resultOf = (findings: readonly Finding[]): (typeof WORDS)[number] =
 /** The first line, fit for a monitoring plugin: state, sentence, and figures behind a bar. */
 export function firstLine(findings: readonly Finding[], muted: number): string {
   const counts = SEVERITIES.map((severity) => [severity, countOf(findings, severity)] as const)
-  const said = counts.filter(([, count]) => count > 0).map(([severity, count]) => `${count} ${severity}`).join(', ')
+  const said = counts
+    .filter(([, count]) => count > 0)
+    .map(([severity, count]) => `${count} ${severity}`)
+    .join(', ')
   const codes = [...new Set(findings.map(({ code }) => code))]
   const sentence = findings.length === 0 ? `${CODE_NAMES.length} checks, nothing found` : `${said}: ${codes.join(' ')}`
   return `LVGUARD ${resultOf(findings)} - ${sentence}${muted === 0 ? '' : ` (${muted} muted)`} | ${counts.map(([severity, count]) => `${severity}=${count}`).join(' ')}`
 }
 
 /** Each finding in two lines: what is wrong, and what mends it. */
-export const linesOf = (findings: readonly Finding[]): string[] => findings.flatMap(({ code, severity, what, mend }) => [`${code} ${severity}: ${what}`, `       ${mend}`]).map(printable)
+export const linesOf = (findings: readonly Finding[]): string[] =>
+  findings
+    .flatMap(({ code, severity, what, mend }) => [`${code} ${severity}: ${what}`, `       ${mend}`])
+    .map(printable)
 
 /** What `--json` prints. `format` goes up when a field changes its meaning. */
 export const jsonOf = (host: string, at: string, findings: readonly Finding[], muted: readonly Finding[]): string =>
@@ -28,29 +35,79 @@ export const jsonOf = (host: string, at: string, findings: readonly Finding[], m
 
 const label = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
-/** A file for the textfile collector of Prometheus' node exporter: a number for each code, also 0, and what the checks have seen on the way. */
-export function prometheusText(findings: readonly Finding[], muted: readonly Finding[], { table, renewal }: Pick<CheckFacts, 'table' | 'renewal'>, seconds: number): string {
-  const metric = (name: string, help: string, rows: readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[]): string[] => (rows.length === 0 ? [] : [
-    `# HELP ${name} ${help}`, `# TYPE ${name} gauge`,
-    ...rows.map(([labels, value]) => {
-      const words = Object.entries(labels).map(([key, text]) => `${key}="${label(text)}"`).join(',')
-      return `${name}${words === '' ? '' : `{${words}}`} ${value}`
-    }),
-  ])
+/**
+ * A file for the textfile collector of Prometheus' node exporter: a number for each code, also 0, and what the checks
+ * have seen on the way.
+ */
+export function prometheusText(
+  findings: readonly Finding[],
+  muted: readonly Finding[],
+  { table, renewal }: Pick<CheckFacts, 'table' | 'renewal'>,
+  seconds: number,
+): string {
+  const metric = (
+    name: string,
+    help: string,
+    rows: readonly (readonly [labels: Readonly<Record<string, string>>, value: number])[],
+  ): string[] =>
+    rows.length === 0
+      ? []
+      : [
+          `# HELP ${name} ${help}`,
+          `# TYPE ${name} gauge`,
+          ...rows.map(([labels, value]) => {
+            const words = Object.entries(labels)
+              .map(([key, text]) => `${key}="${label(text)}"`)
+              .join(',')
+            return `${name}${words === '' ? '' : `{${words}}`} ${value}`
+          }),
+        ]
   const latest = [...renewal].flatMap(([vg, told]): [Record<string, string>, number][] => {
-    const times = told.kind === 'known' ? [...told.value.matchAll(/ read_ms=(\d+) write_ms=(\d+) /g)].map(([, read, write]) => Number(read) + Number(write)) : []
+    const times =
+      told.kind === 'known'
+        ? [...told.value.matchAll(/ read_ms=(\d+) write_ms=(\d+) /g)].map(
+            ([, read, write]) => Number(read) + Number(write),
+          )
+        : []
     return times.length === 0 ? [] : [[{ vg }, Math.max(...times) / 1000]]
   })
-  const locks = table.vms.flatMap(({ name, volumes }) => (['exclusive', 'shared'] as const).map((mode): [Record<string, string>, number] =>
-    [{ vm: name, mode }, table.volumes.filter(({ volume, holders }) => volumes.includes(volume) && holders.some((each) => each.here && each.mode === mode)).length]))
+  const locks = table.vms.flatMap(({ name, volumes }) =>
+    (['exclusive', 'shared'] as const).map((mode): [Record<string, string>, number] => [
+      { vm: name, mode },
+      table.volumes.filter(
+        ({ volume, holders }) => volumes.includes(volume) && holders.some((each) => each.here && each.mode === mode),
+      ).length,
+    ]),
+  )
   return [
     ...metric('lvguard_check_result', '0 ok, 1 warning, 2 critical, 3 unknown', [[{}, exitOf(findings)]]),
     ...metric('lvguard_check_time_seconds', 'when the checks ended, in seconds of the epoch', [[{}, seconds]]),
-    ...metric('lvguard_findings', 'what lvguard check has found, by code', CODE_NAMES.map((code) => [{ code }, findings.filter((each) => each.code === code).length])),
-    ...metric('lvguard_unknown', 'what lvguard check could not tell, by code', CODE_NAMES.map((code) => [{ code }, findings.filter((each) => each.code === code && each.severity === 'unknown').length])),
+    ...metric(
+      'lvguard_findings',
+      'what lvguard check has found, by code',
+      CODE_NAMES.map((code) => [{ code }, findings.filter((each) => each.code === code).length]),
+    ),
+    ...metric(
+      'lvguard_unknown',
+      'what lvguard check could not tell, by code',
+      CODE_NAMES.map((code) => [
+        { code },
+        findings.filter((each) => each.code === code && each.severity === 'unknown').length,
+      ]),
+    ),
     ...metric('lvguard_muted', 'findings that lvguard.conf mutes', [[{}, muted.length]]),
-    ...metric('lvguard_lease_age_seconds', 'since this host has renewed its lease', table.vgs.flatMap(({ vg, renewed }) => (renewed === undefined ? [] : [[{ vg }, renewed] as const]))),
-    ...metric('lvguard_host_silent_seconds', 'since the last sign of life of another host was seen', table.hosts.flatMap(({ vg, host, state, silentFor }) => (state === 'this host' || silentFor === undefined ? [] : [[{ vg, host }, silentFor] as const]))),
+    ...metric(
+      'lvguard_lease_age_seconds',
+      'since this host has renewed its lease',
+      table.vgs.flatMap(({ vg, renewed }) => (renewed === undefined ? [] : [[{ vg }, renewed] as const])),
+    ),
+    ...metric(
+      'lvguard_host_silent_seconds',
+      'since the last sign of life of another host was seen',
+      table.hosts.flatMap(({ vg, host, state, silentFor }) =>
+        state === 'this host' || silentFor === undefined ? [] : [[{ vg, host }, silentFor] as const],
+      ),
+    ),
     ...metric('lvguard_renewal_seconds_max', 'the longest renewal of the last hour', latest),
     ...metric('lvguard_locks', 'volumes that VMs of this host hold', locks),
     '',

@@ -41,7 +41,10 @@ export async function check(call: CheckCall): Promise<number> {
   const [facts, mute] = await Promise.all([readFacts(), muted()])
   const all = findingsOfHost(facts)
   const findings = inOrder(all, mute)
-  const silenced = inOrder(all.filter(({ code }) => mute.includes(code)), [])
+  const silenced = inOrder(
+    all.filter(({ code }) => mute.includes(code)),
+    [],
+  )
   if (call.prometheus !== undefined) {
     try {
       replace(call.prometheus, prometheusText(findings, silenced, facts, Math.round(date().getTime() / 1000)), 0o644)
@@ -52,7 +55,13 @@ export async function check(call: CheckCall): Promise<number> {
   }
   if (call.changes) tellChanges(findings)
   else if (call.json) write(1, jsonOf(facts.hostname, facts.status.at, findings, silenced))
-  else if (!call.quiet || findings.length > 0) write(1, [firstLine(findings, silenced.length), ...(call.quiet ? [] : linesOf(findings))].map((line) => `${line}\n`).join(''))
+  else if (!call.quiet || findings.length > 0)
+    write(
+      1,
+      [firstLine(findings, silenced.length), ...(call.quiet ? [] : linesOf(findings))]
+        .map((line) => `${line}\n`)
+        .join(''),
+    )
   return exitOf(findings)
 }
 
@@ -75,20 +84,31 @@ function tellChanges(findings: readonly Finding[]): void {
     makeRunFolder()
     replace(LAST_FILE, `${JSON.stringify(findings)}\n`, 0o600)
   } catch (error) {
-    write(2, `<4>${printable(`${LAST_FILE} cannot be written (${messageOf(error)}): what is found now is said again next time`)}\n`)
+    write(
+      2,
+      `<4>${printable(`${LAST_FILE} cannot be written (${messageOf(error)}): what is found now is said again next time`)}\n`,
+    )
   }
 }
 
 function lastFindings(): readonly Finding[] {
   try {
     const found: unknown = JSON.parse(textOf(LAST_FILE) ?? '[]')
-    return Array.isArray(found) ? found.filter((each): each is Finding => typeof each?.code === 'string' && typeof each.severity === 'string' && typeof each.what === 'string') : []
+    return Array.isArray(found)
+      ? found.filter(
+          (each): each is Finding =>
+            typeof each?.code === 'string' && typeof each.severity === 'string' && typeof each.what === 'string',
+        )
+      : []
   } catch {
     return []
   }
 }
 
-/** In one rename: whoever reads it never sees half of it. The name beside it has another ending, which the collector does not read. */
+/**
+ * In one rename: whoever reads it never sees half of it. The name beside it has another ending, which the collector
+ * does not read.
+ */
 function replace(file: string, text: string, mode: number): void {
   const temporary = join(dirname(file), `.${basename(file)}.${self().pid}`)
   try {

@@ -1,14 +1,24 @@
 import { VERB_NAMES, verbOf } from './verbs.ts'
 
 /** What an operand stands for, by the word that usage has for it. */
-const KINDS: readonly (readonly [RegExp, string])[] = [[/\b(?:VM|DOMAIN|NAME)\b/, 'vms'], [/VG\/LV/, 'volumes'], [/(?:^|[[|])VG(?:$|[\]|])/, 'vgs'], [/FILE/, 'files']]
+const KINDS: readonly (readonly [RegExp, string])[] = [
+  [/\b(?:VM|DOMAIN|NAME)\b/, 'vms'],
+  [/VG\/LV/, 'volumes'],
+  [/(?:^|[[|])VG(?:$|[\]|])/, 'vgs'],
+  [/FILE/, 'files'],
+]
 
-/** The completion of bash, from the same table as `--help`: verbs, options, VMs, volumes. It asks libvirt and LVM, and takes no lock. */
+/**
+ * The completion of bash, from the same table as `--help`: verbs, options, VMs, volumes. It asks libvirt and LVM, and
+ * takes no lock.
+ */
 export function bashCompletion(): string {
   const verbs = VERB_NAMES.map((name) => {
     const { options, operands } = verbOf(name)
     const kinds = KINDS.filter(([pattern]) => pattern.test(operands)).map(([, kind]) => kind)
-    return `        ${name}) options='${Object.keys(options).map((option) => `--${option}`).join(' ')}' kinds='${kinds.join(' ')}' ;;`
+    return `        ${name}) options='${Object.keys(options)
+      .map((option) => `--${option}`)
+      .join(' ')}' kinds='${kinds.join(' ')}' ;;`
   })
   return `# bash completion of lvguard. From src/cli/verbs.ts, by npm run man.
 _lvguard() {

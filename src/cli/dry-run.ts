@@ -39,7 +39,9 @@ interface Preview {
   readonly domain: string
   readonly uuid: string | undefined
   readonly operation: string
-  /** `unknown`: this host could not be looked at, so that the plan is that of the XML alone, or a lease cannot be read. */
+  /**
+   * `unknown`: this host could not be looked at, so that the plan is that of the XML alone, or a lease cannot be read.
+   */
   readonly outcome: 'proceed' | 'refuse' | 'nothing' | 'unknown'
   readonly lockState: 'known' | 'unknown'
   readonly steps: readonly Step[]
@@ -53,17 +55,28 @@ const STATUS: Readonly<Record<Preview['outcome'], number>> = { proceed: 0, nothi
 
 /**
  * Shows what a hook call would do, on standard output. Writes nothing anywhere, and takes no lock.
- * @returns 0 it would be done; 1 it would be refused; 2 the file cannot be read; 3 this host, or a lease, cannot be looked at: no all-clear
+ * @returns 0 it would be done; 1 it would be refused; 2 the file cannot be read; 3 this host, or a lease, cannot be
+ *   looked at: no all-clear
  */
-export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolean; xmlFile: string | undefined }): Promise<number> {
+export async function dryRun(
+  event: HookEvent,
+  { json, xmlFile }: { json: boolean; xmlFile: string | undefined },
+): Promise<number> {
   let xml = ''
   try {
     if (isHandled(event)) xml = readXml(xmlFile)
   } catch (error) {
-    write(2, `lvguard: ${printable(unreadable(xmlFile ?? 'standard input', error))}. The XML of a domain comes from: virsh dumpxml ${printable(quoted(event.name))} > FILE\n`)
+    write(
+      2,
+      `lvguard: ${printable(unreadable(xmlFile ?? 'standard input', error))}. The XML of a domain comes from: virsh dumpxml ${printable(quoted(event.name))} > FILE\n`,
+    )
     return 2
   }
-  const preview = await previewOf(event, xml, xmlFile === undefined || xmlFile === '-' ? 'the domain XML on standard input' : `the domain XML in ${xmlFile}`)
+  const preview = await previewOf(
+    event,
+    xml,
+    xmlFile === undefined || xmlFile === '-' ? 'the domain XML on standard input' : `the domain XML in ${xmlFile}`,
+  )
   write(1, json ? `${JSON.stringify(preview, undefined, 2)}\n` : textOf(preview))
   return STATUS[preview.outcome]
 }
@@ -71,23 +84,43 @@ export async function dryRun(event: HookEvent, { json, xmlFile }: { json: boolea
 async function previewOf(event: HookEvent, xml: string, what: string): Promise<Preview> {
   const { name } = event
   const preview = (rest: Partial<Preview>, problems: readonly Problem[] = []): Preview => ({
-    domain: name, uuid: undefined, operation: event.operation, outcome: problems.length > 0 ? 'refuse' : 'nothing', lockState: 'unknown', steps: [], notes: [], warnings: [],
-    problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(event.operation)) })), ...rest,
+    domain: name,
+    uuid: undefined,
+    operation: event.operation,
+    outcome: problems.length > 0 ? 'refuse' : 'nothing',
+    lockState: 'unknown',
+    steps: [],
+    notes: [],
+    warnings: [],
+    problems: problems.map((problem) => ({ ...problem, ...explain(problem, name, attemptOf(event.operation)) })),
+    ...rest,
   })
   if (!isHandled(event)) return preview({ notes: [`lvguard does nothing at ${event.operation} ${event.subOperation}`] })
   const { operation } = event
   const parsed = await readConfiguration()
-  if ('errors' in parsed && operation !== 'release') return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
+  if ('errors' in parsed && operation !== 'release')
+    return preview({}, [{ kind: 'bad-configuration', errors: parsed.errors }])
   const configuration = 'configuration' in parsed ? parsed.configuration : DEFAULTS
   const domain = domainOf(xml, what)
   if ('kind' in domain) return preview({}, [domain])
   if (!isNamed(domain, name) && domain.uuid !== name) return preview({ uuid: domain.uuid }, [otherDomain(domain, name)])
-  const warnings = [...('errors' in parsed ? parsed.errors : parsed.mistakes), ...(await findingsOn(configuration))].map((each) => `configuration: ${each}`)
+  const warnings = [
+    ...('errors' in parsed ? parsed.errors : parsed.mistakes),
+    ...(await findingsOn(configuration)),
+  ].map((each) => `configuration: ${each}`)
   const { uuid } = domain
   if (!mayLook()) {
-    const { changes, notes, problems } = fromXml(operation, domain, configuration, 'only root can look at the locks of this host')
+    const { changes, notes, problems } = fromXml(
+      operation,
+      domain,
+      configuration,
+      'only root can look at the locks of this host',
+    )
     const outcome = problems.length > 0 ? 'refuse' : isBare(domain) ? 'nothing' : 'unknown'
-    return preview({ uuid, outcome, steps: stepsOf(changes), notes, warnings: [...warnings, ...idlePolicies(domain)] }, problems)
+    return preview(
+      { uuid, outcome, steps: stepsOf(changes), notes, warnings: [...warnings, ...idlePolicies(domain)] },
+      problems,
+    )
   }
   const locks = await lockState()
   const { changes, notes, problems } = await PREVIEWS[operation](domain, configuration)
@@ -95,11 +128,25 @@ async function previewOf(event: HookEvent, xml: string, what: string): Promise<P
   const all = await withPools([...problems, ...conflicts.problems])
   const isTold = conflicts.unread.length === 0
   const outcome = all.length > 0 ? 'refuse' : changes.length === 0 ? 'nothing' : isTold ? 'proceed' : 'unknown'
-  const unread = isTold ? [] : [`unknown here whether another host holds ${conflicts.unread.join(', ')}: no lease can be read`]
+  const unread = isTold
+    ? []
+    : [`unknown here whether another host holds ${conflicts.unread.join(', ')}: no lease can be read`]
   const unprotected = operation === 'release' ? [] : await unprotectedWords(await subjectOf(domain, configuration))
   // A plan for another host, on one without LVM.
-  const plan = all.some(({ kind }) => kind === 'not-installed') ? fromXml(operation, domain, configuration, 'LVM is not installed on this host') : { changes, notes: [...unread, ...notes] }
-  return preview({ uuid, outcome, lockState: locks.kind, steps: stepsOf(plan.changes), notes: plan.notes, warnings: [...warnings, ...new Set(unprotected)] }, all)
+  const plan = all.some(({ kind }) => kind === 'not-installed')
+    ? fromXml(operation, domain, configuration, 'LVM is not installed on this host')
+    : { changes, notes: [...unread, ...notes] }
+  return preview(
+    {
+      uuid,
+      outcome,
+      lockState: locks.kind,
+      steps: stepsOf(plan.changes),
+      notes: plan.notes,
+      warnings: [...warnings, ...new Set(unprotected)],
+    },
+    all,
+  )
 }
 
 function domainOf(xml: string, what: string): Domain | Problem {
@@ -119,7 +166,11 @@ interface Findings {
   readonly problems: readonly Problem[]
 }
 
-const NOTHING_MANAGED: Findings = { changes: [], notes: ['the domain uses no volume that lvguard manages'], problems: [] }
+const NOTHING_MANAGED: Findings = {
+  changes: [],
+  notes: ['the domain uses no volume that lvguard manages'],
+  problems: [],
+}
 
 const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
   prepare: async (domain, configuration) => {
@@ -127,32 +178,76 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const { scope, plan, incoming, warning } = await decidePrepare(subject)
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
-    const images = subject.candidates.images.filter((image) => scope.volumes.some((volume) => fullName(volume) === fullName(image)))
-    const below = images.map((image) => `then the header of ${fullName(image)} is read, and what it names is locked, shared`)
-    const settled = plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
-    return { changes: plan.changes, notes: [incoming ? 'the prepare of a migration' : 'a fresh start', ...(warning === undefined ? [] : [warning]), ...settled, ...below], problems: [] }
+    const images = subject.candidates.images.filter((image) =>
+      scope.volumes.some((volume) => fullName(volume) === fullName(image)),
+    )
+    const below = images.map(
+      (image) => `then the header of ${fullName(image)} is read, and what it names is locked, shared`,
+    )
+    const settled =
+      plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
+    return {
+      changes: plan.changes,
+      notes: [
+        incoming ? 'the prepare of a migration' : 'a fresh start',
+        ...(warning === undefined ? [] : [warning]),
+        ...settled,
+        ...below,
+      ],
+      problems: [],
+    }
   },
   release: async (domain, configuration) => {
     const { plan } = await decideRelease(domain, configuration)
     if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
     const devices = activeVolumes()
-    return { changes: plan.volumes.map((volume) => ({ vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, devices) })), notes: [], problems: [] }
+    return {
+      changes: plan.volumes.map((volume) => ({
+        vg: volume.vg,
+        lv: volume.lv,
+        to: 'inactive',
+        reason: 'the domain has ended',
+        ...addressOf(volume, devices),
+      })),
+      notes: [],
+      problems: [],
+    }
   },
   restore: async (domain, { onStaleImage }) => {
     const { problems, warning } = await checkSaved(domain)
     const isLet = onStaleImage === 'alert' && problems.length > 0
-    return { changes: [], notes: [...(warning === undefined ? [] : [warning]), ...(isLet ? ['its memory is older than its disk, and on_stale_image lets it be restored'] : [])], problems: isLet ? [] : problems }
+    return {
+      changes: [],
+      notes: [
+        ...(warning === undefined ? [] : [warning]),
+        ...(isLet ? ['its memory is older than its disk, and on_stale_image lets it be restored'] : []),
+      ],
+      problems: isLet ? [] : problems,
+    }
   },
   migrate: async (domain, configuration) => {
     const { scope, plan, facts, warning } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
-    const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, { ...facts, locks: { kind: 'unknown', why: 'failed', detail: '' } })
+    const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, {
+      ...facts,
+      locks: { kind: 'unknown', why: 'failed', detail: '' },
+    })
     const trial = plan.changes.map((change) => ({ ...change, reason: `${change.reason}: on trial` }))
     return {
       // By its names: before the trial it has no device to be known by.
-      changes: [...trial, ...undo.map(({ now: _, ...change }) => ({ ...change, reason: 'the trial is over; the prepare that follows takes it for good' }))],
-      notes: [...(warning === undefined ? [] : [warning]), `waits up to ${configuration.migrateWait} s until no host holds these volumes exclusively`], problems: [],
+      changes: [
+        ...trial,
+        ...undo.map(({ now: _, ...change }) => ({
+          ...change,
+          reason: 'the trial is over; the prepare that follows takes it for good',
+        })),
+      ],
+      notes: [
+        ...(warning === undefined ? [] : [warning]),
+        `waits up to ${configuration.migrateWait} s until no host holds these volumes exclusively`,
+      ],
+      problems: [],
     }
   },
 }
@@ -176,60 +271,94 @@ async function conflictsOf(changes: readonly Change[], locks: LockState): Promis
   const others = rows.filter(({ uuid, lockUuid }) => uuid !== lockUuid).map(({ lockUuid }) => lockUuid)
   const owners = [...rows, ...((await volumesByUuid(others))?.volumes.values() ?? [])]
   const unread: string[] = []
-  const found = await Promise.all(wanted.map(async ({ change, to }): Promise<Problem[]> => {
-    const name = fullName(change)
-    const volume = table?.volumes.get(name)
-    if (volume === undefined) return [problemOfAbsent(change, table ?? NO_VOLUMES, change.reason)]
-    const isHere = locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), to)
-    if (volume.lockType === 'none' || isHere) return []
-    const owner = owners.find(({ uuid }) => uuid === volume.lockUuid)
-    if (owner === undefined || (await leaseOf(owner)) === undefined) {
-      unread.push(name)
-      return []
-    }
-    const held = await heldProblem(fullName(owner), { ...NO_VOLUMES, volumes: new Map([[fullName(owner), owner]]) })
-    const isInTheWay = held.kind === 'held' && held.holders.some(({ mode }) => mode === 'exclusive' || to === 'exclusive')
-    return isInTheWay ? [held] : []
-  }))
+  const found = await Promise.all(
+    wanted.map(async ({ change, to }): Promise<Problem[]> => {
+      const name = fullName(change)
+      const volume = table?.volumes.get(name)
+      if (volume === undefined) return [problemOfAbsent(change, table ?? NO_VOLUMES, change.reason)]
+      const isHere = locks.kind === 'known' && suffices(lockOf(locks, volume.lockUuid), to)
+      if (volume.lockType === 'none' || isHere) return []
+      const owner = owners.find(({ uuid }) => uuid === volume.lockUuid)
+      if (owner === undefined || (await leaseOf(owner)) === undefined) {
+        unread.push(name)
+        return []
+      }
+      const held = await heldProblem(fullName(owner), { ...NO_VOLUMES, volumes: new Map([[fullName(owner), owner]]) })
+      const isInTheWay =
+        held.kind === 'held' && held.holders.some(({ mode }) => mode === 'exclusive' || to === 'exclusive')
+      return isInTheWay ? [held] : []
+    }),
+  )
   return { problems: found.flat(), unread }
 }
 
 /** The plan of a machine whose state is not known: what the XML and the configuration tell by themselves. */
 function fromXml(operation: Handled, domain: Domain, configuration: Configuration, why: string): Findings {
-  const to = ({ mode }: { mode: Mode }): Change['to'] => (operation === 'release' ? 'inactive' : operation === 'migrate' ? 'shared' : mode)
+  const to = ({ mode }: { mode: Mode }): Change['to'] =>
+    operation === 'release' ? 'inactive' : operation === 'migrate' ? 'shared' : mode
   const { volumes, impossible, problems } = candidatesOf(domain, configuration)
-  const isManaged = (vg: string): boolean => configuration.volumeGroups.includes(vg) || volumes.some((volume) => volume.vg === vg)
-  const names = impossible.filter(({ vg }) => isManaged(vg)).map(({ path, disk }): Problem => ({ kind: 'impossible-name', path, disk }))
-  const others = impossible.filter(({ vg }) => !isManaged(vg)).map(({ vg, path, disk }) => `if ${vg} is a volume group it would be refused: no logical volume can have the path '${path}' (${disk})`)
-  const unseen = domain.disks.filter(({ pool }) => pool !== undefined).map((disk) => `what ${nameOf(disk)} is, in the storage pool ${disk.pool?.name}, is unknown here`)
+  const isManaged = (vg: string): boolean =>
+    configuration.volumeGroups.includes(vg) || volumes.some((volume) => volume.vg === vg)
+  const names = impossible
+    .filter(({ vg }) => isManaged(vg))
+    .map(({ path, disk }): Problem => ({ kind: 'impossible-name', path, disk }))
+  const others = impossible
+    .filter(({ vg }) => !isManaged(vg))
+    .map(
+      ({ vg, path, disk }) =>
+        `if ${vg} is a volume group it would be refused: no logical volume can have the path '${path}' (${disk})`,
+    )
+  const unseen = domain.disks
+    .filter(({ pool }) => pool !== undefined)
+    .map((disk) => `what ${nameOf(disk)} is, in the storage pool ${disk.pool?.name}, is unknown here`)
   return {
-    changes: volumes.map((volume): Change => ({ ...volume, to: to(volume) })), problems: operation === 'release' ? [] : [...problems, ...names],
-    notes: [`unknown here whether it would be done: ${why}`, 'every path of the form of a volume is taken for one; who holds it is not known', ...others, ...unseen],
+    changes: volumes.map((volume): Change => ({ ...volume, to: to(volume) })),
+    problems: operation === 'release' ? [] : [...problems, ...names],
+    notes: [
+      `unknown here whether it would be done: ${why}`,
+      'every path of the form of a volume is taken for one; who holds it is not known',
+      ...others,
+      ...unseen,
+    ],
   }
 }
 
-const stepsOf = (changes: readonly Change[]): Step[] => batchesOf(changes).map(({ to, changes: batch, addresses }) => ({
-  command: ['lvchange', ...lvchangeArguments(to, addresses)],
-  reason: [...new Set(batch.map(({ reason }) => reason))].join('; '),
-}))
+const stepsOf = (changes: readonly Change[]): Step[] =>
+  batchesOf(changes).map(({ to, changes: batch, addresses }) => ({
+    command: ['lvchange', ...lvchangeArguments(to, addresses)],
+    reason: [...new Set(batch.map(({ reason }) => reason))].join('; '),
+  }))
 
 /** Lines that can be pasted into a shell: commands as they are, everything else behind `#`. */
 function textOf({ domain, operation, steps, notes, warnings, problems, lockState: known }: Preview): string {
-  const lines = [`# ${domain}: ${operation}`, ...notes.map((note) => `# ${note}`), ...warnings.map((warning) => `# warning: ${warning}`)]
-  if (known === 'unknown' && problems.length === 0 && notes.length === 0) lines.push('# the lock state of this host is unknown')
+  const lines = [
+    `# ${domain}: ${operation}`,
+    ...notes.map((note) => `# ${note}`),
+    ...warnings.map((warning) => `# warning: ${warning}`),
+  ]
+  if (known === 'unknown' && problems.length === 0 && notes.length === 0)
+    lines.push('# the lock state of this host is unknown')
   lines.push(...steps.map(({ command, reason }) => `${command.map(quoted).join(' ')}    # ${reason}`))
-  for (const { what, advice, ...problem } of problems) lines.push(`# would be refused: ${shortOf(problem) ?? what}`, ...(shortOf(problem) === undefined ? [] : [`#   ${what}`]), `#   ${advice}`)
+  for (const { what, advice, ...problem } of problems)
+    lines.push(
+      `# would be refused: ${shortOf(problem) ?? what}`,
+      ...(shortOf(problem) === undefined ? [] : [`#   ${what}`]),
+      `#   ${advice}`,
+    )
   return lines.map((line) => `${printable(line)}\n`).join('')
 }
 
 const shortOf = (problem: Problem): string | undefined =>
-  problem.kind === 'held' && problem.holders.length > 0 ? `held by ${problem.holders.map(({ name }) => name).join(', ')}` : undefined
+  problem.kind === 'held' && problem.holders.length > 0
+    ? `held by ${problem.holders.map(({ name }) => name).join(', ')}`
+    : undefined
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)
 
 function readXml(file: string | undefined): string {
   if (file === undefined || file === '-') {
-    if (self().isTerminal(0)) write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
+    if (self().isTerminal(0))
+      write(2, 'lvguard: reading the domain XML from the terminal; end it with Ctrl-D, or use --xml FILE\n')
     return readStdin(LONGEST_XML)
   }
   const descriptor = openSync(file, 'r')

@@ -1,6 +1,15 @@
 import { join } from 'node:path'
 import { date, monotonic, pause } from '../clock.ts'
-import { type Destination, type Evacuated, type Named, domainsIn, hostsToGoTo, isHostName, planEvacuation, progressIn } from '../core/evacuate.ts'
+import {
+  type Destination,
+  type Evacuated,
+  type Named,
+  domainsIn,
+  hostsToGoTo,
+  isHostName,
+  planEvacuation,
+  progressIn,
+} from '../core/evacuate.ts'
 import { type Known, type Status, type StatusFacts, known, statusOf, unknown } from '../core/status.ts'
 import { messageOf } from '../hook/failures.ts'
 import { printable } from '../hook/outcome.ts'
@@ -21,7 +30,9 @@ export interface EvacuateWorld {
   destination(host: string): Promise<Known<Destination>>
   /** The VMs that run on another host. */
   running(host: string): Promise<Known<readonly Named[]>>
-  /** @param from undefined: this host @param to undefined: this host @returns undefined if it is there now, else why not */
+  /**
+   * @param from undefined: this host @param to undefined: this host @returns undefined if it is there now, else why not
+   */
   migrate(uuid: string, from: string | undefined, to: string | undefined): Promise<string | undefined>
   /** Per cent; undefined while it is not known. */
   progress(uuid: string, from: string | undefined): Promise<number | undefined>
@@ -54,7 +65,10 @@ const STEP = 25
  * `lvguard evacuate`: looks at every VM first, says what stays and why, migrates the others live, and remembers them.
  * @returns 0: all have gone; 1: some have not, which the list at the end names; 3: this host cannot be looked at
  */
-export async function evacuate({ vms, to, parallel, dryRun }: EvacuateCall, world: EvacuateWorld = REAL): Promise<number> {
+export async function evacuate(
+  { vms, to, parallel, dryRun }: EvacuateCall,
+  world: EvacuateWorld = REAL,
+): Promise<number> {
   if (!mayLook()) return refuse(world, 'only root can migrate VMs: run it with sudo')
   const facts = await world.status()
   const status = statusOf(facts)
@@ -65,22 +79,42 @@ export async function evacuate({ vms, to, parallel, dryRun }: EvacuateCall, worl
   }
   const hosts = hostsToGoTo(status)
   const host = to ?? (hosts.length === 1 ? hosts[0] : undefined)
-  if (host === undefined) return refuse(world, hosts.length === 0 ? 'no other host is seen alive on the volume groups of these VMs: lvguard status' : `several hosts are alive: --to ${hosts.join(', or --to ')}`)
+  if (host === undefined)
+    return refuse(
+      world,
+      hosts.length === 0
+        ? 'no other host is seen alive on the volume groups of these VMs: lvguard status'
+        : `several hosts are alive: --to ${hosts.join(', or --to ')}`,
+    )
   if (!isHostName(host)) return refuse(world, `${host} is no name of a host`, 2)
-  const xml = new Map(status.vms.flatMap(({ name, uuid }) => {
-    const text = world.xml(name)
-    return text === undefined ? [] : [[uuid, text] as const]
-  }))
-  const { goes, stays } = planEvacuation({ status, rows: facts.table.value, xml, destination: await world.destination(host) }, vms)
+  const xml = new Map(
+    status.vms.flatMap(({ name, uuid }) => {
+      const text = world.xml(name)
+      return text === undefined ? [] : [[uuid, text] as const]
+    }),
+  )
+  const { goes, stays } = planEvacuation(
+    { status, rows: facts.table.value, xml, destination: await world.destination(host) },
+    vms,
+  )
   for (const { name, why } of stays) world.say(`${name} stays: ${why}`)
   for (const file of facts.active.unreadable) world.say(`a VM may stay: ${file} cannot be read`)
   if (dryRun) {
     for (const { name } of goes) world.say(`${name} would migrate to ${host}`)
     return stays.length + facts.active.unreadable.length === 0 ? 0 : 1
   }
-  const failed = await moveAll(goes, parallel, world, (vm) => move(vm, undefined, host, world), (vm) => {
-    world.remember([...world.remembered().filter(({ uuid }) => uuid !== vm.uuid), { ...vm, to: host, at: world.at() }])
-  })
+  const failed = await moveAll(
+    goes,
+    parallel,
+    world,
+    (vm) => move(vm, undefined, host, world),
+    (vm) => {
+      world.remember([
+        ...world.remembered().filter(({ uuid }) => uuid !== vm.uuid),
+        { ...vm, to: host, at: world.at() },
+      ])
+    },
+  )
   return tellEnd(world, goes.length - failed.length, host, [...stays, ...failed], facts.active.unreadable.length)
 }
 
@@ -88,7 +122,10 @@ export async function evacuate({ vms, to, parallel, dryRun }: EvacuateCall, worl
  * `lvguard return`: fetches what evacuate has sent away, from wherever evacuate has sent it.
  * @returns 0: all of them are here; 1: some are not
  */
-export async function returnVms({ vms, parallel, dryRun }: Omit<EvacuateCall, 'to'>, world: EvacuateWorld = REAL): Promise<number> {
+export async function returnVms(
+  { vms, parallel, dryRun }: Omit<EvacuateCall, 'to'>,
+  world: EvacuateWorld = REAL,
+): Promise<number> {
   if (!mayLook()) return refuse(world, 'only root can migrate VMs: run it with sudo')
   const all = world.remembered()
   const wanted = all.filter(({ name, uuid }) => vms.length === 0 || vms.includes(name) || vms.includes(uuid))
@@ -100,10 +137,16 @@ export async function returnVms({ vms, parallel, dryRun }: Omit<EvacuateCall, 't
   }
   const facts = await world.status()
   const status = statusOf(facts)
-  if (status.agent !== 'runs') return refuse(world, 'no agent runs on this host, so that no VM is let in: systemctl start lvguard')
+  if (status.agent !== 'runs')
+    return refuse(world, 'no agent runs on this host, so that no VM is let in: systemctl start lvguard')
   const off = status.vgs.filter(({ locking }) => locking !== 'started')
-  if (off.length > 0) return refuse(world, `the locking of ${off.map(({ vg }) => vg).join(', ')} is not started here yet`)
-  const running = new Map(await Promise.all([...new Set(wanted.map(({ to }) => to))].map(async (host) => [host, await world.running(host)] as const)))
+  if (off.length > 0)
+    return refuse(world, `the locking of ${off.map(({ vg }) => vg).join(', ')} is not started here yet`)
+  const running = new Map(
+    await Promise.all(
+      [...new Set(wanted.map(({ to }) => to))].map(async (host) => [host, await world.running(host)] as const),
+    ),
+  )
   const isHere = (uuid: string): boolean => facts.active.found.some((each) => each.uuid === uuid)
   const forget = (uuid: string): void => world.remember(world.remembered().filter((each) => each.uuid !== uuid))
   const goes: Evacuated[] = []
@@ -114,7 +157,8 @@ export async function returnVms({ vms, parallel, dryRun }: Omit<EvacuateCall, 't
       world.say(`${vm.name} runs here already`)
       if (!dryRun) forget(vm.uuid)
     } else if (there?.kind !== 'known') stays.push({ name: vm.name, why: there?.why ?? `${vm.to} does not answer` })
-    else if (!there.value.some(({ uuid }) => uuid === vm.uuid)) stays.push({ name: vm.name, why: `it does not run on ${vm.to} any more` })
+    else if (!there.value.some(({ uuid }) => uuid === vm.uuid))
+      stays.push({ name: vm.name, why: `it does not run on ${vm.to} any more` })
     else goes.push(vm)
   }
   for (const { name, why } of stays) world.say(`${name} stays away: ${why}`)
@@ -122,7 +166,13 @@ export async function returnVms({ vms, parallel, dryRun }: Omit<EvacuateCall, 't
     for (const { name, to } of goes) world.say(`${name} would come back from ${to}`)
     return stays.length + strangers.length === 0 ? 0 : 1
   }
-  const failed = await moveAll(goes, parallel, world, (vm) => move(vm, vm.to, undefined, world), ({ uuid }) => forget(uuid))
+  const failed = await moveAll(
+    goes,
+    parallel,
+    world,
+    (vm) => move(vm, vm.to, undefined, world),
+    ({ uuid }) => forget(uuid),
+  )
   return tellEnd(world, goes.length - failed.length, undefined, [...stays, ...failed], strangers.length)
 }
 
@@ -131,9 +181,17 @@ function refuse(world: EvacuateWorld, why: string, status = 1): number {
   return status
 }
 
-function tellEnd(world: EvacuateWorld, moved: number, host: string | undefined, left: readonly { readonly name: string; readonly why: string }[], others: number): number {
+function tellEnd(
+  world: EvacuateWorld,
+  moved: number,
+  host: string | undefined,
+  left: readonly { readonly name: string; readonly why: string }[],
+  others: number,
+): number {
   const where = host === undefined ? 'back here' : `on ${host}`
-  world.say(`${moved} ${moved === 1 ? 'VM is' : 'VMs are'} ${where}${left.length === 0 ? '' : `, ${left.length} ${left.length === 1 ? 'is' : 'are'} not:`}`)
+  world.say(
+    `${moved} ${moved === 1 ? 'VM is' : 'VMs are'} ${where}${left.length === 0 ? '' : `, ${left.length} ${left.length === 1 ? 'is' : 'are'} not:`}`,
+  )
   for (const { name, why } of left) world.say(`  ${name}: ${why}`)
   return left.length + others === 0 ? 0 : 1
 }
@@ -141,7 +199,13 @@ function tellEnd(world: EvacuateWorld, moved: number, host: string | undefined, 
 type Failed = Named & { readonly why: string }
 
 /** So many at a time; one that fails does not keep the others. */
-async function moveAll<T extends Named>(vms: readonly T[], parallel: number, world: EvacuateWorld, act: (vm: T) => Promise<string | undefined>, done: (vm: T) => void): Promise<Failed[]> {
+async function moveAll<T extends Named>(
+  vms: readonly T[],
+  parallel: number,
+  world: EvacuateWorld,
+  act: (vm: T) => Promise<string | undefined>,
+  done: (vm: T) => void,
+): Promise<Failed[]> {
   const waiting = [...vms]
   const failed: Failed[] = []
   const worker = async (): Promise<void> => {
@@ -162,7 +226,12 @@ async function moveAll<T extends Named>(vms: readonly T[], parallel: number, wor
   return failed
 }
 
-async function move(vm: Named, from: string | undefined, to: string | undefined, world: EvacuateWorld): Promise<string | undefined> {
+async function move(
+  vm: Named,
+  from: string | undefined,
+  to: string | undefined,
+  world: EvacuateWorld,
+): Promise<string | undefined> {
   const where = to === undefined ? `from ${from}` : `to ${to}`
   world.say(`${vm.name}: migrates ${where}`)
   const begin = world.now()
@@ -171,7 +240,7 @@ async function move(vm: Named, from: string | undefined, to: string | undefined,
     isOver = true
   })
   const watch = async (): Promise<void> => {
-    for (let said = 0; !isOver;) {
+    for (let said = 0; !isOver; ) {
       await Promise.race([migration.catch(() => undefined), world.pause(LOOK)])
       const now = isOver ? undefined : await world.progress(vm.uuid, from)
       if (now === undefined || now < said + STEP) continue
@@ -181,7 +250,11 @@ async function move(vm: Named, from: string | undefined, to: string | undefined,
   }
   const [why] = await Promise.all([migration.catch(messageOf), watch()])
   const seconds = Math.round(world.now() - begin)
-  world.say(why === undefined ? `${vm.name}: runs ${to === undefined ? 'here' : `on ${to}`} (${seconds} s)` : `${vm.name}: failed after ${seconds} s: ${why}`)
+  world.say(
+    why === undefined
+      ? `${vm.name}: runs ${to === undefined ? 'here' : `on ${to}`} (${seconds} s)`
+      : `${vm.name}: failed after ${seconds} s: ${why}`,
+  )
   return why
 }
 
@@ -192,7 +265,8 @@ const ANSWER = 30_000
 const MEMORY_FOLDER = onHost('/var/lib/lvguard')
 const MEMORY = join(MEMORY_FOLDER, 'evacuated.json')
 
-const uriOf = (host: string | undefined): string => (host === undefined ? 'qemu:///system' : `qemu+ssh://${host}/system`)
+const uriOf = (host: string | undefined): string =>
+  host === undefined ? 'qemu:///system' : `qemu+ssh://${host}/system`
 /** Never a question on the terminal. */
 const SSH = ['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10'] as const
 
@@ -203,29 +277,56 @@ const REAL: EvacuateWorld = {
   status: () => look(STATUS_WORLD),
   xml: (name) => (name.includes('/') ? undefined : textOf(join(STATUS_FOLDER, `${name}.xml`))),
   destination: async (host) => {
-    const [said, list] = await Promise.all([query('ssh', [...SSH, '--', host, 'lvguard', 'status', '--json'], ANSWER), query('virsh', ['--connect', uriOf(host), 'list', '--all', '--uuid', '--name'], ANSWER)])
+    const [said, list] = await Promise.all([
+      query('ssh', [...SSH, '--', host, 'lvguard', 'status', '--json'], ANSWER),
+      query('virsh', ['--connect', uriOf(host), 'list', '--all', '--uuid', '--name'], ANSWER),
+    ])
     if (list.exitCode !== 0) return unknown(`libvirt on ${host} does not answer (${lastLine(list.stderr)})`)
     try {
       const { format, agent, vgs } = JSON.parse(said.stdout) as Status
       if (format !== 1 || !Array.isArray(vgs)) return unknown(`lvguard on ${host} is of another version`)
-      return known({ host, agent, locking: new Map(vgs.map(({ vg, locking }) => [vg, locking])), domains: domainsIn(list.stdout) })
+      return known({
+        host,
+        agent,
+        locking: new Map(vgs.map(({ vg, locking }) => [vg, locking])),
+        domains: domainsIn(list.stdout),
+      })
     } catch {
       return unknown(`lvguard on ${host} does not answer (${lastLine(said.stderr)})`)
     }
   },
   running: async (host) => {
-    const { exitCode, stdout, stderr } = await query('virsh', ['--connect', uriOf(host), 'list', '--uuid', '--name'], ANSWER)
-    return exitCode === 0 ? known(domainsIn(stdout)) : unknown(`libvirt on ${host} does not answer (${lastLine(stderr)})`)
+    const { exitCode, stdout, stderr } = await query(
+      'virsh',
+      ['--connect', uriOf(host), 'list', '--uuid', '--name'],
+      ANSWER,
+    )
+    return exitCode === 0
+      ? known(domainsIn(stdout))
+      : unknown(`libvirt on ${host} does not answer (${lastLine(stderr)})`)
   },
   migrate: async (uuid, from, to) => {
-    const { exitCode, stderr, timedOut } = await query('virsh', ['--connect', uriOf(from), 'migrate', '--live', '--persistent', uuid, uriOf(to)], LONGEST)
-    return exitCode === 0 ? undefined : timedOut ? 'it did not end within a day' : lastLine(stderr) || `virsh exited with ${exitCode ?? 'a signal'}`
+    const { exitCode, stderr, timedOut } = await query(
+      'virsh',
+      ['--connect', uriOf(from), 'migrate', '--live', '--persistent', uuid, uriOf(to)],
+      LONGEST,
+    )
+    return exitCode === 0
+      ? undefined
+      : timedOut
+        ? 'it did not end within a day'
+        : lastLine(stderr) || `virsh exited with ${exitCode ?? 'a signal'}`
   },
-  progress: async (uuid, from) => progressIn((await query('virsh', ['--connect', uriOf(from), 'domjobinfo', uuid], ANSWER)).stdout),
+  progress: async (uuid, from) =>
+    progressIn((await query('virsh', ['--connect', uriOf(from), 'domjobinfo', uuid], ANSWER)).stdout),
   remembered: () => {
     try {
       const { format, vms } = JSON.parse(textOf(MEMORY) ?? '') as { format: number; vms: readonly Evacuated[] }
-      return format === 1 && Array.isArray(vms) ? vms.filter(({ name, uuid, to }) => [name, uuid, to].every((word) => typeof word === 'string') && isHostName(to)) : []
+      return format === 1 && Array.isArray(vms)
+        ? vms.filter(
+            ({ name, uuid, to }) => [name, uuid, to].every((word) => typeof word === 'string') && isHostName(to),
+          )
+        : []
     } catch {
       return []
     }

@@ -19,11 +19,13 @@ import { lockVgs } from '../vg-lock.ts'
 const DUMP_LIMIT = 10_000
 
 /**
- * `lvguard fence-peer`, for drbd.conf: `handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }`. drbdadm gives a handler 121 s (cmd-timeout-long), and
- * ends it when it ends itself; this one answers well before.
+ * `lvguard fence-peer`, for drbd.conf: `handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }`. drbdadm gives a
+ * handler 121 s (cmd-timeout-long), and ends it when it ends itself; this one answers well before.
  *
- * What it says goes into the kernel's log, which never waits and from which the journal takes it, and to stderr, which is nobody's as a rule.
- * @returns 7: the peer is off, DRBD goes on; 1: nothing says so, and I/O stays frozen (core/fence.ts has the other codes, which this never gives)
+ * What it says goes into the kernel's log, which never waits and from which the journal takes it, and to stderr, which
+ * is nobody's as a rule.
+ * @returns 7: the peer is off, DRBD goes on; 1: nothing says so, and I/O stays frozen (core/fence.ts has the other
+ *   codes, which this never gives)
  */
 export async function fencePeerCommand(): Promise<number> {
   const say = ({ priority, text }: Line): void => {
@@ -31,17 +33,26 @@ export async function fencePeerCommand(): Promise<number> {
     write(2, `lvguard: ${printable(text)}\n`)
   }
   if (self().uid() !== 0 && onHost('') === '') {
-    write(2, 'lvguard: DRBD itself calls this, as root: handlers { fence-peer "/usr/sbin/lvguard fence-peer"; } (README, Two hosts on DRBD)\n')
+    write(
+      2,
+      'lvguard: DRBD itself calls this, as root: handlers { fence-peer "/usr/sbin/lvguard fence-peer"; } (README, Two hosts on DRBD)\n',
+    )
     return STAYS_FROZEN
   }
-  const fenced = await settings().then((read): Fenced | Promise<Fenced> => ('why' in read ? { kind: 'not-off', why: read.why } : fencePeer(self().environment, read, realWorld(say))))
+  const fenced = await settings()
+    .then((read): Fenced | Promise<Fenced> =>
+      'why' in read ? { kind: 'not-off', why: read.why } : fencePeer(self().environment, read, realWorld(say)),
+    )
     .catch((error: unknown): Fenced => ({ kind: 'not-off', why: messageOf(error) }))
   const resource = self().environment['DRBD_RESOURCE'] ?? '?'
   if (fenced.kind === 'off') {
     say({ priority: 2, text: `DRBD resource ${resource} goes on without ${fenced.host}, which is off (${fenced.by})` })
     return SWITCHED_OFF
   }
-  say({ priority: 2, text: `DRBD resource ${resource} stays frozen on this host, since nothing says that its peer is off: ${fenced.why}` })
+  say({
+    priority: 2,
+    text: `DRBD resource ${resource} stays frozen on this host, since nothing says that its peer is off: ${fenced.why}`,
+  })
   return STAYS_FROZEN
 }
 
@@ -54,7 +65,9 @@ async function settings(): Promise<FenceSettings | { readonly why: string }> {
 }
 
 const realWorld = (say: (line: Line) => void): FenceWorld => ({
-  self: self().hostname(), now: monotonic, say,
+  self: self().hostname(),
+  now: monotonic,
+  say,
   date: () => date().toISOString(),
   sleep: (seconds) => pause(seconds * 1000),
   devices: drbdDevices,
@@ -62,7 +75,9 @@ const realWorld = (say: (line: Line) => void): FenceWorld => ({
   leases: async (minors) => {
     const asked = await askSanlock()
     const below = minorsOfVgs()
-    return asked.kind === 'silent' ? [] : asked.status.lockspaces.filter(({ vg }) => below.get(vg)?.some((minor) => minors.includes(minor)))
+    return asked.kind === 'silent'
+      ? []
+      : asked.status.lockspaces.filter(({ vg }) => below.get(vg)?.some((minor) => minors.includes(minor)))
   },
   confirmations: confirmationsInTime,
   answer: readFenceAnswer,

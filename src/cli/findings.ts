@@ -13,19 +13,39 @@ export const mayLook = (): boolean => self().uid() === 0 || onHost('') !== ''
 /** Milliseconds that a folder has to answer in. */
 const FOLDER_LIMIT = 10_000
 
-/** What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what it cannot tell. */
-export const findingsOn = async (configuration: Configuration): Promise<readonly string[]> => (await fitOf(configuration)).findings
+/**
+ * What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what
+ * it cannot tell.
+ */
+export const findingsOn = async (configuration: Configuration): Promise<readonly string[]> =>
+  (await fitOf(configuration)).findings
 
-/** The same, and what of the names in it cannot be looked for: one sentence without its full stop, undefined if all was seen. */
-export async function fitOf(configuration: Configuration): Promise<{ readonly findings: readonly string[]; readonly unseen: string | undefined }> {
+/**
+ * The same, and what of the names in it cannot be looked for: one sentence without its full stop, undefined if all was
+ * seen.
+ */
+export async function fitOf(
+  configuration: Configuration,
+): Promise<{ readonly findings: readonly string[]; readonly unseen: string | undefined }> {
   const vgs = vgsNamedIn(configuration)
   const [locks, table, logFolder, fenceProgram] = await Promise.all([
-    mayLook() && vgs.length > 0 ? lockState() : undefined, mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined, logFolderOf(configuration), fenceProgramOf(configuration),
+    mayLook() && vgs.length > 0 ? lockState() : undefined,
+    mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined,
+    logFolderOf(configuration),
+    fenceProgramOf(configuration),
   ])
   const why = mayLook() ? 'lvs gives no answer, or is not installed' : 'only root can look'
   return {
-    findings: findingsOf(configuration, { lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined, table, logFolder, fenceProgram }),
-    unseen: vgs.length > 0 && table === undefined ? `whether this host has ${vgs.join(', ')} cannot be told: ${why}` : undefined,
+    findings: findingsOf(configuration, {
+      lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined,
+      table,
+      logFolder,
+      fenceProgram,
+    }),
+    unseen:
+      vgs.length > 0 && table === undefined
+        ? `whether this host has ${vgs.join(', ')} cannot be told: ${why}`
+        : undefined,
   }
 }
 

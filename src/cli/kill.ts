@@ -28,7 +28,8 @@ const complain = (what: string, advice?: string): 1 => {
 
 /** What is wrong with a call, before anything is looked at. */
 function problemOf(vg: string): readonly [string, string] | undefined {
-  if (self().uid() !== 0 && onHost('') === '') return ['only root can do that; nothing was changed.', 'Run it with sudo.']
+  if (self().uid() !== 0 && onHost('') === '')
+    return ['only root can do that; nothing was changed.', 'Run it with sudo.']
   return isValidName(vg) ? undefined : [`no volume group can be called ${vg}; nothing was changed.`, "See 'vgs'."]
 }
 
@@ -47,7 +48,10 @@ const hasTerminal = (): boolean => self().isTerminal(0) || self().isTerminal(1) 
  * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (core: kill/kill.ts).
  * @returns 0 only if nothing of the VG can write any more: lvmlockctl gives the locks up then
  */
-export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean; readonly drop: boolean }): Promise<number> {
+export async function killVg(
+  vg: string,
+  { yes, drop }: { readonly yes: boolean; readonly drop: boolean },
+): Promise<number> {
   const problem = problemOf(vg)
   if (problem !== undefined) return complain(...problem)
   const isOfSanlock = isCalledByLvmlockctl()
@@ -65,16 +69,32 @@ export async function killVg(vg: string, { yes, drop }: { readonly yes: boolean;
   if (refusal !== undefined) return complain(...refusal)
   if (!isOfSanlock && hasTerminal() && !yes) {
     const users = usersOf(vg, world)
-    return complain(`this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`, `If that is what you want: lvguard kill --yes ${vg}`)
+    return complain(
+      `this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`,
+      `If that is what you want: lvguard kill --yes ${vg}`,
+    )
   }
   const state = lockspace !== undefined && asked.kind === 'status' ? leaseState(lockspace, asked.status.now) : undefined
   const isLost = state?.kind === 'lost'
-  const until = Math.max(world.now() + LEAST, lockspace !== undefined && isLost && asked.kind === 'status' ? lockspace.renewed + killEnds({ ioTimeout: lockspace.ioTimeout, watchdogFire: asked.status.watchdogFire }) : world.now() + PATIENCE)
+  const until = Math.max(
+    world.now() + LEAST,
+    lockspace !== undefined && isLost && asked.kind === 'status'
+      ? lockspace.renewed + killEnds({ ioTimeout: lockspace.ioTimeout, watchdogFire: asked.status.watchdogFire })
+      : world.now() + PATIENCE,
+  )
   const { left } = await cutOff({ vg, by: isLost || isOfSanlock ? 'sanlock' : 'person', until }, world)
   const words = left.map(({ text }) => text).join('; ')
   if (left.length > 0) {
-    // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease is lost, is needed too.
-    if (isLost && mayWrite(left) && asked.kind === 'status' && asked.status.hasWatchdog === false && (await killFallback()) === 'reset') await resetHost(`${vg} could not be cut off in time: ${words}`, { ...world, say: sayToAll })
+    // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease
+    // is lost, is needed too.
+    if (
+      isLost &&
+      mayWrite(left) &&
+      asked.kind === 'status' &&
+      asked.status.hasWatchdog === false &&
+      (await killFallback()) === 'reset'
+    )
+      await resetHost(`${vg} could not be cut off in time: ${words}`, { ...world, say: sayToAll })
     say({ priority: 2, text: `${vg} is not cut off: ${words}` })
     return 1
   }
@@ -95,15 +115,25 @@ export async function recoverVg(vg: string): Promise<number> {
   if (problem !== undefined) return complain(...problem)
   const world = realWorld(({ text }) => void complain(text))
   const mark = readMark(vg) ?? ((await isLeftBehind(vg, world)) ? noMark(vg) : undefined)
-  if (mark === undefined) return complain(`${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`, `If its locking is not started: vgchange --lock-start ${vg}`)
+  if (mark === undefined)
+    return complain(
+      `${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`,
+      `If its locking is not started: vgchange --lock-start ${vg}`,
+    )
   // One that was never begun with: a word of a program that named a VG which is not here.
-  if (mark.by === 'unknown' && readMark(vg) !== undefined && mark.killed.length === 0 && vgUuidOf(vg, world.devices(), world.records()) === undefined) {
+  if (
+    mark.by === 'unknown' &&
+    readMark(vg) !== undefined &&
+    mark.killed.length === 0 &&
+    vgUuidOf(vg, world.devices(), world.records()) === undefined
+  ) {
     removeMark(vg)
     write(1, `${vg} is not marked any more; nothing of it is on this host\n`)
     return 0
   }
   const recovery = await recover(mark, world)
-  if (recovery.kind === 'not-yet') return complain(`${vg} cannot be used here again yet: ${recovery.why}.`, 'Nothing is lost by trying again.')
+  if (recovery.kind === 'not-yet')
+    return complain(`${vg} cannot be used here again yet: ${recovery.why}.`, 'Nothing is lost by trying again.')
   write(1, `${printable(recovery.text)}\n`)
   return 0
 }

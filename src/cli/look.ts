@@ -40,7 +40,10 @@ export interface StatusWorld {
   sanlock(): Promise<SanlockSeen>
   /** All LVs of all VGs, with a lock manager or without. */
   volumes(): Promise<Known<readonly LogicalVolume[]>>
-  /** All leases of a VG, in one look at the shared disk. @param isSilent the disk does not answer, and nobody should ask it one by one */
+  /**
+   * All leases of a VG, in one look at the shared disk. @param isSilent the disk does not answer, and nobody should ask
+   * it one by one
+   */
   leases(vg: string): Promise<Known<LeaseArea> & { readonly isSilent?: boolean }>
   /** The same of one volume, asked of sanlock; undefined if it does not say. */
   lease(volume: LogicalVolume): Promise<VolumeLease | undefined>
@@ -48,7 +51,9 @@ export interface StatusWorld {
   seen(vg: string): Promise<ReadonlyMap<number, HostStatus>>
   drbd(): Promise<StatusFacts['drbd']>
   /** What files tell. */
-  files(): Pick<StatusFacts, 'records' | 'active' | 'devices' | 'killed' | 'agent'> & { readonly defined: StatusFacts['defined'] }
+  files(): Pick<StatusFacts, 'records' | 'active' | 'devices' | 'killed' | 'agent'> & {
+    readonly defined: StatusFacts['defined']
+  }
 }
 
 /** This host as it is. */
@@ -61,7 +66,10 @@ export const STATUS_WORLD: StatusWorld = {
     const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, LIMIT)
     const silent = (why: string): SanlockSeen => ({ status: unknown(why), ownIds: new Map() })
     if (isAbsent) return silent('it was not found: apt install sanlock')
-    if (exitCode !== 0) return silent(timedOut ? `no answer within ${LIMIT / 1000} s` : stderr.trim().split('\n')[0] || 'it does not answer')
+    if (exitCode !== 0)
+      return silent(
+        timedOut ? `no answer within ${LIMIT / 1000} s` : stderr.trim().split('\n')[0] || 'it does not answer',
+      )
     const status = parseStatus(stdout)
     if (status === undefined) return silent('its answer is not understood')
     const ids = status.lockspaces.flatMap(({ vg }): [string, number][] => {
@@ -88,7 +96,11 @@ export const STATUS_WORLD: StatusWorld = {
     const lease = await leaseOf(volume)
     if (lease === undefined) return undefined
     const sharer = (hostId: number): { hostId: number; generation: number } => ({ hostId, generation: 0 })
-    return { resource: volume.lockUuid, exclusive: lease.exclusive === undefined ? undefined : sharer(lease.exclusive), shared: lease.shared.map(sharer) }
+    return {
+      resource: volume.lockUuid,
+      exclusive: lease.exclusive === undefined ? undefined : sharer(lease.exclusive),
+      shared: lease.shared.map(sharer),
+    }
   },
   seen: async (vg) => parseHostStatus((await query('sanlock', hostStatusArguments(vg), LIMIT)).stdout),
   drbd: async () => {
@@ -97,7 +109,12 @@ export const STATUS_WORLD: StatusWorld = {
     return found.kind === 'known' ? known(found.devices) : unknown(found.detail)
   },
   files: () => ({
-    records: readRecords(), active: activeDomains(), defined: definedDomains().found, devices: activeVolumes(), killed: marked(), agent: agentState(),
+    records: readRecords(),
+    active: activeDomains(),
+    defined: definedDomains().found,
+    devices: activeVolumes(),
+    killed: marked(),
+    agent: agentState(),
   }),
 }
 
@@ -109,7 +126,10 @@ const marked = (): ReadonlySet<string> => {
   }
 }
 
-/** Everything that is seen from here, at one moment: the questions go out together, since the slowest is all that a person waits for. */
+/**
+ * Everything that is seen from here, at one moment: the questions go out together, since the slowest is all that a
+ * person waits for.
+ */
 export async function look(world: StatusWorld): Promise<StatusFacts> {
   const volumes = world.volumes()
   const locking = Promise.all([world.locks(), world.sanlock()])
@@ -120,28 +140,54 @@ export async function look(world: StatusWorld): Promise<StatusFacts> {
   const [locks, { status: sanlock, ownIds }] = await locking
   const vgs = [...ownIds.keys()]
   const [areas, seen, table] = await Promise.all([
-    Promise.all(vgs.map(async (vg): Promise<[string, Known<LeaseArea>]> => [vg, await leasesOf(vg, sanlock, volumes, world)])),
+    Promise.all(
+      vgs.map(async (vg): Promise<[string, Known<LeaseArea>]> => [vg, await leasesOf(vg, sanlock, volumes, world)]),
+    ),
     Promise.all(vgs.map(async (vg): Promise<[string, ReadonlyMap<number, LastSeen>]> => [vg, await world.seen(vg)])),
     volumes,
   ])
   return {
-    host: world.host(), at: world.at(), now: world.now(), locks, sanlock, ownIds, table, areas: new Map(areas), seen: new Map(seen), drbd: await drbd, ...files,
+    host: world.host(),
+    at: world.at(),
+    now: world.now(),
+    locks,
+    sanlock,
+    ownIds,
+    table,
+    areas: new Map(areas),
+    seen: new Map(seen),
+    drbd: await drbd,
+    ...files,
   }
 }
 
-/** The leases of a VG. A disk on which this host cannot renew its own is not asked: whoever does may wait for ever (FACTS 45). */
-async function leasesOf(vg: string, sanlock: Known<SanlockStatus>, volumes: Promise<Known<readonly LogicalVolume[]>>, world: StatusWorld): Promise<Known<LeaseArea>> {
+/**
+ * The leases of a VG. A disk on which this host cannot renew its own is not asked: whoever does may wait for ever
+ * (FACTS 45).
+ */
+async function leasesOf(
+  vg: string,
+  sanlock: Known<SanlockStatus>,
+  volumes: Promise<Known<readonly LogicalVolume[]>>,
+  world: StatusWorld,
+): Promise<Known<LeaseArea>> {
   const own = sanlock.kind === 'known' ? sanlock.value.lockspaces.find((each) => each.vg === vg) : undefined
   if (own === undefined || own.renewed === 0) return unknown('this host has not joined the lockspace yet')
   const age = world.now() - own.renewed
-  if (own.hasFailed || age >= (LOST / 2) * own.ioTimeout) return unknown(`this host has not renewed its lease for ${Math.round(age)} s, so that the disk is not asked`)
+  if (own.hasFailed || age >= (LOST / 2) * own.ioTimeout)
+    return unknown(`this host has not renewed its lease for ${Math.round(age)} s, so that the disk is not asked`)
   const area = await world.leases(vg)
   if (area.kind === 'known' || area.isSilent === true) return area
   return oneByOne(vg, area.why, await volumes, world)
 }
 
 /** Slow, and right for every form that sanlock itself knows: ends at the first that it does not tell. */
-async function oneByOne(vg: string, why: string, volumes: Known<readonly LogicalVolume[]>, world: StatusWorld): Promise<Known<LeaseArea>> {
+async function oneByOne(
+  vg: string,
+  why: string,
+  volumes: Known<readonly LogicalVolume[]>,
+  world: StatusWorld,
+): Promise<Known<LeaseArea>> {
   if (volumes.kind === 'unknown') return unknown(why)
   const waiting = volumes.value.filter((row) => row.vg === vg && row.leaseOffset !== undefined)
   const leases = new Map<string, VolumeLease>()
@@ -155,7 +201,8 @@ async function oneByOne(vg: string, why: string, volumes: Known<readonly Logical
   }
   await Promise.all(Array.from({ length: AT_ONCE }, ask))
   if (!isTold) return unknown(why)
-  const hosts = [...(await world.seen(vg))].map(([hostId, { name, ioTimeout }]) => [hostId, { hostId, name, generation: 0, timestamp: 1, ioTimeout }] as const)
+  const hosts = [...(await world.seen(vg))].map(
+    ([hostId, { name, ioTimeout }]) => [hostId, { hostId, name, generation: 0, timestamp: 1, ioTimeout }] as const,
+  )
   return known({ hosts: new Map(hosts), leases })
 }
-

@@ -28,13 +28,17 @@ export interface StatusCall {
  * `lvguard status`: what runs where, seen from this host, without a lock.
  * @returns 0; 1: no such VM, volume or VG; 3: something could not be read, which the screen names
  */
-export async function showStatus({ words, json, watch }: StatusCall, world: StatusWorld = STATUS_WORLD): Promise<number> {
+export async function showStatus(
+  { words, json, watch }: StatusCall,
+  world: StatusWorld = STATUS_WORLD,
+): Promise<number> {
   if (!mayLook()) return complain(1, ...NOT_ROOT)
   for (;;) {
     const width = terminalWidth()
     const status = selected(statusOf(await look(world)), words)
     if ('error' in status) return complain(1, `${status.error}.`)
-    const text = json ? `${JSON.stringify(status, undefined, watch === undefined ? 2 : undefined)}\n`
+    const text = json
+      ? `${JSON.stringify(status, undefined, watch === undefined ? 2 : undefined)}\n`
       : statusText(status, { width: await width, paint: paintFor(self().environment, isTerminal()) })
     // Home, and whatever is left of the screen before: it does not flicker.
     const isScreen = watch !== undefined && !json && isTerminal()
@@ -50,16 +54,30 @@ const statusOfExit = ({ unknown }: Status): 0 | 3 => (unknown.length === 0 ? 0 :
  * `lvguard holders VG/LV...`: one line for each holder of each volume, for scripts.
  * @returns 0; 1: there is no such volume; 3: of one of them nobody here can say who holds it
  */
-export async function showHolders(volumes: readonly string[], json: boolean, world: StatusWorld = STATUS_WORLD): Promise<number> {
+export async function showHolders(
+  volumes: readonly string[],
+  json: boolean,
+  world: StatusWorld = STATUS_WORLD,
+): Promise<number> {
   if (!mayLook()) return complain(1, ...NOT_ROOT)
   const facts = await look(world)
   const status = statusOf(facts)
   const wanted = volumes.map((word) => word.replace(/^\/dev\//, ''))
   const missing = wanted.filter((word) => !status.volumes.some(({ volume }) => volume === word))
   const found = status.volumes.filter(({ volume }) => wanted.includes(volume))
-  write(1, json ? `${JSON.stringify({ format: 1, volumes: found }, undefined, 2)}\n` : found.flatMap(holderLines).map((line) => `${line}\n`).join(''))
+  write(
+    1,
+    json
+      ? `${JSON.stringify({ format: 1, volumes: found }, undefined, 2)}\n`
+      : found
+          .flatMap(holderLines)
+          .map((line) => `${line}\n`)
+          .join(''),
+  )
   // Of what LVM has not told nothing is said: it is not that it does not exist.
-  if (missing.length > 0 && facts.table.kind === 'unknown') return complain(3, `the volumes cannot be told: ${facts.table.why}.`)
-  if (missing.length > 0) return complain(1, ...missing.map((volume) => `there is no volume ${volume} in a volume group with locks.`))
+  if (missing.length > 0 && facts.table.kind === 'unknown')
+    return complain(3, `the volumes cannot be told: ${facts.table.why}.`)
+  if (missing.length > 0)
+    return complain(1, ...missing.map((volume) => `there is no volume ${volume} in a volume group with locks.`))
   return found.some(({ state }) => state === 'unknown') ? 3 : 0
 }

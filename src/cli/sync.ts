@@ -57,7 +57,9 @@ export async function sync({ to, vms, dryRun, yes }: SyncCall, world: SyncWorld 
     if (became === 'same') same++
     else if (became === 'left') left++
   }
-  world.say(`${same} of ${wanted.length} ${dryRun ? 'are' : 'were'} the same on ${to}${left === 0 ? '' : `; ${left} ${left === 1 ? 'is' : 'are'} not`}`)
+  world.say(
+    `${same} of ${wanted.length} ${dryRun ? 'are' : 'were'} the same on ${to}${left === 0 ? '' : `; ${left} ${left === 1 ? 'is' : 'are'} not`}`,
+  )
   return left === 0 ? 0 : 1
 }
 
@@ -66,13 +68,20 @@ function refuse(world: SyncWorld, why: string, status = 1): number {
   return status
 }
 
-async function syncOne(vm: Named, there: readonly Named[], status: Status, { to, dryRun, yes }: Pick<SyncCall, 'to' | 'dryRun' | 'yes'>, world: SyncWorld): Promise<'same' | 'defined' | 'left'> {
+async function syncOne(
+  vm: Named,
+  there: readonly Named[],
+  status: Status,
+  { to, dryRun, yes }: Pick<SyncCall, 'to' | 'dryRun' | 'yes'>,
+  world: SyncWorld,
+): Promise<'same' | 'defined' | 'left'> {
   const left = (why: string): 'left' => {
     world.say(`${vm.name}: ${why}`)
     return 'left'
   }
   const [byName, byUuid] = [there.find(({ name }) => name === vm.name), there.find(({ uuid }) => uuid === vm.uuid)]
-  if (byName !== undefined && byName.uuid !== vm.uuid) return left(`${to} has another VM of that name (${byName.uuid}): rename one of them`)
+  if (byName !== undefined && byName.uuid !== vm.uuid)
+    return left(`${to} has another VM of that name (${byName.uuid}): rename one of them`)
   if (byUuid !== undefined && byUuid.name !== vm.name) return left(`${to} calls it ${byUuid.name}: virsh domrename`)
   const own = await world.xml(vm.uuid)
   if (own.kind === 'unknown') return left(own.why)
@@ -86,7 +95,11 @@ async function syncOne(vm: Named, there: readonly Named[], status: Status, { to,
     const changed = differences(linesOfDefinition(other.value), linesOfDefinition(own.value))
     if (changed.length === 0) return 'same'
     const newer = newerSide(status, vm.name, to)
-    const words = { here: 'this host holds its volumes, so that its definition here is the newer one', there: `${to} holds its volumes, so that its definition there is the newer one`, unknown: 'neither host holds its volumes: which definition is the newer one is for you to say' }[newer]
+    const words = {
+      here: 'this host holds its volumes, so that its definition here is the newer one',
+      there: `${to} holds its volumes, so that its definition there is the newer one`,
+      unknown: 'neither host holds its volumes: which definition is the newer one is for you to say',
+    }[newer]
     world.say(`${vm.name}: ${words}. On ${to} this would change:`)
     for (const line of changed) world.say(line)
     if (dryRun) return 'left'
@@ -101,19 +114,36 @@ async function syncOne(vm: Named, there: readonly Named[], status: Status, { to,
 
 /** Milliseconds for an answer of another host. */
 const ANSWER = 60_000
-const connect = (host: string | undefined): string[] => ['--connect', host === undefined ? 'qemu:///system' : `qemu+ssh://${host}/system`]
+const connect = (host: string | undefined): string[] => [
+  '--connect',
+  host === undefined ? 'qemu:///system' : `qemu+ssh://${host}/system`,
+]
 const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? '').replace(/^error: /, '')
 
 const REAL: SyncWorld = {
   status: async () => statusOf(await look(STATUS_WORLD)),
   defined: async (host) => {
-    const { exitCode, stdout, stderr, isAbsent } = await query('virsh', [...connect(host), 'list', '--all', '--persistent', '--uuid', '--name'], ANSWER)
+    const { exitCode, stdout, stderr, isAbsent } = await query(
+      'virsh',
+      [...connect(host), 'list', '--all', '--persistent', '--uuid', '--name'],
+      ANSWER,
+    )
     if (exitCode === 0) return known(domainsIn(stdout))
-    return unknown(isAbsent ? 'virsh was not found: apt install libvirt-clients' : `libvirt${host === undefined ? '' : ` on ${host}`} does not answer (${lastLine(stderr)})`)
+    return unknown(
+      isAbsent
+        ? 'virsh was not found: apt install libvirt-clients'
+        : `libvirt${host === undefined ? '' : ` on ${host}`} does not answer (${lastLine(stderr)})`,
+    )
   },
   xml: async (uuid, host) => {
-    const { exitCode, stdout, stderr } = await query('virsh', [...connect(host), 'dumpxml', '--inactive', '--security-info', uuid], ANSWER)
-    return exitCode === 0 ? known(stdout) : unknown(`its definition${host === undefined ? '' : ` on ${host}`} cannot be read (${lastLine(stderr)})`)
+    const { exitCode, stdout, stderr } = await query(
+      'virsh',
+      [...connect(host), 'dumpxml', '--inactive', '--security-info', uuid],
+      ANSWER,
+    )
+    return exitCode === 0
+      ? known(stdout)
+      : unknown(`its definition${host === undefined ? '' : ` on ${host}`} cannot be read (${lastLine(stderr)})`)
   },
   define: async (xml, host) => {
     // For root alone: it has secrets.

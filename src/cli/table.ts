@@ -43,9 +43,20 @@ export function shortened(text: string, width: number): string {
  * A table with a head, two spaces between columns.
  * @param shrink the columns that give way where it is too wide, the widest first; they hold no colours
  */
-export function columns(head: Row, rows: readonly Row[], { width, indent, shrink, paint }: { readonly width: number; readonly indent: number; readonly shrink: readonly number[]; readonly paint: Paint }): string[] {
+export function columns(
+  head: Row,
+  rows: readonly Row[],
+  {
+    width,
+    indent,
+    shrink,
+    paint,
+  }: { readonly width: number; readonly indent: number; readonly shrink: readonly number[]; readonly paint: Paint },
+): string[] {
   const used = head.map((_, at) => rows.some((row) => (row[at] ?? '') !== ''))
-  const widths = head.map((word, at) => (used[at] === true ? Math.max(word.length, ...rows.map((row) => lengthOf(row[at] ?? ''))) : 0))
+  const widths = head.map((word, at) =>
+    used[at] === true ? Math.max(word.length, ...rows.map((row) => lengthOf(row[at] ?? ''))) : 0,
+  )
   let over = indent + widths.reduce((sum, each) => sum + (each === 0 ? 0 : each + 2), 0) - 2 - width
   for (; over > 0; over--) {
     const widest = shrink.reduce((most, at) => ((widths[at] ?? 0) > (widths[most] ?? 0) ? at : most), shrink[0] ?? 0)
@@ -58,12 +69,16 @@ export function columns(head: Row, rows: readonly Row[], { width, indent, shrink
     return at === last ? fitting : padded(fitting, widths[at] ?? 0)
   }
   const line = (row: Row, of = (text: string): string => text): string =>
-    ' '.repeat(indent) + row.flatMap((text, at) => (used[at] === true ? [of(cell(text, at))] : [])).join('  ').trimEnd()
+    ' '.repeat(indent) +
+    row
+      .flatMap((text, at) => (used[at] === true ? [of(cell(text, at))] : []))
+      .join('  ')
+      .trimEnd()
   return [line(head, (text) => paint('bold', text)), ...rows.map((row) => line(row.map((text) => safe(text))))]
 }
 
 /** Nothing from the XML of a domain moves the cursor; our own colours stay. */
-const safe = (text: string): string => text.split(ESCAPE).length === 1 ? printable(text) : text
+const safe = (text: string): string => (text.split(ESCAPE).length === 1 ? printable(text) : text)
 
 /** Words with commas between them, on as many lines as they need. */
 export function list(label: string, words: readonly string[], width: number): string[] {

@@ -2,7 +2,10 @@
 export interface Option {
   /** What has to follow it, as usage calls it; absent for one that stands alone. */
   readonly value?: string
-  /** Of a value that may be left out: what counts then. It must be a number, so that an operand behind it is not taken for it. */
+  /**
+   * Of a value that may be left out: what counts then. It must be a number, so that an operand behind it is not taken
+   * for it.
+   */
   readonly isValueOptional?: { readonly otherwise: string }
   readonly help: string
 }
@@ -26,11 +29,19 @@ export interface Verb {
 
 const verbs = <Name extends string>(table: Readonly<Record<Name, Verb>>): Readonly<Record<Name, Verb>> => table
 
-/** Every verb: usage, `VERB --help`, lvguard(8) and the reading of a command line (command.ts) come from here; run-command.ts says what each does. */
+/**
+ * Every verb: usage, `VERB --help`, lvguard(8) and the reading of a command line (command.ts) come from here;
+ * run-command.ts says what each does.
+ */
 export const VERBS = verbs({
   '--dry-run': {
-    operands: 'NAME OPERATION [SUB-OPERATION [EXTRA]]', count: [2, 4], needs: 'NAME OPERATION [SUB-OPERATION [EXTRA]]',
-    options: { json: { help: 'the same as JSON' }, xml: { value: 'FILE', help: 'the domain XML from a file instead of standard input (virsh dumpxml NAME > FILE)' } },
+    operands: 'NAME OPERATION [SUB-OPERATION [EXTRA]]',
+    count: [2, 4],
+    needs: 'NAME OPERATION [SUB-OPERATION [EXTRA]]',
+    options: {
+      json: { help: 'the same as JSON' },
+      xml: { value: 'FILE', help: 'the domain XML from a file instead of standard input (virsh dumpxml NAME > FILE)' },
+    },
     help: 'show what a hook call would do, and why, and do nothing',
     more: [
       'Reads the domain XML from standard input: virsh dumpxml tintin | lvguard --dry-run tintin prepare',
@@ -39,17 +50,28 @@ export const VERBS = verbs({
       'the plan is that of the XML alone, or nobody here can say who holds a volume.',
     ],
   },
-  'agent': {
-    operands: '', count: [0, 0], needs: 'no further word', options: {},
+  agent: {
+    operands: '',
+    count: [0, 0],
+    needs: 'no further word',
+    options: {},
     help: 'demote, promote and repair the locks of the VMs of this host, as their states call for',
     more: ['It is a service: systemctl start lvguard. Its lines are in the journal: journalctl -u lvguard'],
   },
-  'check': {
-    operands: '', count: [0, 0], needs: 'no further word',
+  check: {
+    operands: '',
+    count: [0, 0],
+    needs: 'no further word',
     options: {
-      json: { help: 'the same as JSON' }, quiet: { help: 'only the first line, and nothing where all is well' },
-      changes: { help: 'only what has come and gone since the last time, with the priorities of the journal (lvguard-check.service)' },
-      prometheus: { value: 'FILE', help: 'write a file for the textfile collector too, by rename (FILE ends in .prom)' },
+      json: { help: 'the same as JSON' },
+      quiet: { help: 'only the first line, and nothing where all is well' },
+      changes: {
+        help: 'only what has come and gone since the last time, with the priorities of the journal (lvguard-check.service)',
+      },
+      prometheus: {
+        value: 'FILE',
+        help: 'write a file for the textfile collector too, by rename (FILE ends in .prom)',
+      },
     },
     help: 'say what is not as it should be on this host, and what mends it: locks, watchdog, LVM, storage, DRBD, hook, agent, VMs',
     more: [
@@ -60,7 +82,10 @@ export const VERBS = verbs({
     status: 'Exit status, as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown.',
   },
   'check-config': {
-    operands: '[FILE]', count: [0, 1], needs: 'at most one file', options: { json: { help: 'the same as JSON' } },
+    operands: '[FILE]',
+    count: [0, 1],
+    needs: 'at most one file',
+    options: { json: { help: 'the same as JSON' } },
     help: 'say all that is wrong with the configuration (/etc/libvirt/lvguard.conf, or FILE)',
     more: [
       'Exit status 1: something is wrong, each with its line. What it names that this host does not have (a volume group, a volume, the folder of',
@@ -68,29 +93,40 @@ export const VERBS = verbs({
     ],
   },
   'confirm-off': {
-    operands: 'HOST', count: [1, 1], needs: 'one host, by its name',
+    operands: 'HOST',
+    count: [1, 1],
+    needs: 'one host, by its name',
     options: { yes: { help: 'without typing the name once more' } },
     help: 'say that the other host of a DRBD resource is certainly off, so that VMs start here although DRBD does not see it',
-    more: ['Asks for the name once more. It counts until DRBD sees that host again; it is kept in /var/lib/lvguard/confirm-off, also over a boot.'],
+    more: [
+      'Asks for the name once more. It counts until DRBD sees that host again; it is kept in /var/lib/lvguard/confirm-off, also over a boot.',
+    ],
   },
-  'demote': {
-    operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID',
+  demote: {
+    operands: 'DOMAIN',
+    count: [1, 1],
+    needs: 'one domain, by its name or UUID',
     options: { force: { help: 'although libvirt does not say that the VM is migrating' } },
     help: 'exclusive -> shared, on the source of a migration; the agent does it by itself',
   },
   'fence-peer': {
-    operands: '', count: [0, 0], needs: 'no further word', options: {},
+    operands: '',
+    count: [0, 0],
+    needs: 'no further word',
+    options: {},
     help: "DRBD's handler: have fence_command switch the other host off, while all I/O waits",
     more: [
       'DRBD calls it, not a person: handlers { fence-peer "/usr/sbin/lvguard fence-peer"; } with fencing resource-and-stonith. Exit status 7: the host',
       'is off, and DRBD goes on; any other: nothing says so, and I/O stays frozen. It answers one io_timeout before the lease of this host runs out.',
     ],
   },
-  'evacuate': {
-    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
+  evacuate: {
+    operands: '[VM]...',
+    count: [0, 1000],
+    needs: 'VMs, or nothing',
     options: {
-      'to': { value: 'HOST', help: 'where to; needed where more than one other host is alive' },
-      'parallel': { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' },
+      to: { value: 'HOST', help: 'where to; needed where more than one other host is alive' },
+      parallel: { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' },
       'dry-run': { help: 'say what would go, what would stay, and why; migrate nothing' },
     },
     help: 'migrate all VMs of this host, or these, live to another host, before a reboot',
@@ -99,11 +135,17 @@ export const VERBS = verbs({
       'agent, locking. What cannot go stays, and is named. A VM that fails does not keep the others. lvguard return fetches them back. Goes through',
       'virsh and ssh, as root. lvguard-evacuate.service, disabled by default, does it at shutdown.',
     ],
-    status: 'Exit status: 0 all have gone, 1 some have not, and are named, 2 wrong usage, 3 this host cannot be looked at.',
+    status:
+      'Exit status: 0 all have gone, 1 some have not, and are named, 2 wrong usage, 3 this host cannot be looked at.',
   },
-  'kill': {
-    operands: 'VG', count: [1, 1], needs: 'one volume group',
-    options: { yes: { help: 'without a question' }, drop: { help: 'when it is done, have lvmlockd give up its locks, as lvmlockctl --drop does' } },
+  kill: {
+    operands: 'VG',
+    count: [1, 1],
+    needs: 'one volume group',
+    options: {
+      yes: { help: 'without a question' },
+      drop: { help: 'when it is done, have lvmlockd give up its locks, as lvmlockctl --drop does' },
+    },
     help: 'cut a volume group off on this host: kill its VMs, and make its devices fail',
     more: [
       'The agent does it by itself when this host has lost its lease (on_lost_lease). It is also the command for global/lvmlockctl_kill_command in',
@@ -111,45 +153,69 @@ export const VERBS = verbs({
       'write on it any more; 1: something can, and it is named.',
     ],
   },
-  'recover': {
-    operands: 'VG', count: [1, 1], needs: 'one volume group', options: {},
+  recover: {
+    operands: 'VG',
+    count: [1, 1],
+    needs: 'one volume group',
+    options: {},
     help: 'use a volume group here again that was cut off: start its locking, and say where its VMs are',
-    more: ['The agent does it by itself when the storage answers again, but for a volume group that a person has cut off.'],
+    more: [
+      'The agent does it by itself when the storage answers again, but for a volume group that a person has cut off.',
+    ],
   },
-  'return': {
-    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
-    options: { 'parallel': { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' }, 'dry-run': { help: 'say what would come back; migrate nothing' } },
+  return: {
+    operands: '[VM]...',
+    count: [0, 1000],
+    needs: 'VMs, or nothing',
+    options: {
+      parallel: { value: 'NUMBER', help: 'how many migrate at once; 2 otherwise' },
+      'dry-run': { help: 'say what would come back; migrate nothing' },
+    },
     help: 'fetch back what lvguard evacuate has sent away from this host',
     more: ['Type it on the host that is back. What runs here already, or nowhere any more, is said.'],
     status: 'Exit status: 0 all are here, 1 some are not, and are named, 2 wrong usage.',
   },
-  'status': {
-    operands: '[VM|VG/LV|VG]...', count: [0, 1000], needs: 'VMs, volumes or volume groups, or nothing',
+  status: {
+    operands: '[VM|VG/LV|VG]...',
+    count: [0, 1000],
+    needs: 'VMs, volumes or volume groups, or nothing',
     options: {
       json: { help: 'the same as JSON (README, What runs where)' },
-      watch: { value: 'SECONDS', isValueOptional: { otherwise: '2' }, help: 'again and again, every 2 seconds or so many, until Ctrl-C' },
+      watch: {
+        value: 'SECONDS',
+        isValueOptional: { otherwise: '2' },
+        help: 'again and again, every 2 seconds or so many, until Ctrl-C',
+      },
     },
     help: 'show what runs where: VMs, volumes, locks and hosts of the whole cluster, as this host sees them',
     more: [
       'Reads the leases on the shared storage, sanlock, LVM and the files of libvirt, without taking a lock. VMs of this host by name; what others',
       'hold, below the host that holds it, with the VMs that a definition on this host names.',
     ],
-    status: 'Exit status: 0 all of it could be read, 1 there is no such VM, volume or volume group, 2 wrong usage, 3 something could not be read, and is named.',
+    status:
+      'Exit status: 0 all of it could be read, 1 there is no such VM, volume or volume group, 2 wrong usage, 3 something could not be read, and is named.',
   },
-  'holders': {
-    operands: 'VG/LV...', count: [1, 1000], needs: 'volumes, as VG/LV', options: { json: { help: 'the same as JSON' } },
+  holders: {
+    operands: 'VG/LV...',
+    count: [1, 1000],
+    needs: 'volumes, as VG/LV',
+    options: { json: { help: 'the same as JSON' } },
     help: 'say who holds volumes, a line for each holder, for scripts',
     more: [
       'VOLUME MODE HOST seen=SECONDS takeable=WHEN: MODE is exclusive, shared, free or unknown; seen, how long ago the host has renewed its lease;',
       'takeable, when another host could take the lock: now, when-released, in so many seconds (of a host that is silent), or unknown.',
     ],
-    status: 'Exit status: 0 known, 1 there is no such volume, 2 wrong usage, 3 of one of them nobody here can say who holds it.',
+    status:
+      'Exit status: 0 known, 1 there is no such volume, 2 wrong usage, 3 of one of them nobody here can say who holds it.',
   },
-  'sync': {
-    operands: '[VM]...', count: [0, 1000], needs: 'VMs, or nothing',
+  sync: {
+    operands: '[VM]...',
+    count: [0, 1000],
+    needs: 'VMs, or nothing',
     options: {
-      'to': { value: 'HOST', help: 'the other host' }, 'dry-run': { help: 'show what differs, change nothing' },
-      'yes': { help: 'without a question; what is newer on the other host stays as it is' },
+      to: { value: 'HOST', help: 'the other host' },
+      'dry-run': { help: 'show what differs, change nothing' },
+      yes: { help: 'without a question; what is newer on the other host stays as it is' },
     },
     help: 'define the VMs of this host, or these, on another host as they are defined here',
     more: [
@@ -158,19 +224,28 @@ export const VERBS = verbs({
     ],
     status: 'Exit status: 0 all are the same, 1 some are not, and are named, 2 wrong usage.',
   },
-  'with': {
-    operands: 'VG/LV... -- COMMAND [WORD]...', count: [2, 100_000], needs: 'volumes, as VG/LV, then -- and a command',
-    options: { shared: { help: 'other hosts may share them; as a rule nobody else has them' }, 'hand-over': { help: 'a VM that the command starts here takes them over (virt-install does so without this)' } },
+  with: {
+    operands: 'VG/LV... -- COMMAND [WORD]...',
+    count: [2, 100_000],
+    needs: 'volumes, as VG/LV, then -- and a command',
+    options: {
+      shared: { help: 'other hosts may share them; as a rule nobody else has them' },
+      'hand-over': { help: 'a VM that the command starts here takes them over (virt-install does so without this)' },
+    },
     help: 'activate and lock volumes, run a command, and give them back, whatever becomes of it',
     more: [
       'While the command runs no VM starts on these volumes, here or on another host, but the one that virt-install itself makes. They are given back',
       'also after Ctrl-C. When lvguard itself is killed, the agent gives them back. A volume that was active before stays active.',
       'lvguard with virtVG/milou -- qemu-img convert -n -O raw debian-12.qcow2 /dev/virtVG/milou',
     ],
-    status: 'Exit status: that of the command; 1 if the volumes cannot be had, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
+    status:
+      'Exit status: that of the command; 1 if the volumes cannot be had, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
   },
-  'promote': {
-    operands: 'DOMAIN', count: [1, 1], needs: 'one domain, by its name or UUID', options: {},
+  promote: {
+    operands: 'DOMAIN',
+    count: [1, 1],
+    needs: 'one domain, by its name or UUID',
+    options: {},
     help: 'shared -> exclusive, where the VM runs; the agent does it by itself',
   },
 })

@@ -36,19 +36,30 @@ const NO_COMMAND = 127
 const LOCK_WAIT = 30
 
 /**
- * `lvguard with VG/LV... -- COMMAND`: the volumes are had as a VM has them, by the same `prepare` and `release`, with a record of their own. The record
- * names this process in the place of libvirt's daemon: as long as it lives the agent leaves them alone, and when it is gone it gives them back.
+ * `lvguard with VG/LV... -- COMMAND`: the volumes are had as a VM has them, by the same `prepare` and `release`, with a
+ * record of their own. The record names this process in the place of libvirt's daemon: as long as it lives the agent
+ * leaves them alone, and when it is gone it gives them back.
  * @returns the exit status of the command; else see verbs.ts
  */
 export async function runWith({ volumes, command, shared, handOver }: WithCall): Promise<number> {
   const [program] = command
-  if (program === undefined || volumes.length === 0) return complain(2, 'with needs volumes, as VG/LV, then -- and a command. See lvguard with --help')
+  if (program === undefined || volumes.length === 0)
+    return complain(2, 'with needs volumes, as VG/LV, then -- and a command. See lvguard with --help')
   if (!mayLook()) return complain(1, 'only root can lock volumes; nothing was changed.', 'Run it with sudo.')
   const names = volumes.map((word) => volumeAt(word))
   const wrong = volumes.filter((_, at) => names[at] === undefined)
   if (wrong.length > 0) return complain(2, `${wrong.join(', ')} is no volume, as VG/LV.`)
-  const domain = { name: `lvguard with ${basename(program).replaceAll(/[^\w.+-]/g, '_')} (process ${self().pid})`, uuid: newUuid() }
-  const xml = (hasRun: boolean): string => xmlOf(domain, names.flatMap((name) => name ?? []), shared, hasRun)
+  const domain = {
+    name: `lvguard with ${basename(program).replaceAll(/[^\w.+-]/g, '_')} (process ${self().pid})`,
+    uuid: newUuid(),
+  }
+  const xml = (hasRun: boolean): string =>
+    xmlOf(
+      domain,
+      names.flatMap((name) => name ?? []),
+      shared,
+      hasRun,
+    )
   actAsOwnCaller()
   let running: Running | undefined
   let isAskedToEnd = false
@@ -57,20 +68,34 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
     isAskedToEnd = true
     if (alone) running?.kill()
   })
-  const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () => xml(false))
+  const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () =>
+    xml(false),
+  )
   const [what, ...advice] = linesOf(outcome, domain.name)
   if (what !== undefined) complain(0, what)
   if (outcome.kind !== 'done') {
     // As libvirt does after a refusal.
     await handle({ name: domain.name, operation: 'release', subOperation: 'end', extra: '-' }, () => xml(false))
-    return complain(1, outcome.kind === 'nothing' ? `${volumes.join(', ')}: in no volume group that lvguard locks; nothing was run.` : 'Nothing was run. Who holds what: lvguard status')
+    return complain(
+      1,
+      outcome.kind === 'nothing'
+        ? `${volumes.join(', ')}: in no volume group that lvguard locks; nothing was run.`
+        : 'Nothing was run. Who holds what: lvguard status',
+    )
   }
   for (const line of advice) complain(0, line)
   let status = 1
   try {
-    await markAsCommand(domain.uuid, handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps', names.flatMap((name) => name?.vg ?? []))
+    await markAsCommand(
+      domain.uuid,
+      handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps',
+      names.flatMap((name) => name?.vg ?? []),
+    )
     // A VG that is left out (volume_groups) is passed over without a word where a VM has another volume that counts.
-    const bare = volumes.filter((_, at) => !('volumes' in outcome && outcome.volumes.some(({ vg, lv }) => vg === names[at]?.vg && lv === names[at]?.lv)))
+    const bare = volumes.filter(
+      (_, at) =>
+        !('volumes' in outcome && outcome.volumes.some(({ vg, lv }) => vg === names[at]?.vg && lv === names[at]?.lv)),
+    )
     if (bare.length > 0) complain(0, `${bare.join(', ')}: in no volume group that lvguard locks; nothing was run.`)
     else if (isAskedToEnd) status = complain(BY_A_SIGNAL, `a signal came before ${program} was run; nothing was run.`)
     else {
@@ -82,7 +107,9 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   } catch (error) {
     complain(1, messageOf(error))
   }
-  const given = await handle({ name: domain.name, operation: 'release', subOperation: 'end', extra: '-' }, () => xml(true))
+  const given = await handle({ name: domain.name, operation: 'release', subOperation: 'end', extra: '-' }, () =>
+    xml(true),
+  )
   for (const line of linesOf(given.outcome, domain.name)) complain(0, line)
   return status === 0 ? exitStatusOf(given.outcome) : status
 }
@@ -90,12 +117,25 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
 /** `VG/LV`, or a path that names it. */
 function volumeAt(word: string): { vg: string; lv: string } | undefined {
   const meaning = meaningOfPath(word.startsWith('/') ? word : `/dev/${word}`)
-  return meaning.kind === 'volume' && isValidName(meaning.vg) && isValidName(meaning.lv) ? { vg: meaning.vg, lv: meaning.lv } : undefined
+  return meaning.kind === 'volume' && isValidName(meaning.vg) && isValidName(meaning.lv)
+    ? { vg: meaning.vg, lv: meaning.lv }
+    : undefined
 }
 
-/** LVM's names have no sign that XML would have to escape. @param hasRun as libvirt's own XML of a domain that got past its `prepare` */
-const xmlOf = ({ name, uuid }: { readonly name: string; readonly uuid: string }, volumes: readonly { readonly vg: string; readonly lv: string }[], shared: boolean, hasRun: boolean): string => {
-  const disks = volumes.map(({ vg, lv }, at) => `<disk type='block' device='disk'><source dev='/dev/${vg}/${lv}'/><target dev='vd${at}'/>${shared ? '<shareable/>' : ''}${hasRun ? `<alias name='disk${at}'/>` : ''}</disk>`)
+/**
+ * LVM's names have no sign that XML would have to escape. @param hasRun as libvirt's own XML of a domain that got past
+ * its `prepare`
+ */
+const xmlOf = (
+  { name, uuid }: { readonly name: string; readonly uuid: string },
+  volumes: readonly { readonly vg: string; readonly lv: string }[],
+  shared: boolean,
+  hasRun: boolean,
+): string => {
+  const disks = volumes.map(
+    ({ vg, lv }, at) =>
+      `<disk type='block' device='disk'><source dev='/dev/${vg}/${lv}'/><target dev='vd${at}'/>${shared ? '<shareable/>' : ''}${hasRun ? `<alias name='disk${at}'/>` : ''}</disk>`,
+  )
   return `<domain type='qemu'><name>${name}</name><uuid>${uuid}</uuid><devices>${disks.join('')}</devices></domain>`
 }
 
@@ -114,7 +154,10 @@ async function markAsCommand(uuid: string, command: 'keeps' | 'hands-over', vgs:
     if (record === undefined) return
     replaceRecord(uuid, record, { ...record, command })
     // With --shared it only reads.
-    noteWritten(uuid, record.volumes.filter(({ role }) => role === 'exclusive'))
+    noteWritten(
+      uuid,
+      record.volumes.filter(({ role }) => role === 'exclusive'),
+    )
   } finally {
     locks.release()
   }

@@ -2,7 +2,10 @@
 export const BEAT_PERIOD = 5
 /** Seconds without a sign of life after which an agent counts as hung. Much more than a loaded host makes it wait. */
 export const LONGEST_SILENCE = 30
-/** Seconds within which a pass has ended, or nothing is right any more: its one command is given up after 50 (lvm/run.ts). */
+/**
+ * Seconds within which a pass has ended, or nothing is right any more: its one command is given up after 50
+ * (lvm/run.ts).
+ */
 export const LONGEST_PASS = 180
 
 /** Whether an agent is there to promote what migrates in. */
@@ -14,7 +17,8 @@ export type AgentState =
 
 /**
  * What the agent's file says.
- * @param beat seconds of the monotonic clock at its last sign of life; undefined in the file of an older lvguard, whose agent is as alive
+ * @param beat seconds of the monotonic clock at its last sign of life; undefined in the file of an older lvguard, whose
+ *   agent is as alive
  *   as its process
  */
 export function agentStateOf(pid: number, beat: number | undefined, now: number): AgentState {

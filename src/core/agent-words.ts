@@ -22,31 +22,62 @@ export const SAY_AGAIN = 600
 export function lineOf(report: Report, domain: string): Line {
   switch (report.kind) {
     case 'lockspace-lost':
-      return line(2, `${domain} runs here, but volume group ${report.vg} has no lockspace here any more: nothing protects its volumes. Nothing is changed. See 'lvmlockctl --info' and 'journalctl -u sanlock'`)
+      return line(
+        2,
+        `${domain} runs here, but volume group ${report.vg} has no lockspace here any more: nothing protects its volumes. Nothing is changed. See 'lvmlockctl --info' and 'journalctl -u sanlock'`,
+      )
     case 'locks-unknown':
       return line(3, `the locks of ${domain} cannot be read (${report.detail}); nothing is changed`)
     case 'records-unreadable':
-      return line(3, `what else uses the volumes of ${domain} cannot be told, because ${report.files.join(', ')} cannot be read; nothing is taken from it`)
+      return line(
+        3,
+        `what else uses the volumes of ${domain} cannot be told, because ${report.files.join(', ')} cannot be read; nothing is taken from it`,
+      )
     case 'claimed':
-      return line(3, `${report.volume} stays exclusive: ${report.domain} uses it on this host too, so ${domain} cannot migrate`)
+      return line(
+        3,
+        `${report.volume} stays exclusive: ${report.domain} uses it on this host too, so ${domain} cannot migrate`,
+      )
     case 'written':
-      return line(2, `${domain} may write ${report.volume} now, and ${report.domain} uses it on this host too: stop one of the two`)
+      return line(
+        2,
+        `${domain} may write ${report.volume} now, and ${report.domain} uses it on this host too: stop one of the two`,
+      )
     case 'also-used':
-      return line(2, `${domain} and ${report.domain} both use ${report.volume} on this host, and nothing keeps them from writing over each other. Take it out of one of them now: virsh detach-disk. Only a cluster file system may be shared so, with <shareable/> in both`)
+      return line(
+        2,
+        `${domain} and ${report.domain} both use ${report.volume} on this host, and nothing keeps them from writing over each other. Take it out of one of them now: virsh detach-disk. Only a cluster file system may be shared so, with <shareable/> in both`,
+      )
     case 'pool-lock':
-      return line(4, `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`)
+      return line(
+        4,
+        `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`,
+      )
     case 'unchanged':
       return UNCHANGED[report.why]?.(domain, report.detail) ?? line(6, `${domain}: nothing is changed (${report.why})`)
   }
 }
 
-const UNCHANGED: Partial<Record<Extract<Report, { kind: 'unchanged' }>['why'], (domain: string, detail: string) => Line>> = {
-  'storage-copy': (domain) => line(4, `${domain} migrates with --copy-storage: its volumes are not shared, because it would mirror a shared volume onto itself; leave that option out`),
-  'offline': (domain) => line(4, `${domain} migrates --offline while it runs: its volumes are not shared; it runs on here`),
-  'left-paused': (domain) => line(2, `${domain} was left paused by a migration; its locks stay as they are, and a person has to decide`),
-  'not-understood': (domain) => line(3, `the status file of ${domain} says something that this lvguard does not know; its locks stay as they are`),
-  'unknown': (domain, detail) => line(3, `whether ${domain} runs cannot be told (${detail}); its locks stay as they are`),
-  'daemon-down': (domain) => line(5, `${domain} is on record here and no libvirt daemon runs that could tell whether it does; its locks stay as they are`),
+const UNCHANGED: Partial<
+  Record<Extract<Report, { kind: 'unchanged' }>['why'], (domain: string, detail: string) => Line>
+> = {
+  'storage-copy': (domain) =>
+    line(
+      4,
+      `${domain} migrates with --copy-storage: its volumes are not shared, because it would mirror a shared volume onto itself; leave that option out`,
+    ),
+  offline: (domain) =>
+    line(4, `${domain} migrates --offline while it runs: its volumes are not shared; it runs on here`),
+  'left-paused': (domain) =>
+    line(2, `${domain} was left paused by a migration; its locks stay as they are, and a person has to decide`),
+  'not-understood': (domain) =>
+    line(3, `the status file of ${domain} says something that this lvguard does not know; its locks stay as they are`),
+  unknown: (domain, detail) => line(3, `whether ${domain} runs cannot be told (${detail}); its locks stay as they are`),
+  'daemon-down': (domain) =>
+    line(
+      5,
+      `${domain} is on record here and no libvirt daemon runs that could tell whether it does; its locks stay as they are`,
+    ),
 }
 
 /** A change that was carried out. */
@@ -55,8 +86,11 @@ export const transition = (domain: string, change: Change, before: Mode | 'none'
 
 /** What is known of a migration whose end is in doubt: has the domain run on the other host since? */
 export const witnessOf = ({ lvers, lockedBy }: MigrationMemory): string => {
-  if (lockedBy !== undefined) return `${lockedBy} has locked its volumes since, so that its memory here is older than its disk`
-  return lvers === undefined ? 'whether another host has locked its volumes since cannot be told' : 'nobody is seen to have locked its volumes since'
+  if (lockedBy !== undefined)
+    return `${lockedBy} has locked its volumes since, so that its memory here is older than its disk`
+  return lvers === undefined
+    ? 'whether another host has locked its volumes since cannot be told'
+    : 'nobody is seen to have locked its volumes since'
 }
 
 /** R12: what a person has to decide who finds a domain paused by a migration. */
@@ -65,4 +99,11 @@ export const whatToDo = (domain: string): string =>
 
 /** Who holds, in words. */
 export const byWhom = (holders: readonly Holder[]): string =>
-  holders.length === 0 ? 'another host' : holders.map(({ name, mode, silentFor }) => `${name} (${mode}${silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`})`).join(' and ')
+  holders.length === 0
+    ? 'another host'
+    : holders
+        .map(
+          ({ name, mode, silentFor }) =>
+            `${name} (${mode}${silentFor === undefined ? '' : `, last alive ${Math.max(0, Math.round(silentFor))} s ago`})`,
+        )
+        .join(' and ')

@@ -10,9 +10,15 @@ export interface Configuration {
   readonly startWait: number
   /** How long `migrate` waits for the source to demote. */
   readonly migrateWait: number
-  /** How long a hook, or the agent, waits for one and the same act of this host on a VG; a queue that moves is waited in for ten minutes. */
+  /**
+   * How long a hook, or the agent, waits for one and the same act of this host on a VG; a queue that moves is waited in
+   * for ten minutes.
+   */
   readonly lockWait: number
-  /** Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes (core/contested.ts). */
+  /**
+   * Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes
+   * (core/contested.ts).
+   */
   readonly onContested: 'suspend' | 'alert'
   /** Of a saved memory of which a volume has been locked since (core/saved-image.ts): restored or not. */
   readonly onStaleImage: 'refuse' | 'alert'
@@ -20,7 +26,10 @@ export interface Configuration {
   readonly onLostLease: 'kill' | 'alert'
   /** Where such a VG cannot be cut off in time and sanlock has no watchdog: this host is reset, or it is only said. */
   readonly killFallback: 'reset' | 'none'
-  /** What switches the other host of a DRBD resource off, and says by 0 that it is off: a program and its arguments (core/fence.ts). Empty: nothing does. */
+  /**
+   * What switches the other host of a DRBD resource off, and says by 0 that it is off: a program and its arguments
+   * (core/fence.ts). Empty: nothing does.
+   */
   readonly fenceCommand: readonly string[]
   /** How long this host waits before it does so, so that of two that have lost each other one is first. */
   readonly fenceDelay: number

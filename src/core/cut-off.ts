@@ -33,24 +33,32 @@ export interface Left {
 }
 
 /**
- * Whether something is seen that can still write, and that only a reset takes back (R9: never what cannot be told). A process alone cannot where each
- * device is proven to fail all I/O, with nothing in flight: it is waited for, and the mark stays.
+ * Whether something is seen that can still write, and that only a reset takes back (R9: never what cannot be told). A
+ * process alone cannot where each device is proven to fail all I/O, with nothing in flight: it is waited for, and the
+ * mark stays.
  */
 export const mayWrite = (left: readonly Left[]): boolean =>
-  left.some(({ kind }) => kind === 'device' || kind === 'disk') || (left.some(({ kind }) => kind === 'process') && left.some(({ kind }) => kind === 'unknown'))
+  left.some(({ kind }) => kind === 'device' || kind === 'disk') ||
+  (left.some(({ kind }) => kind === 'process') && left.some(({ kind }) => kind === 'unknown'))
 
 /** The device of sanlock's leases. */
-export const isLeases = ({ name }: Pick<MapperDevice, 'name'>, vg: string): boolean => name === mapperName({ vg, lv: 'lvmlock' })
+export const isLeases = ({ name }: Pick<MapperDevice, 'name'>, vg: string): boolean =>
+  name === mapperName({ vg, lv: 'lvmlock' })
 
 const UUID_LENGTH = 32
-const vgUuidIn = (dmUuid: string): string | undefined => (dmUuid.startsWith('LVM-') && dmUuid.length >= 4 + 2 * UUID_LENGTH ? dmUuid.slice(4, 4 + UUID_LENGTH) : undefined)
+const vgUuidIn = (dmUuid: string): string | undefined =>
+  dmUuid.startsWith('LVM-') && dmUuid.length >= 4 + 2 * UUID_LENGTH ? dmUuid.slice(4, 4 + UUID_LENGTH) : undefined
 
 /**
- * The UUID of a VG, without dashes, by what is in memory: the device of its leases, which is there for as long as its locking is started. Without one by
- * the names of the other devices and by the records, if they agree.
+ * The UUID of a VG, without dashes, by what is in memory: the device of its leases, which is there for as long as its
+ * locking is started. Without one by the names of the other devices and by the records, if they agree.
  * @returns `ambiguous` if they do not; undefined if there is nothing of such a VG here
  */
-export function vgUuidOf(vg: string, devices: readonly MapperDevice[], { known }: Records): { readonly uuid: string } | 'ambiguous' | undefined {
+export function vgUuidOf(
+  vg: string,
+  devices: readonly MapperDevice[],
+  { known }: Records,
+): { readonly uuid: string } | 'ambiguous' | undefined {
   const leases = devices.find((device) => isLeases(device, vg))
   const certain = leases === undefined ? undefined : vgUuidIn(leases.uuid)
   if (certain !== undefined) return { uuid: certain }
@@ -58,21 +66,29 @@ export function vgUuidOf(vg: string, devices: readonly MapperDevice[], { known }
     const meaning = meaningOfMapperName(name)
     return 'vg' in meaning && meaning.vg === vg
   })
-  const recorded = known.flatMap(({ volumes }) => volumes.flatMap((volume) => (volume.vg === vg && volume.ids !== undefined ? [volume.ids.vg.replaceAll('-', '')] : [])))
+  const recorded = known.flatMap(({ volumes }) =>
+    volumes.flatMap((volume) =>
+      volume.vg === vg && volume.ids !== undefined ? [volume.ids.vg.replaceAll('-', '')] : [],
+    ),
+  )
   const [uuid, ...others] = new Set([...named.flatMap((device) => vgUuidIn(device.uuid) ?? []), ...recorded])
   if (uuid === undefined) return undefined
   return others.length > 0 ? 'ambiguous' : { uuid }
 }
 
 /**
- * The devices of a VG that are to be wiped: all but that of its leases. Nobody but sanlock writes there, and each host into a sector of its own, which
- * its protocol allows at any time; once the lease is lost sanlock needs the device still, to give the leases back when the path is back, and so does
- * the locking that is started then. Wiped, it would count as active for LVM, and sanlock would read errors (FACTS 49).
+ * The devices of a VG that are to be wiped: all but that of its leases. Nobody but sanlock writes there, and each host
+ * into a sector of its own, which its protocol allows at any time; once the lease is lost sanlock needs the device
+ * still, to give the leases back when the path is back, and so does the locking that is started then. Wiped, it would
+ * count as active for LVM, and sanlock would read errors (FACTS 49).
  */
 export const devicesOf = (vg: string, vgUuid: string, devices: readonly MapperDevice[]): MapperDevice[] =>
   devices.filter((device) => vgUuidIn(device.uuid) === vgUuid && !isLeases(device, vg))
 
-/** The same in the order in which they are wiped: first those on which no other of them stands. Those of one tier are wiped at once. */
+/**
+ * The same in the order in which they are wiped: first those on which no other of them stands. Those of one tier are
+ * wiped at once.
+ */
 export function tiersOf(devices: readonly MapperDevice[]): MapperDevice[][] {
   const tiers: MapperDevice[][] = []
   let rest = [...devices]
@@ -86,35 +102,59 @@ export function tiersOf(devices: readonly MapperDevice[]): MapperDevice[][] {
   return tiers
 }
 
-/** The disks under a VG: what its devices stand on, and what is none of them. Known only before they are wiped, but for that of the leases. */
+/**
+ * The disks under a VG: what its devices stand on, and what is none of them. Known only before they are wiped, but for
+ * that of the leases.
+ */
 export function disksOf(vgUuid: string, devices: readonly MapperDevice[]): string[] {
   const own = devices.filter(({ uuid }) => vgUuidIn(uuid) === vgUuid)
-  return [...new Set(own.flatMap(({ slaves }) => slaves))].filter((node) => !own.some((device) => device.node === node)).sort()
+  return [...new Set(own.flatMap(({ slaves }) => slaves))]
+    .filter((node) => !own.some((device) => device.node === node))
+    .sort()
 }
 
-/** A table that stands on nothing fails all I/O. That it is `error` is read from the table itself in the end (isErrorTable). */
+/**
+ * A table that stands on nothing fails all I/O. That it is `error` is read from the table itself in the end
+ * (isErrorTable).
+ */
 export const isWiped = ({ slaves, isSuspended }: MapperDevice): boolean => slaves.length === 0 && !isSuspended
 
 /** `dmsetup table`: one target `error`, and nothing else. */
-export const isErrorTable = (lines: readonly string[]): boolean => lines.length === 1 && /^0 \d+ error$/.test((lines[0] ?? '').trim())
+export const isErrorTable = (lines: readonly string[]): boolean =>
+  lines.length === 1 && /^0 \d+ error$/.test((lines[0] ?? '').trim())
 
 /** Whether a VG's device can still write, in words. */
 export function leftOfDevice(device: MapperDevice): Left[] {
   const { name, inFlight } = device
-  const count = inFlight === undefined ? 'its I/O cannot be counted' : `${inFlight.reads} reads and ${inFlight.writes} writes in flight`
-  if (isWiped(device)) return inFlight !== undefined && inFlight.reads + inFlight.writes === 0 ? [] : [{ kind: inFlight === undefined ? 'unknown' : 'device', text: `${name} is wiped, but ${count}` }]
+  const count =
+    inFlight === undefined
+      ? 'its I/O cannot be counted'
+      : `${inFlight.reads} reads and ${inFlight.writes} writes in flight`
+  if (isWiped(device))
+    return inFlight !== undefined && inFlight.reads + inFlight.writes === 0
+      ? []
+      : [{ kind: inFlight === undefined ? 'unknown' : 'device', text: `${name} is wiped, but ${count}` }]
   return [{ kind: 'device', text: `${name} is not wiped (${count})` }]
 }
 
 /**
- * Writes that are under way to the disks below. What a VM writes is counted on its own device too, for as long as it is on its way to the disk
- * (device-mapper ends its bio last), so that this finds nothing more, but for what came through no device of the VG. sanlock's own renewals
- * hang there as well: while it has any I/O in flight on the leases, a disk says nothing. Reads (of lvs, of udev) change nothing.
+ * Writes that are under way to the disks below. What a VM writes is counted on its own device too, for as long as it is
+ * on its way to the disk (device-mapper ends its bio last), so that this finds nothing more, but for what came through
+ * no device of the VG. sanlock's own renewals hang there as well: while it has any I/O in flight on the leases, a disk
+ * says nothing. Reads (of lvs, of udev) change nothing.
  */
-export function leftOfDisks(disks: readonly (readonly [node: string, inFlight: InFlight | undefined])[], vg: string, devices: readonly MapperDevice[]): Left[] {
+export function leftOfDisks(
+  disks: readonly (readonly [node: string, inFlight: InFlight | undefined])[],
+  vg: string,
+  devices: readonly MapperDevice[],
+): Left[] {
   const leases = devices.find((device) => isLeases(device, vg))?.inFlight
   if (leases !== undefined && leases.reads + leases.writes > 0) return []
-  return disks.flatMap(([node, inFlight]): Left[] => (inFlight === undefined || inFlight.writes === 0 ? [] : [{ kind: 'disk', text: `${node} has ${inFlight.writes} writes in flight` }]))
+  return disks.flatMap(([node, inFlight]): Left[] =>
+    inFlight === undefined || inFlight.writes === 0
+      ? []
+      : [{ kind: 'disk', text: `${node} has ${inFlight.writes} writes in flight` }],
+  )
 }
 
 /** A process, as the kernel tells it without a look into its memory. */
@@ -128,27 +168,40 @@ export interface ProcessFacts {
 }
 
 /**
- * Whether a process that was killed can do nothing any more. A zombie is gone only if no thread of it waits for its I/O still (FACTS 47: `Zl`).
+ * Whether a process that was killed can do nothing any more. A zombie is gone only if no thread of it waits for its I/O
+ * still (FACTS 47: `Zl`).
  * @param now the process that has its number; undefined: none has
  */
 export const isGone = (start: string, now: ProcessFacts | undefined): boolean =>
-  now === undefined || now.start !== start || (now.threads !== undefined && now.threads.length > 0 && now.threads.every((state) => state === 'Z' || state === 'X'))
+  now === undefined ||
+  now.start !== start ||
+  (now.threads !== undefined && now.threads.length > 0 && now.threads.every((state) => state === 'Z' || state === 'X'))
 
 /**
- * Whether a command line is that of a domain's QEMU: libvirt gives each its UUID. The program is called qemu-system-…, or kvm, or qemu-kvm.
+ * Whether a command line is that of a domain's QEMU: libvirt gives each its UUID. The program is called qemu-system-…,
+ * or kvm, or qemu-kvm.
  * @param exe where /proc/PID/exe points; undefined where that cannot be read
  */
 export function isQemuOf(uuid: string, words: readonly string[], exe: string | undefined): boolean {
   const isQemu = [words[0], exe].some((path) => path !== undefined && /(?:^|\/)(?:qemu|kvm)[^/]*$/.test(path))
-  return isQemu && words.some((word, index) => word === '-uuid' && words[index + 1]?.toLowerCase() === uuid.toLowerCase())
+  return (
+    isQemu && words.some((word, index) => word === '-uuid' && words[index + 1]?.toLowerCase() === uuid.toLowerCase())
+  )
 }
 
-/** Domains that have a volume of a VG on record, by UUID, with those volumes' names. One whose `prepare` was refused has none. */
-export function recordedOn(vg: string, { known }: Records): Map<string, { readonly name: string; readonly volumes: readonly string[] }> {
+/**
+ * Domains that have a volume of a VG on record, by UUID, with those volumes' names. One whose `prepare` was refused has
+ * none.
+ */
+export function recordedOn(
+  vg: string,
+  { known }: Records,
+): Map<string, { readonly name: string; readonly volumes: readonly string[] }> {
   const found = new Map<string, { name: string; volumes: string[] }>()
   for (const { domain, state, volumes } of known) {
     const own = volumes.filter((volume) => volume.vg === vg)
-    if (state !== 'refused' && own.length > 0) found.set(domain.uuid, { name: domain.name, volumes: own.map(({ lv }) => `${vg}/${lv}`) })
+    if (state !== 'refused' && own.length > 0)
+      found.set(domain.uuid, { name: domain.name, volumes: own.map(({ lv }) => `${vg}/${lv}`) })
   }
   return found
 }

@@ -6,8 +6,8 @@ import type { PathMeaning, Stack, VolumeName, WantedVolume } from './volume.ts'
 import { meaningOfPath } from './volume.ts'
 
 /**
- * What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like. `commit target`: a backing file
- * that a block job writes to.
+ * What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like.
+ * `commit target`: a backing file that a block job writes to.
  */
 export type DiskPart = 'backing file' | 'commit target' | 'data file' | 'mirror' | 'element'
 
@@ -17,17 +17,25 @@ export interface Disk {
   readonly target: string
   /** Absent for the disk itself. */
   readonly part?: DiskPart
-  /** The path of its `<source>`: `dev` of type block, `file` of type file; absent for an empty drive and other types. */
+  /**
+   * The path of its `<source>`: `dev` of type block, `file` of type file; absent for an empty drive and other types.
+   */
   readonly path: string | undefined
   /** Of type volume: a volume of a storage pool, by their names. */
   readonly pool?: { readonly name: string; readonly volume: string }
   readonly readonly: boolean
   readonly shareable: boolean
-  /** Where it is not there libvirt decides: it goes on without it, or refuses the start itself (`startupPolicy` optional, requisite). */
+  /**
+   * Where it is not there libvirt decides: it goes on without it, or refuses the start itself (`startupPolicy`
+   * optional, requisite).
+   */
   readonly optional?: boolean
   /** A qcow2 image of which only its own header tells the backing file. */
   readonly image?: boolean
-  /** Named by a part of the XML of which is not known what the VM does with it: only a policy can say how it is to be locked. */
+  /**
+   * Named by a part of the XML of which is not known what the VM does with it: only a policy can say how it is to be
+   * locked.
+   */
   readonly unknown?: boolean
   /** Where in its source it starts, in bytes (`<slice type='storage'>`); absent for 0. */
   readonly offset?: number
@@ -45,8 +53,8 @@ export interface Domain {
   readonly incomingId: string | undefined
   /**
    * Whether libvirt had given its devices an `<alias>`: it does so after `prepare`, so that the XML of a domain whose
-   * `prepare` was refused has none (measured on libvirt 9.0 and 11.3; captures/hook-stdin-refused). Nor has that of one that failed
-   * soon after (an AppArmor profile that cannot be loaded, 11.3), but that one has a record.
+   * `prepare` was refused has none (measured on libvirt 9.0 and 11.3; captures/hook-stdin-refused). Nor has that of one
+   * that failed soon after (an AppArmor profile that cannot be loaded, 11.3), but that one has a record.
    */
   readonly gotPastPrepare: boolean
 }
@@ -103,12 +111,14 @@ export const nameOf = ({ target, part }: Pick<Disk, 'target' | 'part'>): string 
   part === 'element' ? target : part === undefined ? `disk ${target}` : `${part} of disk ${target}`
 
 /**
- * The volumes that a domain's disks may be, in the VGs that are managed (all, unless the configuration lists them). A volume that two disks
- * name is wanted once, exclusively if either wants it so.
+ * The volumes that a domain's disks may be, in the VGs that are managed (all, unless the configuration lists them). A
+ * volume that two disks name is wanted once, exclusively if either wants it so.
  * @param found what the sources are that are more than a plain path
  */
 export function candidatesOf(
-  domain: Domain, configuration: Pick<Configuration, 'volumeGroups'> & Partial<Pick<Configuration, 'policy'>>, found: ReadonlyMap<Disk, Finding> = new Map(),
+  domain: Domain,
+  configuration: Pick<Configuration, 'volumeGroups'> & Partial<Pick<Configuration, 'policy'>>,
+  found: ReadonlyMap<Disk, Finding> = new Map(),
 ): Candidates {
   const { volumeGroups } = configuration
   const policy = domain.policy ?? NO_POLICY
@@ -120,7 +130,8 @@ export function candidatesOf(
   const problems: Problem[] = []
   const leftOut: VolumeName[] = []
   for (const disk of domain.disks) {
-    const finding: Finding | undefined = found.get(disk) ?? (disk.path === undefined ? undefined : { ...meaningOfPath(disk.path), path: disk.path })
+    const finding: Finding | undefined =
+      found.get(disk) ?? (disk.path === undefined ? undefined : { ...meaningOfPath(disk.path), path: disk.path })
     if (finding === undefined || finding.kind === 'other' || policy.modes.get(disk.target) === 'ignore') continue
     if (finding.kind === 'problem') {
       problems.push(finding.problem)
@@ -131,7 +142,10 @@ export function candidatesOf(
       if (finding.kind === 'volume') leftOut.push({ vg: finding.vg, lv: finding.lv })
       continue
     }
-    const configured = configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy ?? [])
+    const configured = configuredPolicy(
+      { vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined },
+      configuration.policy ?? [],
+    )
     const { mode, reason } = lockOfDisk(disk, policy, configured)
     // Whatever stands at the path of a volume that is left alone is left alone too.
     if (mode === 'ignore') continue
@@ -147,9 +161,16 @@ export function candidatesOf(
     const { partition, stack } = finding
     const isSaid = configured !== undefined || policy.modes.has(disk.target)
     const wanted: Candidate = {
-      vg, lv, mode, reason, path,
-      ...(disk.part === 'element' && { isElement: true }), ...(disk.unknown === true && !isSaid && { unknownUse: disk.target }),
-      ...(disk.optional === true && { optional: true }), ...(partition !== undefined && { partition }), ...(stack && { stack }),
+      vg,
+      lv,
+      mode,
+      reason,
+      path,
+      ...(disk.part === 'element' && { isElement: true }),
+      ...(disk.unknown === true && !isSaid && { unknownUse: disk.target }),
+      ...(disk.optional === true && { optional: true }),
+      ...(partition !== undefined && { partition }),
+      ...(stack && { stack }),
     }
     volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), wanted))
     if (disk.image === true) {
@@ -158,20 +179,40 @@ export function candidatesOf(
     }
   }
   if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
-  return { volumes: [...volumes.values()], impossible, standIns, images, problems, ...(leftOut.length > 0 && { leftOut }) }
+  return {
+    volumes: [...volumes.values()],
+    impossible,
+    standIns,
+    images,
+    problems,
+    ...(leftOut.length > 0 && { leftOut }),
+  }
 }
 
 /** What of the policy in a domain's `<metadata>` has nothing to count for, each in a sentence without its full stop. */
 export function idlePolicies({ policy, disks }: Pick<Domain, 'policy' | 'disks'>): string[] {
   const targets = disks.map(({ target }) => target)
-  return [...(policy?.modes.keys() ?? [])].filter((target) => !targets.includes(target))
-    .map((target) => `the policy in its <metadata> names the disk ${target}, which it does not have${didYouMean(target, [...new Set(targets)])}`)
+  return [...(policy?.modes.keys() ?? [])]
+    .filter((target) => !targets.includes(target))
+    .map(
+      (target) =>
+        `the policy in its <metadata> names the disk ${target}, which it does not have${didYouMean(target, [...new Set(targets)])}`,
+    )
 }
 
-/** One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part only if both are the same. */
+/**
+ * One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part
+ * only if both are the same.
+ */
 function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   if (known === undefined) return wanted
-  const { optional: _, partition: __, stack: ___, isElement: ____, ...kept } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
+  const {
+    optional: _,
+    partition: __,
+    stack: ___,
+    isElement: ____,
+    ...kept
+  } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
   const { partition, stack } = known
   return {
     ...kept,
@@ -184,10 +225,15 @@ function together(known: Candidate | undefined, wanted: Candidate): Candidate {
 }
 
 /**
- * How a disk's volume is to be locked, and the sentence that says why: as the domain's own policy says, else the configuration's, else by
- * its elements. A domain's policy for a disk is not meant for the images below it, which many VMs read.
+ * How a disk's volume is to be locked, and the sentence that says why: as the domain's own policy says, else the
+ * configuration's, else by its elements. A domain's policy for a disk is not meant for the images below it, which many
+ * VMs read.
  */
-function lockOfDisk(disk: Disk, policy: DomainPolicy, configured: Policy | undefined): { readonly mode: Policy; readonly reason: string } {
+function lockOfDisk(
+  disk: Disk,
+  policy: DomainPolicy,
+  configured: Policy | undefined,
+): { readonly mode: Policy; readonly reason: string } {
   const name = nameOf(disk)
   const own = disk.part === 'backing file' ? undefined : policy.modes.get(disk.target)
   if (own !== undefined) return { mode: own, reason: `${name}, policy in its <metadata>` }

@@ -28,12 +28,18 @@ export interface DrbdDevice {
   readonly suspended: string
   /** This host's own copy: `UpToDate`, `Inconsistent`, `Diskless`, … */
   readonly disk: string
-  /** DRBD 9: whether this side has quorum; it says yes where no quorum is asked for, too. Undefined: 8.4, which has none. */
+  /**
+   * DRBD 9: whether this side has quorum; it says yes where no quorum is asked for, too. Undefined: 8.4, which has
+   * none.
+   */
   readonly quorum: boolean | undefined
   readonly peers: readonly DrbdPeer[]
 }
 
-/** That a host is off: a person's word (`lvguard confirm-off`), or that of fence_command (`lvguard fence-peer`), for one resource and peer. */
+/**
+ * That a host is off: a person's word (`lvguard confirm-off`), or that of fence_command (`lvguard fence-peer`), for one
+ * resource and peer.
+ */
 export interface Confirmation {
   readonly format: 1
   readonly resource: string
@@ -49,8 +55,17 @@ export interface Confirmation {
 
 /** Why a lock that is taken now on a VG on DRBD would say nothing about the other host. */
 export type DrbdTrouble =
-  /** A peer is neither connected nor known to be outdated, and nothing else decides. `host`: its name as far as it is known; `since`: ISO 8601. */
-  | { readonly kind: 'peer-unseen'; readonly resource: string; readonly peers: readonly string[]; readonly host?: string; readonly since?: string }
+  /**
+   * A peer is neither connected nor known to be outdated, and nothing else decides. `host`: its name as far as it is
+   * known; `since`: ISO 8601.
+   */
+  | {
+      readonly kind: 'peer-unseen'
+      readonly resource: string
+      readonly peers: readonly string[]
+      readonly host?: string
+      readonly since?: string
+    }
   /** StandAlone: DRBD has found that both sides wrote, or somebody has disconnected it. */
   | { readonly kind: 'split-brain'; readonly resource: string }
   | { readonly kind: 'suspended'; readonly resource: string; readonly why: string }
@@ -63,11 +78,36 @@ export type DrbdTrouble =
 /** What a DRBD device comes to. `confirmed`: peers that are not seen, and count as off on a person's word. */
 export type DrbdVerdict = { readonly kind: 'fine'; readonly confirmed: readonly Confirmation[] } | DrbdTrouble
 
-/** Connection states of which each means that the peer is not there now, or not yet (drbd_strings.c of DRBD 8.4 and 9). */
-const NOT_CONNECTED = new Set(['Disconnecting', 'Unconnected', 'Timeout', 'BrokenPipe', 'NetworkFailure', 'ProtocolError', 'TearDown', 'Connecting'])
-/** Replication states in which each write goes to the peer too (drbd_strings.c). In `Ahead` and `Behind` it does not; `Off`: not yet, or no more. */
+/**
+ * Connection states of which each means that the peer is not there now, or not yet (drbd_strings.c of DRBD 8.4 and 9).
+ */
+const NOT_CONNECTED = new Set([
+  'Disconnecting',
+  'Unconnected',
+  'Timeout',
+  'BrokenPipe',
+  'NetworkFailure',
+  'ProtocolError',
+  'TearDown',
+  'Connecting',
+])
+/**
+ * Replication states in which each write goes to the peer too (drbd_strings.c). In `Ahead` and `Behind` it does not;
+ * `Off`: not yet, or no more.
+ */
 const REPLICATES = new Set([
-  'Established', 'StartingSyncS', 'StartingSyncT', 'WFBitMapS', 'WFBitMapT', 'WFSyncUUID', 'SyncSource', 'SyncTarget', 'VerifyS', 'VerifyT', 'PausedSyncS', 'PausedSyncT',
+  'Established',
+  'StartingSyncS',
+  'StartingSyncT',
+  'WFBitMapS',
+  'WFBitMapT',
+  'WFSyncUUID',
+  'SyncSource',
+  'SyncTarget',
+  'VerifyS',
+  'VerifyT',
+  'PausedSyncS',
+  'PausedSyncT',
 ])
 const DOES_NOT_REPLICATE = new Set(['Off', 'Ahead', 'Behind'])
 
@@ -79,25 +119,35 @@ export function isSeen({ connection, replication }: DrbdPeer): boolean | 'unknow
 }
 
 /**
- * Whether DRBD's own `quorum` keeps two halves from writing both: with the word `majority` or `all`, or a number that only one half can reach.
+ * Whether DRBD's own `quorum` keeps two halves from writing both: with the word `majority` or `all`, or a number that
+ * only one half can reach.
  * @param policy of `drbdsetup show`; undefined: it shows none, so that the default holds, which is off
  * @param peers how many the resource has
  */
 export const quorumDecides = (policy: string | undefined, peers: number): boolean =>
-  policy === 'majority' || policy === 'all' || (policy !== undefined && /^\d+$/.test(policy) && Number(policy) > (peers + 1) / 2)
+  policy === 'majority' ||
+  policy === 'all' ||
+  (policy !== undefined && /^\d+$/.test(policy) && Number(policy) > (peers + 1) / 2)
 
 /**
  * What the state of a device says of a lock that is taken on it now. The first that applies counts.
  *
- * A peer-disk `Outdated` decides without a look at the fencing policy: the peer has agreed to it, or the fence-peer handler has answered for it,
- * and it cannot become Primary with that copy unless somebody forces it. It does not count of a peer that is StandAlone, where DRBD has seen the
- * peer since and has given the connection up.
+ * A peer-disk `Outdated` decides without a look at the fencing policy: the peer has agreed to it, or the fence-peer
+ * handler has answered for it, and it cannot become Primary with that copy unless somebody forces it. It does not count
+ * of a peer that is StandAlone, where DRBD has seen the peer since and has given the connection up.
  * @param quorum the policy (quorumDecides); matters only where a peer is not seen
  * @param confirmations all that are on this host
  */
-export function judge(device: DrbdDevice, quorum: string | undefined, confirmations: readonly Confirmation[]): DrbdVerdict {
+export function judge(
+  device: DrbdDevice,
+  quorum: string | undefined,
+  confirmations: readonly Confirmation[],
+): DrbdVerdict {
   const { resource, role, suspended, disk, peers } = device
-  const strange = (what: string, word: string): DrbdTrouble => ({ kind: 'unknown', detail: `DRBD says '${word}' of the ${what} of ${resource}, which is not understood` })
+  const strange = (what: string, word: string): DrbdTrouble => ({
+    kind: 'unknown',
+    detail: `DRBD says '${word}' of the ${what} of ${resource}, which is not understood`,
+  })
   if (role !== 'Primary' && role !== 'Secondary') return strange('role', role)
   if (role === 'Secondary') return { kind: 'not-primary', resource }
   if (peers.length === 0) return { kind: 'unknown', detail: `DRBD knows of no peer of ${resource}` }
@@ -106,29 +156,55 @@ export function judge(device: DrbdDevice, quorum: string | undefined, confirmati
   const odd = peers.find((peer) => isSeen(peer) === 'unknown')
   if (odd !== undefined) return strange('connection', `${odd.connection} ${odd.replication}`)
   const seen = peers.filter((peer) => isSeen(peer) === true)
-  if (disk !== 'UpToDate' && !seen.some((peer) => peer.disk === 'UpToDate')) return { kind: 'not-up-to-date', resource, disk }
-  if (quorumDecides(quorum, peers.length)) return device.quorum === true ? { kind: 'fine', confirmed: [] } : { kind: 'no-quorum', resource }
+  if (disk !== 'UpToDate' && !seen.some((peer) => peer.disk === 'UpToDate'))
+    return { kind: 'not-up-to-date', resource, disk }
+  if (quorumDecides(quorum, peers.length))
+    return device.quorum === true ? { kind: 'fine', confirmed: [] } : { kind: 'no-quorum', resource }
   const open = peers.filter((peer) => isSeen(peer) === false && peer.disk !== 'Outdated')
   // One that talks is not off.
-  const confirmed = open.filter(({ connection }) => connection !== 'Connected').flatMap(({ id }) => confirmations.find((each) => each.resource === resource && each.peer === id) ?? [])
+  const confirmed = open
+    .filter(({ connection }) => connection !== 'Connected')
+    .flatMap(({ id }) => confirmations.find((each) => each.resource === resource && each.peer === id) ?? [])
   if (confirmed.length === open.length) return { kind: 'fine', confirmed }
   const left = open.filter(({ id }) => !confirmed.some(({ peer }) => peer === id))
   const names = left.flatMap(({ name }) => name ?? [])
-  return { kind: 'peer-unseen', resource, peers: left.map(({ id }) => id), ...(names.length > 0 && { host: names.join(' and ') }) }
+  return {
+    kind: 'peer-unseen',
+    resource,
+    peers: left.map(({ id }) => id),
+    ...(names.length > 0 && { host: names.join(' and ') }),
+  }
 }
 
 /**
- * A device as it would be once this host is Primary, its copy is good and its I/O goes on: what judge says of it then hangs on the peers alone.
- * So a peer can be confirmed off before, where a host has booted alone. A confirmation changes nothing of the rest, which judge looks at first.
+ * A device as it would be once this host is Primary, its copy is good and its I/O goes on: what judge says of it then
+ * hangs on the peers alone. So a peer can be confirmed off before, where a host has booted alone. A confirmation
+ * changes nothing of the rest, which judge looks at first.
  */
-export const onceUsable = (device: DrbdDevice): DrbdDevice => ({ ...device, role: device.role === 'Secondary' ? 'Primary' : device.role, suspended: 'no', disk: 'UpToDate' })
+export const onceUsable = (device: DrbdDevice): DrbdDevice => ({
+  ...device,
+  role: device.role === 'Secondary' ? 'Primary' : device.role,
+  suspended: 'no',
+  disk: 'UpToDate',
+})
 
 /**
- * Confirmations that hold no longer: their peer has been seen since, connected, or in a split brain, which DRBD finds when both sides talk. One
- * of a resource that is not up now stays.
+ * Confirmations that hold no longer: their peer has been seen since, connected, or in a split brain, which DRBD finds
+ * when both sides talk. One of a resource that is not up now stays.
  */
-export const confirmationsOver = (confirmations: readonly Confirmation[], devices: readonly DrbdDevice[]): Confirmation[] =>
-  confirmations.filter(({ resource, peer }) => devices.some((device) => device.resource === resource && device.peers.some((each) => each.id === peer && (each.connection === 'Connected' || each.connection === 'StandAlone'))))
+export const confirmationsOver = (
+  confirmations: readonly Confirmation[],
+  devices: readonly DrbdDevice[],
+): Confirmation[] =>
+  confirmations.filter(({ resource, peer }) =>
+    devices.some(
+      (device) =>
+        device.resource === resource &&
+        device.peers.some(
+          (each) => each.id === peer && (each.connection === 'Connected' || each.connection === 'StandAlone'),
+        ),
+    ),
+  )
 
 /** What DRBD says of the VGs of a domain. */
 export interface DrbdState {
@@ -158,38 +234,74 @@ export interface HeldFacts {
 const HAD_VOLUMES: readonly RecordState[] = ['prepared', 'running', 'releasing']
 
 /**
- * Whether a lock is the one that this domain has had here all the while: it is on the domain's own record, active, and locked well enough. Such
- * a lock is as good as that of a VM that runs. One that is not on record may have been taken by hand since, on this host's copy alone.
+ * Whether a lock is the one that this domain has had here all the while: it is on the domain's own record, active, and
+ * locked well enough. Such a lock is as good as that of a VM that runs. One that is not on record may have been taken
+ * by hand since, on this host's copy alone.
  */
-function isStillHeld({ vg, lv, role }: ManagedVolume, record: DomainRecord | undefined, { locks, devices }: HeldFacts): boolean {
+function isStillHeld(
+  { vg, lv, role }: ManagedVolume,
+  record: DomainRecord | undefined,
+  { locks, devices }: HeldFacts,
+): boolean {
   if (record === undefined || !HAD_VOLUMES.includes(record.state)) return false
   const { device, lock } = seenHere({ vg, lv }, locks, devices)
-  return device !== undefined && lock !== 'unknown' && suffices(lock, role) && record.volumes.some((volume) => deviceOf(volume, [device]) !== undefined)
+  return (
+    device !== undefined &&
+    lock !== 'unknown' &&
+    suffices(lock, role) &&
+    record.volumes.some((volume) => deviceOf(volume, [device]) !== undefined)
+  )
 }
 
-const needsLock = (vg: string, volumes: readonly ManagedVolume[], record: DomainRecord | undefined, held: HeldFacts): boolean =>
-  volumes.some((volume) => volume.vg === vg && !volume.isLocal && !isStillHeld(volume, record, held))
+const needsLock = (
+  vg: string,
+  volumes: readonly ManagedVolume[],
+  record: DomainRecord | undefined,
+  held: HeldFacts,
+): boolean => volumes.some((volume) => volume.vg === vg && !volume.isLocal && !isStillHeld(volume, record, held))
 
 /**
- * A plan, unless DRBD speaks against it: one problem for each VG on which a lock has to be taken anew. What is below a VG comes first, since the
- * rest may follow from it.
+ * A plan, unless DRBD speaks against it: one problem for each VG on which a lock has to be taken anew. What is below a
+ * VG comes first, since the rest may follow from it.
  * @param record the domain's own
  */
-export function planOnDrbd({ volumes, problems }: Scope, plan: StartPlan, { troubles }: DrbdState, record: DomainRecord | undefined, held: HeldFacts): StartPlan {
-  const below = [...troubles].filter(([vg]) => needsLock(vg, volumes, record, held)).map(([vg, trouble]): Problem => ({ kind: 'drbd', vg, trouble }))
-  const others = problems.length > 0 ? problems.map((problem) => whyMissing(problem, troubles)) : plan.kind === 'refuse' ? plan.problems : []
+export function planOnDrbd(
+  { volumes, problems }: Scope,
+  plan: StartPlan,
+  { troubles }: DrbdState,
+  record: DomainRecord | undefined,
+  held: HeldFacts,
+): StartPlan {
+  const below = [...troubles]
+    .filter(([vg]) => needsLock(vg, volumes, record, held))
+    .map(([vg, trouble]): Problem => ({ kind: 'drbd', vg, trouble }))
+  const others =
+    problems.length > 0
+      ? problems.map((problem) => whyMissing(problem, troubles))
+      : plan.kind === 'refuse'
+        ? plan.problems
+        : []
   return below.length + others.length === 0 ? plan : { kind: 'refuse', problems: [...below, ...others] }
 }
 
 /** A VG that LVM does not find, on a device that it cannot read. */
 function whyMissing(problem: Problem, troubles: DrbdState['troubles']): Problem {
   const trouble = problem.kind === 'missing-vg' ? troubles.get(problem.vg) : undefined
-  return problem.kind === 'missing-vg' && (trouble?.kind === 'not-primary' || trouble?.kind === 'not-up-to-date') ? { kind: 'drbd', vg: problem.vg, trouble } : problem
+  return problem.kind === 'missing-vg' && (trouble?.kind === 'not-primary' || trouble?.kind === 'not-up-to-date')
+    ? { kind: 'drbd', vg: problem.vg, trouble }
+    : problem
 }
 
 /** The sentence about a start that a person's word has decided; undefined where none did. */
-export function confirmedWords(volumes: readonly ManagedVolume[], { confirmed }: DrbdState, record: DomainRecord | undefined, held: HeldFacts): string | undefined {
-  const words = [...confirmed].filter(([vg]) => needsLock(vg, volumes, record, held)).flatMap(([, each]) => each.map(countsAsOff))
+export function confirmedWords(
+  volumes: readonly ManagedVolume[],
+  { confirmed }: DrbdState,
+  record: DomainRecord | undefined,
+  held: HeldFacts,
+): string | undefined {
+  const words = [...confirmed]
+    .filter(([vg]) => needsLock(vg, volumes, record, held))
+    .flatMap(([, each]) => each.map(countsAsOff))
   return words.length === 0 ? undefined : [...new Set(words)].join('; ')
 }
 
@@ -206,7 +318,10 @@ export const noLongerOff = ({ resource, host, by }: Confirmation): string =>
 /** What is wrong, and what to type; neither with a full stop. */
 export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly what: string; readonly advice: string } {
   const mayHide = 'mayHide' in trouble ? `LVM sees no volume group ${vg} on this host, and what it may stand on, ` : ''
-  const of = (resource: string): string => mayHide !== '' ? `${mayHide}DRBD resource ${resource},` : `DRBD resource ${resource}${vg === undefined ? '' : `, below volume group ${vg},`}`
+  const of = (resource: string): string =>
+    mayHide !== ''
+      ? `${mayHide}DRBD resource ${resource},`
+      : `DRBD resource ${resource}${vg === undefined ? '' : `, below volume group ${vg},`}`
   switch (trouble.kind) {
     case 'peer-unseen': {
       const { resource, host, since } = trouble
@@ -227,7 +342,10 @@ export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly wh
         advice: `It waits for its fence-peer handler, for quorum, or for a person: drbdadm status ${trouble.resource}, and the kernel's log`,
       }
     case 'no-quorum':
-      return { what: `${of(trouble.resource)} has no quorum on this host`, advice: `Bring the link to the other hosts back: drbdadm status ${trouble.resource}` }
+      return {
+        what: `${of(trouble.resource)} has no quorum on this host`,
+        advice: `Bring the link to the other hosts back: drbdadm status ${trouble.resource}`,
+      }
     case 'not-primary':
       return {
         what: `${of(trouble.resource)} is Secondary on this host`,

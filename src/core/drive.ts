@@ -1,5 +1,26 @@
-import { type Device, type Identified, type LockState, type LockTable, addressOf, deviceOf, isSameVolume, seenHere, suffices } from './lock-state.ts'
-import { type Claim, type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records, claimsOn, goesWithDomain, isConflict, isOtherPartition } from './record.ts'
+import {
+  type Device,
+  type Identified,
+  type LockState,
+  type LockTable,
+  addressOf,
+  deviceOf,
+  isSameVolume,
+  seenHere,
+  suffices,
+} from './lock-state.ts'
+import {
+  type Claim,
+  type DomainRecord,
+  IN_USE,
+  type MigrationMemory,
+  type RecordedVolume,
+  type Records,
+  claimsOn,
+  goesWithDomain,
+  isConflict,
+  isOtherPartition,
+} from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { isBoundByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
@@ -32,8 +53,8 @@ export interface DomainView {
   /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
   readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string; readonly partition?: string })[]
   /**
-   * Every volume that the live XML names, in whatever VG and whatever a policy says of it; undefined where it is not understood as a whole,
-   * or a job is under way. What is not among them is not plugged in.
+   * Every volume that the live XML names, in whatever VG and whatever a policy says of it; undefined where it is not
+   * understood as a whole, or a job is under way. What is not among them is not plugged in.
    */
   readonly named?: readonly VolumeName[] | undefined
   /** What its record is to remember of a migration out. */
@@ -64,71 +85,138 @@ export type DrivePlan =
   | { readonly kind: 'release'; readonly plan: ReleasePlan; readonly reports: readonly Report[] }
 
 /** Reasons that a person has to know of. The others are ordinary, and pass. */
-const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>(['storage-copy', 'offline', 'left-paused', 'not-understood', 'unknown', 'daemon-down'])
+const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
+  'storage-copy',
+  'offline',
+  'left-paused',
+  'not-understood',
+  'unknown',
+  'daemon-down',
+])
 
 /**
- * Decides what is to be done for one domain: the record first, then the changes. Pure. Nothing is taken from another domain of
- * this host, nothing demoted but on the way out (R3), nothing done where the locks are unknown (R9).
+ * Decides what is to be done for one domain: the record first, then the changes. Pure. Nothing is taken from another
+ * domain of this host, nothing demoted but on the way out (R3), nothing done where the locks are unknown (R9).
  */
 export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): DrivePlan {
   const { wanted, record } = view
   if (wanted.mode === 'inactive') return planEnd(record, facts.records)
-  const said: Report[] = wanted.mode === 'unchanged' && WORTH_SAYING.has(wanted.why) ? [{ kind: 'unchanged', why: wanted.why, detail }] : []
+  const said: Report[] =
+    wanted.mode === 'unchanged' && WORTH_SAYING.has(wanted.why) ? [{ kind: 'unchanged', why: wanted.why, detail }] : []
   const isAdopted = record === undefined || !IN_USE.includes(record.state)
   // Between a `migrate` and its `prepare`, or before QEMU runs, the hooks are at work.
-  if (!view.runs || (isAdopted && (wanted.mode === 'unchanged' || (wanted.mode === 'shared' && wanted.direction === 'in')))) return { kind: 'nothing', reports: said }
+  if (
+    !view.runs ||
+    (isAdopted && (wanted.mode === 'unchanged' || (wanted.mode === 'shared' && wanted.direction === 'in')))
+  )
+    return { kind: 'nothing', reports: said }
   const volumes = volumesOf(view, isAdopted, facts)
   if (volumes.length === 0) return { kind: 'nothing', reports: [] }
   const steps = wanted.mode === 'unchanged' ? [] : volumes.map((volume) => stepOf(volume, wanted, view, facts))
   const recorded = volumes.map((volume, index) => afterStep(volume, steps[index] ?? NO_STEP))
   const { incoming: _used, migration: _old, ...kept } = record ?? { format: 1 as const }
-  const put: DomainRecord = { ...kept, domain: view.domain, state: 'running', volumes: recorded, ...(view.memory && { migration: view.memory }) }
+  const put: DomainRecord = {
+    ...kept,
+    domain: view.domain,
+    state: 'running',
+    volumes: recorded,
+    ...(view.memory && { migration: view.memory }),
+  }
   const isKnown = facts.records.unreadable.length === 0
   return {
     kind: 'drive',
     record: isSame(put, record) || !isKnown ? undefined : put,
     changes: steps.flatMap(({ change }) => change ?? []),
-    unplugged: isKnown && wanted.mode === 'exclusive' ? recorded.filter((volume) => isUnplugged(volume, recorded, view, facts)) : [],
-    abortJob: wanted.mode === 'unchanged' && wanted.why === 'storage-copy' && volumes.some((volume) => isNotExclusive(volume, facts)),
-    reports: [...said, ...volumes.flatMap((volume) => alsoUsed(volume, view, facts)), ...steps.flatMap(({ reports }) => reports), ...writtenReports(view, facts), ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }])],
+    unplugged:
+      isKnown && wanted.mode === 'exclusive'
+        ? recorded.filter((volume) => isUnplugged(volume, recorded, view, facts))
+        : [],
+    abortJob:
+      wanted.mode === 'unchanged' &&
+      wanted.why === 'storage-copy' &&
+      volumes.some((volume) => isNotExclusive(volume, facts)),
+    reports: [
+      ...said,
+      ...volumes.flatMap((volume) => alsoUsed(volume, view, facts)),
+      ...steps.flatMap(({ reports }) => reports),
+      ...writtenReports(view, facts),
+      ...(isKnown ? [] : [{ kind: 'records-unreadable' as const, files: facts.records.unreadable }]),
+    ],
   }
 }
 
 /**
- * Whether the record says already all that the domain's state calls for. Then only a lock that is not what the record says could call for
- * an act: the next pass sees that, and what was refused is being tried again. libvirt writes a status file several times in each phase.
+ * Whether the record says already all that the domain's state calls for. Then only a lock that is not what the record
+ * says could call for an act: the next pass sees that, and what was refused is being tried again. libvirt writes a
+ * status file several times in each phase.
  */
 export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
   if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut(wanted))) return false
   // With a doubt left, an act asks who holds the volumes (core/contested.ts).
   const isSettled = wanted.mode === 'shared' || memory === undefined
-  return isSettled && isSameMemory(memory, record.migration) && record.volumes.every(({ mode, role }) => mode === 'local' || mode === targetOf(role, wanted)) &&
-    live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume))) && !record.volumes.some((volume) => isWrittenNow(volume, live))
+  return (
+    isSettled &&
+    isSameMemory(memory, record.migration) &&
+    record.volumes.every(({ mode, role }) => mode === 'local' || mode === targetOf(role, wanted)) &&
+    live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume))) &&
+    !record.volumes.some((volume) => isWrittenNow(volume, live))
+  )
 }
 
 /** Volumes that the domain has come to write, and that other domains of this host use: no lock tells the two apart. */
 function writtenReports({ domain, record, live }: DomainView, { records }: DriveFacts): Report[] {
-  const others = (volume: RecordedVolume): Claim[] => claimsOn(volume, records, domain.uuid, IN_USE).filter((claim) => !isOtherPartition(volume.partition, claim.volume.partition))
-  return (record?.volumes ?? []).filter((volume) => isWrittenNow(volume, live))
-    .flatMap((volume) => others(volume).map((claim): Report => ({ kind: 'written', volume: fullName(volume), domain: claim.record.domain.name })))
+  const others = (volume: RecordedVolume): Claim[] =>
+    claimsOn(volume, records, domain.uuid, IN_USE).filter(
+      (claim) => !isOtherPartition(volume.partition, claim.volume.partition),
+    )
+  return (record?.volumes ?? [])
+    .filter((volume) => isWrittenNow(volume, live))
+    .flatMap((volume) =>
+      others(volume).map(
+        (claim): Report => ({ kind: 'written', volume: fullName(volume), domain: claim.record.domain.name }),
+      ),
+    )
 }
 
 /** A domain that is gone: what its own `release` would have done. */
 function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan {
   if (record === undefined) return { kind: 'nothing', reports: [] }
   const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: false })
-  return { kind: 'release', plan, reports: plan.kind === 'keep' ? [{ kind: 'records-unreadable', files: records.unreadable }] : [] }
+  return {
+    kind: 'release',
+    plan,
+    reports: plan.kind === 'keep' ? [{ kind: 'records-unreadable', files: records.unreadable }] : [],
+  }
 }
 
 /**
- * What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. A volume in use has a
- * device, which device-mapper does not remove while it is open: one without is nothing that this domain runs on.
+ * What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. A volume in
+ * use has a device, which device-mapper does not remove while it is open: one without is nothing that this domain runs
+ * on.
  */
 function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
   // Of a domain without a record in force: what an earlier life of it could not give back.
-  const known = (record?.volumes ?? []).map((volume) => asWritten(volume, live)).filter((volume) => (!isAdopted || goesWithDomain(volume)) && (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)))
+  const known = (record?.volumes ?? [])
+    .map((volume) => asWritten(volume, live))
+    .filter(
+      (volume) =>
+        (!isAdopted || goesWithDomain(volume)) &&
+        (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)),
+    )
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
-  return [...known, ...added.map(({ vg, lv, mode, partition }): RecordedVolume => ({ vg, lv, role: mode, mode, before: 'inactive', ...(partition !== undefined && { partition }) }))]
+  return [
+    ...known,
+    ...added.map(
+      ({ vg, lv, mode, partition }): RecordedVolume => ({
+        vg,
+        lv,
+        role: mode,
+        mode,
+        before: 'inactive',
+        ...(partition !== undefined && { partition }),
+      }),
+    ),
+  ]
 }
 
 /** What the live XML names, and another domain of this host has on record, where not both only read. */
@@ -136,41 +224,75 @@ function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, 
   const isNew = record?.volumes.some((old) => isSameVolume(old, volume) && isWrittenNow(old, live)) === true
   if (isNew || !live.some((other) => isSameVolume(other, volume))) return []
   // One that hands over is of virt-install, which has started this very domain (core/start.ts).
-  const claim = claimsOn(volume, records, domain.uuid, IN_USE).find((other) => other.record.command !== 'hands-over' && isConflict(volume, other.volume))
+  const claim = claimsOn(volume, records, domain.uuid, IN_USE).find(
+    (other) => other.record.command !== 'hands-over' && isConflict(volume, other.volume),
+  )
   return claim === undefined ? [] : [{ kind: 'also-used', volume: fullName(volume), domain: claim.record.domain.name }]
 }
 
 /**
- * Brought up for a domain that runs here, and taken out of it since. Not what another domain uses, and not what would take another
- * volume along: one of this domain, under the same lock, that is still plugged in.
+ * Brought up for a domain that runs here, and taken out of it since. Not what another domain uses, and not what would
+ * take another volume along: one of this domain, under the same lock, that is still plugged in.
  */
-function isUnplugged(volume: RecordedVolume, own: readonly RecordedVolume[], { domain, named }: DomainView, { records, locks }: DriveFacts): boolean {
+function isUnplugged(
+  volume: RecordedVolume,
+  own: readonly RecordedVolume[],
+  { domain, named }: DomainView,
+  { records, locks }: DriveFacts,
+): boolean {
   const isNamed = (other: VolumeName): boolean => named?.some((each) => isSameVolume(each, other)) !== false
   // After a lost lease, or with the locking stopped, nothing is given.
-  if (locks.kind === 'unknown' || !locks.lockspaces.has(volume.vg) || volume.before !== 'inactive' || volume.mode === 'local' || isNamed(volume)) return false
-  if (claimsOn(volume, records, domain.uuid, IN_USE).length > 0 || isBoundByAnother(volume, records, domain.uuid)) return false
-  return !own.some((other) => volume.pool === undefined && other !== volume && isNamed(other) && other.ids !== undefined && other.ids.lock === volume.ids?.lock)
+  if (
+    locks.kind === 'unknown' ||
+    !locks.lockspaces.has(volume.vg) ||
+    volume.before !== 'inactive' ||
+    volume.mode === 'local' ||
+    isNamed(volume)
+  )
+    return false
+  if (claimsOn(volume, records, domain.uuid, IN_USE).length > 0 || isBoundByAnother(volume, records, domain.uuid))
+    return false
+  return !own.some(
+    (other) =>
+      volume.pool === undefined &&
+      other !== volume &&
+      isNamed(other) &&
+      other.ids !== undefined &&
+      other.ids.lock === volume.ids?.lock,
+  )
 }
 
-/** The role of a volume goes up with what the domain may do to it now: a disk attached for writing, a commit into a backing file. Never down (R3). */
-const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVolume => (isWrittenNow(volume, live) ? { ...volume, role: 'exclusive' } : volume)
+/**
+ * The role of a volume goes up with what the domain may do to it now: a disk attached for writing, a commit into a
+ * backing file. Never down (R3).
+ */
+const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVolume =>
+  isWrittenNow(volume, live) ? { ...volume, role: 'exclusive' } : volume
 
 const isWrittenNow = (volume: RecordedVolume, live: DomainView['live']): boolean =>
   volume.role === 'shared' && live.some((now) => now.mode === 'exclusive' && isSameVolume(now, volume))
 
-const hasDevice = (volume: Identified, { devices }: Pick<DriveFacts, 'devices'>): boolean => deviceOf(volume, devices) !== undefined
+const hasDevice = (volume: Identified, { devices }: Pick<DriveFacts, 'devices'>): boolean =>
+  deviceOf(volume, devices) !== undefined
 
 /** Taken out of the domain, and deactivated here since. */
 const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
-  !hasDevice(volume, { devices }) && locks.kind === 'known' && locks.lockspaces.has(volume.vg) && heldOf(volume, locks, devices) === 'none'
+  !hasDevice(volume, { devices }) &&
+  locks.kind === 'known' &&
+  locks.lockspaces.has(volume.vg) &&
+  heldOf(volume, locks, devices) === 'none'
 
 /** The one state in which a lock is demoted (R3). */
 export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'shared' && wanted.direction === 'out'
 
-const targetOf = (role: Mode, wanted: Wanted): Mode => (role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared')
+const targetOf = (role: Mode, wanted: Wanted): Mode =>
+  role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
 
 export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean =>
-  a?.phase === b?.phase && a?.suspend === b?.suspend && a?.lockedBy === b?.lockedBy && JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
+  a?.phase === b?.phase &&
+  a?.suspend === b?.suspend &&
+  a?.lockedBy === b?.lockedBy &&
+  JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
 
 interface Step {
   readonly change: Change | undefined
@@ -183,7 +305,12 @@ interface Step {
 
 const NO_STEP: Step = { change: undefined, reports: [] }
 
-function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>, view: DomainView, { locks, devices, records }: DriveFacts): Step {
+function stepOf(
+  volume: RecordedVolume,
+  wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
+  view: DomainView,
+  { locks, devices, records }: DriveFacts,
+): Step {
   const { vg, lv, role } = volume
   const name = fullName(volume)
   if (volume.mode === 'local') return NO_STEP
@@ -192,20 +319,34 @@ function stepOf(volume: RecordedVolume, wanted: Exclude<Wanted, { mode: 'inactiv
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
   const target = targetOf(role, wanted)
-  const to = (mode: Mode, reason: string): Step => ({ change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) }, mode, reports: [] })
+  const to = (mode: Mode, reason: string): Step => ({
+    change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) },
+    mode,
+    reports: [],
+  })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
+    if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv)
+      return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
-    if (claim !== undefined) return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
+    if (claim !== undefined)
+      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
     return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
   }
-  if (suffices(held, target)) return { ...NO_STEP, mode: target === 'shared' && held === 'exclusive' ? volume.mode : target, ...(target === 'exclusive' && { demoted: false }) }
+  if (suffices(held, target))
+    return {
+      ...NO_STEP,
+      mode: target === 'shared' && held === 'exclusive' ? volume.mode : target,
+      ...(target === 'exclusive' && { demoted: false }),
+    }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
 
-function afterStep({ demoted, ...volume }: RecordedVolume, { mode, demoted: now = demoted === true }: Step): RecordedVolume {
+function afterStep(
+  { demoted, ...volume }: RecordedVolume,
+  { mode, demoted: now = demoted === true }: Step,
+): RecordedVolume {
   return { ...volume, mode: mode ?? volume.mode, ...(now && volume.before === 'active' && { demoted: true as const }) }
 }
 
@@ -216,11 +357,18 @@ export function heldOf(volume: Identified, locks: LockTable, devices: readonly D
 }
 
 const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
-  volume.role === 'exclusive' && volume.mode !== 'local' && locks.kind === 'known' && locks.lockspaces.has(volume.vg) && heldOf(volume, locks, devices) !== 'exclusive'
+  volume.role === 'exclusive' &&
+  volume.mode !== 'local' &&
+  locks.kind === 'known' &&
+  locks.lockspaces.has(volume.vg) &&
+  heldOf(volume, locks, devices) !== 'exclusive'
 
 /** Field by field; `ids` and what else stands there is carried along unchanged. */
 const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
-  record !== undefined && put.state === record.state && put.domain.name === record.domain.name && put.volumes.length === record.volumes.length &&
+  record !== undefined &&
+  put.state === record.state &&
+  put.domain.name === record.domain.name &&
+  put.volumes.length === record.volumes.length &&
   isSameMemory(put.migration, record.migration) &&
   put.volumes.every((volume, index) => {
     const old = record.volumes[index]

@@ -20,7 +20,10 @@ export interface Destination {
   readonly domains: readonly Named[]
 }
 
-/** A name that can stand in a URI and on a command line. The names in the leases are what other hosts have written there. */
+/**
+ * A name that can stand in a URI and on a command line. The names in the leases are what other hosts have written
+ * there.
+ */
 export const isHostName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name)
 
 export interface EvacuationFacts {
@@ -39,10 +42,16 @@ export interface EvacuationPlan {
 
 /** The hosts to which VMs of this host can go: alive in the lockspace of each VG that one of them uses. */
 export function hostsToGoTo({ vgs, hosts, vms, volumes }: Status): string[] {
-  const used = new Set(volumes.filter(({ volume }) => vms.some((vm) => vm.volumes.includes(volume))).map(({ vg }) => vg))
+  const used = new Set(
+    volumes.filter(({ volume }) => vms.some((vm) => vm.volumes.includes(volume))).map(({ vg }) => vg),
+  )
   const needed = used.size > 0 ? [...used] : vgs.map(({ vg }) => vg)
-  const names = [...new Set(hosts.filter(({ state, host }) => state === 'alive' && isHostName(host)).map(({ host }) => host))]
-  return names.filter((host) => needed.every((vg) => hosts.some((each) => each.host === host && each.vg === vg && each.state === 'alive')))
+  const names = [
+    ...new Set(hosts.filter(({ state, host }) => state === 'alive' && isHostName(host)).map(({ host }) => host)),
+  ]
+  return names.filter((host) =>
+    needed.every((vg) => hosts.some((each) => each.host === host && each.vg === vg && each.state === 'alive')),
+  )
 }
 
 /**
@@ -51,9 +60,12 @@ export function hostsToGoTo({ vgs, hosts, vms, volumes }: Status): string[] {
  */
 export function planEvacuation(facts: EvacuationFacts, wanted: readonly string[]): EvacuationPlan {
   const { status } = facts
-  const chosen = status.vms.filter(({ state }) => !['command', 'ended', 'incoming', 'gone?'].includes(state))
+  const chosen = status.vms
+    .filter(({ state }) => !['command', 'ended', 'incoming', 'gone?'].includes(state))
     .filter(({ name, uuid }) => wanted.length === 0 || wanted.includes(name) || wanted.includes(uuid))
-  const absent = wanted.filter((word) => !chosen.some(({ name, uuid }) => name === word || uuid === word)).map((word) => ({ name: word, uuid: '', why: 'it does not run on this host' }))
+  const absent = wanted
+    .filter((word) => !chosen.some(({ name, uuid }) => name === word || uuid === word))
+    .map((word) => ({ name: word, uuid: '', why: 'it does not run on this host' }))
   const looked = chosen.map((vm) => ({ name: vm.name, uuid: vm.uuid, why: whyItStays(vm, facts) }))
   return {
     goes: looked.flatMap(({ name, uuid, why }) => (why === undefined ? [{ name, uuid }] : [])),
@@ -72,10 +84,16 @@ function whyItStays(vm: VmStatus, { status, rows, xml, destination }: Evacuation
   if (other !== undefined) return `${host} knows another VM of that name (${other.uuid})`
   const own = rows.filter((row) => vm.volumes.includes(fullName(row)))
   const unshareable = own.find(({ shareable }) => !shareable)
-  if (unshareable !== undefined) return `${fullName(unshareable)} cannot be shared (${unshareable.layout}): shut it down, and start it there`
+  if (unshareable !== undefined)
+    return `${fullName(unshareable)} cannot be shared (${unshareable.layout}): shut it down, and start it there`
   const off = own.find(({ vg }) => locking.get(vg) !== 'started')
   if (off !== undefined) return `the locking of ${off.vg} is not started on ${host}`
-  const bare = vm.volumes.filter((volume) => !status.volumes.some((each) => each.volume === volume && each.holders.some(({ here, isOrphan }) => here && isOrphan !== true)))
+  const bare = vm.volumes.filter(
+    (volume) =>
+      !status.volumes.some(
+        (each) => each.volume === volume && each.holders.some(({ here, isOrphan }) => here && isOrphan !== true),
+      ),
+  )
   if (bare.length > 0) return `it has no lock on ${bare.join(', ')} here, and ${host} may have: lvguard status`
   const text = xml.get(vm.uuid)
   if (text === undefined) return 'its live XML cannot be read'
@@ -88,15 +106,21 @@ function whyItStays(vm: VmStatus, { status, rows, xml, destination }: Evacuation
 export function progressIn(text: string): number | undefined {
   const bytes = (name: string): number | undefined => {
     const [, number, unit = ''] = new RegExp(`^${name}:\\s+([\\d.]+) ([KMGTP]?i?B)\\s*$`, 'm').exec(text) ?? []
-    return number === undefined ? undefined : Number(number) * 1024 ** ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'].indexOf(unit)
+    return number === undefined
+      ? undefined
+      : Number(number) * 1024 ** ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'].indexOf(unit)
   }
   const [total, left] = [bytes('Data total'), bytes('Data remaining')]
-  return total === undefined || left === undefined || !(total > 0) ? undefined : Math.max(0, Math.min(100, Math.floor((100 * (total - left)) / total)))
+  return total === undefined || left === undefined || !(total > 0)
+    ? undefined
+    : Math.max(0, Math.min(100, Math.floor((100 * (total - left)) / total)))
 }
 
 /** Reads `virsh list --uuid --name`. */
 export const domainsIn = (text: string): Named[] =>
-  [...text.matchAll(/^\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s+(\S.*?)\s*$/gm)].map(([, uuid = '', name = '']) => ({ name, uuid }))
+  [...text.matchAll(/^\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s+(\S.*?)\s*$/gm)].map(
+    ([, uuid = '', name = '']) => ({ name, uuid }),
+  )
 
 /** A VM that has gone from here, and where. */
 export interface Evacuated extends Named {

@@ -1,6 +1,9 @@
 import type { Line } from './agent-words.ts'
 
-/** What this host's sanlock says of its lease in the lockspace of a volume group. Times in seconds of the monotonic clock. */
+/**
+ * What this host's sanlock says of its lease in the lockspace of a volume group. Times in seconds of the monotonic
+ * clock.
+ */
 export interface Lockspace {
   readonly vg: string
   /** `spaces`: in force; `add`: about to be joined; `rem`: being left, in order or after a loss. */
@@ -46,13 +49,17 @@ type Times = Pick<Lockspace, 'ioTimeout'> & Pick<SanlockStatus, 'watchdogFire'>
 /** Seconds from the last renewal until another host may take the locks (FACTS 32). */
 export const takenAfter = ({ ioTimeout, watchdogFire }: Times): number => LOST * ioTimeout + watchdogFire
 
-/** Seconds from the last renewal until a kill gives up (DESIGN 8): what is left to the moment at which others may take the locks is what a reset takes. */
+/**
+ * Seconds from the last renewal until a kill gives up (DESIGN 8): what is left to the moment at which others may take
+ * the locks is what a reset takes.
+ */
 export const killEnds = (times: Times): number => takenAfter(times) - Math.min(15, times.watchdogFire / 4)
 
 /**
- * Decides by sanlock's own clear word, and nothing else. Its `killing_pids` is none: sanlock sets it (and `space_dead`) also when a lockspace is left
- * in order, as `vgchange --lock-stop` does (measured, sanlock 3.8.5; main.c: external_remove). `renew_fail` says which of the two it is. A lockspace
- * that is being left in order holds no lease of any volume, however old its own gets.
+ * Decides by sanlock's own clear word, and nothing else. Its `killing_pids` is none: sanlock sets it (and `space_dead`)
+ * also when a lockspace is left in order, as `vgchange --lock-stop` does (measured, sanlock 3.8.5; main.c:
+ * external_remove). `renew_fail` says which of the two it is. A lockspace that is being left in order holds no lease of
+ * any volume, however old its own gets.
  * @param now sanlock's clock, of the same answer
  */
 export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, now: number): LeaseState {
@@ -69,28 +76,47 @@ export type OnLostLease = 'kill' | 'alert'
 const named = (domains: readonly string[]): string => domains.join(', ')
 
 /** A lease that is late, in words; `domains` have a volume of the VG. */
-export const lateLine = (vg: string, { age, left }: Extract<LeaseState, { kind: 'late' }>, domains: readonly string[], on: OnLostLease): Line => ({
+export const lateLine = (
+  vg: string,
+  { age, left }: Extract<LeaseState, { kind: 'late' }>,
+  domains: readonly string[],
+  on: OnLostLease,
+): Line => ({
   priority: 2,
-  text: `${vg}: this host has not renewed its lease for ${Math.round(age)} s: does the storage answer? In ${Math.round(left)} s it is lost, and ` +
-    (on === 'kill' ? `these VMs are killed here: ${named(domains)}` : `these VMs run on without a lock (on_lost_lease = "alert"): ${named(domains)}`),
+  text:
+    `${vg}: this host has not renewed its lease for ${Math.round(age)} s: does the storage answer? In ${Math.round(left)} s it is lost, and ` +
+    (on === 'kill'
+      ? `these VMs are killed here: ${named(domains)}`
+      : `these VMs run on without a lock (on_lost_lease = "alert"): ${named(domains)}`),
 })
 
 /** The lease is renewed again. */
-export const overLine = (vg: string, longest: number): Line => ({ priority: 2, text: `${vg}: this host renews its lease again, after ${Math.round(longest)} s. Nothing was changed` })
+export const overLine = (vg: string, longest: number): Line => ({
+  priority: 2,
+  text: `${vg}: this host renews its lease again, after ${Math.round(longest)} s. Nothing was changed`,
+})
 
 /** A lost lease that nobody acts on. */
 export const alertLine = (vg: string, age: number, times: Times, domains: readonly string[]): Line => {
   const left = Math.round(takenAfter(times) - age)
   const when = left > 0 ? `in ${left} s another host may take its locks` : 'another host may have taken its locks'
-  return { priority: 2, text: `${vg}: the lease of this host is lost, and ${when} and start these VMs, which run here still: ${named(domains)}. Stop them now: lvguard kill ${vg} (on_lost_lease is "alert")` }
+  return {
+    priority: 2,
+    text: `${vg}: the lease of this host is lost, and ${when} and start these VMs, which run here still: ${named(domains)}. Stop them now: lvguard kill ${vg} (on_lost_lease is "alert")`,
+  }
 }
 
-/** sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews nothing, and does not say that it is lost. */
+/**
+ * sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews
+ * nothing, and does not say that it is lost.
+ */
 export const goneLine = (vg: string, times: Times, domains: readonly string[]): Line => ({
   priority: 2,
   text: `${vg}: sanlock has no lease of this host any more, so that another host may take its locks within ${takenAfter(times)} s and start these VMs, which run here still: ${named(domains)}. Nothing is done. Was sanlock restarted? Stop them now: lvguard kill ${vg}`,
 })
 
 /** sanlock does not answer: never taken for a loss. */
-export const silentLine = (why: string, seconds: number, vgs: readonly string[]): Line =>
-  ({ priority: 2, text: `sanlock does not answer (${why}), since ${Math.round(seconds)} s: whether this host still has its lease on ${named(vgs)} cannot be told, and nothing is done. See 'systemctl status sanlock'` })
+export const silentLine = (why: string, seconds: number, vgs: readonly string[]): Line => ({
+  priority: 2,
+  text: `sanlock does not answer (${why}), since ${Math.round(seconds)} s: whether this host still has its lease on ${named(vgs)} cannot be told, and nothing is done. See 'systemctl status sanlock'`,
+})

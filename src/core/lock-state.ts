@@ -28,7 +28,8 @@ export function lockOf(state: LockTable, lockUuid: string): Lock {
 }
 
 /** Whether a lock held is enough for a mode: exclusive is enough for shared, not the other way round. */
-export const suffices = (held: Lock, mode: Mode): boolean => held === mode || (held === 'exclusive' && mode === 'shared')
+export const suffices = (held: Lock, mode: Mode): boolean =>
+  held === mode || (held === 'exclusive' && mode === 'shared')
 
 /** What LVM's metadata says of one LV (lvs, without a lock). */
 export interface LogicalVolume {
@@ -39,8 +40,8 @@ export interface LogicalVolume {
   /** `sanlock`, `dlm`, or `none` for a local VG. */
   readonly lockType: string
   /**
-   * UUID of the LV whose lock covers this one: its thin or VDO pool, or the origin of a COW snapshot (FACTS 27, captures: neither has
-   * lock_args of its own), else its own.
+   * UUID of the LV whose lock covers this one: its thin or VDO pool, or the origin of a COW snapshot (FACTS 27,
+   * captures: neither has lock_args of its own), else its own.
    */
   readonly lockUuid: string
   /** The thin or VDO pool that it is in, by its name, if it is in one. */
@@ -49,7 +50,10 @@ export interface LogicalVolume {
   readonly layout: string
   /** Whether LVM can share it (`Shared activation not compatible with LV type …`, FACTS 27). */
   readonly shareable: boolean
-  /** Byte offset of its lease in /dev/mapper/VG-lvmlock (sanlock), or undefined where there is none (dlm, or no lock_args). */
+  /**
+   * Byte offset of its lease in /dev/mapper/VG-lvmlock (sanlock), or undefined where there is none (dlm, or no
+   * lock_args).
+   */
   readonly leaseOffset: number | undefined
 }
 
@@ -68,11 +72,19 @@ export interface VolumeTable {
   readonly missingVgs: ReadonlySet<string>
   /** VGs with a lock manager that LVM does not touch because use_lvmlockd is off in lvm.conf. */
   readonly lockedOutVgs: ReadonlySet<string>
-  /** Volumes asked for, by `VG/LV`, of which the answer says neither what nor that they are not there, each with the reason as far as it is known. */
+  /**
+   * Volumes asked for, by `VG/LV`, of which the answer says neither what nor that they are not there, each with the
+   * reason as far as it is known.
+   */
   readonly unexplained: ReadonlyMap<string, string>
 }
 
-export const NO_VOLUMES: VolumeTable = { volumes: new Map(), missingVgs: new Set(), lockedOutVgs: new Set(), unexplained: new Map() }
+export const NO_VOLUMES: VolumeTable = {
+  volumes: new Map(),
+  missingVgs: new Set(),
+  lockedOutVgs: new Set(),
+  unexplained: new Map(),
+}
 
 /** An LV that is active on this host: it has a device-mapper device. */
 export interface Device {
@@ -89,7 +101,10 @@ export interface Device {
 /** `error`: a table that fails all I/O, as `dmsetup wipe_table` leaves it; `suspended`: all I/O waits. */
 export type Dead = 'error' | 'suspended'
 
-/** A volume by its names and, once LVM has told them, by its UUIDs, with their dashes: then the names say nothing any more (R14). */
+/**
+ * A volume by its names and, once LVM has told them, by its UUIDs, with their dashes: then the names say nothing any
+ * more (R14).
+ */
 export interface Identified extends VolumeName {
   readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string } | undefined
 }
@@ -104,10 +119,14 @@ export interface Seen {
 
 const isSameName = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 
-/** The device of a volume, by its UUID, whatever it is called by now; only of one whose UUID is not known by its name. */
+/**
+ * The device of a volume, by its UUID, whatever it is called by now; only of one whose UUID is not known by its name.
+ */
 export const deviceOf = (volume: Identified, devices: readonly Device[]): Device | undefined => {
   const { ids } = volume
-  return devices.find(ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv))
+  return devices.find(
+    ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv),
+  )
 }
 
 /** What holds a volume on this host, and in which mode: the one answer to that question. */
@@ -116,7 +135,10 @@ export function seenHere(volume: Identified, locks: LockState, devices: readonly
   if (locks.kind === 'unknown') return { device, lock: 'unknown' }
   if (volume.ids !== undefined) return { device, lock: lockOf(locks, volume.ids.lock) }
   // By the LV's UUID inside the device's own. One without a device has none either that could be told to be its own.
-  const own = device === undefined ? undefined : [...locks.locks].find(([uuid]) => device.dmUuid.endsWith(uuid.replaceAll('-', '')))
+  const own =
+    device === undefined
+      ? undefined
+      : [...locks.locks].find(([uuid]) => device.dmUuid.endsWith(uuid.replaceAll('-', '')))
   return { device, lock: own?.[1] ?? 'none' }
 }
 
@@ -124,7 +146,10 @@ export function seenHere(volume: Identified, locks: LockState, devices: readonly
 export const isSameVolume = (a: Identified, b: Identified): boolean =>
   a.ids !== undefined && b.ids !== undefined ? a.ids.lv === b.ids.lv : isSameName(a, b)
 
-/** How a command has to name a volume: by its present names, or by its UUID in its VG where it is not active, so that none can be seen. */
+/**
+ * How a command has to name a volume: by its present names, or by its UUID in its VG where it is not active, so that
+ * none can be seen.
+ */
 export type Address = VolumeName | { readonly vg: string; readonly uuid: string }
 
 /** The address of a volume; absent where its names are all that is known. */
@@ -135,4 +160,14 @@ export function addressOf(volume: Identified, devices: readonly Device[]): { rea
 }
 
 /** What LVM's metadata says of a volume, as an identity. */
-export const identityOf = ({ vg, lv, uuid, vgUuid, lockUuid }: LogicalVolume): VolumeName & { readonly ids: NonNullable<Identified['ids']> } => ({ vg, lv, ids: { lv: uuid, vg: vgUuid, lock: lockUuid } })
+export const identityOf = ({
+  vg,
+  lv,
+  uuid,
+  vgUuid,
+  lockUuid,
+}: LogicalVolume): VolumeName & { readonly ids: NonNullable<Identified['ids']> } => ({
+  vg,
+  lv,
+  ids: { lv: uuid, vg: vgUuid, lock: lockUuid },
+})

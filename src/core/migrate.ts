@@ -20,8 +20,9 @@ export interface IncomingFacts extends HostFacts {
 }
 
 /**
- * Decides whether a domain may come in, before any lock is touched: an `lvchange -asy` on a volume that is exclusive here would
- * quietly turn somebody's lock into a shared one (FACTS 20). An earlier `incoming` record of the same domain is taken over.
+ * Decides whether a domain may come in, before any lock is touched: an `lvchange -asy` on a volume that is exclusive
+ * here would quietly turn somebody's lock into a shared one (FACTS 20). An earlier `incoming` record of the same domain
+ * is taken over.
  * @returns the volumes to take shared on trial
  */
 export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingFacts, domainUuid: string): StartPlan {
@@ -31,21 +32,25 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const earlier = record?.state === 'incoming' ? record.volumes : []
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
-  if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal)) problems.push(withoutAgent(facts.agent))
+  if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal))
+    problems.push(withoutAgent(facts.agent))
   for (const { vg, lv, role, isLocal, reason } of volumes) {
     const volume = table.volumes.get(fullName({ vg, lv }))
     if (isLocal) continue
     // What it is, and whether it is locked here already, is not known: R9.
     if (volume === undefined) problems.push(problemOfAbsent({ vg, lv }, table, reason))
     else if (!volume.shareable) problems.push({ kind: 'not-shareable', volume: fullName(volume), type: volume.layout })
-    else if (role === 'exclusive' && isLockedHere(volume, locks) && !isOfTrial(volume, earlier)) problems.push({ kind: 'locked-here', volume: fullName(volume) })
+    else if (role === 'exclusive' && isLockedHere(volume, locks) && !isOfTrial(volume, earlier))
+      problems.push({ kind: 'locked-here', volume: fullName(volume) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : plan
 }
 
-const withoutAgent = (agent: Exclude<AgentState, { kind: 'runs' }>): Problem => (agent.kind === 'absent' ? { kind: 'no-agent' } : { ...agent, kind: 'agent-hangs' })
+const withoutAgent = (agent: Exclude<AgentState, { kind: 'runs' }>): Problem =>
+  agent.kind === 'absent' ? { kind: 'no-agent' } : { ...agent, kind: 'agent-hangs' }
 
-const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean => locks.kind === 'unknown' || lockOf(locks, volume.lockUuid) !== 'none'
+const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean =>
+  locks.kind === 'unknown' || lockOf(locks, volume.lockUuid) !== 'none'
 
 /** Locked by a trial of this very domain that died half-way. */
 const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>

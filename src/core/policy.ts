@@ -41,8 +41,14 @@ export function contradictionIn(entries: readonly string[]): string | undefined 
   return undefined
 }
 
-/** What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. @param lv undefined: of no volume that the VG can have */
-export function configuredPolicy({ vg, lv }: { readonly vg: string; readonly lv: string | undefined }, entries: readonly string[]): Policy | undefined {
+/**
+ * What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. @param lv undefined:
+ * of no volume that the VG can have
+ */
+export function configuredPolicy(
+  { vg, lv }: { readonly vg: string; readonly lv: string | undefined },
+  entries: readonly string[],
+): Policy | undefined {
   const own = entries.map(parseVolumePolicy).filter((entry) => entry?.vg === vg)
   return (own.find((entry) => entry?.lv === lv) ?? own.find((entry) => entry?.lv === undefined))?.policy
 }

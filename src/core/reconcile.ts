@@ -1,6 +1,9 @@
 import { type DomainRecord, INCOMING_LIFETIME } from './record.ts'
 
-/** What libvirt's status file of a domain says, /run/libvirt/qemu/NAME.xml (FACTS 13): `<domstatus>` and its `<job>`, in libvirt's words. */
+/**
+ * What libvirt's status file of a domain says, /run/libvirt/qemu/NAME.xml (FACTS 13): `<domstatus>` and its `<job>`, in
+ * libvirt's words.
+ */
 export interface DomainStatus {
   /** `running`, `paused`, … (virDomainState). */
   readonly state: string
@@ -19,7 +22,10 @@ export interface DomainStatus {
 /** What is seen of a domain on this host, in libvirt's folder of status files. */
 export type Sighting =
   | { readonly kind: 'active'; readonly status: DomainStatus }
-  /** A status file whose QEMU is gone: its libvirt daemon died first, and will call `release` when it is back unless it has done so. */
+  /**
+   * A status file whose QEMU is gone: its libvirt daemon died first, and will call `release` when it is back unless it
+   * has done so.
+   */
   | { readonly kind: 'left-over' }
   /** No status file has its UUID; in how many full passes in a row, this one among them. */
   | { readonly kind: 'gone'; readonly passes: number }
@@ -28,9 +34,23 @@ export type Sighting =
 
 /** Why nothing is to be changed. */
 export type Unchanged =
-  | 'job-starting' | 'storage-copy' | 'offline' | 'left-paused' | 'ending' | 'not-understood' | 'unknown' | 'left-over' | 'starting' | 'gone-once' | 'daemon-down' | 'incoming'
+  | 'job-starting'
+  | 'storage-copy'
+  | 'offline'
+  | 'left-paused'
+  | 'ending'
+  | 'not-understood'
+  | 'unknown'
+  | 'left-over'
+  | 'starting'
+  | 'gone-once'
+  | 'daemon-down'
+  | 'incoming'
 
-/** What the domain's state calls for. Of its volumes only those that it needs exclusively go along; the others keep their own mode. */
+/**
+ * What the domain's state calls for. Of its volumes only those that it needs exclusively go along; the others keep
+ * their own mode.
+ */
 export type Wanted =
   | { readonly mode: 'exclusive' }
   /** `out`: the source demotes. `in`: shared is enough, and an exclusive lock is left as it is (R3). */
@@ -38,7 +58,10 @@ export type Wanted =
   | { readonly mode: 'inactive' }
   | { readonly mode: 'unchanged'; readonly why: Unchanged }
 
-/** libvirt-domain.h, virDomainMigrateFlags: VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC, VIR_MIGRATE_OFFLINE. */
+/**
+ * libvirt-domain.h, virDomainMigrateFlags: VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC,
+ * VIR_MIGRATE_OFFLINE.
+ */
 const COPIES_STORAGE = 0x40 | 0x80
 const OFFLINE = 0x400
 
@@ -59,15 +82,39 @@ const goesOut = ({ async }: DomainStatus): boolean => async === 'migration out'
 
 /** The table of DESIGN 4 for a domain that is active here; the first row that fits counts. */
 export const TABLE: readonly Row[] = [
-  { when: 'migration out, phase not yet written', is: (status) => goesOut(status) && !hasPhase(status), wanted: unchanged('job-starting') },
-  { when: 'migration out, flags not readable', is: (status) => goesOut(status) && status.flags === undefined, wanted: unchanged('not-understood') },
-  { when: 'migration out that copies storage', is: (status) => goesOut(status) && hasFlag(status, COPIES_STORAGE), wanted: unchanged('storage-copy') },
-  { when: 'migration out, offline', is: (status) => goesOut(status) && hasFlag(status, OFFLINE), wanted: unchanged('offline') },
+  {
+    when: 'migration out, phase not yet written',
+    is: (status) => goesOut(status) && !hasPhase(status),
+    wanted: unchanged('job-starting'),
+  },
+  {
+    when: 'migration out, flags not readable',
+    is: (status) => goesOut(status) && status.flags === undefined,
+    wanted: unchanged('not-understood'),
+  },
+  {
+    when: 'migration out that copies storage',
+    is: (status) => goesOut(status) && hasFlag(status, COPIES_STORAGE),
+    wanted: unchanged('storage-copy'),
+  },
+  {
+    when: 'migration out, offline',
+    is: (status) => goesOut(status) && hasFlag(status, OFFLINE),
+    wanted: unchanged('offline'),
+  },
   { when: 'migration out', is: goesOut, wanted: { mode: 'shared', direction: 'out' } },
   { when: 'migration in', is: ({ async }) => async === 'migration in', wanted: { mode: 'shared', direction: 'in' } },
   { when: 'a job of another kind', is: ({ async }) => !AT_HOME.has(async), wanted: unchanged('not-understood') },
-  { when: 'paused by a migration, no job', is: ({ state, reason }) => state === 'paused' && (reason === 'migration' || reason === 'post-copy'), wanted: unchanged('left-paused') },
-  { when: 'post-copy failed, no job', is: ({ reason }) => reason === 'post-copy failed', wanted: unchanged('left-paused') },
+  {
+    when: 'paused by a migration, no job',
+    is: ({ state, reason }) => state === 'paused' && (reason === 'migration' || reason === 'post-copy'),
+    wanted: unchanged('left-paused'),
+  },
+  {
+    when: 'post-copy failed, no job',
+    is: ({ reason }) => reason === 'post-copy failed',
+    wanted: unchanged('left-paused'),
+  },
   // QEMU is about to be killed, or (the source of a migration) has been: `release` follows.
   { when: 'going down', is: ({ state }) => state === 'shutdown' || state === 'shutoff', wanted: unchanged('ending') },
   { when: 'active', is: ({ state }) => ALIVE.has(state), wanted: { mode: 'exclusive' } },
@@ -75,7 +122,8 @@ export const TABLE: readonly Row[] = [
 ]
 
 /** What a status file calls for. Total: what is not understood is left as it is. */
-export const wantedByStatus = (status: DomainStatus): Wanted => TABLE.find(({ is }) => is(status))?.wanted ?? unchanged('not-understood')
+export const wantedByStatus = (status: DomainStatus): Wanted =>
+  TABLE.find(({ is }) => is(status))?.wanted ?? unchanged('not-understood')
 
 /** What is known beside the status file. */
 export interface Surroundings {
@@ -91,10 +139,14 @@ export interface Surroundings {
 export const GONE_PASSES = 2
 
 /**
- * The wanted mode of a domain's volumes, from what is seen of it and its record (DESIGN 4). Taken for acting only while the VG's
- * lock is held (R11): a `migrate` at its trial, a `prepare` and a `release` hold it too.
+ * The wanted mode of a domain's volumes, from what is seen of it and its record (DESIGN 4). Taken for acting only while
+ * the VG's lock is held (R11): a `migrate` at its trial, a `prepare` and a `release` hold it too.
  */
-export function wantedOf(sighting: Sighting, record: DomainRecord | undefined, { libvirtAlive, recordDaemonAlive, now }: Surroundings): Wanted {
+export function wantedOf(
+  sighting: Sighting,
+  record: DomainRecord | undefined,
+  { libvirtAlive, recordDaemonAlive, now }: Surroundings,
+): Wanted {
   switch (sighting.kind) {
     case 'active':
       return wantedByStatus(sighting.status)
@@ -111,10 +163,16 @@ export function wantedOf(sighting: Sighting, record: DomainRecord | undefined, {
       return unchanged('gone-once')
     case 'incoming':
       // Without an id: a trial that died. With a young one: its `prepare` may be on the way.
-      if (record.incoming !== undefined && now - record.incoming.at >= 0 && now - record.incoming.at < INCOMING_LIFETIME) return unchanged('incoming')
+      if (
+        record.incoming !== undefined &&
+        now - record.incoming.at >= 0 &&
+        now - record.incoming.at < INCOMING_LIFETIME
+      )
+        return unchanged('incoming')
       return isGone ? { mode: 'inactive' } : unchanged('gone-once')
     case 'prepared':
-      // A start in progress has no status file until QEMU runs: only the end of the daemon that started it ends it for certain.
+      // A start in progress has no status file until QEMU runs: only the end of the daemon that started it ends it for
+      // certain.
       if (recordDaemonAlive !== false) return unchanged('starting')
       // Of `lvguard with`, which is that daemon: libvirt knows nothing of it.
       if (record.command !== undefined) return isGone ? { mode: 'inactive' } : unchanged('gone-once')

@@ -9,21 +9,30 @@ export interface RecordedVolume extends VolumeName {
   readonly mode: Mode | 'local'
   /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
   readonly before: 'inactive' | 'active'
-  /** Of one that was active before: lvguard has shared it for a migration out, and it goes with the VM (goesWithDomain). */
+  /**
+   * Of one that was active before: lvguard has shared it for a migration out, and it goes with the VM (goesWithDomain).
+   */
   readonly demoted?: true
-  /** The domain uses a partition of it, by this name, and others may use others. `true`: which one, an earlier version did not say. */
+  /**
+   * The domain uses a partition of it, by this name, and others may use others. `true`: which one, an earlier version
+   * did not say.
+   */
   readonly partition?: string | true
-  /** Of a thin or VDO volume, by the name of its pool's LV: whether this host held the pool's lock before (FACTS 27). */
+  /**
+   * Of a thin or VDO volume, by the name of its pool's LV: whether this host held the pool's lock before (FACTS 27).
+   */
   readonly pool?: { readonly lv: string; readonly before: 'inactive' | 'active' }
   /** Absent until LVM has told it: then `release` needs no lvs. */
   readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string }
 }
 
 /**
- * Whether this host deactivates a volume when its domain has gone: it brought it up for it, or it has demoted it. What was active before stays
- * so (R4), unless the domain takes it along to another host: shared here for ever, it could be exclusive nowhere (FACTS 58).
+ * Whether this host deactivates a volume when its domain has gone: it brought it up for it, or it has demoted it. What
+ * was active before stays so (R4), unless the domain takes it along to another host: shared here for ever, it could be
+ * exclusive nowhere (FACTS 58).
  */
-export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before' | 'demoted'>): boolean => before === 'inactive' || demoted === true
+export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before' | 'demoted'>): boolean =>
+  before === 'inactive' || demoted === true
 
 /**
  * - `incoming`: `migrate` let the domain in; nothing is locked;
@@ -35,8 +44,8 @@ export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before
 export type RecordState = 'incoming' | 'prepared' | 'running' | 'refused' | 'releasing'
 
 /**
- * Of the records that this version writes and reads. Whoever raises it raises `record_format` in install.sh and in the package's preinst
- * too: they keep an older lvguard from being installed over newer records.
+ * Of the records that this version writes and reads. Whoever raises it raises `record_format` in install.sh and in the
+ * package's preinst too: they keep an older lvguard from being installed over newer records.
  */
 export const RECORD_FORMAT = 1
 
@@ -46,32 +55,47 @@ export interface DomainRecord {
   readonly domain: { readonly name: string; readonly uuid: string }
   readonly state: RecordState
   readonly volumes: readonly RecordedVolume[]
-  /** The libvirt daemon that called the hook: process id, and start time in clock ticks since boot (proc(5), field 22). */
+  /**
+   * The libvirt daemon that called the hook: process id, and start time in clock ticks since boot (proc(5), field 22).
+   */
   readonly daemon?: { readonly pid: number; readonly start: string }
-  /** Of no VM, but of a command that a person runs (`lvguard with`); `hands-over`: a VM that the command itself starts here takes its volumes over. */
+  /**
+   * Of no VM, but of a command that a person runs (`lvguard with`); `hands-over`: a VM that the command itself starts
+   * here takes its volumes over.
+   */
   readonly command?: 'keeps' | 'hands-over'
   /** libvirt restores a saved memory of it: a start that fails then leaves that memory as good as it was. */
   readonly restored?: true
-  /** Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since boot. */
+  /**
+   * Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since
+   * boot.
+   */
   readonly incoming?: { readonly id: string; readonly at: number }
   /** Kept by the agent while it may matter (core/contested.ts). */
   readonly migration?: MigrationMemory
 }
 
-/** The last phase of a migration out after which the domain may run on both hosts, what is seen of that, and whether the agent suspended it for it. */
+/**
+ * The last phase of a migration out after which the domain may run on both hosts, what is seen of that, and whether the
+ * agent suspended it for it.
+ */
 export interface MigrationMemory {
   readonly phase: string
   /** `asked`: on record before the command; `done`: libvirt has done it. */
   readonly suspend?: 'asked' | 'done'
-  /** By the UUID of each exclusive volume's lock: `lver` of its lease when the migration came to that phase (FACTS 51). Absent: it is not known. */
+  /**
+   * By the UUID of each exclusive volume's lock: `lver` of its lease when the migration came to that phase (FACTS 51).
+   * Absent: it is not known.
+   */
   readonly lvers?: Readonly<Record<string, number>>
   /** The host that is seen to have locked one of them since: the domain has run there. */
   readonly lockedBy?: string
 }
 
 /**
- * A `prepare` may use up an incoming record for so long, in seconds. It is the random id that proves the migration (DESIGN 4); the time
- * only ends what nobody comes for. Measured: with eight migrations at once on one emulated processor libvirt called `prepare` more than
+ * A `prepare` may use up an incoming record for so long, in seconds. It is the random id that proves the migration
+ * (DESIGN 4); the time only ends what nobody comes for. Measured: with eight migrations at once on one emulated
+ * processor libvirt called `prepare` more than
  * 30 s after `migrate` had ended.
  */
 export const INCOMING_LIFETIME = 120
@@ -90,15 +114,27 @@ export interface Claim {
 }
 
 /** The records of other domains of this host that lay claim to a volume: in one of these states, and naming it. */
-export const claimsOn = (volume: Identified, records: Records, ownUuid: string, states: readonly RecordState[]): Claim[] =>
-  records.known.filter(({ domain, state }) => domain.uuid !== ownUuid && states.includes(state)).flatMap((record) =>
-    record.volumes.filter((other) => isSameVolume(other, volume)).map((claimed) => ({ record, volume: claimed })))
+export const claimsOn = (
+  volume: Identified,
+  records: Records,
+  ownUuid: string,
+  states: readonly RecordState[],
+): Claim[] =>
+  records.known
+    .filter(({ domain, state }) => domain.uuid !== ownUuid && states.includes(state))
+    .flatMap((record) =>
+      record.volumes.filter((other) => isSameVolume(other, volume)).map((claimed) => ({ record, volume: claimed })),
+    )
 
 /** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
-export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean => own !== undefined && other !== undefined && own !== other
+export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean =>
+  own !== undefined && other !== undefined && own !== other
 
 /** Whether two uses of one volume exclude each other: one of them writes, and they are not two partitions of it. */
-export const isConflict = (one: Pick<RecordedVolume, 'role' | 'partition'>, other: Pick<RecordedVolume, 'role' | 'partition'>): boolean =>
+export const isConflict = (
+  one: Pick<RecordedVolume, 'role' | 'partition'>,
+  other: Pick<RecordedVolume, 'role' | 'partition'>,
+): boolean =>
   (one.role === 'exclusive' || other.role === 'exclusive') && !isOtherPartition(one.partition, other.partition)
 
 /** States of a domain that uses its volumes. One that took nothing, or not yet, makes no claim. */

@@ -4,12 +4,17 @@ import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithD
 import { fullName, mapperUuid } from './volume.ts'
 
 /**
- * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin or VDO volume.
- * Volumes with one lock come up together: with a COW snapshot its origin and all its other snapshots (FACTS 26), with a thin volume its
- * pool (FACTS 27). What came up with another domain's volume counts as inactive before, as that one did.
+ * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin
+ * or VDO volume. Volumes with one lock come up together: with a COW snapshot its origin and all its other snapshots
+ * (FACTS 26), with a thin volume its pool (FACTS 27). What came up with another domain's volume counts as inactive
+ * before, as that one did.
  * @param before the locks and records of this host before anything was activated
  */
-export function settled(recorded: readonly RecordedVolume[], table: VolumeTable, before: { readonly locks: LockState; readonly records: Records }): RecordedVolume[] {
+export function settled(
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable,
+  before: { readonly locks: LockState; readonly records: Records },
+): RecordedVolume[] {
   const known = before.records.known.flatMap(({ volumes }) => volumes)
   return recorded.map((volume) => {
     const row = table.volumes.get(fullName(volume))
@@ -23,9 +28,14 @@ export function settled(recorded: readonly RecordedVolume[], table: VolumeTable,
   })
 }
 
-/** Whether another domain that runs here uses a volume under the same lock, so that deactivating this one would take that one along. */
+/**
+ * Whether another domain that runs here uses a volume under the same lock, so that deactivating this one would take
+ * that one along.
+ */
 export const isBoundByAnother = ({ ids, pool }: RecordedVolume, records: Records, ownUuid: string): boolean =>
-  ids !== undefined && pool === undefined && othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock)
+  ids !== undefined &&
+  pool === undefined &&
+  othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock)
 
 /** A pool that came up with a thin or VDO volume, and whose lock this host still holds. */
 export interface IdlePool {
@@ -36,21 +46,36 @@ export interface IdlePool {
 }
 
 /**
- * The pools whose lock is to be given back after these volumes have gone: brought up for them, still locked, on no other domain's record.
+ * The pools whose lock is to be given back after these volumes have gone: brought up for them, still locked, on no
+ * other domain's record.
  * @param isInUse whether any device stands on a pool: another of its volumes is active, or the pool itself by its name
  */
 export function idlePools(
-  volumes: readonly RecordedVolume[], locks: LockState, records: Records, ownUuid: string, isInUse: (pool: { readonly vg: string; readonly lv: string; readonly dmUuid: string }) => boolean,
+  volumes: readonly RecordedVolume[],
+  locks: LockState,
+  records: Records,
+  ownUuid: string,
+  isInUse: (pool: { readonly vg: string; readonly lv: string; readonly dmUuid: string }) => boolean,
 ): IdlePool[] {
   const pools = new Map<string, IdlePool>()
   for (const { vg, pool, ids } of volumes) {
     if (pool?.before !== 'inactive' || ids === undefined) continue
     const isHeld = locks.kind === 'known' && locks.locks.has(ids.lock)
-    const isWanted = othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock || (other.ids === undefined && other.vg === vg))
-    if (isHeld && !isWanted && records.unreadable.length === 0 && !isInUse({ vg, lv: pool.lv, dmUuid: mapperUuid(ids.vg, ids.lock) })) pools.set(ids.lock, { vg, lv: pool.lv, lock: ids.lock })
+    const isWanted = othersVolumes(records, ownUuid).some(
+      (other) => other.ids?.lock === ids.lock || (other.ids === undefined && other.vg === vg),
+    )
+    if (
+      isHeld &&
+      !isWanted &&
+      records.unreadable.length === 0 &&
+      !isInUse({ vg, lv: pool.lv, dmUuid: mapperUuid(ids.vg, ids.lock) })
+    )
+      pools.set(ids.lock, { vg, lv: pool.lv, lock: ids.lock })
   }
   return [...pools.values()]
 }
 
-const isOther = ({ domain, state }: DomainRecord, ownUuid: string): boolean => domain.uuid !== ownUuid && IN_USE.includes(state)
-const othersVolumes = (records: Records, ownUuid: string): RecordedVolume[] => records.known.filter((record) => isOther(record, ownUuid)).flatMap(({ volumes }) => volumes)
+const isOther = ({ domain, state }: DomainRecord, ownUuid: string): boolean =>
+  domain.uuid !== ownUuid && IN_USE.includes(state)
+const othersVolumes = (records: Records, ownUuid: string): RecordedVolume[] =>
+  records.known.filter((record) => isOther(record, ownUuid)).flatMap(({ volumes }) => volumes)

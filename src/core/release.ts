@@ -8,7 +8,11 @@ export type ReleasePlan =
   | { readonly kind: 'forget'; readonly reason: string }
   | { readonly kind: 'keep'; readonly reason: string; readonly volumes: readonly RecordedVolume[] }
   /** `kept`: its other volumes, which stay on record for later. */
-  | { readonly kind: 'deactivate'; readonly volumes: readonly RecordedVolume[]; readonly kept?: readonly RecordedVolume[] }
+  | {
+      readonly kind: 'deactivate'
+      readonly volumes: readonly RecordedVolume[]
+      readonly kept?: readonly RecordedVolume[]
+    }
 
 /** What a `release` is decided from. */
 export interface ReleaseFacts {
@@ -24,19 +28,29 @@ export interface ReleaseFacts {
 
 /**
  * Decides a `release`: what this host brought up for the domain, less what another domain of this host has on record.
- * A domain without a record either ran before lvguard was installed, or was refused without room for a record: only the first
- * has volumes to give back.
+ * A domain without a record either ran before lvguard was installed, or was refused without room for a record: only the
+ * first has volumes to give back.
  */
 export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }: ReleaseFacts): ReleasePlan {
   const keep = (reason: string): ReleasePlan => ({ kind: 'keep', reason, volumes: record?.volumes ?? [] })
-  if (records.unreadable.length > 0) return keep(`other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read`)
+  if (records.unreadable.length > 0)
+    return keep(`other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read`)
   if (runsHere) return keep('its status file says that it runs')
   if (record === undefined && !gotPastPrepare) return { kind: 'forget', reason: 'it took nothing' }
   if (record?.state === 'refused') return { kind: 'forget', reason: 'its start was refused and took nothing' }
-  const own: readonly RecordedVolume[] = record?.volumes ?? inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
+  const own: readonly RecordedVolume[] =
+    record?.volumes ??
+    inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter((volume) => goesWithDomain(volume) && claimsOn(volume, records, uuid, IN_USE).length === 0 && !isBoundByAnother(volume, records, uuid))
-  return volumes.length === 0 ? { kind: 'forget', reason: 'nothing of its own is active' } : { kind: 'deactivate', volumes }
+  const volumes = own.filter(
+    (volume) =>
+      goesWithDomain(volume) &&
+      claimsOn(volume, records, uuid, IN_USE).length === 0 &&
+      !isBoundByAnother(volume, records, uuid),
+  )
+  return volumes.length === 0
+    ? { kind: 'forget', reason: 'nothing of its own is active' }
+    : { kind: 'deactivate', volumes }
 }
 
 /** A plan that leaves VGs alone that were cut off here: their volumes stay on record until they can be used again. */
@@ -45,14 +59,21 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
   const kept = plan.volumes.filter(({ vg }) => isLeftAlone(vg))
   const volumes = plan.volumes.filter(({ vg }) => !isLeftAlone(vg))
   if (kept.length === 0) return plan
-  return volumes.length === 0 ? { kind: 'keep', reason: `what it has on ${kept[0]?.vg} is left for later`, volumes: kept } : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
+  return volumes.length === 0
+    ? { kind: 'keep', reason: `what it has on ${kept[0]?.vg} is left for later`, volumes: kept }
+    : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
 }
 
 /**
- * The volumes that are still active or locked here: an lvchange can exit 0 and leave the lock (FACTS 24). Where the lock cannot be
- * read the volume counts as taken (R9). A thin volume gives back its device only: its lock belongs to the pool (FACTS 27).
+ * The volumes that are still active or locked here: an lvchange can exit 0 and leave the lock (FACTS 24). Where the
+ * lock cannot be read the volume counts as taken (R9). A thin volume gives back its device only: its lock belongs to
+ * the pool (FACTS 27).
  */
-export function stillHere(volumes: readonly RecordedVolume[], locks: LockState, devices: readonly Device[]): RecordedVolume[] {
+export function stillHere(
+  volumes: readonly RecordedVolume[],
+  locks: LockState,
+  devices: readonly Device[],
+): RecordedVolume[] {
   return volumes.filter((volume) => {
     const { device, lock } = seenHere(volume, locks, devices)
     if (device !== undefined) return true

@@ -1,12 +1,15 @@
-/** Something to say about a domain. `again`: seconds after which it is said once more if it is still so; absent: once is enough. */
+/**
+ * Something to say about a domain. `again`: seconds after which it is said once more if it is still so; absent: once is
+ * enough.
+ */
 export interface Saying {
   readonly key: string
   readonly again?: number
 }
 
 /**
- * Remembers what has been said, so that what lasts is not said every 15 s. What is no longer so is forgotten, and said anew when it
- * comes back.
+ * Remembers what has been said, so that what lasts is not said every 15 s. What is no longer so is forgotten, and said
+ * anew when it comes back.
  */
 export class ReportBook {
   readonly #said = new Map<string, Map<string, number>>()

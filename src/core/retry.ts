@@ -4,14 +4,20 @@ export const PASS_PERIOD = 15_000
 /** Milliseconds after which a promotion that stays refused is more than a migration's end: then it is said. */
 export const PATIENCE = 10_000
 
-/** Milliseconds before the next try of what was refused: quick at first, because a source lets go within a second, then every 5 s. */
+/**
+ * Milliseconds before the next try of what was refused: quick at first, because a source lets go within a second, then
+ * every 5 s.
+ */
 export const retryPause = (attempts: number): number => Math.min(100 * 2 ** Math.min(attempts, 10), 5000)
 
 /**
- * Milliseconds after which what a record says is to be given back is no longer left to its own `release`: that takes 0.1 s where nobody is
- * before it. Then all that have come together are given back in one lvchange.
+ * Milliseconds after which what a record says is to be given back is no longer left to its own `release`: that takes
+ * 0.1 s where nobody is before it. Then all that have come together are given back in one lvchange.
  */
 export const RELEASE_PATIENCE = 500
 
-/** Milliseconds before volumes of a domain that is gone, and that something still has open, are tried again: up to five minutes. */
+/**
+ * Milliseconds before volumes of a domain that is gone, and that something still has open, are tried again: up to five
+ * minutes.
+ */
 export const releasePause = (attempts: number): number => Math.min(PASS_PERIOD * 2 ** Math.min(attempts, 10), 300_000)

@@ -18,14 +18,19 @@ export interface Scope {
 }
 
 /** Names of the VGs that a domain's paths speak of. */
-export const vgsOf = (candidates: Candidates): string[] => [...new Set([...candidates.volumes, ...candidates.impossible, ...candidates.standIns].map(({ vg }) => vg))].sort()
+export const vgsOf = (candidates: Candidates): string[] =>
+  [...new Set([...candidates.volumes, ...candidates.impossible, ...candidates.standIns].map(({ vg }) => vg))].sort()
 
 /**
- * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG is local,
- * missing, or not started, and lvs has to say which; and so it has whether a volume is there that the domain can do without.
+ * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG
+ * is local, missing, or not started, and lvs has to say which; and so it has whether a volume is there that the domain
+ * can do without.
  */
 export function isSettledByLockspaces(candidates: Candidates, locks: LockState): boolean {
-  return !candidates.volumes.some(({ optional }) => optional) && vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
+  return (
+    !candidates.volumes.some(({ optional }) => optional) &&
+    vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
+  )
 }
 
 /**
@@ -35,7 +40,11 @@ export function isSettledByLockspaces(candidates: Candidates, locks: LockState):
  * @param isActive whether device-mapper has a device of LVM's for a volume, for VGs that lvs does not see
  */
 export function scopeOf(
-  candidates: Candidates, locks: LockState, table: VolumeTable | undefined, configuration: Configuration, exists: (path: string) => boolean,
+  candidates: Candidates,
+  locks: LockState,
+  table: VolumeTable | undefined,
+  configuration: Configuration,
+  exists: (path: string) => boolean,
   isActive: (volume: VolumeName) => boolean = () => false,
 ): Scope {
   const problems: Problem[] = [...candidates.problems]
@@ -49,15 +58,20 @@ export function scopeOf(
   for (const { is, path, disk, ...volume } of candidates.standIns) {
     const { vg } = volume
     const lockType = table?.volumes.get(fullName(volume))?.lockType
-    const isManaged = known(vg) || configuration.volumeGroups.includes(vg) || lockTypes.has(vg) || table?.missingVgs.has(vg) !== true
-    if (isManaged && (lockType !== 'none' || configuration.localVolumeGroups === 'activate')) problems.push({ kind: 'no-device', path, is, disk })
+    const isManaged =
+      known(vg) || configuration.volumeGroups.includes(vg) || lockTypes.has(vg) || table?.missingVgs.has(vg) !== true
+    if (isManaged && (lockType !== 'none' || configuration.localVolumeGroups === 'activate'))
+      problems.push({ kind: 'no-device', path, is, disk })
   }
   for (const { path, mode, optional, isElement, unknownUse, ...volume } of candidates.volumes) {
     const { vg } = volume
     // A VG with a lock manager has locks of its own for what stands on this one; a guest's VG has none.
     const guestVg = volume.stack?.vg
     if (guestVg !== undefined && (known(guestVg) || lockTypes.get(vg) === 'none')) continue
-    if (unknownUse !== undefined && (known(vg) || (table?.missingVgs.has(vg) === false && lockTypes.get(vg) !== 'none'))) {
+    if (
+      unknownUse !== undefined &&
+      (known(vg) || (table?.missingVgs.has(vg) === false && lockTypes.get(vg) !== 'none'))
+    ) {
       problems.push({ kind: 'unknown-use', path, element: unknownUse })
       continue
     }
@@ -67,7 +81,13 @@ export function scopeOf(
       continue
     }
     const isMissing = table !== undefined && !table.volumes.has(fullName(volume))
-    if (isMissing && optional === true && !table.unexplained.has(fullName(volume)) && (known(vg) || table.missingVgs.has(vg))) continue
+    if (
+      isMissing &&
+      optional === true &&
+      !table.unexplained.has(fullName(volume)) &&
+      (known(vg) || table.missingVgs.has(vg))
+    )
+      continue
     if (known(vg)) {
       volumes.push({ ...volume, role: mode, isLocal: false })
       if (isMissing) problems.push(problemOfAbsent(volume, table, volume.reason))
@@ -82,7 +102,8 @@ export function scopeOf(
       problems.push({ kind: 'lvmlockd-off', vg })
     } else if (table?.missingVgs.has(vg) === true) {
       // A path that is no LV is left alone. One that is not there at all may be an LV whose storage is not connected.
-      if (configuration.volumeGroups.includes(vg) || (isElement !== true && !exists(path))) problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
+      if (configuration.volumeGroups.includes(vg) || (isElement !== true && !exists(path)))
+        problems.push({ kind: 'missing-vg', vg, disk: volume.reason })
     } else {
       problems.push(problemOfAbsent(volume, table ?? NO_VOLUMES, volume.reason))
     }
@@ -91,7 +112,11 @@ export function scopeOf(
 }
 
 const problemOfUnknown = (why: 'down' | 'absent' | 'failed', detail: string): Problem =>
-  why === 'down' ? { kind: 'lvmlockd-down' } : why === 'absent' ? { kind: 'not-installed', command: 'lvmlockctl', packages: 'lvm2-lockd' } : { kind: 'locks-unknown', detail }
+  why === 'down'
+    ? { kind: 'lvmlockd-down' }
+    : why === 'absent'
+      ? { kind: 'not-installed', command: 'lvmlockctl', packages: 'lvm2-lockd' }
+      : { kind: 'locks-unknown', detail }
 
 /** Nothing that lvguard manages, and nothing wrong. */
 export const isEmpty = ({ volumes, problems }: Scope): boolean => volumes.length === 0 && problems.length === 0

@@ -28,11 +28,17 @@ export type StartPlan =
   | { readonly kind: 'refuse'; readonly problems: readonly Problem[] }
   | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
 
-/** Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. One of that name alone it may not have. */
+/**
+ * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. One of
+ * that name alone it may not have.
+ */
 const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
   recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
 
-/** Records with the names that their volumes have by now: another one may have the name that one had when its VM started. */
+/**
+ * Records with the names that their volumes have by now: another one may have the name that one had when its VM
+ * started.
+ */
 const atPresent = (records: Records, devices: readonly Device[]): Records => ({
   ...records,
   known: records.known.map((record) => ({
@@ -47,10 +53,15 @@ const atPresent = (records: Records, devices: readonly Device[]): Records => ({
 /**
  * Decides a `prepare`: which volumes to activate, and how.
  * @param shared a `prepare` of a migration: shared is taken even where exclusive is needed (R2)
- * @param earlier what this domain's record named before: left by a `release` that could not finish, or a `migrate` that died
+ * @param earlier what this domain's record named before: left by a `release` that could not finish, or a `migrate` that
+ *   died
  */
 export function planStart(
-  volumes: readonly ManagedVolume[], facts: HostFacts, domainUuid: string, shared: boolean, earlier: readonly RecordedVolume[],
+  volumes: readonly ManagedVolume[],
+  facts: HostFacts,
+  domainUuid: string,
+  shared: boolean,
+  earlier: readonly RecordedVolume[],
 ): StartPlan {
   const { locks, devices, users } = facts
   const records = atPresent(facts.records, devices)
@@ -67,28 +78,50 @@ export function planStart(
       .filter((claim) => device === undefined || deviceOf(claim.volume, [device]) !== undefined)
       // virt-install starts the VM that it has looked at the volume for. Whoever has it open still is found below.
       .filter(({ record }) => record.command !== 'hands-over')
-    const conflict = claims.find((claim) => isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume))
+    const conflict = claims.find((claim) =>
+      isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume),
+    )
     const inUse = users.get(fullName({ vg, lv }))
     // An lvchange would exit 0 on it, and change nothing (FACTS 49).
-    if (device?.dead !== undefined) problems.push({ kind: 'dead-device', volume: fullName({ vg, lv }), is: device.dead })
-    else if (conflict !== undefined) problems.push({ kind: 'on-record', volume: fullName({ vg, lv }), domain: conflict.record.domain.name, hasEnded: conflict.record.state === 'releasing' })
-    else if (inUse !== undefined && claims.length === 0) problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
+    if (device?.dead !== undefined)
+      problems.push({ kind: 'dead-device', volume: fullName({ vg, lv }), is: device.dead })
+    else if (conflict !== undefined)
+      problems.push({
+        kind: 'on-record',
+        volume: fullName({ vg, lv }),
+        domain: conflict.record.domain.name,
+        hasEnded: conflict.record.state === 'releasing',
+      })
+    else if (inUse !== undefined && claims.length === 0)
+      problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = lock === 'unknown' ? 'none' : lock
-    // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one (FACTS 20).
+    // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
+    // (FACTS 20).
     const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
-    if (!settled) changes.push({ vg, lv, to: mode, reason: mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason })
+    if (!settled)
+      changes.push({
+        vg,
+        lv,
+        to: mode,
+        reason:
+          mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason,
+      })
     const before = device === undefined || isOurs(device, [...earlier, ...everybodys]) ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before, ...(partition !== undefined && { partition }) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
 }
 
-
 /**
  * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
  * @param recorded the volumes and the modes they were to get
  */
-export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Problem[] {
+export function missingLocks(
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable | undefined,
+  locks: LockState,
+  devices: readonly Device[],
+): Problem[] {
   if (table === undefined) return [{ kind: 'locks-unknown', detail: 'lvs does not answer' }]
   if (locks.kind === 'unknown' && recorded.some(({ mode }) => mode !== 'local')) {
     return [locks.why === 'down' ? { kind: 'lvmlockd-down' } : { kind: 'locks-unknown', detail: locks.detail }]
@@ -97,23 +130,33 @@ export function missingLocks(recorded: readonly RecordedVolume[], table: VolumeT
     const name = fullName({ vg, lv })
     const volume = table.volumes.get(name)
     if (volume === undefined) return [problemOfAbsent({ vg, lv }, table, 'see the domain XML')]
-    if (mode === 'local') return deviceOf(identityOf(volume), devices) === undefined ? [{ kind: 'not-active', volume: name }] : []
+    if (mode === 'local')
+      return deviceOf(identityOf(volume), devices) === undefined ? [{ kind: 'not-active', volume: name }] : []
     return isEnough(seenHere(identityOf(volume), locks, devices), mode) ? [] : [{ kind: 'no-lock', volume: name }]
   })
 }
 
 /**
- * R1: volumes that are locked and have no device all the same: lvchange obeys `activation/volume_list` without a word, and exits 0.
+ * R1: volumes that are locked and have no device all the same: lvchange obeys `activation/volume_list` without a word,
+ * and exits 0.
  * @param recorded the volumes and the modes they were to get
  */
-export const withoutDevice = (recorded: readonly RecordedVolume[], table: VolumeTable | undefined, devices: readonly Device[]): RecordedVolume[] =>
+export const withoutDevice = (
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable | undefined,
+  devices: readonly Device[],
+): RecordedVolume[] =>
   recorded.filter((volume) => {
     const row = table?.volumes.get(fullName(volume))
     return deviceOf(row === undefined ? volume : identityOf(row), devices) === undefined
   })
 
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */
-export const deadVolumes = (recorded: readonly RecordedVolume[], table: VolumeTable | undefined, devices: readonly Device[]): Problem[] =>
+export const deadVolumes = (
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable | undefined,
+  devices: readonly Device[],
+): Problem[] =>
   recorded.flatMap((volume): Problem[] => {
     const row = table?.volumes.get(fullName(volume))
     const dead = deviceOf(row === undefined ? volume : identityOf(row), devices)?.dead
@@ -125,26 +168,37 @@ const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && 
 /**
  * The way back after a failure: exactly what was changed, to exactly what it was (R1).
  * @param attempted the changes that were, or may have been, carried out
- * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is undone
+ * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is
+ *   undone
  */
 export function planUndo(
-  attempted: readonly Change[], volumeOf: (name: VolumeName) => LogicalVolume | undefined,
-  before: Pick<HostFacts, 'locks' | 'devices'>, after: Pick<HostFacts, 'locks' | 'devices'>,
+  attempted: readonly Change[],
+  volumeOf: (name: VolumeName) => LogicalVolume | undefined,
+  before: Pick<HostFacts, 'locks' | 'devices'>,
+  after: Pick<HostFacts, 'locks' | 'devices'>,
 ): Change[] {
   return attempted.flatMap((change): Change[] => {
     const row = volumeOf(change)
     const volume: Identified = row === undefined ? { vg: change.vg, lv: change.lv } : identityOf(row)
     const then = seenHere(volume, before.locks, before.devices)
     const now = seenHere(volume, after.locks, after.devices)
-    const back = (to: Change['to']): Change[] => [{ vg: change.vg, lv: change.lv, to, reason: 'as it was before', ...addressOf(volume, after.devices) }]
+    const back = (to: Change['to']): Change[] => [
+      { vg: change.vg, lv: change.lv, to, reason: 'as it was before', ...addressOf(volume, after.devices) },
+    ]
     // An unknown lock counts as taken: an lvchange -an of an inactive LV changes nothing.
-    if (then.device === undefined && (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))) return back('inactive')
+    if (
+      then.device === undefined &&
+      (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
+    )
+      return back('inactive')
     if (then.lock === 'shared' && now.lock === 'exclusive') return back('shared')
     return []
   })
 }
 
-/** A recorded volume with its UUIDs, and its pool if it has one, where lvs has told them: then its release needs no lvs. */
+/**
+ * A recorded volume with its UUIDs, and its pool if it has one, where lvs has told them: then its release needs no lvs.
+ */
 export function withIds(volume: RecordedVolume, { volumes }: VolumeTable): RecordedVolume {
   const row = volumes.get(fullName(volume))
   if (row === undefined) return volume

@@ -2,14 +2,20 @@ import type { Status } from './status.ts'
 
 /** A definition as it is compared and shown, in lines. */
 export const linesOfDefinition = (xml: string): string[] =>
-  withoutOwn(xml).split('\n').map((line) => line.trimEnd()).filter((line) => line.trim() !== '')
+  withoutOwn(xml)
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line.trim() !== '')
 
 /**
- * What differs by nature: the id of a VM that runs, comments, and the element with which lvguard ties a migration together (DESIGN 4), which an offline
- * migration leaves behind.
+ * What differs by nature: the id of a VM that runs, comments, and the element with which lvguard ties a migration
+ * together (DESIGN 4), which an offline migration leaves behind.
  */
 const withoutOwn = (xml: string): string =>
-  xml.replaceAll(/<!--[\s\S]*?-->/g, '').replace(/(<domain\s[^>]*?)\s+id=(?:'\d+'|"\d+")/, '$1').replaceAll(/<(?:\w+:)?incoming\s[^>]*urn:lvguard:incoming:1[^>]*(?:\/>|>[\s\S]*?<\/(?:\w+:)?incoming>)/g, '')
+  xml
+    .replaceAll(/<!--[\s\S]*?-->/g, '')
+    .replace(/(<domain\s[^>]*?)\s+id=(?:'\d+'|"\d+")/, '$1')
+    .replaceAll(/<(?:\w+:)?incoming\s[^>]*urn:lvguard:incoming:1[^>]*(?:\/>|>[\s\S]*?<\/(?:\w+:)?incoming>)/g, '')
     .replaceAll(/<metadata>\s*<\/metadata>/g, '')
 
 /** A secret is compared, and not shown. */
@@ -19,7 +25,8 @@ const shown = (line: string): string => line.replaceAll(/(\bpasswd=)(?:'[^']*'|"
 const AROUND = 2
 
 /**
- * What is to change in `there` to make it `here`, as a person reads it: `-` what goes, `+` what comes, and the lines around. Empty if they are the same.
+ * What is to change in `there` to make it `here`, as a person reads it: `-` what goes, `+` what comes, and the lines
+ * around. Empty if they are the same.
  */
 export function differences(there: readonly string[], here: readonly string[]): string[] {
   // Lengths of the longest common part of what is left of both.
@@ -33,20 +40,27 @@ export function differences(there: readonly string[], here: readonly string[]): 
   const all: { readonly sign: ' ' | '-' | '+'; readonly line: string }[] = []
   let [a, b] = [0, 0]
   while (a < there.length || b < here.length) {
-    if (a < there.length && b < here.length && there[a] === here[b]) all.push({ sign: ' ', line: there[a++] ?? '' }) && b++
-    else if (b >= here.length || (a < there.length && (common[a + 1]?.[b] ?? 0) >= (common[a]?.[b + 1] ?? 0))) all.push({ sign: '-', line: there[a++] ?? '' })
+    if (a < there.length && b < here.length && there[a] === here[b])
+      all.push({ sign: ' ', line: there[a++] ?? '' }) && b++
+    else if (b >= here.length || (a < there.length && (common[a + 1]?.[b] ?? 0) >= (common[a]?.[b + 1] ?? 0)))
+      all.push({ sign: '-', line: there[a++] ?? '' })
     else all.push({ sign: '+', line: here[b++] ?? '' })
   }
   const near = all.map((_, at) => all.slice(Math.max(0, at - AROUND), at + AROUND + 1).some(({ sign }) => sign !== ' '))
-  return all.flatMap(({ sign, line }, at) => (near[at] === true ? [...(at > 0 && near[at - 1] !== true ? ['  ...'] : []), `${sign} ${shown(line)}`] : []))
+  return all.flatMap(({ sign, line }, at) =>
+    near[at] === true ? [...(at > 0 && near[at - 1] !== true ? ['  ...'] : []), `${sign} ${shown(line)}`] : [],
+  )
 }
 
 /**
- * Which side is the newer one of two that differ: that which holds a volume of the VM, since it runs there, or did so last. `unknown`: neither, or nobody can
- * say.
+ * Which side is the newer one of two that differ: that which holds a volume of the VM, since it runs there, or did so
+ * last. `unknown`: neither, or nobody can say.
  */
 export function newerSide({ volumes }: Status, vm: string, host: string): 'here' | 'there' | 'unknown' {
   const holders = volumes.filter(({ vms }) => vms.includes(vm)).flatMap((volume) => volume.holders)
-  const [here, there] = [holders.some((each) => each.here && each.mode === 'exclusive'), holders.some((each) => !each.here && each.host === host && each.mode === 'exclusive')]
+  const [here, there] = [
+    holders.some((each) => each.here && each.mode === 'exclusive'),
+    holders.some((each) => !each.here && each.host === host && each.mode === 'exclusive'),
+  ]
   return here === there ? 'unknown' : here ? 'here' : 'there'
 }

@@ -12,7 +12,10 @@ export interface VolumeName {
 /** A volume that a domain uses, with the mode it needs and the sentence that says why. */
 export interface WantedVolume extends VolumeName {
   readonly mode: Mode
-  /** The VM uses a partition of it only, by this name: what has mapped it holds the volume open, and other VMs may use others. */
+  /**
+   * The VM uses a partition of it only, by this name: what has mapped it holds the volume open, and other VMs may use
+   * others.
+   */
   readonly partition?: string
   /** The VM uses a device that stands on it, such as LUKS: that one holds it open. */
   readonly stack?: Stack
@@ -36,7 +39,9 @@ export const fullName = (volume: VolumeName): string => `${volume.vg}/${volume.l
 // lvm(8), VALID NAMES: a-z A-Z 0-9 + _ . - ; no hyphen at the start, not `.` or `..`.
 const VALID_NAME = /^(?!-)(?!\.{1,2}$)[A-Za-z0-9+_.-]{1,127}$/
 
-/** Whether LVM accepts this as the name of a VG or an LV (lvm(8), VALID NAMES). What it refuses never reaches a command. */
+/**
+ * Whether LVM accepts this as the name of a VG or an LV (lvm(8), VALID NAMES). What it refuses never reaches a command.
+ */
 export const isValidName = (name: string): boolean => VALID_NAME.test(name)
 
 /**

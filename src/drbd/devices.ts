@@ -15,8 +15,8 @@ export const drbdMinors = (): number[] => namesIn(BLOCK_FOLDER).flatMap(minorOf)
 export const minorsBelow = (name: string): number[] => devicesBelow([name]).flatMap(minorOf)
 
 /**
- * The same of each VG that has an active volume here; one that stands on none is left out. From /sys alone: where the locking of a VG is started, the LV
- * with its leases is active.
+ * The same of each VG that has an active volume here; one that stands on none is left out. From /sys alone: where the
+ * locking of a VG is started, the LV with its leases is active.
  */
 export function minorsOfVgs(): Map<string, number[]> {
   const below = new Map<string, number[]>()
@@ -28,14 +28,17 @@ export function minorsOfVgs(): Map<string, number[]> {
 }
 
 /**
- * The same of a PV, by its path. A disk that DRBD itself uses counts as well: LVM sees the same PV on it where global_filter does not leave it
- * out (FACTS 37).
+ * The same of a PV, by its path. A disk that DRBD itself uses counts as well: LVM sees the same PV on it where
+ * global_filter does not leave it out (FACTS 37).
  * @returns undefined if there is no such device
  */
 export function minorsOfPv(path: string): number[] | undefined {
   const device = deviceOf(path) ?? deviceOf(realPath(path))
   if (device === undefined) return undefined
-  const holders = [join(BLOCK_FOLDER, device, 'holders'), join(BLOCK_FOLDER, device, basename(realPath(path)), 'holders')]
+  const holders = [
+    join(BLOCK_FOLDER, device, 'holders'),
+    join(BLOCK_FOLDER, device, basename(realPath(path)), 'holders'),
+  ]
   return [...new Set([...minorsBelow(device), ...holders.flatMap(namesIn).flatMap(minorOf)])]
 }
 

@@ -1,4 +1,14 @@
-import { type Confirmation, type DrbdDevice, type DrbdState, type DrbdTrouble, type DrbdVerdict, NO_DRBD, confirmationsOver, isSeen, judge } from '../core/drbd.ts'
+import {
+  type Confirmation,
+  type DrbdDevice,
+  type DrbdState,
+  type DrbdTrouble,
+  type DrbdVerdict,
+  NO_DRBD,
+  confirmationsOver,
+  isSeen,
+  judge,
+} from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
 import { messageOf } from '../hook/failures.ts'
 import { query } from '../lvm/run.ts'
@@ -6,10 +16,21 @@ import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { self } from '../system/self.ts'
 import { readConfirmations, readUnseen } from './notes.ts'
 import { drbdMinors, minorsOfPv } from './devices.ts'
-import { EVENTS_ARGUMENTS, FOLLOW_ARGUMENTS, type SeenPeer, parseEvents, parseHosts, parseQuorum, parseSections, parseSeen } from './events.ts'
+import {
+  EVENTS_ARGUMENTS,
+  FOLLOW_ARGUMENTS,
+  type SeenPeer,
+  parseEvents,
+  parseHosts,
+  parseQuorum,
+  parseSections,
+  parseSeen,
+} from './events.ts'
 
 /** All DRBD devices of this host. `unknown`: why nothing can be told of them. */
-export type DrbdDevices = { readonly kind: 'known'; readonly devices: readonly DrbdDevice[] } | { readonly kind: 'unknown'; readonly detail: string }
+export type DrbdDevices =
+  | { readonly kind: 'known'; readonly devices: readonly DrbdDevice[] }
+  | { readonly kind: 'unknown'; readonly detail: string }
 
 /** Asks DRBD, whose answer comes from the kernel and touches no disk. */
 export async function drbdDevices(): Promise<DrbdDevices> {
@@ -33,15 +54,25 @@ export async function seenPeers(): Promise<SeenPeer[] | undefined> {
   return exitCode === 124 ? parseSeen(stdout) : undefined
 }
 
-/** What each of these minors comes to. Asks for the quorum policy only where it can matter: a peer is not seen, and this DRBD has a quorum. */
-export async function verdictsOf(minors: readonly number[], found: DrbdDevices, confirmations: readonly Confirmation[]): Promise<Map<number, DrbdVerdict>> {
-  const verdicts = await Promise.all(minors.map(async (minor): Promise<[number, DrbdVerdict]> => {
-    if (found.kind === 'unknown') return [minor, { kind: 'unknown', detail: found.detail }]
-    const device = found.devices.find((each) => each.minor === minor)
-    if (device === undefined) return [minor, { kind: 'unknown', detail: `drbdsetup says nothing of /dev/drbd${minor}` }]
-    const isAlone = device.quorum !== undefined && device.peers.some((peer) => isSeen(peer) !== true)
-    return [minor, judge(device, isAlone ? await quorumOf(device.resource) : undefined, confirmations)]
-  }))
+/**
+ * What each of these minors comes to. Asks for the quorum policy only where it can matter: a peer is not seen, and this
+ * DRBD has a quorum.
+ */
+export async function verdictsOf(
+  minors: readonly number[],
+  found: DrbdDevices,
+  confirmations: readonly Confirmation[],
+): Promise<Map<number, DrbdVerdict>> {
+  const verdicts = await Promise.all(
+    minors.map(async (minor): Promise<[number, DrbdVerdict]> => {
+      if (found.kind === 'unknown') return [minor, { kind: 'unknown', detail: found.detail }]
+      const device = found.devices.find((each) => each.minor === minor)
+      if (device === undefined)
+        return [minor, { kind: 'unknown', detail: `drbdsetup says nothing of /dev/drbd${minor}` }]
+      const isAlone = device.quorum !== undefined && device.peers.some((peer) => isSeen(peer) !== true)
+      return [minor, judge(device, isAlone ? await quorumOf(device.resource) : undefined, confirmations)]
+    }),
+  )
   return new Map(verdicts)
 }
 
@@ -51,23 +82,26 @@ async function quorumOf(resource: string): Promise<string | undefined> {
 }
 
 /**
- * The other hosts of a resource by its configuration, for a message and to compare with what a person types: DRBD 8.4 itself does not know its
- * peer's name. Empty if that cannot be told.
+ * The other hosts of a resource by its configuration, for a message and to compare with what a person types: DRBD 8.4
+ * itself does not know its peer's name. Empty if that cannot be told.
  */
 export async function peerHosts(resource: string): Promise<string[]> {
   const { exitCode, stdout } = await query('drbdadm', ['dump', resource])
   return exitCode === 0 ? [...new Set(parseHosts(stdout))].filter((host) => host !== self().hostname()) : []
 }
 
-/** The sections of the hosts of a resource, this one's own among them. Empty if they cannot be told. @param limit milliseconds */
+/**
+ * The sections of the hosts of a resource, this one's own among them. Empty if they cannot be told. @param limit
+ * milliseconds
+ */
 export async function hostSections(resource: string, limit: number): Promise<HostSection[]> {
   const { exitCode, stdout } = await query('drbdadm', ['dump', resource], limit)
   return exitCode === 0 ? parseSections(stdout) : []
 }
 
 /**
- * What DRBD says of these VGs. On a host without a DRBD device nothing is asked; where all is well, one `drbdsetup`; only where something is not,
- * LVM too, which VG it is below. Never throws: what cannot be told is `unknown` (R9).
+ * What DRBD says of these VGs. On a host without a DRBD device nothing is asked; where all is well, one `drbdsetup`;
+ * only where something is not, LVM too, which VG it is below. Never throws: what cannot be told is `unknown` (R9).
  */
 export async function drbdBelow(vgs: readonly string[]): Promise<DrbdState> {
   const minors = vgs.length === 0 ? [] : drbdMinors()
@@ -75,8 +109,13 @@ export async function drbdBelow(vgs: readonly string[]): Promise<DrbdState> {
   const found = await drbdDevices()
   const confirmations = readConfirmations()
   const over = found.kind === 'known' ? confirmationsOver(confirmations, found.devices) : []
-  const verdicts = await verdictsOf(minors, found, confirmations.filter((each) => !over.includes(each)))
-  if ([...verdicts.values()].every((verdict) => verdict.kind === 'fine' && verdict.confirmed.length === 0)) return { ...NO_DRBD, over }
+  const verdicts = await verdictsOf(
+    minors,
+    found,
+    confirmations.filter((each) => !over.includes(each)),
+  )
+  if ([...verdicts.values()].every((verdict) => verdict.kind === 'fine' && verdict.confirmed.length === 0))
+    return { ...NO_DRBD, over }
   const suspended = [...verdicts.values()].find((verdict) => verdict.kind === 'suspended')
   // pvs, and whatever lvm command may follow, would wait for it: each reads every disk.
   const below = suspended === undefined ? await minorsByVg(vgs) : undefined
@@ -97,13 +136,20 @@ async function minorsByVg(vgs: readonly string[]): Promise<Map<string, Minors>> 
   const { stdout } = await query('pvs', pvsArguments())
   try {
     const pvs = parsePvs(stdout)
-    return new Map(vgs.map((vg): [string, Minors] => {
-      const own = pvs.filter((pv) => pv.vg === vg)
-      if (own.length === 0) return [vg, 'absent']
-      const below = own.map(({ path }) => ({ path, minors: minorsOfPv(path) }))
-      const lost = below.find(({ minors }) => minors === undefined)
-      return [vg, lost === undefined ? below.flatMap(({ minors }) => minors ?? []) : { detail: `a physical volume of it is not there (${lost.path})` }]
-    }))
+    return new Map(
+      vgs.map((vg): [string, Minors] => {
+        const own = pvs.filter((pv) => pv.vg === vg)
+        if (own.length === 0) return [vg, 'absent']
+        const below = own.map(({ path }) => ({ path, minors: minorsOfPv(path) }))
+        const lost = below.find(({ minors }) => minors === undefined)
+        return [
+          vg,
+          lost === undefined
+            ? below.flatMap(({ minors }) => minors ?? [])
+            : { detail: `a physical volume of it is not there (${lost.path})` },
+        ]
+      }),
+    )
   } catch {
     return new Map(vgs.map((vg) => [vg, { detail: 'pvs does not answer' }]))
   }
@@ -117,8 +163,15 @@ function verdictOn(below: Minors | undefined, verdicts: ReadonlyMap<number, Drbd
     return { kind: 'unknown', detail: 'LVM shows no physical volume of it' }
   }
   if ('detail' in below) return { kind: 'unknown', detail: below.detail }
-  const own = below.map((minor): DrbdVerdict => verdicts.get(minor) ?? { kind: 'unknown', detail: `/dev/drbd${minor} has come just now` })
-  return own.find(({ kind }) => kind !== 'fine') ?? { kind: 'fine', confirmed: own.flatMap((verdict) => (verdict.kind === 'fine' ? verdict.confirmed : [])) }
+  const own = below.map(
+    (minor): DrbdVerdict => verdicts.get(minor) ?? { kind: 'unknown', detail: `/dev/drbd${minor} has come just now` },
+  )
+  return (
+    own.find(({ kind }) => kind !== 'fine') ?? {
+      kind: 'fine',
+      confirmed: own.flatMap((verdict) => (verdict.kind === 'fine' ? verdict.confirmed : [])),
+    }
+  )
 }
 
 /** With the peer's name, and since when it is not seen, as far as they are known. */

@@ -1,24 +1,34 @@
 import type { DrbdDevice, DrbdPeer } from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
 
-/** The state of all resources, once, in a form of its own for each row: the same with the 8.4 module and with 9 (FACTS 53). */
+/**
+ * The state of all resources, once, in a form of its own for each row: the same with the 8.4 module and with 9 (FACTS
+ * 53).
+ */
 export const EVENTS_ARGUMENTS = ['events2', '--now'] as const
 
 type Fields = ReadonlyMap<string, string>
 
 /**
- * Reads `drbdsetup events2 --now`: rows `exists KIND KEY:VALUE…` (captures: the 8.4 module with drbd-utils 9.22; drbd-utils' own tests for 9), the
- * last one `exists -`. Rows of another kind (path, helper) are left out.
+ * Reads `drbdsetup events2 --now`: rows `exists KIND KEY:VALUE…` (captures: the 8.4 module with drbd-utils 9.22;
+ * drbd-utils' own tests for 9), the last one `exists -`. Rows of another kind (path, helper) are left out.
  * @throws SyntaxError if a row, or a field of one, that the state of a device is made of is missing (R9)
  */
 export function parseEvents(stdout: string): DrbdDevice[] {
-  const rows = new Map<string, Fields[]>([['resource', []], ['connection', []], ['device', []], ['peer-device', []]])
+  const rows = new Map<string, Fields[]>([
+    ['resource', []],
+    ['connection', []],
+    ['device', []],
+    ['peer-device', []],
+  ])
   let isWhole = false
   for (const line of stdout.split('\n')) {
     const [word, kind = '', ...fields] = line.trim().split(' ')
     if (word !== 'exists') continue
     if (kind === '-') isWhole = true
-    rows.get(kind)?.push(new Map(fields.map((field) => [field.slice(0, field.indexOf(':')), field.slice(field.indexOf(':') + 1)])))
+    rows
+      .get(kind)
+      ?.push(new Map(fields.map((field) => [field.slice(0, field.indexOf(':')), field.slice(field.indexOf(':') + 1)])))
   }
   if (!isWhole) throw new SyntaxError('drbdsetup has not said all')
   const of = (kind: string): Fields[] => rows.get(kind) ?? []
@@ -27,17 +37,35 @@ export function parseEvents(stdout: string): DrbdDevice[] {
     const volume = field(device, 'volume')
     const resource = of('resource').find((row) => row.get('name') === name)
     if (resource === undefined) throw new SyntaxError(`drbdsetup says nothing of the resource ${name}`)
-    const peers = of('connection').filter((row) => row.get('name') === name).map((connection): DrbdPeer => {
-      const id = field(connection, 'peer-node-id')
-      const own = of('peer-device').find((row) => row.get('name') === name && row.get('peer-node-id') === id && row.get('volume') === volume)
-      if (own === undefined) throw new SyntaxError(`drbdsetup says nothing of what the peer of ${name} has`)
-      const called = connection.get('conn-name')
-      return { id, name: called === 'peer' ? undefined : called, connection: field(connection, 'connection'), replication: field(own, 'replication'), disk: field(own, 'peer-disk') }
-    })
+    const peers = of('connection')
+      .filter((row) => row.get('name') === name)
+      .map((connection): DrbdPeer => {
+        const id = field(connection, 'peer-node-id')
+        const own = of('peer-device').find(
+          (row) => row.get('name') === name && row.get('peer-node-id') === id && row.get('volume') === volume,
+        )
+        if (own === undefined) throw new SyntaxError(`drbdsetup says nothing of what the peer of ${name} has`)
+        const called = connection.get('conn-name')
+        return {
+          id,
+          name: called === 'peer' ? undefined : called,
+          connection: field(connection, 'connection'),
+          replication: field(own, 'replication'),
+          disk: field(own, 'peer-disk'),
+        }
+      })
     const minor = Number(field(device, 'minor'))
     if (!Number.isSafeInteger(minor)) throw new SyntaxError(`drbdsetup names no minor of ${name}`)
     const quorum = device.get('quorum')
-    return { minor, resource: name, role: field(resource, 'role'), suspended: field(resource, 'suspended'), disk: field(device, 'disk'), quorum: quorum === undefined ? undefined : quorum === 'yes', peers }
+    return {
+      minor,
+      resource: name,
+      role: field(resource, 'role'),
+      suspended: field(resource, 'suspended'),
+      disk: field(device, 'disk'),
+      quorum: quorum === undefined ? undefined : quorum === 'yes',
+      peers,
+    }
   })
 }
 
@@ -48,17 +76,24 @@ export interface SeenPeer {
   readonly peer: string
 }
 
-/** What changes in all resources, from what is so now on; it ends by a signal. Each row is written at once (fflush in print_notifications). */
+/**
+ * What changes in all resources, from what is so now on; it ends by a signal. Each row is written at once (fflush in
+ * print_notifications).
+ */
 export const FOLLOW_ARGUMENTS = ['events2'] as const
 
-/** The peers that were connected, or in a split brain, at any moment of `drbdsetup events2`: its rows of connections, of which a `change` has only what has changed. */
-export const parseSeen = (stdout: string): SeenPeer[] => stdout.split('\n').flatMap((line) => {
-  const [, kind, ...fields] = line.trim().split(' ')
-  const row = new Map(fields.map((each) => [each.slice(0, each.indexOf(':')), each.slice(each.indexOf(':') + 1)]))
-  const [resource, peer] = [row.get('name'), row.get('peer-node-id')]
-  const isSeen = row.get('connection') === 'Connected' || row.get('connection') === 'StandAlone'
-  return kind === 'connection' && isSeen && resource !== undefined && peer !== undefined ? [{ resource, peer }] : []
-})
+/**
+ * The peers that were connected, or in a split brain, at any moment of `drbdsetup events2`: its rows of connections, of
+ * which a `change` has only what has changed.
+ */
+export const parseSeen = (stdout: string): SeenPeer[] =>
+  stdout.split('\n').flatMap((line) => {
+    const [, kind, ...fields] = line.trim().split(' ')
+    const row = new Map(fields.map((each) => [each.slice(0, each.indexOf(':')), each.slice(each.indexOf(':') + 1)]))
+    const [resource, peer] = [row.get('name'), row.get('peer-node-id')]
+    const isSeen = row.get('connection') === 'Connected' || row.get('connection') === 'StandAlone'
+    return kind === 'connection' && isSeen && resource !== undefined && peer !== undefined ? [{ resource, peer }] : []
+  })
 
 function field(row: Fields, name: string): string {
   const value = row.get(name)
@@ -67,20 +102,27 @@ function field(row: Fields, name: string): string {
 }
 
 /**
- * The quorum policy in `drbdsetup show RES` (DRBD 9, section `options`); it prints what differs from the default, so that undefined is the
- * default.
+ * The quorum policy in `drbdsetup show RES` (DRBD 9, section `options`); it prints what differs from the default, so
+ * that undefined is the default.
  */
 export const parseQuorum = (stdout: string): string | undefined => /^\s*quorum\s+(\S+?)\s*;/m.exec(stdout)?.[1]
 
 /**
- * The hosts of a resource in `drbdadm dump RES`: its sections `on NAME [NAME…] {`, with the node-id that DRBD 9 writes first into each (dump_host_info
- * in drbdadm_dump.c). None for one without such sections (floating).
+ * The hosts of a resource in `drbdadm dump RES`: its sections `on NAME [NAME…] {`, with the node-id that DRBD 9 writes
+ * first into each (dump_host_info in drbdadm_dump.c). None for one without such sections (floating).
  */
 export const parseSections = (stdout: string): HostSection[] =>
-  stdout.split(/^\s*on (?=[^{\n]+\{)/m).slice(1).map((section) => ({
-    names: section.slice(0, section.indexOf('{')).trim().split(/\s+/).map((name) => name.replace(/^"(.*)"$/, '$1')),
-    nodeId: /^\s*node-id\s+(\d+)\s*;/m.exec(section)?.[1],
-  }))
+  stdout
+    .split(/^\s*on (?=[^{\n]+\{)/m)
+    .slice(1)
+    .map((section) => ({
+      names: section
+        .slice(0, section.indexOf('{'))
+        .trim()
+        .split(/\s+/)
+        .map((name) => name.replace(/^"(.*)"$/, '$1')),
+      nodeId: /^\s*node-id\s+(\d+)\s*;/m.exec(section)?.[1],
+    }))
 
 /** All names in those sections. */
 export const parseHosts = (stdout: string): string[] => parseSections(stdout).flatMap(({ names }) => names)

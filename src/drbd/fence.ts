@@ -1,13 +1,27 @@
 import type { Line } from '../core/agent-words.ts'
 import { type Confirmation, type DrbdDevice, confirmationsOver } from '../core/drbd.ts'
-import { type FenceAnswer, type FenceTarget, type HostSection, answerHolds, fenceEnds, fenceTarget, fenceWords, fencedNote, namesHost, whyNotFenced } from '../core/fence.ts'
+import {
+  type FenceAnswer,
+  type FenceTarget,
+  type HostSection,
+  answerHolds,
+  fenceEnds,
+  fenceTarget,
+  fenceWords,
+  fencedNote,
+  namesHost,
+  whyNotFenced,
+} from '../core/fence.ts'
 import type { Lockspace } from '../core/lease.ts'
 import type { DrbdDevices } from './drbd.ts'
 
 /** Seconds between two tries of fence_command. */
 const PAUSE = 2
 
-/** What the handler has of this host. Nothing of it reads a disk but the programs themselves and the configurations; times in seconds of the monotonic clock. */
+/**
+ * What the handler has of this host. Nothing of it reads a disk but the programs themselves and the configurations;
+ * times in seconds of the monotonic clock.
+ */
 export interface FenceWorld {
   readonly self: string
   now(): number
@@ -36,17 +50,29 @@ export interface FenceSettings {
 }
 
 /** What DRBD is answered. `by`: whose word it is that the host is off. */
-export type Fenced = { readonly kind: 'off'; readonly host: string; readonly by: 'fence_command' | 'an answer of a moment ago' | 'confirm-off' } | { readonly kind: 'not-off'; readonly why: string }
+export type Fenced =
+  | {
+      readonly kind: 'off'
+      readonly host: string
+      readonly by: 'fence_command' | 'an answer of a moment ago' | 'confirm-off'
+    }
+  | { readonly kind: 'not-off'; readonly why: string }
 
 /**
- * DRBD's handler `fence-peer`, with `fencing resource-and-stonith`: all I/O on the resource waits until it has answered, sanlock's and that of the VMs
- * too. It switches the peer off by fence_command, again and again while there is time, and says that it is off only if that has said so, or a person has.
+ * DRBD's handler `fence-peer`, with `fencing resource-and-stonith`: all I/O on the resource waits until it has
+ * answered, sanlock's and that of the VMs too. It switches the peer off by fence_command, again and again while there
+ * is time, and says that it is off only if that has said so, or a person has.
  */
-export async function fencePeer(env: Readonly<Record<string, string | undefined>>, { fenceCommand, fenceDelay }: FenceSettings, world: FenceWorld): Promise<Fenced> {
+export async function fencePeer(
+  env: Readonly<Record<string, string | undefined>>,
+  { fenceCommand, fenceDelay }: FenceSettings,
+  world: FenceWorld,
+): Promise<Fenced> {
   const began = world.now()
   const beganAt = world.date()
   const bootedAt = new Date(Date.parse(beganAt) - began * 1000).toISOString()
-  const isSaid = async (target: FenceTarget, devices: readonly DrbdDevice[]): Promise<boolean> => wordOf(target, await world.confirmations(), devices, { beganAt, bootedAt, now: world.date() })
+  const isSaid = async (target: FenceTarget, devices: readonly DrbdDevice[]): Promise<boolean> =>
+    wordOf(target, await world.confirmations(), devices, { beganAt, bootedAt, now: world.date() })
   const notOff = (why: string): Fenced => ({ kind: 'not-off', why })
   const first = await world.devices()
   if (first.kind === 'unknown') return notOff(`what DRBD knows cannot be told: ${first.detail}`)
@@ -61,20 +87,31 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
   if (await isSaid(target, devices)) return off('confirm-off')
   const refused = whyNotFenced(target, devices)
   if (refused !== undefined) return notOff(refused)
-  if (fenceCommand.length === 0) return notOff(`fence_command is not set in /etc/libvirt/lvguard.conf: nothing can switch ${host} off`)
-  if (target.others > 1 && !namesHost(fenceCommand)) return notOff(`fence_command does not say which host it switches off (%h), and ${resource} has ${target.others} others`)
+  if (fenceCommand.length === 0)
+    return notOff(`fence_command is not set in /etc/libvirt/lvguard.conf: nothing can switch ${host} off`)
+  if (target.others > 1 && !namesHost(fenceCommand))
+    return notOff(
+      `fence_command does not say which host it switches off (%h), and ${resource} has ${target.others} others`,
+    )
   const minors = devices.filter((device) => device.resource === resource).map(({ minor }) => minor)
   const ends = fenceEnds(await world.leases(minors), world.now())
-  if (ends === undefined) return notOff('this host has lost its own lease, and its VMs are cut off: it switches nobody off')
+  if (ends === undefined)
+    return notOff('this host has lost its own lease, and its VMs are cut off: it switches nobody off')
   const left = (): number => ends - world.now()
   const free = left() <= 0 ? undefined : await world.turn(host, left())
-  if (free === undefined) return notOff(`there was no time for it before the lease of this host runs out (${Math.round(world.now() - began)} s)`)
+  if (free === undefined)
+    return notOff(
+      `there was no time for it before the lease of this host runs out (${Math.round(world.now() - began)} s)`,
+    )
   try {
     if (answerHolds(world.answer(host), target, devices, world.now())) {
       world.confirm(fencedNote(target, world.date()))
       return off('an answer of a moment ago')
     }
-    world.say({ priority: 2, text: `DRBD resource ${resource} has lost ${host}, and its I/O waits: fence_command is to switch ${host} off${fenceDelay === 0 ? '' : `, in ${fenceDelay} s`}` })
+    world.say({
+      priority: 2,
+      text: `DRBD resource ${resource} has lost ${host}, and its I/O waits: fence_command is to switch ${host} off${fenceDelay === 0 ? '' : `, in ${fenceDelay} s`}`,
+    })
     await world.sleep(Math.min(fenceDelay, Math.max(0, left())))
     let failure = 'there was no time for it'
     for (let tries = 0; ; tries++) {
@@ -83,7 +120,10 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
       if (await isSaid(target, again.devices)) return off('confirm-off')
       const why = whyNotFenced(target, again.devices)
       if (why !== undefined) return notOff(why)
-      if (left() <= 0) return notOff(`fence_command has not said that ${host} is off before the lease of this host runs out: ${failure}`)
+      if (left() <= 0)
+        return notOff(
+          `fence_command has not said that ${host} is off before the lease of this host runs out: ${failure}`,
+        )
       const said = await world.run(fenceWords(fenceCommand, host), left())
       if (said === undefined) {
         world.keep({ host, resource, peer: target.peer, at: world.now() })
@@ -91,7 +131,8 @@ export async function fencePeer(env: Readonly<Record<string, string | undefined>
         return off('fence_command')
       }
       failure = said
-      if (tries === 0) world.say({ priority: 2, text: `fence_command does not say that ${host} is off, and is tried again: ${said}` })
+      if (tries === 0)
+        world.say({ priority: 2, text: `fence_command does not say that ${host} is off, and is tried again: ${said}` })
       await world.sleep(Math.min(PAUSE, Math.max(0, left())))
     }
   } finally {
@@ -107,13 +148,25 @@ interface Times {
 }
 
 /**
- * Whether somebody has said already that the host is off. On a host that is Primary DRBD calls because a connection is lost: what was said before that
- * was said of another time. One that is about to become Primary has none, and then it counts as long as the peer was not seen (confirmationsOver), but not
- * longer than this boot: while this host was off the other one may have been switched on, and made Primary by the same word. What was said later than it is
- * now was said by a clock that was another one: before this boot, too.
+ * Whether somebody has said already that the host is off. On a host that is Primary DRBD calls because a connection is
+ * lost: what was said before that was said of another time. One that is about to become Primary has none, and then it
+ * counts as long as the peer was not seen (confirmationsOver), but not longer than this boot: while this host was off
+ * the other one may have been switched on, and made Primary by the same word. What was said later than it is now was
+ * said by a clock that was another one: before this boot, too.
  */
-function wordOf({ resource, peer }: FenceTarget, confirmations: readonly Confirmation[], devices: readonly DrbdDevice[], { beganAt, bootedAt, now }: Times): boolean {
+function wordOf(
+  { resource, peer }: FenceTarget,
+  confirmations: readonly Confirmation[],
+  devices: readonly DrbdDevice[],
+  { beganAt, bootedAt, now }: Times,
+): boolean {
   const isPrimary = devices.some((device) => device.resource === resource && device.role === 'Primary')
   const over = confirmationsOver(confirmations, devices)
-  return confirmations.some((each) => each.resource === resource && each.peer === peer && !over.includes(each) && (isPrimary ? each.at >= beganAt : each.at >= bootedAt && each.at <= now))
+  return confirmations.some(
+    (each) =>
+      each.resource === resource &&
+      each.peer === peer &&
+      !over.includes(each) &&
+      (isPrimary ? each.at >= beganAt : each.at >= bootedAt && each.at <= now),
+  )
 }

@@ -9,7 +9,8 @@ import { makeRunFolder } from '../record-store.ts'
 import { within } from '../within.ts'
 
 /** One file for each resource and peer, so that they can be removed by hand, too. */
-const fileOf = ({ resource, peer }: Pick<Confirmation, 'resource' | 'peer'>): string => join(CONFIRM_OFF_FOLDER, `${encodeURIComponent(resource)}+${encodeURIComponent(peer)}.json`)
+const fileOf = ({ resource, peer }: Pick<Confirmation, 'resource' | 'peer'>): string =>
+  join(CONFIRM_OFF_FOLDER, `${encodeURIComponent(resource)}+${encodeURIComponent(peer)}.json`)
 
 /** What was confirmed on this host. Never throws: what cannot be read or understood is no confirmation. */
 export function readConfirmations(): Confirmation[] {
@@ -19,16 +20,21 @@ export function readConfirmations(): Confirmation[] {
   } catch {
     return []
   }
-  return names.filter((name) => name.endsWith('.json')).flatMap((name) => {
-    const read = parseConfirmation(textOf(join(CONFIRM_OFF_FOLDER, name)) ?? '')
-    return read !== undefined && fileOf(read) === join(CONFIRM_OFF_FOLDER, name) ? [read] : []
-  })
+  return names
+    .filter((name) => name.endsWith('.json'))
+    .flatMap((name) => {
+      const read = parseConfirmation(textOf(join(CONFIRM_OFF_FOLDER, name)) ?? '')
+      return read !== undefined && fileOf(read) === join(CONFIRM_OFF_FOLDER, name) ? [read] : []
+    })
 }
 
 function parseConfirmation(text: string): Confirmation | undefined {
   try {
     const read = JSON.parse(text) as Confirmation
-    const isWhole = read.format === 1 && [read.resource, read.peer, read.host, read.at].every((each) => typeof each === 'string') && (read.by === undefined || read.by === 'fence')
+    const isWhole =
+      read.format === 1 &&
+      [read.resource, read.peer, read.host, read.at].every((each) => typeof each === 'string') &&
+      (read.by === undefined || read.by === 'fence')
     return isWhole ? read : undefined
   } catch {
     return undefined
@@ -38,9 +44,15 @@ function parseConfirmation(text: string): Confirmation | undefined {
 /** Milliseconds for a look into /var by whoever has to answer in time. */
 const LOOK_LIMIT = 2000
 
-/** The same for whoever cannot wait for /var: a child looks, and one that does not come back has seen nothing. Each file is one line. */
+/**
+ * The same for whoever cannot wait for /var: a child looks, and one that does not come back has seen nothing. Each file
+ * is one line.
+ */
 export async function confirmationsInTime(): Promise<Confirmation[]> {
-  const looked = await within(LOOK_LIMIT, query('/bin/sh', ['-c', 'exec cat -- "$0"/*.json', CONFIRM_OFF_FOLDER], LOOK_LIMIT))
+  const looked = await within(
+    LOOK_LIMIT,
+    query('/bin/sh', ['-c', 'exec cat -- "$0"/*.json', CONFIRM_OFF_FOLDER], LOOK_LIMIT),
+  )
   return (looked?.stdout ?? '').split('\n').flatMap((line) => parseConfirmation(line) ?? [])
 }
 
@@ -53,17 +65,26 @@ export function writeConfirmation(confirmation: Confirmation): void {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
 const WRITER = 'umask 077; mkdir -p "${0%/*}" && printf "%s\\n" "$1" > "$0.new" && exec mv -f "$0.new" "$0"'
 
-/** The same, by a child that is not waited for: /var may be on storage that does not answer, and whoever asks has to answer in time. */
-export const writeConfirmationLater = (confirmation: Confirmation): void => void outlive('/bin/sh', ['-c', WRITER, fileOf(confirmation), JSON.stringify(confirmation)])
+/**
+ * The same, by a child that is not waited for: /var may be on storage that does not answer, and whoever asks has to
+ * answer in time.
+ */
+export const writeConfirmationLater = (confirmation: Confirmation): void =>
+  void outlive('/bin/sh', ['-c', WRITER, fileOf(confirmation), JSON.stringify(confirmation)])
 
 /** In /run/lvguard; no VG can have a name with a colon in it. */
 const answerFile = (host: string): string => join(RUN_FOLDER, `fence:${host}`)
 
-/** What the last call of the fence-peer handler has answered for a host. Never throws: what cannot be read is no answer. */
+/**
+ * What the last call of the fence-peer handler has answered for a host. Never throws: what cannot be read is no answer.
+ */
 export function readFenceAnswer(host: string): FenceAnswer | undefined {
   try {
     const read = JSON.parse(textOf(answerFile(host)) ?? 'null') as FenceAnswer | null
-    const isWhole = read !== null && [read.host, read.resource, read.peer].every((each) => typeof each === 'string') && typeof read.at === 'number'
+    const isWhole =
+      read !== null &&
+      [read.host, read.resource, read.peer].every((each) => typeof each === 'string') &&
+      typeof read.at === 'number'
     return isWhole ? read : undefined
   } catch {
     return undefined
@@ -76,7 +97,10 @@ export function writeFenceAnswer(answer: FenceAnswer): void {
   writeWhole(answerFile(answer.host), `${JSON.stringify(answer)}\n`)
 }
 
-/** Removes those that hold no longer. Never throws: whoever finds one that is left sees for itself that it does not hold while the peer is seen. */
+/**
+ * Removes those that hold no longer. Never throws: whoever finds one that is left sees for itself that it does not hold
+ * while the peer is seen.
+ */
 export function dropConfirmations(over: readonly Confirmation[]): void {
   for (const confirmation of over) {
     try {

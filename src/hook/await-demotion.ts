@@ -13,13 +13,15 @@ export interface Waiting {
 export const LOOK_PAUSE = 100
 
 /**
- * Waits until nobody holds any of the volumes exclusively, by reading their leases: a trial with lvchange would hold this host's VG
- * lock for five seconds a try (FACTS 21) and starve migrations in the other direction.
+ * Waits until nobody holds any of the volumes exclusively, by reading their leases: a trial with lvchange would hold
+ * this host's VG lock for five seconds a try (FACTS 21) and starve migrations in the other direction.
  * @param limit milliseconds; 0 looks once
  * @returns `free`; `held` with the first volume that still is; `unreadable` where a lease cannot be read (dlm)
  */
 export async function awaitDemotion(
-  volumes: readonly LogicalVolume[], limit: number, { leaseOf, pause, now }: Waiting,
+  volumes: readonly LogicalVolume[],
+  limit: number,
+  { leaseOf, pause, now }: Waiting,
 ): Promise<{ readonly kind: 'free' | 'unreadable' } | { readonly kind: 'held'; readonly volume: LogicalVolume }> {
   const end = now() + limit
   for (const volume of volumes) {

@@ -6,9 +6,15 @@ export const START_PAUSE = 1000
 /** What time alone can mend: at boot the locking of a VG takes 20 s to 3 min (FACTS 28). */
 const PASSING: ReadonlySet<string> = new Set(['not-started', 'starting', 'lvmlockd-down'])
 
-/** Whether a start was refused for nothing but locking that is not ready. A migration is not waited for: what let it in lasts for two minutes only. */
+/**
+ * Whether a start was refused for nothing but locking that is not ready. A migration is not waited for: what let it in
+ * lasts for two minutes only.
+ */
 export const isTooEarly = (outcome: Outcome): boolean =>
-  outcome.kind === 'refused' && outcome.attempt === 'start' && outcome.problems.length > 0 && outcome.problems.every(({ kind }) => PASSING.has(kind))
+  outcome.kind === 'refused' &&
+  outcome.attempt === 'start' &&
+  outcome.problems.length > 0 &&
+  outcome.problems.every(({ kind }) => PASSING.has(kind))
 
 /**
  * Tries a start again until the locking of its VGs is ready. Holds no lock between two tries.
@@ -16,7 +22,9 @@ export const isTooEarly = (outcome: Outcome): boolean =>
  * @returns what came of the last try
  */
 export async function awaitLocking(
-  first: Outcome, again: () => Promise<Outcome>, limit: number,
+  first: Outcome,
+  again: () => Promise<Outcome>,
+  limit: number,
   { pause, now }: { readonly pause: (milliseconds: number) => Promise<void>; readonly now: () => number },
 ): Promise<Outcome> {
   const end = now() + limit

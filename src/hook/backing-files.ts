@@ -19,7 +19,12 @@ import { type Level, type Link, Refusal, levelBelow, outside } from './image-lin
 /** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
 export type Below =
   | { readonly kind: 'locked'; readonly recorded: readonly RecordedVolume[] }
-  | { readonly kind: 'failed'; readonly problems: readonly Problem[]; readonly recorded: readonly RecordedVolume[]; readonly undone: readonly Change[] }
+  | {
+      readonly kind: 'failed'
+      readonly problems: readonly Problem[]
+      readonly recorded: readonly RecordedVolume[]
+      readonly undone: readonly Change[]
+    }
 
 /** What is above them: a domain with its volumes locked. */
 export interface Above {
@@ -33,7 +38,10 @@ export interface Above {
   readonly record: (volumes: readonly RecordedVolume[]) => void
 }
 
-/** Seconds that a `prepare` that holds the lock of one VG waits for another's: two that do so crosswise must not wait for long. */
+/**
+ * Seconds that a `prepare` that holds the lock of one VG waits for another's: two that do so crosswise must not wait
+ * for long.
+ */
 const FURTHER_LOCK_WAIT = 5
 
 interface Step {
@@ -43,11 +51,19 @@ interface Step {
 }
 
 /**
- * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read while its own volume is active only. Each
- * level costs one lvchange. Shared, unless a header says where an image has its own data.
+ * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read while its own volume is
+ * active only. Each level costs one lvchange. Shared, unless a header says where an image has its own data.
  */
 export async function lockBackingFiles(above: Above): Promise<Below> {
-  const { subject: { domain, configuration, candidates: { images } }, locks, taken } = above
+  const {
+    subject: {
+      domain,
+      configuration,
+      candidates: { images },
+    },
+    locks,
+    taken,
+  } = above
   const recorded: RecordedVolume[] = []
   const steps: Step[] = []
   const all = new GrowingLocks(locks)
@@ -64,7 +80,10 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
   } catch (error) {
     const undone: Change[] = []
     for (const { attempted, before, table } of steps.reverse()) {
-      const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), before, { locks: await lockState(), devices: activeVolumes() })
+      const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), before, {
+        locks: await lockState(),
+        devices: activeVolumes(),
+      })
       await carryOut(undo, all, 'go-on')
       undone.push(...undo)
     }
@@ -76,8 +95,21 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
 }
 
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
-async function lockLevel({ subject: { domain, configuration }, incoming, record: putOnRecord }: Above, { candidates }: Level, [link]: readonly Link[], all: GrowingLocks, recorded: RecordedVolume[], steps: Step[]): Promise<void> {
-  const level = subjectWith(domain, configuration, { volumes: candidates, impossible: [], standIns: [], images: [], problems: [] })
+async function lockLevel(
+  { subject: { domain, configuration }, incoming, record: putOnRecord }: Above,
+  { candidates }: Level,
+  [link]: readonly Link[],
+  all: GrowingLocks,
+  recorded: RecordedVolume[],
+  steps: Step[],
+): Promise<void> {
+  const level = subjectWith(domain, configuration, {
+    volumes: candidates,
+    impossible: [],
+    standIns: [],
+    images: [],
+    problems: [],
+  })
   const cutOff = cutOffProblems(level.vgsToLock)
   if (cutOff.length > 0) throw new Refusal(cutOff)
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
@@ -95,9 +127,13 @@ async function lockLevel({ subject: { domain, configuration }, incoming, record:
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })
   recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
-  if (failed !== undefined) throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
+  if (failed !== undefined)
+    throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   // As in prepare: what was cut off meanwhile.
-  const missing = [...(await missingOf(plan.recorded, table, after, activeVolumes())), ...cutOffProblems(level.vgsToLock)]
+  const missing = [
+    ...(await missingOf(plan.recorded, table, after, activeVolumes())),
+    ...cutOffProblems(level.vgsToLock),
+  ]
   if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
   // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
   const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)

@@ -10,16 +10,21 @@ import type { Outcome } from '../lvm/run.ts'
 import type { VgBusy } from '../vg-lock.ts'
 
 /**
- * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be slow.
- * An lvchange that failed without a word that is known is a problem all the same (R9).
+ * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be
+ * slow. An lvchange that failed without a word that is known is a problem all the same (R9).
  */
-export async function problemsOf(outcome: Outcome, table: VolumeTable | undefined, locks: LockState): Promise<Problem[]> {
+export async function problemsOf(
+  outcome: Outcome,
+  table: VolumeTable | undefined,
+  locks: LockState,
+): Promise<Problem[]> {
   if (outcome.isAbsent) return [{ kind: 'not-installed', command: 'lvchange', packages: 'lvm2 lvm2-lockd' }]
   if (outcome.timedOut) return [{ kind: 'other', detail: 'lvchange did not end within its time' }]
   const failures = classify(outcome.stderr)
   const precise = failures.filter(({ kind }) => kind !== 'other')
   const worth = precise.length > 0 ? precise : failures
-  if (worth.length === 0) return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
+  if (worth.length === 0)
+    return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
   // Of an lvmlockd that was killed LVM says the same as of a VG whose locking is not started.
   const isDown = locks.kind === 'unknown' && locks.why === 'down' && worth.some(({ kind }) => kind === 'not-started')
   return isDown ? [{ kind: 'lvmlockd-down' }] : Promise.all(worth.map((failure) => problemOf(failure, table)))
@@ -53,15 +58,23 @@ export async function usersNow(name: string): Promise<readonly string[]> {
 }
 
 /** LVM knows a missing volume or VG by its name only; which disk it belongs to is known from the XML. */
-export function withDisks(problems: readonly Problem[], volumes: readonly (VolumeName & { readonly reason: string })[]): Problem[] {
+export function withDisks(
+  problems: readonly Problem[],
+  volumes: readonly (VolumeName & { readonly reason: string })[],
+): Problem[] {
   return problems.map((problem) => {
-    if (problem.kind !== 'missing-volume' && problem.kind !== 'missing-vg' && problem.kind !== 'volume-unknown') return problem
-    const own = volumes.filter((volume) => (problem.kind === 'missing-vg' ? volume.vg === problem.vg : fullName(volume) === problem.volume))
+    if (problem.kind !== 'missing-volume' && problem.kind !== 'missing-vg' && problem.kind !== 'volume-unknown')
+      return problem
+    const own = volumes.filter((volume) =>
+      problem.kind === 'missing-vg' ? volume.vg === problem.vg : fullName(volume) === problem.volume,
+    )
     return own.length === 0 ? problem : { ...problem, disk: [...new Set(own.map(({ reason }) => reason))].join('; ') }
   })
 }
 
-/** A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up. */
+/**
+ * A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up.
+ */
 export async function heldProblem(name: string, table: VolumeTable | undefined): Promise<Problem> {
   const [vg = '', lv = ''] = name.split('/')
   const volume = table?.volumes.get(name) ?? (await volumeTable([{ vg, lv }]))?.volumes.get(name)
@@ -80,9 +93,13 @@ export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ k
 
 /** What went wrong on the way: a file of /run/lvguard, or anything else. */
 export const problemOfError = (error: unknown): Problem =>
-  error instanceof Error && 'syscall' in error ? { kind: 'record-unwritable', detail: messageOf(error) } : { kind: 'other', detail: messageOf(error) }
+  error instanceof Error && 'syscall' in error
+    ? { kind: 'record-unwritable', detail: messageOf(error) }
+    : { kind: 'other', detail: messageOf(error) }
 
-/** Carries out a write to /run that an event can do without: what is on record already says the same, less precisely. */
+/**
+ * Carries out a write to /run that an event can do without: what is on record already says the same, less precisely.
+ */
 export function unlessFull(write: () => void): void {
   try {
     write()

@@ -41,32 +41,59 @@ export async function subjectOf(domain: Domain, configuration: Configuration, ma
 export function subjectWith(domain: Domain, configuration: Configuration, candidates: Candidates): Subject {
   let table: Promise<VolumeTable | undefined> | undefined
   const vgs = vgsOf(candidates)
-  return { domain, configuration, candidates, isConcerned: vgs.length > 0 || candidates.problems.length > 0, vgsToLock: vgsOf({ ...candidates, impossible: [], standIns: [] }), table: () => (table ??= volumeTable([...candidates.volumes, ...candidates.standIns])) }
+  return {
+    domain,
+    configuration,
+    candidates,
+    isConcerned: vgs.length > 0 || candidates.problems.length > 0,
+    vgsToLock: vgsOf({ ...candidates, impossible: [], standIns: [] }),
+    table: () => (table ??= volumeTable([...candidates.volumes, ...candidates.standIns])),
+  }
 }
 
-/** Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local, missing, or not started. */
+/**
+ * Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local,
+ * missing, or not started.
+ */
 export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
   const isSettled = isSettledByLockspaces(candidates, locks)
   const answers = isSettled ? undefined : await table()
   // Nothing can be told apart without lvs: R9.
   if (!isSettled && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
-  return scopeOf(candidates, locks, answers, configuration, (path) => existsSync(onHost(path)), ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv))
+  return scopeOf(
+    candidates,
+    locks,
+    answers,
+    configuration,
+    (path) => existsSync(onHost(path)),
+    ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv),
+  )
 }
 
 /**
  * R1, after the commands: what is not locked, or not active, as it must be.
  * @param recorded the volumes and the modes they were to get
  */
-export async function missingOf(recorded: readonly RecordedVolume[], table: VolumeTable | undefined, locks: LockState, devices: readonly Device[]): Promise<Problem[]> {
+export async function missingOf(
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable | undefined,
+  locks: LockState,
+  devices: readonly Device[],
+): Promise<Problem[]> {
   const missing = missingLocks(recorded, table, locks, devices)
   if (missing.length > 0) return missing
   const dead = deadVolumes(recorded, table, devices)
   if (dead.length > 0) return dead
   const inactive = withoutDevice(recorded, table, devices)
-  return inactive.length === 0 || !(await makesDevices()) ? [] : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
+  return inactive.length === 0 || !(await makesDevices())
+    ? []
+    : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }
 
-/** Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for under it. */
+/**
+ * Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for
+ * under it.
+ */
 const FRESH = 0.2
 
 /** A question to lvmlockctl, and when it was asked. */
@@ -78,8 +105,9 @@ export interface Asked {
 }
 
 /**
- * Asks lvmlockctl, which needs to know nothing of the domain: it answers while the XML is read and the VG's lock is taken. What has
- * changed in between shows when the locks are read back (R1); records, devices and open counts are looked at under the lock (R11).
+ * Asks lvmlockctl, which needs to know nothing of the domain: it answers while the XML is read and the VG's lock is
+ * taken. What has changed in between shows when the locks are read back (R1); records, devices and open counts are
+ * looked at under the lock (R11).
  */
 export const askLocks = (): Asked => {
   const answer = lockStateAtOnce()
@@ -91,9 +119,16 @@ export const askLocks = (): Asked => {
  * What is true on this host: the second look, when the locks of its VGs are held (R11).
  * @param asked a question that is still good if there was no wait for the VG's lock
  */
-export async function lookAround({ candidates }: Subject, records: Records = readRecords(), asked?: Asked): Promise<HostFacts> {
+export async function lookAround(
+  { candidates }: Subject,
+  records: Records = readRecords(),
+  asked?: Asked,
+): Promise<HostFacts> {
   const devices = activeVolumes()
-  const answer = asked !== undefined && monotonic() - asked.at < FRESH ? asked.answer.then((early) => early ?? lockState()) : lockState()
+  const answer =
+    asked !== undefined && monotonic() - asked.at < FRESH
+      ? asked.answer.then((early) => early ?? lockState())
+      : lockState()
   const [locks, users] = await Promise.all([answer, openVolumes(candidates.volumes, devices)])
   return { locks, devices, records, users }
 }

@@ -20,7 +20,8 @@ export class Refusal extends Error {
   }
 }
 
-export const refusal = (image: VolumeName, detail: string): Refusal => new Refusal([{ kind: 'bad-image', volume: fullName(image), detail }])
+export const refusal = (image: VolumeName, detail: string): Refusal =>
+  new Refusal([{ kind: 'bad-image', volume: fullName(image), detail }])
 
 /** What is one level below some images: the volumes that are not locked yet, and the images among all of them. */
 export interface Level {
@@ -31,23 +32,40 @@ export interface Level {
 /**
  * Reads the headers of images and finds the volumes that they name.
  * @param taken what is locked for the domain already
- * @throws Refusal of a header that names no volume, a volume above it, one of a VG that is not managed, or too long a chain
+ * @throws Refusal of a header that names no volume, a volume above it, one of a VG that is not managed, or too long a
+ *   chain
  */
-export async function levelBelow(links: readonly Link[], domain: Domain, configuration: Configuration, taken: readonly RecordedVolume[]): Promise<Level> {
+export async function levelBelow(
+  links: readonly Link[],
+  domain: Domain,
+  configuration: Configuration,
+  taken: readonly RecordedVolume[],
+): Promise<Level> {
   const candidates = new Map<string, Candidate>()
   const next: Link[] = []
   for (const link of links) {
-    if (link.above.length >= LONGEST_CHAIN) throw refusal(link, `more than ${LONGEST_CHAIN} images stand on top of each other`)
+    if (link.above.length >= LONGEST_CHAIN)
+      throw refusal(link, `more than ${LONGEST_CHAIN} images stand on top of each other`)
     for (const { disk, finding } of await foundIn(link)) {
       if (finding.kind === 'problem') throw new Refusal([finding.problem])
-      if ('vg' in finding && configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy) === 'ignore') continue
+      if (
+        'vg' in finding &&
+        configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy) ===
+          'ignore'
+      )
+        continue
       if (finding.kind !== 'volume') throw refusal(link, `its header names '${disk.path}', which is no logical volume`)
-      const { volumes: [wanted], images } = candidatesOf({ ...domain, disks: [disk] }, configuration, new Map([[disk, finding]]))
+      const {
+        volumes: [wanted],
+        images,
+      } = candidatesOf({ ...domain, disks: [disk] }, configuration, new Map([[disk, finding]]))
       if (wanted === undefined) throw outside(link, disk)
       const name = fullName(wanted)
-      if (name === fullName(link) || link.above.includes(name)) throw refusal(link, `its header names ${name}, which is above it`)
+      if (name === fullName(link) || link.above.includes(name))
+        throw refusal(link, `its header names ${name}, which is above it`)
       const known = taken.find(({ vg, lv }) => vg === wanted.vg && lv === wanted.lv)
-      if (known?.role === 'shared' && wanted.mode === 'exclusive') throw refusal(link, `${name} is its data, and another disk reads it`)
+      if (known?.role === 'shared' && wanted.mode === 'exclusive')
+        throw refusal(link, `${name} is its data, and another disk reads it`)
       if (known === undefined && candidates.get(name)?.mode !== 'exclusive') candidates.set(name, wanted)
       next.push(...images.map((image) => ({ ...image, above: [...link.above, fullName(link)] })))
     }
@@ -55,20 +73,26 @@ export async function levelBelow(links: readonly Link[], domain: Domain, configu
   return { candidates: [...candidates.values()], links: next }
 }
 
-export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): Refusal => refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
+export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): Refusal =>
+  refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
 
-/** What a header names; a device over several volumes (md, device-mapper) is named once, and found once for each of them. */
+/**
+ * What a header names; a device over several volumes (md, device-mapper) is named once, and found once for each of
+ * them.
+ */
 async function foundIn(link: Link): Promise<{ readonly disk: Disk; readonly finding: Finding }[]> {
   const named = await namedIn(link)
-  const all = await Promise.all(named.map(async (disk) => {
-    const { disks, found } = await findSources({ disks: [disk] })
-    const path = disk.path ?? ''
-    const also = disks.flatMap((other) => {
-      const finding = other === disk ? undefined : found.get(other)
-      return finding?.kind === 'volume' ? [{ disk: other, finding }] : []
-    })
-    return [{ disk, finding: found.get(disk) ?? { ...meaningOfPath(path), path } }, ...also]
-  }))
+  const all = await Promise.all(
+    named.map(async (disk) => {
+      const { disks, found } = await findSources({ disks: [disk] })
+      const path = disk.path ?? ''
+      const also = disks.flatMap((other) => {
+        const finding = other === disk ? undefined : found.get(other)
+        return finding?.kind === 'volume' ? [{ disk: other, finding }] : []
+      })
+      return [{ disk, finding: found.get(disk) ?? { ...meaningOfPath(path), path } }, ...also]
+    }),
+  )
   return all.flat()
 }
 
@@ -94,6 +118,8 @@ async function namedIn(link: Link): Promise<Disk[]> {
   // Without a format a backing file counts as raw, and is not read: a guest may have written what stands in it.
   return [
     ...(dataFile === undefined ? [] : [diskOf(dataFile, { part: 'data file', readonly: link.mode === 'shared' })]),
-    ...(backing === undefined ? [] : [diskOf(backing.name, { part: 'backing file', readonly: true, image: backing.format === 'qcow2' })]),
+    ...(backing === undefined
+      ? []
+      : [diskOf(backing.name, { part: 'backing file', readonly: true, image: backing.format === 'qcow2' })]),
   ]
 }

@@ -46,26 +46,57 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   const { domain } = subject
   const records = readRecords()
   const cutOff = cutOffProblems(subject.vgsToLock)
-  if (cutOff.length > 0) return { plan: { kind: 'refuse', problems: cutOff }, facts: nothingKnown(records), scope: { volumes: [], problems: cutOff }, drbd: NO_DRBD, warning: undefined }
-  const [table, around, drbd] = await Promise.all([subject.table(), lookAround(subject, records), drbdBelow(subject.vgsToLock)])
+  if (cutOff.length > 0)
+    return {
+      plan: { kind: 'refuse', problems: cutOff },
+      facts: nothingKnown(records),
+      scope: { volumes: [], problems: cutOff },
+      drbd: NO_DRBD,
+      warning: undefined,
+    }
+  const [table, around, drbd] = await Promise.all([
+    subject.table(),
+    lookAround(subject, records),
+    drbdBelow(subject.vgsToLock),
+  ])
   const scope = await scopeFor(subject, around.locks)
   const facts: IncomingFacts = {
-    ...around, table: table ?? NO_VOLUMES, record: recordOf(domain.uuid, records), activeHere: isActiveHere(domain),
+    ...around,
+    table: table ?? NO_VOLUMES,
+    record: recordOf(domain.uuid, records),
+    activeHere: isActiveHere(domain),
     agent: agentState(),
   }
-  const plan: StartPlan = table === undefined ? { kind: 'refuse', problems: [noAnswerOfLvs()] } : planIncoming(scope.volumes, facts, domain.uuid)
+  const plan: StartPlan =
+    table === undefined
+      ? { kind: 'refuse', problems: [noAnswerOfLvs()] }
+      : planIncoming(scope.volumes, facts, domain.uuid)
   // Nothing that is held here counts: what comes in is locked anew.
-  return { plan: planOnDrbd(scope, plan, drbd, undefined, facts), facts, scope, drbd, warning: confirmedWords(scope.volumes, drbd, undefined, facts) }
+  return {
+    plan: planOnDrbd(scope, plan, drbd, undefined, facts),
+    facts,
+    scope,
+    drbd,
+    warning: confirmedWords(scope.volumes, drbd, undefined, facts),
+  }
 }
 
 /** Where nothing is asked, because the storage may not answer. */
 const nothingKnown = (records: IncomingFacts['records']): IncomingFacts => ({
-  locks: { kind: 'unknown', why: 'failed', detail: 'not asked for' }, devices: [], records, users: new Map(), table: NO_VOLUMES, record: undefined, activeHere: 'unknown', agent: agentState(),
+  locks: { kind: 'unknown', why: 'failed', detail: 'not asked for' },
+  devices: [],
+  records,
+  users: new Map(),
+  table: NO_VOLUMES,
+  record: undefined,
+  activeHere: 'unknown',
+  agent: agentState(),
 })
 
 /**
- * `migrate begin -`, on the destination: waits until the source has demoted, takes the volumes shared on trial and gives them back,
- * and prints the XML with the id that lets the `prepare` of this migration, and no other, take them shared (DESIGN 4).
+ * `migrate begin -`, on the destination: waits until the source has demoted, takes the volumes shared on trial and
+ * gives them back, and prints the XML with the id that lets the `prepare` of this migration, and no other, take them
+ * shared (DESIGN 4).
  * @param xml the domain XML as it came
  */
 export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
@@ -74,13 +105,27 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
   const first = await decideMigrate(subject)
   dropConfirmations(first.drbd.over)
   if (isEmpty(first.scope)) return NOT_CONCERNED
-  if (first.plan.kind === 'refuse') return (await isOffline(first)) ? { kind: 'done', did: 'let-in', volumes: [] } : refused(subject, first.plan.problems)
+  if (first.plan.kind === 'refuse')
+    return (await isOffline(first))
+      ? { kind: 'done', did: 'let-in', volumes: [] }
+      : refused(subject, first.plan.problems)
   const volumes = volumesOf(first)
   for (;;) {
-    const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), { leaseOf, pause, now: milliseconds })
+    const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), {
+      leaseOf,
+      pause,
+      now: milliseconds,
+    })
     if (waited.kind === 'held') return refused(subject, [await heldProblem(fullName(waited.volume), first.facts.table)])
     const trial = await tryShared(subject)
-    if (trial.kind === 'passed') return { kind: 'done', did: 'let-in', volumes: first.scope.volumes, stdout: withIncomingId(xml, trial.id), ...(first.warning !== undefined && { warning: first.warning }) }
+    if (trial.kind === 'passed')
+      return {
+        kind: 'done',
+        did: 'let-in',
+        volumes: first.scope.volumes,
+        stdout: withIncomingId(xml, trial.id),
+        ...(first.warning !== undefined && { warning: first.warning }),
+      }
     const isOver = milliseconds() + TRIAL_PAUSE > end
     if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
     await pause(TRIAL_PAUSE)
@@ -88,28 +133,39 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
 }
 
 /** What keeps out a VM that runs, and no other. */
-const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>(['not-shareable', 'no-agent', 'agent-hangs'])
+const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([
+  'not-shareable',
+  'no-agent',
+  'agent-hangs',
+])
 
 /**
- * Whether what cannot be shared need not be, because the migration is no live one: nobody holds what the domain needs for itself, so it runs
- * nowhere. libvirt tells it in no other way (FACTS 6). It is let in without a trial, and without an id: should a `prepare` follow all the
- * same, that is a fresh start, which asks for exclusive.
+ * Whether what cannot be shared need not be, because the migration is no live one: nobody holds what the domain needs
+ * for itself, so it runs nowhere. libvirt tells it in no other way (FACTS 6). It is let in without a trial, and without
+ * an id: should a `prepare` follow all the same, that is a fresh start, which asks for exclusive.
  */
 async function isOffline({ plan, scope, facts }: IncomingPlan): Promise<boolean> {
   const problems = plan.kind === 'refuse' ? plan.problems : []
-  if (!problems.some(({ kind }) => kind === 'not-shareable') || !problems.every(({ kind }) => OF_LIVE_ONLY.has(kind))) return false
+  if (!problems.some(({ kind }) => kind === 'not-shareable') || !problems.every(({ kind }) => OF_LIVE_ONLY.has(kind)))
+    return false
   const own = scope.volumes.filter(({ role, isLocal }) => role === 'exclusive' && !isLocal)
   // A thin volume's lease is its pool's, a snapshot's its origin's.
   const owners = new Set(own.map((volume) => facts.table.volumes.get(fullName(volume))?.lockUuid ?? ''))
   const table = (await volumesByUuid([...owners]))?.volumes ?? NO_VOLUMES.volumes
   const leases = await Promise.all([...table.values()].filter(({ uuid }) => owners.has(uuid)).map(leaseOf))
-  return owners.size > 0 && leases.length === owners.size && leases.every((lease) => lease !== undefined && lease.exclusive === undefined && lease.shared.length === 0)
+  return (
+    owners.size > 0 &&
+    leases.length === owners.size &&
+    leases.every((lease) => lease !== undefined && lease.exclusive === undefined && lease.shared.length === 0)
+  )
 }
 
 const volumesOf = ({ plan, facts }: IncomingPlan): LogicalVolume[] =>
   (plan.kind === 'activate' ? plan.recorded : []).flatMap((volume) => facts.table.volumes.get(fullName(volume)) ?? [])
 
-type Trial = { readonly kind: 'passed'; readonly id: string } | { readonly kind: 'failed'; readonly problems: readonly Problem[] }
+type Trial =
+  | { readonly kind: 'passed'; readonly id: string }
+  | { readonly kind: 'failed'; readonly problems: readonly Problem[] }
 
 async function tryShared(subject: Subject): Promise<Trial> {
   let locks: VgLocks | undefined
@@ -130,14 +186,25 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const { plan, facts } = await decideMigrate(subject)
   if (plan.kind === 'refuse') return { kind: 'failed', problems: plan.problems }
   // What an earlier life of this domain brought up and could not give back stays on record.
-  const leftovers = (facts.record?.volumes ?? []).filter((old) => goesWithDomain(old) && !plan.recorded.some((volume) => isSameVolume(withIds(volume, facts.table), old)))
+  const leftovers = (facts.record?.volumes ?? []).filter(
+    (old) => goesWithDomain(old) && !plan.recorded.some((volume) => isSameVolume(withIds(volume, facts.table), old)),
+  )
   const replace = replacing(domain.uuid, facts.record)
   const put = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void => {
     const domainOf = { name: domain.name, uuid: domain.uuid }
-    const next: DomainRecord = { format: 1, domain: domainOf, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) }
+    const next: DomainRecord = {
+      format: 1,
+      domain: domainOf,
+      state: 'incoming',
+      volumes: [...volumes, ...leftovers],
+      ...(incoming && { incoming }),
+    }
     if (replace(next) === 'changed') throw new RecordChanged()
   }
-  const ours = plan.recorded.filter((volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0)
+  const ours = plan.recorded
+    .filter(
+      (volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,
+    )
     .map((volume) => withIds(volume, facts.table))
   // On record before it is locked: whoever finds it after a crash may deactivate it.
   put(plan.recorded)
@@ -146,7 +213,15 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   const missing = failed === undefined ? await missingOf(plan.recorded, facts.table, after, activeVolumes()) : []
   // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
-  const undo = here(after).map((volume): Change => ({ vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the trial is over', ...addressOf(volume, activeVolumes()) }))
+  const undo = here(after).map(
+    (volume): Change => ({
+      vg: volume.vg,
+      lv: volume.lv,
+      to: 'inactive',
+      reason: 'the trial is over',
+      ...addressOf(volume, activeVolumes()),
+    }),
+  )
   await carryOut(undo, locks, 'go-on')
   const left = undo.length === 0 ? [] : here(await lockState())
   if (failed === undefined && missing.length === 0 && left.length === 0) {
@@ -159,7 +234,18 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
   unlessFull(() => (left.length === 0 && leftovers.length === 0 ? replace(undefined) : put(left)))
   // Who holds what is asked last: nothing is kept locked meanwhile.
   const problems = failed === undefined ? missing : await problemsOf(failed, facts.table, after)
-  return { kind: 'failed', problems: problems.length > 0 ? problems : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }] }
+  return {
+    kind: 'failed',
+    problems:
+      problems.length > 0
+        ? problems
+        : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }],
+  }
 }
 
-const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({ kind: 'refused', problems: withDisks(problems, candidates.volumes), attempt: 'migration', volumes: candidates.volumes })
+const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({
+  kind: 'refused',
+  problems: withDisks(problems, candidates.volumes),
+  attempt: 'migration',
+  volumes: candidates.volumes,
+})

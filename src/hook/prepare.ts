@@ -58,15 +58,31 @@ export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = 
   const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
   const scope = await scopeFor(subject, facts.locks)
   const record = recordOf(domain.uuid, facts.records)
-  const incoming = isIncoming({ record, xmlId: domain.incomingId, idInDefinition: idInDefinition(domain.name, domain.incomingId), calledAt })
+  const incoming = isIncoming({
+    record,
+    xmlId: domain.incomingId,
+    idInDefinition: idInDefinition(domain.name, domain.incomingId),
+    calledAt,
+  })
   const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
   const warning = confirmedWords(scope.volumes, drbd, record, facts)
   const cutOff = cutOffProblems(subject.vgsToLock)
-  return { facts, scope, plan: cutOff.length > 0 ? { kind: 'refuse', problems: [...cutOff, ...scope.problems] } : planOnDrbd(scope, plan, drbd, record, facts), incoming, drbd, warning }
+  return {
+    facts,
+    scope,
+    plan:
+      cutOff.length > 0
+        ? { kind: 'refuse', problems: [...cutOff, ...scope.problems] }
+        : planOnDrbd(scope, plan, drbd, record, facts),
+    incoming,
+    drbd,
+    warning,
+  }
 }
 
 /**
- * Whether a migration's id stands in the domain's persistent definition, where an offline migration may leave it (DESIGN 4).
+ * Whether a migration's id stands in the domain's persistent definition, where an offline migration may leave it
+ * (DESIGN 4).
  */
 function idInDefinition(name: string, id: string | undefined): boolean | 'unknown' {
   if (id === undefined) return false
@@ -80,7 +96,8 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
-  // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches nothing.
+  // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches
+  // nothing.
   const cutOff = cutOffProblems(subject.vgsToLock)
   if (cutOff.length > 0) return refused(subject, cutOff)
   const calledAt = uptime()
@@ -88,11 +105,17 @@ export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome>
   const first = await prepareOnce(subject, asked, calledAt, isRestore)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first
-  const again = (): Promise<Outcome> => prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, isRestore)
+  const again = (): Promise<Outcome> =>
+    prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, isRestore)
   return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
 }
 
-async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt: number, isRestore: boolean): Promise<Outcome> {
+async function prepareOnce(
+  subject: Subject,
+  asked: Asked | undefined,
+  calledAt: number,
+  isRestore: boolean,
+): Promise<Outcome> {
   let locks: VgLocks | undefined
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
@@ -108,7 +131,13 @@ async function prepareOnce(subject: Subject, asked: Asked | undefined, calledAt:
   }
 }
 
-async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked | undefined, calledAt: number, wasAnnounced: boolean): Promise<Outcome> {
+async function prepareUnderLock(
+  subject: Subject,
+  locks: VgLocks,
+  asked: Asked | undefined,
+  calledAt: number,
+  wasAnnounced: boolean,
+): Promise<Outcome> {
   const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and the like open what is active for a moment; LVM suspends a device for one, to change its table.
@@ -128,12 +157,19 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
     const replaced = replace({
-      format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...callingDaemon(),
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state,
+      volumes: [...volumes, ...others],
+      ...callingDaemon(),
       ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }),
     })
     if (replaced === 'changed') throw new RecordChanged()
   }
-  /** The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it (Domain.gotPastPrepare). */
+  /**
+   * The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it
+   * (Domain.gotPastPrepare).
+   */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
     unlessFull(() => put(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes))
   }
@@ -146,44 +182,84 @@ async function prepareUnderLock(subject: Subject, locks: VgLocks, asked: Asked |
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
-  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on its copy too.
+  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on
+  // its copy too.
   const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
-  // A kill marks first, and wipes what it finds then. So either it has found what lvchange has just brought up, or its mark is here now.
-  const missing = failed === undefined ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)] : []
+  // A kill marks first, and wipes what it finds then. So either it has found what lvchange has just brought up, or its
+  // mark is here now.
+  const missing =
+    failed === undefined
+      ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)]
+      : []
   const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?
-  const stale = isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse' ? await newerThanSaved(domain, taken, attempted) : []
+  const stale =
+    isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse'
+      ? await newerThanSaved(domain, taken, attempted)
+      : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
   // What is not on record any more would be nobody's: given back, and refused.
-  const unrecorded = isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
+  const unrecorded =
+    isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     noteStarted(domain)
-    noteWritten(domain.uuid, taken.filter(({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv)))
-    return { kind: 'done', did: 'locked', volumes: [...plan.recorded, ...below.recorded], ...(warning !== undefined && { warning }) }
+    noteWritten(
+      domain.uuid,
+      taken.filter(
+        ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
+      ),
+    )
+    return {
+      kind: 'done',
+      did: 'locked',
+      volumes: [...plan.recorded, ...below.recorded],
+      ...(warning !== undefined && { warning }),
+    }
   }
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
   // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
   const undone = [...undo, ...('undone' in below ? below.undone : [])]
-  const given = [...taken, ...below.recorded].filter(({ vg, lv }) => undone.some((other) => other.vg === vg && other.lv === lv))
+  const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
+    undone.some((other) => other.vg === vg && other.lv === lv),
+  )
   // What could not be given back stays on record, so that the `release` that follows tries again.
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds what is asked last: nothing is kept locked meanwhile.
-  return refused(subject, below.kind === 'failed' ? below.problems : failed === undefined ? [...missing, ...stale, ...unrecorded] : await problemsOf(failed, table, after), incoming)
+  return refused(
+    subject,
+    below.kind === 'failed'
+      ? below.problems
+      : failed === undefined
+        ? [...missing, ...stale, ...unrecorded]
+        : await problemsOf(failed, table, after),
+    incoming,
+  )
 }
 
 /** What DRBD says against locks that have been taken just now. */
-function partedBy({ scope, plan, facts }: PreparePlan, record: DomainRecord | undefined, now: DrbdState): readonly Problem[] {
+function partedBy(
+  { scope, plan, facts }: PreparePlan,
+  record: DomainRecord | undefined,
+  now: DrbdState,
+): readonly Problem[] {
   const again = planOnDrbd(scope, plan, now, record, facts)
   return again.kind === 'refuse' ? again.problems : []
 }
 
-/** What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once more. */
-async function newerThanSaved(domain: Subject['domain'], taken: readonly RecordedVolume[], attempted: readonly Change[]): Promise<readonly Problem[]> {
+/**
+ * What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once
+ * more.
+ */
+async function newerThanSaved(
+  domain: Subject['domain'],
+  taken: readonly RecordedVolume[],
+  attempted: readonly Change[],
+): Promise<readonly Problem[]> {
   const own = taken.filter(({ vg, lv }) => attempted.some((change) => change.vg === vg && change.lv === lv))
   return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
 }
@@ -201,7 +277,14 @@ function problemsOfPut(put: () => void): readonly Problem[] {
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
 
 const mayPass = (plan: StartPlan): boolean =>
-  plan.kind === 'refuse' && plan.problems.every((problem) => problem.kind === 'open' || (problem.kind === 'dead-device' && problem.is === 'suspended'))
+  plan.kind === 'refuse' &&
+  plan.problems.every(
+    (problem) => problem.kind === 'open' || (problem.kind === 'dead-device' && problem.is === 'suspended'),
+  )
 
-const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome =>
-  ({ kind: 'refused', problems: withDisks(problems, candidates.volumes), attempt: incoming ? 'migration' : 'start', volumes: candidates.volumes })
+const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome => ({
+  kind: 'refused',
+  problems: withDisks(problems, candidates.volumes),
+  attempt: incoming ? 'migration' : 'start',
+  volumes: candidates.volumes,
+})

@@ -13,7 +13,15 @@ import { activeVolumes } from '../lvm/devices.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { lockState, volumeTable } from '../lvm/lvm.ts'
 import { warmQueries } from '../lvm/run.ts'
-import { type Replace, type Replaced, announceEnd, readRecords, recordOf, replaceRecord, replacing } from '../record-store.ts'
+import {
+  type Replace,
+  type Replaced,
+  announceEnd,
+  readRecords,
+  recordOf,
+  replaceRecord,
+  replacing,
+} from '../record-store.ts'
 import { managedSave } from '../saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../vg-lock.ts'
 import { lives } from '../processes.ts'
@@ -34,27 +42,41 @@ const IN_USE_PAUSE = 200
 const FORGET_WAIT = 1
 
 /**
- * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's volumes only where
- * there is no record.
- * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML counts for nothing
+ * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's
+ * volumes only where there is no record.
+ * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML
+ *   counts for nothing
  */
 export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<Ended> {
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain) !== false
   const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
-  const inXml = isNeeded ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes : []
+  const inXml = isNeeded
+    ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes
+    : []
   const marked = markedVgs()
-  return { domain, record, plan: leavingAlone(planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }), (vg) => marked.has(vg)) }
+  return {
+    domain,
+    record,
+    plan: leavingAlone(planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }), (vg) =>
+      marked.has(vg),
+    ),
+  }
 }
 
 /**
- * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange that takes
- * longer goes on by itself under the VG's lock, and the record stays for the agent.
+ * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange
+ * that takes longer goes on by itself under the VG's lock, and the record stays for the agent.
  * @param configuration undefined where it is wrong
  * @param reason libvirt's word for the end, from 10.5 on; `-` before (FACTS 11)
  */
-export async function release(domain: Domain, configuration: Configuration | undefined, reason = '-', clock: Clock = CLOCK): Promise<Outcome> {
+export async function release(
+  domain: Domain,
+  configuration: Configuration | undefined,
+  reason = '-',
+  clock: Clock = CLOCK,
+): Promise<Outcome> {
   const start = clock.now()
   const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (clock.now() - start))
   let isOnRecord = false
@@ -74,13 +96,15 @@ export async function release(domain: Domain, configuration: Configuration | und
       return { kind: 'nothing', reason: later }
     }
     // What is noted of a saved memory names all of its volumes, or none.
-    if (cutOff !== undefined && (record === undefined || record.restored === true || isSaved(domain, reason))) return leaveAlone()
+    if (cutOff !== undefined && (record === undefined || record.restored === true || isSaved(domain, reason)))
+      return leaveAlone()
     const decided = await decideRelease(domain, configuration)
     const { plan } = decided
     if (cutOff !== undefined && plan.kind !== 'deactivate') return leaveAlone()
     if (plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
-    // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others may give them back.
+    // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others
+    // may give them back.
     const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
     if (plan.kind !== 'keep' && recorded.length > 0) {
       sayEnded = () => {
@@ -97,13 +121,17 @@ export async function release(domain: Domain, configuration: Configuration | und
     if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)
     // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
-    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are leftovers.
-    // Where somebody has changed it just now, what that has come to is looked at under the locks.
+    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are
+    // leftovers. Where somebody has changed it just now, what that has come to is looked at under the locks.
     sayEnded()
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
     volumes = plan.volumes
     const seconds = timeLeft() / 1000
-    const locks = await lockVgs(volumes.map(({ vg }) => vg), Math.min(lockWait, seconds), seconds)
+    const locks = await lockVgs(
+      volumes.map(({ vg }) => vg),
+      Math.min(lockWait, seconds),
+      seconds,
+    )
     try {
       // R11: what was true before the lock was ours may not be any more.
       const now = recordOf(domain.uuid, readRecords())
@@ -128,20 +156,23 @@ export async function release(domain: Domain, configuration: Configuration | und
   })
   try {
     const ended = await Promise.race([work(), timeOver])
-    // It may have got no further than to note a saved memory. A record of a start that no agent has seen run stays for as long as libvirt's daemon lives.
+    // It may have got no further than to note a saved memory. A record of a start that no agent has seen run stays for
+    // as long as libvirt's daemon lives.
     if (ended === 'time is over') sayEnded()
     const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
     return warning === undefined ? outcome : { ...outcome, warning }
   } catch (error) {
-    return error instanceof VgBusy ? unfinished(`another act on ${error.vg} is still at work`) : { kind: 'left', volumes, why: messageOf(error) }
+    return error instanceof VgBusy
+      ? unfinished(`another act on ${error.vg} is still at work`)
+      : { kind: 'left', volumes, why: messageOf(error) }
   } finally {
     cancel()
   }
 }
 
 /**
- * A VG of the domain that was cut off here: what the domain has on it is released when the VG can be used again. Where there is no record, the names in
- * the XML count.
+ * A VG of the domain that was cut off here: what the domain has on it is released when the VG can be used again. Where
+ * there is no record, the names in the XML count.
  */
 function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | undefined {
   const marked = markedVgs()
@@ -151,7 +182,8 @@ function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | 
 }
 
 /** Whether its memory was saved: libvirt says so, or, before 10.5, has left a new image of a managed save. */
-const isSaved = (domain: Named, reason: string): boolean => (reason === '-' ? managedSave(domain) === 'new' : reason === 'saved')
+const isSaved = (domain: Named, reason: string): boolean =>
+  reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
 
 /** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
 const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
@@ -169,18 +201,33 @@ const hasRun = (record: DomainRecord | undefined): boolean => record !== undefin
 const RELEASED_MEANWHILE: Outcome = { kind: 'nothing', reason: 'it was released meanwhile' }
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 
-/** A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon: that record is not its own. */
+/**
+ * A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon:
+ * that record is not its own.
+ */
 const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined): boolean =>
-  now !== undefined && (now.state === 'prepared' || now.state === 'incoming') && JSON.stringify(now) !== JSON.stringify(old)
+  now !== undefined &&
+  (now.state === 'prepared' || now.state === 'incoming') &&
+  JSON.stringify(now) !== JSON.stringify(old)
 
-/** Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its trial. */
-async function forget(domain: Domain, configuration: Configuration | undefined, record: DomainRecord | undefined, seconds: number, clock: Clock): Promise<Outcome> {
+/**
+ * Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at
+ * its trial.
+ */
+async function forget(
+  domain: Domain,
+  configuration: Configuration | undefined,
+  record: DomainRecord | undefined,
+  seconds: number,
+  clock: Clock,
+): Promise<Outcome> {
   const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS, false)
   let locks: VgLocks
   try {
     locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds, seconds)
   } catch (error) {
-    if (error instanceof VgBusy) return { kind: 'nothing', reason: `its record stays for now: another act on ${error.vg} is at work` }
+    if (error instanceof VgBusy)
+      return { kind: 'nothing', reason: `its record stays for now: another act on ${error.vg} is at work` }
     throw error
   }
   try {
@@ -196,14 +243,22 @@ async function forget(domain: Domain, configuration: Configuration | undefined, 
 const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed meanwhile' }
 
 /** A plan with nothing to deactivate. What is kept is said: R4. */
-function settle({ domain, record }: Pick<Ended, 'domain' | 'record'>, plan: Exclude<ReleasePlan, { kind: 'deactivate' }>): Outcome {
+function settle(
+  { domain, record }: Pick<Ended, 'domain' | 'record'>,
+  plan: Exclude<ReleasePlan, { kind: 'deactivate' }>,
+): Outcome {
   if (plan.kind === 'keep') return { kind: 'left', volumes: plan.volumes, why: plan.reason }
-  return replaceRecord(domain.uuid, record, undefined) === 'changed' ? CHANGED : { kind: 'nothing', reason: plan.reason }
+  return replaceRecord(domain.uuid, record, undefined) === 'changed'
+    ? CHANGED
+    : { kind: 'nothing', reason: plan.reason }
 }
 
 type Named = Pick<Domain, 'name' | 'uuid'>
 
-/** A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be deactivated. */
+/**
+ * A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be
+ * deactivated.
+ */
 export interface Ended {
   readonly domain: Named
   readonly record: DomainRecord | undefined
@@ -216,14 +271,26 @@ const releaseUnderLock = async (own: Ended, locks: VgLocks, timeLeft: () => numb
   return outcome ?? { kind: 'nothing', reason: 'it was released' }
 }
 
-/** Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has given up. */
+/**
+ * Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has
+ * given up.
+ */
 function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
   const records = readRecords()
-  const waiting = records.known.filter(({ domain: { uuid }, state, volumes }) => state === 'releasing' && uuid !== domain.uuid && volumes.every(({ vg }) => descriptors.has(vg)))
+  const waiting = records.known.filter(
+    ({ domain: { uuid }, state, volumes }) =>
+      state === 'releasing' && uuid !== domain.uuid && volumes.every(({ vg }) => descriptors.has(vg)),
+  )
   if (waiting.length === 0) return []
   const isActive = activeHere()
   return waiting.flatMap((record): Ended[] => {
-    const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: isActive(record.domain) !== false })
+    const plan = planRelease({
+      record,
+      records,
+      inXml: [],
+      gotPastPrepare: true,
+      runsHere: isActive(record.domain) !== false,
+    })
     return plan.kind === 'deactivate' ? [{ domain: record.domain, record, plan }] : []
   })
 }
@@ -246,10 +313,19 @@ interface Leaving {
  * @param isSaid whether anybody will read why a domain's volumes are left
  * @returns what came of each, in their order
  */
-export async function releaseAllUnderLock(all: readonly Ended[], locks: VgLocks, timeLeft: () => number, isSaid: (domain: Named) => boolean = () => true, clock: Clock = CLOCK): Promise<Outcome[]> {
+export async function releaseAllUnderLock(
+  all: readonly Ended[],
+  locks: VgLocks,
+  timeLeft: () => number,
+  isSaid: (domain: Named) => boolean = () => true,
+  clock: Clock = CLOCK,
+): Promise<Outcome[]> {
   // A VG may have been cut off since, or been taken back.
   const marked = markedVgs()
-  const ended = all.map((one) => ({ ...one, plan: leavingAlone(one.plan, (vg) => marked.has(vg) || !locks.descriptors.has(vg)) }))
+  const ended = all.map((one) => ({
+    ...one,
+    plan: leavingAlone(one.plan, (vg) => marked.has(vg) || !locks.descriptors.has(vg)),
+  }))
   const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
   const wanted = ended.flatMap(({ domain, record, plan }): Leaving[] => {
@@ -257,7 +333,9 @@ export async function releaseAllUnderLock(all: readonly Ended[], locks: VgLocks,
     const own = identify(plan.volumes)
     const replace = replacing(domain.uuid, record)
     const kept = plan.kept ?? []
-    return putReleasing(domain, [...own, ...kept], replace) === 'changed' ? [] : [{ domain, replace, wanted: own, left: own, kept, failures: [] }]
+    return putReleasing(domain, [...own, ...kept], replace) === 'changed'
+      ? []
+      : [{ domain, replace, wanted: own, left: own, kept, failures: [] }]
   })
   const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
   const outcomes: Outcome[] = []
@@ -265,7 +343,13 @@ export async function releaseAllUnderLock(all: readonly Ended[], locks: VgLocks,
     const { domain, plan } = one
     const own = leaving.find((each) => each.domain === domain)
     try {
-      outcomes.push(plan.kind !== 'deactivate' ? settle(one, plan) : own === undefined ? CHANGED : await conclude(own, locks, isSaid(domain)))
+      outcomes.push(
+        plan.kind !== 'deactivate'
+          ? settle(one, plan)
+          : own === undefined
+            ? CHANGED
+            : await conclude(own, locks, isSaid(domain)),
+      )
     } catch (error) {
       // One domain's record is not the others' fault.
       outcomes.push({ kind: 'left', volumes: own?.wanted ?? [], why: messageOf(error) })
@@ -274,7 +358,12 @@ export async function releaseAllUnderLock(all: readonly Ended[], locks: VgLocks,
   return outcomes
 }
 
-async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft: () => number, clock: Clock): Promise<readonly Leaving[]> {
+async function deactivateAll(
+  ended: readonly Leaving[],
+  locks: VgLocks,
+  timeLeft: () => number,
+  clock: Clock,
+): Promise<readonly Leaving[]> {
   warmQueries()
   const end = clock.now() + Math.min(IN_USE_LIMIT, timeLeft())
   let leaving = ended
@@ -284,17 +373,23 @@ async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft
     const all = leaving.flatMap(({ left }) => left)
     const names = new Set(all.map(nameNow))
     // A volume that two of them share is named once.
-    const changes = new Map(all.map((volume): [string, Change] => [
-      volume.ids?.lv ?? fullName(volume),
-      { vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, before) },
-    ]))
+    const changes = new Map(
+      all.map((volume): [string, Change] => [
+        volume.ids?.lv ?? fullName(volume),
+        { vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, before) },
+      ]),
+    )
     const { failed } = await carryOut([...changes.values()], locks, 'go-on')
     const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
     leaving = leaving.map(({ domain, replace, wanted, left, kept }) => {
       // What LVM says of one of them, by its present name, is not the others'.
-      const own = failures.filter((failure) =>
-        !('volume' in failure) || !names.has(failure.volume) || left.some((volume) => nameNow(volume) === failure.volume))
+      const own = failures.filter(
+        (failure) =>
+          !('volume' in failure) ||
+          !names.has(failure.volume) ||
+          left.some((volume) => nameNow(volume) === failure.volume),
+      )
       return { domain, replace, wanted, left: stillHere(left, state, devices), kept, failures: own }
     })
     const [first] = leaving
@@ -305,7 +400,11 @@ async function deactivateAll(ended: readonly Leaving[], locks: VgLocks, timeLeft
 }
 
 /** What is left stays on record. */
-async function conclude({ domain, replace, wanted, left, kept, failures }: Leaving, locks: VgLocks, isSaid: boolean): Promise<Outcome> {
+async function conclude(
+  { domain, replace, wanted, left, kept, failures }: Leaving,
+  locks: VgLocks,
+  isSaid: boolean,
+): Promise<Outcome> {
   if (left.length > 0) {
     putReleasing(domain, [...left, ...kept], replace)
     const isInUse = failures.some(({ kind }) => kind === 'in-use')
@@ -314,7 +413,11 @@ async function conclude({ domain, replace, wanted, left, kept, failures }: Leavi
   const bound = await releaseIdlePools(wanted, locks, domain.uuid)
   if (bound.length > 0) {
     putReleasing(domain, [...bound, ...kept], replace)
-    return { kind: 'left', volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })), why: 'the pool came up with its volume, and does not go with it' }
+    return {
+      kind: 'left',
+      volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })),
+      why: 'the pool came up with its volume, and does not go with it',
+    }
   }
   if (kept.length > 0) putReleasing(domain, kept, replace)
   else replace(undefined)
@@ -322,7 +425,11 @@ async function conclude({ domain, replace, wanted, left, kept, failures }: Leavi
 }
 
 /** The first word of a `release`, before it has the locks of the VGs. */
-const announce = (domain: Named, volumes: readonly RecordedVolume[], known: DomainRecord | undefined): Replaced | 'full' =>
+const announce = (
+  domain: Named,
+  volumes: readonly RecordedVolume[],
+  known: DomainRecord | undefined,
+): Replaced | 'full' =>
   putReleasing(domain, volumes, (next) => (next === undefined ? 'changed' : announceEnd(domain.uuid, known, next)))
 
 /**
@@ -339,24 +446,40 @@ function putReleasing({ name, uuid }: Named, volumes: readonly RecordedVolume[],
 function reasonOf(failures: readonly Failure[], left: readonly VolumeName[]): string {
   if (failures.some(({ kind }) => kind === 'lvmlockd-down')) return 'lvmlockd is not running'
   const text = failures.map((failure) => (failure.kind === 'other' ? failure.text : failure.kind)).join('; ')
-  return text === '' ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked` : `LVM says '${text}'`
+  return text === ''
+    ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked`
+    : `LVM says '${text}'`
 }
 
 /** What has volumes open still: `still mounted on /mnt`. */
 async function usersInWords(left: readonly VolumeName[]): Promise<string> {
-  const users = await Promise.all(left.map(async (volume) => ({ volume, words: (await usersNow(fullName(volume))).join(', ') })))
-  return users.map(({ volume, words }) => (left.length === 1 ? `it is still in use here, ${words}` : `${fullName(volume)} is still in use here, ${words}`)).join('; ')
+  const users = await Promise.all(
+    left.map(async (volume) => ({ volume, words: (await usersNow(fullName(volume))).join(', ') })),
+  )
+  return users
+    .map(({ volume, words }) =>
+      left.length === 1 ? `it is still in use here, ${words}` : `${fullName(volume)} is still in use here, ${words}`,
+    )
+    .join('; ')
 }
 
 /** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to, once for all. */
-async function identifier(all: readonly RecordedVolume[]): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
+async function identifier(
+  all: readonly RecordedVolume[],
+): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
   const unknown = all.filter(({ ids }) => ids === undefined)
   const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
-  return (volumes) => volumes.flatMap((volume) => {
-    const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
-    if (row !== undefined) return [{ ...volume, ids: identityOf(row).ids }]
-    // lvs knows the VG, and there is no such LV any more.
-    const isGone = volume.ids === undefined && table !== undefined && !table.missingVgs.has(volume.vg) && !table.lockedOutVgs.has(volume.vg) && !table.unexplained.has(fullName(volume))
-    return isGone ? [] : [volume]
-  })
+  return (volumes) =>
+    volumes.flatMap((volume) => {
+      const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
+      if (row !== undefined) return [{ ...volume, ids: identityOf(row).ids }]
+      // lvs knows the VG, and there is no such LV any more.
+      const isGone =
+        volume.ids === undefined &&
+        table !== undefined &&
+        !table.missingVgs.has(volume.vg) &&
+        !table.lockedOutVgs.has(volume.vg) &&
+        !table.unexplained.has(fullName(volume))
+      return isGone ? [] : [volume]
+    })
 }

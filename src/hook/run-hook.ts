@@ -20,10 +20,16 @@ export async function runHook(event: HookEvent): Promise<number> {
   const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
   const { handle, logEntryOf } = await import('./events.ts')
   let log: Promise<Log> | undefined
-  const openLog = (configuration: Configuration): Promise<Log> => (log ??= import('../log.ts').then((module) => module.openLog(configuration)))
-  const handling = await handle(event, () => xml, asked, (configuration) => {
-    if (configuration.logFile !== '') meanwhileDo(() => void openLog(configuration).catch(() => undefined))
-  })
+  const openLog = (configuration: Configuration): Promise<Log> =>
+    (log ??= import('../log.ts').then((module) => module.openLog(configuration)))
+  const handling = await handle(
+    event,
+    () => xml,
+    asked,
+    (configuration) => {
+      if (configuration.logFile !== '') meanwhileDo(() => void openLog(configuration).catch(() => undefined))
+    },
+  )
   const { outcome, configuration } = handling
   const lines = linesOf(outcome, event.name)
   // Said before it is logged: R10.

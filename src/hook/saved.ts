@@ -115,8 +115,9 @@ export function noteStarted({ uuid }: Named): void {
 }
 
 /**
- * Somebody else writes from now on to what a saved memory was saved with, under a lock that this host has already (LVM takes it at boot), or keeps for the
- * VM that is started next: of that no lease tells anything, since one more lock of this host's own is none of anybody's (compare). Never throws.
+ * Somebody else writes from now on to what a saved memory was saved with, under a lock that this host has already (LVM
+ * takes it at boot), or keeps for the VM that is started next: of that no lease tells anything, since one more lock of
+ * this host's own is none of anybody's (compare). Never throws.
  * @param own UUID of the domain that writes
  */
 export function noteWritten(own: string, volumes: readonly Pick<RecordedVolume, 'ids'>[]): void {
@@ -173,7 +174,9 @@ export async function checkSaved(
   const [first] = image.volumes
   if (spent === true && first !== undefined)
     return {
-      problems: [{ kind: 'stale-memory', volume: fullName(first), at, by: 'this host', holders: await otherHolders(first.uuid) }],
+      problems: [
+        { kind: 'stale-memory', volume: fullName(first), at, by: 'this host', holders: await otherHolders(first.uuid) },
+      ],
       warning: undefined,
     }
   const { newer, unknown } = await compared(image, taken)

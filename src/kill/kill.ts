@@ -1,5 +1,18 @@
 import { date } from '../clock.ts'
-import { type Left, type MapperDevice, devicesOf, disksOf, isErrorTable, isGone, isWiped, leftOfDevice, leftOfDisks, recordedOn, tiersOf, vgUuidOf } from '../core/cut-off.ts'
+import {
+  type Left,
+  type MapperDevice,
+  devicesOf,
+  disksOf,
+  isErrorTable,
+  isGone,
+  isWiped,
+  leftOfDevice,
+  leftOfDisks,
+  recordedOn,
+  tiersOf,
+  vgUuidOf,
+} from '../core/cut-off.ts'
 import { messageOf } from '../hook/failures.ts'
 import type { ProcessIdentity } from '../processes.ts'
 import type { Killed, Mark } from './mark.ts'
@@ -26,11 +39,13 @@ export interface CutOff {
 }
 
 /**
- * Cuts a VG off on this host (DESIGN 8, R13): marks it, ends each QEMU that has a volume of it, and takes its devices away under whatever else has them
- * open. Done is done only when nothing of it can write any more; else it tries until its time is over. Takes no lock of the VG (an lvchange that hangs
- * may hold it), and asks neither LVM nor libvirt, which may hang on the same storage.
+ * Cuts a VG off on this host (DESIGN 8, R13): marks it, ends each QEMU that has a volume of it, and takes its devices
+ * away under whatever else has them open. Done is done only when nothing of it can write any more; else it tries until
+ * its time is over. Takes no lock of the VG (an lvchange that hangs may hold it), and asks neither LVM nor libvirt,
+ * which may hang on the same storage.
  *
- * Two may be at it, the agent and lvmlockctl's command: both kill, which twice is harmless; one wipes, and the other takes over if that one ends.
+ * Two may be at it, the agent and lvmlockctl's command: both kill, which twice is harmless; one wipes, and the other
+ * takes over if that one ends.
  */
 export async function cutOff(order: Order, world: KillWorld): Promise<CutOff> {
   const work = new Work(order, world)
@@ -48,7 +63,9 @@ class Work {
   #vgUuid: string | undefined
   /** Devices whose live table was seen to be `error`, by UUID. */
   readonly #proven = new Set<string>()
-  /** By the device's UUID: when it may be wiped. What it stands on, and what on it, cannot be seen any more once it is. */
+  /**
+   * By the device's UUID: when it may be wiped. What it stands on, and what on it, cannot be seen any more once it is.
+   */
   readonly #dueAt = new Map<string, number>()
 
   constructor(order: Order, world: KillWorld) {
@@ -57,8 +74,13 @@ class Work {
     const { vg, by } = order
     const before = world.readMark(vg)
     this.#mark = {
-      format: 1, vg, by: before === undefined || before.by === 'unknown' ? by : before.by, at: before === undefined || before.at === '' ? date().toISOString() : before.at,
-      killed: before?.killed ?? [], disks: before?.disks ?? [], state: 'started',
+      format: 1,
+      vg,
+      by: before === undefined || before.by === 'unknown' ? by : before.by,
+      at: before === undefined || before.at === '' ? date().toISOString() : before.at,
+      killed: before?.killed ?? [],
+      disks: before?.disks ?? [],
+      state: 'started',
       // That of a kill which has ended does nothing any more.
       ...(before?.state === 'started' && before.worker !== undefined && { worker: before.worker }),
     }
@@ -74,7 +96,8 @@ class Work {
       if (first) await this.#world.sleep(PAUSE / 5)
       const left = this.#left()
       // Of a process alone it matters whether the devices that it has open are proven to fail.
-      if (left.length === 0 || (left.every(({ kind }) => kind === 'process') && !this.#areProven())) left.push(...(await this.#unproven()))
+      if (left.length === 0 || (left.every(({ kind }) => kind === 'process') && !this.#areProven()))
+        left.push(...(await this.#unproven()))
       if (left.length === 0) return this.#end('clear', left)
       if (this.#world.now() + PAUSE > this.#order.until) return this.#end('left', left)
       await this.#world.sleep(PAUSE)
@@ -86,19 +109,28 @@ class Work {
     return { mark: this.#mark, left }
   }
 
-  /** What another one that is at it has put there stays. A mark that cannot be written is said, and the kill goes on: it is what matters. */
+  /**
+   * What another one that is at it has put there stays. A mark that cannot be written is said, and the kill goes on: it
+   * is what matters.
+   */
   #put(change: Partial<Mark>): void {
     const there = this.#world.readMark(this.#mark.vg)
     const mine = { ...this.#mark, ...change }
     this.#mark = {
       ...mine,
-      killed: [...mine.killed, ...(there?.killed ?? []).filter((other) => !mine.killed.some((own) => isSame(own, other)))],
+      killed: [
+        ...mine.killed,
+        ...(there?.killed ?? []).filter((other) => !mine.killed.some((own) => isSame(own, other))),
+      ],
       disks: [...new Set([...mine.disks, ...(there?.disks ?? [])])],
     }
     try {
       this.#world.writeMark(this.#mark)
     } catch (error) {
-      this.#world.say({ priority: 2, text: `${this.#mark.vg}: the mark in /run/lvguard that keeps VMs from starting on it cannot be written (${messageOf(error)})` })
+      this.#world.say({
+        priority: 2,
+        text: `${this.#mark.vg}: the mark in /run/lvguard that keeps VMs from starting on it cannot be written (${messageOf(error)})`,
+      })
     }
   }
 
@@ -117,7 +149,10 @@ class Work {
     return this.#vgUuid === undefined ? [] : devicesOf(this.#order.vg, this.#vgUuid, all)
   }
 
-  /** Each QEMU that has a volume of the VG. What cannot be told to be one is said, and lives on (R9): its devices are wiped all the same. */
+  /**
+   * Each QEMU that has a volume of the VG. What cannot be told to be one is said, and lives on (R9): its devices are
+   * wiped all the same.
+   */
   #killAll(): void {
     const { vg } = this.#order
     const world = this.#world
@@ -133,7 +168,8 @@ class Work {
       const process = { pid: domain.pid, start: now.start }
       const key = `${process.pid} ${process.start}`
       if (this.#seen.has(key) || this.#mark.killed.some((each) => isSame(each, process))) continue
-      const isConcerned = recorded.has(domain.uuid) || world.openDevices(domain.pid).some((node) => nodes.includes(node))
+      const isConcerned =
+        recorded.has(domain.uuid) || world.openDevices(domain.pid).some((node) => nodes.includes(node))
       if (!isConcerned) {
         this.#seen.add(key)
         continue
@@ -142,16 +178,29 @@ class Work {
       // Its memory is gone already: it is waited for, like one that was killed here.
       const isDying = now.threads?.includes('Z') === true && /^(?:qemu|kvm)/.test(now.comm)
       if (isQemu === true || isDying) {
-        if (this.#kill(domain.name, process)) killed.push({ name: domain.name, uuid: domain.uuid, ...process, volumes: recorded.get(domain.uuid)?.volumes ?? [] })
+        if (this.#kill(domain.name, process))
+          killed.push({
+            name: domain.name,
+            uuid: domain.uuid,
+            ...process,
+            volumes: recorded.get(domain.uuid)?.volumes ?? [],
+          })
         continue
       }
       this.#seen.add(key)
       // Else somebody else has the number by now.
-      if (isQemu === undefined) world.say({ priority: 2, text: `${domain.name} was not killed: whether process ${domain.pid} is its QEMU cannot be told` })
+      if (isQemu === undefined)
+        world.say({
+          priority: 2,
+          text: `${domain.name} was not killed: whether process ${domain.pid} is its QEMU cannot be told`,
+        })
     }
     for (const file of unreadable.filter((each) => !this.#seen.has(each))) {
       this.#seen.add(file)
-      world.say({ priority: 3, text: `${file} cannot be read: which process it names cannot be told, and none was killed for it` })
+      world.say({
+        priority: 3,
+        text: `${file} cannot be read: which process it names cannot be told, and none was killed for it`,
+      })
     }
     if (killed.length > 0) this.#put({ killed: [...this.#mark.killed, ...killed] })
   }
@@ -166,7 +215,10 @@ class Work {
       this.#world.say({ priority: 2, text: `${name} (process ${pid}) could not be killed: ${messageOf(error)}` })
       return false
     }
-    this.#world.say({ priority: 2, text: `${name} was killed here (process ${pid}): ${by === 'sanlock' ? `this host has lost its lease on ${vg}` : `${vg} is cut off`}` })
+    this.#world.say({
+      priority: 2,
+      text: `${name} was killed here (process ${pid}): ${by === 'sanlock' ? `this host has lost its lease on ${vg}` : `${vg} is cut off`}`,
+    })
     return true
   }
 
@@ -177,15 +229,18 @@ class Work {
     const world = this.#world
     const now = world.now()
     const fresh = devices.filter(({ uuid }) => !this.#dueAt.has(uuid))
-    for (const [tier, members] of tiersOf(fresh).entries()) for (const { uuid } of members) this.#dueAt.set(uuid, now + tier * TIER_PAUSE)
+    for (const [tier, members] of tiersOf(fresh).entries())
+      for (const { uuid } of members) this.#dueAt.set(uuid, now + tier * TIER_PAUSE)
     if (fresh.length > 0 && this.#vgUuid !== undefined) {
       const disks = disksOf(this.#vgUuid, world.devices())
-      if (disks.some((disk) => !this.#mark.disks.includes(disk))) this.#put({ disks: [...new Set([...this.#mark.disks, ...disks])] })
+      if (disks.some((disk) => !this.#mark.disks.includes(disk)))
+        this.#put({ disks: [...new Set([...this.#mark.disks, ...disks])] })
     }
     for (const device of devices) {
       // Nothing stands on it any more that could be wiped first.
       const isTop = !devices.some(({ slaves }) => slaves.includes(device.node))
-      if (isWiped(device) || this.#wiping.has(device.uuid) || (!isTop && (this.#dueAt.get(device.uuid) ?? 0) > now)) continue
+      if (isWiped(device) || this.#wiping.has(device.uuid) || (!isTop && (this.#dueAt.get(device.uuid) ?? 0) > now))
+        continue
       this.#wiping.add(device.uuid)
       const ended = (): void => void this.#wiping.delete(device.uuid)
       world.wipe(device.name).then(ended, ended)
@@ -195,8 +250,17 @@ class Work {
   #left(): Left[] {
     const world = this.#world
     const devices = this.#devices()
-    const processes = this.#mark.killed.filter(({ pid, start }) => !isGone(start, world.processAt(pid))).map((each) => leftOfProcess(each, world))
-    if (devices === 'ambiguous') return [...processes, { kind: 'unknown', text: `which devices belong to ${this.#order.vg} cannot be told: its records and its devices name several UUIDs` }]
+    const processes = this.#mark.killed
+      .filter(({ pid, start }) => !isGone(start, world.processAt(pid)))
+      .map((each) => leftOfProcess(each, world))
+    if (devices === 'ambiguous')
+      return [
+        ...processes,
+        {
+          kind: 'unknown',
+          text: `which devices belong to ${this.#order.vg} cannot be told: its records and its devices name several UUIDs`,
+        },
+      ]
     const disks = this.#mark.disks.map((disk) => [disk, world.inFlightOf(disk)] as const)
     return [...processes, ...devices.flatMap(leftOfDevice), ...leftOfDisks(disks, this.#order.vg, world.devices())]
   }
@@ -208,7 +272,8 @@ class Work {
     const tables = await this.#world.tables()
     if (tables === undefined) return [{ kind: 'unknown', text: 'dmsetup does not tell the tables of the devices' }]
     return devices.flatMap(({ name, uuid }): Left[] => {
-      if (!isErrorTable(tables.get(name) ?? [])) return [{ kind: 'device', text: `the table of ${name} is not 'error'` }]
+      if (!isErrorTable(tables.get(name) ?? []))
+        return [{ kind: 'device', text: `the table of ${name} is not 'error'` }]
       this.#proven.add(uuid)
       return []
     })
@@ -226,6 +291,11 @@ const isSame = (a: ProcessIdentity, b: ProcessIdentity): boolean => a.pid === b.
 function leftOfProcess({ name, pid }: Killed, world: KillWorld): Left {
   const threads = world.processAt(pid)?.threads
   const waiting = threads?.filter((state) => state === 'D').length ?? 0
-  const why = threads === undefined ? 'its threads cannot be read' : waiting > 0 ? `${waiting === 1 ? 'a thread waits' : `${waiting} threads wait`} for I/O` : 'it has not ended yet'
+  const why =
+    threads === undefined
+      ? 'its threads cannot be read'
+      : waiting > 0
+        ? `${waiting === 1 ? 'a thread waits' : `${waiting} threads wait`} for I/O`
+        : 'it has not ended yet'
   return { kind: 'process', text: `${name} (process ${pid}) was killed, and is not gone: ${why}` }
 }

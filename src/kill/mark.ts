@@ -16,13 +16,17 @@ export interface Killed extends ProcessIdentity {
 }
 
 /**
- * /run/lvguard/VG.killed: the VMs of this VG were cut off here. While it is there nothing of the VG is started, let in or changed on this host. What it
- * says is for whoever goes on with the kill and for `recover`; that it is there is what counts. The shell stub leaves an empty one.
+ * /run/lvguard/VG.killed: the VMs of this VG were cut off here. While it is there nothing of the VG is started, let in
+ * or changed on this host. What it says is for whoever goes on with the kill and for `recover`; that it is there is
+ * what counts. The shell stub leaves an empty one.
  */
 export interface Mark {
   readonly format: 1
   readonly vg: string
-  /** `sanlock`: its lease was lost; `person`: somebody has asked for it; `unknown`: the mark does not say. Nobody but a person undoes a person's. */
+  /**
+   * `sanlock`: its lease was lost; `person`: somebody has asked for it; `unknown`: the mark does not say. Nobody but a
+   * person undoes a person's.
+   */
   readonly by: 'sanlock' | 'person' | 'unknown'
   /** ISO 8601. */
   readonly at: string
@@ -41,10 +45,12 @@ const fileOf = (vg: string): string => join(RUN_FOLDER, vg + SUFFIX)
 /** The VGs that are marked. A folder that is not there has no marks. @throws what the file system throws otherwise */
 export function markedVgs(): ReadonlySet<string> {
   try {
-    return new Set(readdirSync(RUN_FOLDER).flatMap((name) => {
-      const vg = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : ''
-      return isValidName(vg) ? [vg] : []
-    }))
+    return new Set(
+      readdirSync(RUN_FOLDER).flatMap((name) => {
+        const vg = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : ''
+        return isValidName(vg) ? [vg] : []
+      }),
+    )
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Set()
     throw error
@@ -58,9 +64,19 @@ export function cutOffProblems(vgs: readonly string[]): Problem[] {
 }
 
 /** What is known of a kill where no mark says anything. */
-export const noMark = (vg: string): Mark => ({ format: 1, vg, by: 'unknown', at: '', killed: [], disks: [], state: 'started' })
+export const noMark = (vg: string): Mark => ({
+  format: 1,
+  vg,
+  by: 'unknown',
+  at: '',
+  killed: [],
+  disks: [],
+  state: 'started',
+})
 
-/** What a VG's mark says; undefined if there is none. Never throws: one that cannot be understood is there all the same. */
+/**
+ * What a VG's mark says; undefined if there is none. Never throws: one that cannot be understood is there all the same.
+ */
 export function readMark(vg: string): Mark | undefined {
   const empty = noMark(vg)
   let text: string
@@ -71,8 +87,15 @@ export function readMark(vg: string): Mark | undefined {
   }
   try {
     const mark = JSON.parse(text) as Mark
-    const isWhole = mark.format === 1 && mark.vg === vg && ['sanlock', 'person', 'unknown'].includes(mark.by) && ['started', 'clear', 'left'].includes(mark.state) &&
-      Array.isArray(mark.killed) && mark.killed.every(isKilled) && Array.isArray(mark.disks) && mark.disks.every((disk) => /^[\w!.-]+$/.test(disk))
+    const isWhole =
+      mark.format === 1 &&
+      mark.vg === vg &&
+      ['sanlock', 'person', 'unknown'].includes(mark.by) &&
+      ['started', 'clear', 'left'].includes(mark.state) &&
+      Array.isArray(mark.killed) &&
+      mark.killed.every(isKilled) &&
+      Array.isArray(mark.disks) &&
+      mark.disks.every((disk) => /^[\w!.-]+$/.test(disk))
     return isWhole ? mark : empty
   } catch {
     return empty
@@ -80,7 +103,12 @@ export function readMark(vg: string): Mark | undefined {
 }
 
 const isKilled = ({ name, uuid, pid, start, volumes }: Killed): boolean =>
-  typeof name === 'string' && typeof uuid === 'string' && Number.isSafeInteger(pid) && pid > 0 && typeof start === 'string' && Array.isArray(volumes)
+  typeof name === 'string' &&
+  typeof uuid === 'string' &&
+  Number.isSafeInteger(pid) &&
+  pid > 0 &&
+  typeof start === 'string' &&
+  Array.isArray(volumes)
 
 /** Puts it in the place of the last one, in one rename. @throws what the file system throws */
 export function writeMark(mark: Mark): void {

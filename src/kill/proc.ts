@@ -5,10 +5,11 @@ import { namesIn, textOf } from '../quiet-files.ts'
 // Always the real /proc, as in src/processes.ts: what is killed is a real process.
 const FOLDER = '/proc'
 
-
 /** The fields of /proc/PID/stat: its name may contain anything, also parentheses (proc(5)). */
-const statOf = (text: string): { readonly comm: string; readonly rest: readonly string[] } =>
-  ({ comm: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')), rest: text.slice(text.lastIndexOf(')') + 2).split(' ') })
+const statOf = (text: string): { readonly comm: string; readonly rest: readonly string[] } => ({
+  comm: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')),
+  rest: text.slice(text.lastIndexOf(')') + 2).split(' '),
+})
 
 /** What the kernel tells of a process without a look into its memory; undefined if there is none. */
 export function processAt(pid: number): ProcessFacts | undefined {
@@ -19,21 +20,34 @@ export function processAt(pid: number): ProcessFacts | undefined {
   if (start === undefined) return undefined
   // A process has one at least, also when it is a zombie.
   const tasks = namesIn(`${FOLDER}/${pid}/task`)
-  const threads = tasks.length === 0 ? undefined : tasks.flatMap((thread) => {
-    const own = textOf(`${FOLDER}/${pid}/task/${thread}/stat`)
-    // Ended between the two looks.
-    return own === undefined ? [] : [statOf(own).rest[0] ?? '?']
-  })
+  const threads =
+    tasks.length === 0
+      ? undefined
+      : tasks.flatMap((thread) => {
+          const own = textOf(`${FOLDER}/${pid}/task/${thread}/stat`)
+          // Ended between the two looks.
+          return own === undefined ? [] : [statOf(own).rest[0] ?? '?']
+        })
   return { start, comm, threads }
 }
 
-/** The words with which a process was started, and its program; undefined where its memory cannot be read. Of a zombie there is none left. */
-export function commandOf(pid: number): { readonly words: readonly string[]; readonly exe: string | undefined } | undefined {
+/**
+ * The words with which a process was started, and its program; undefined where its memory cannot be read. Of a zombie
+ * there is none left.
+ */
+export function commandOf(
+  pid: number,
+): { readonly words: readonly string[]; readonly exe: string | undefined } | undefined {
   const text = textOf(`${FOLDER}/${pid}/cmdline`)
-  return text === undefined ? undefined : { words: text.split('\0'), exe: linkOf(`${FOLDER}/${pid}/exe`)?.replace(/ \(deleted\)$/, '') }
+  return text === undefined
+    ? undefined
+    : { words: text.split('\0'), exe: linkOf(`${FOLDER}/${pid}/exe`)?.replace(/ \(deleted\)$/, '') }
 }
 
-/** Numbers `MAJOR:MINOR` of the block devices that a process has open, or their names where the link tells them: no disk is touched. */
+/**
+ * Numbers `MAJOR:MINOR` of the block devices that a process has open, or their names where the link tells them: no disk
+ * is touched.
+ */
 export function openBlockDevices(pid: number): string[] {
   const found = namesIn(`${FOLDER}/${pid}/fd`).flatMap((descriptor): string[] => {
     const file = `${FOLDER}/${pid}/fd/${descriptor}`

@@ -39,7 +39,13 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
   const qemus = new Map<string, string>()
   const reading = new Set<string>()
   return {
-    self, lives, processAt, readMark, writeMark, removeMark, say,
+    self,
+    lives,
+    processAt,
+    readMark,
+    writeMark,
+    removeMark,
+    say,
     now: monotonic,
     sleep: (seconds) => pause(seconds * 1000),
     ask: askSanlock,
@@ -75,7 +81,11 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
       if (reading.has(disk)) return false
       reading.add(disk)
       const path = onHost(`/dev/${disk.replaceAll('!', '/')}`)
-      const ended = waiting('dd', [`if=${path}`, 'of=/dev/null', 'bs=4096', 'count=1', 'iflag=direct'], []).ended.finally(() => reading.delete(disk))
+      const ended = waiting(
+        'dd',
+        [`if=${path}`, 'of=/dev/null', 'bs=4096', 'count=1', 'iflag=direct'],
+        [],
+      ).ended.finally(() => reading.delete(disk))
       return (await within(READ_LIMIT, ended))?.exitCode === 0
     },
     openCounts: async () => {
@@ -104,40 +114,60 @@ export async function askSanlock(): Promise<Asked> {
   return status === undefined ? silent('its answer is not understood') : { kind: 'status', status }
 }
 
-
 function mapperDevices(): MapperDevice[] {
-  return namesIn(BLOCK_FOLDER).filter((node) => node.startsWith('dm-')).flatMap((node): MapperDevice[] => {
-    const folder = join(BLOCK_FOLDER, node)
-    const [name, uuid] = [trimmedTextOf(join(folder, 'dm/name')), trimmedTextOf(join(folder, 'dm/uuid'))]
-    if (name === undefined || uuid === undefined) return []
-    return [{ node, name, uuid, slaves: namesIn(join(folder, 'slaves')), isSuspended: trimmedTextOf(join(folder, 'dm/suspended')) === '1', inFlight: inFlightOf(node) }]
-  })
+  return namesIn(BLOCK_FOLDER)
+    .filter((node) => node.startsWith('dm-'))
+    .flatMap((node): MapperDevice[] => {
+      const folder = join(BLOCK_FOLDER, node)
+      const [name, uuid] = [trimmedTextOf(join(folder, 'dm/name')), trimmedTextOf(join(folder, 'dm/uuid'))]
+      if (name === undefined || uuid === undefined) return []
+      return [
+        {
+          node,
+          name,
+          uuid,
+          slaves: namesIn(join(folder, 'slaves')),
+          isSuspended: trimmedTextOf(join(folder, 'dm/suspended')) === '1',
+          inFlight: inFlightOf(node),
+        },
+      ]
+    })
 }
 
 /** /sys/block/N/inflight: reads and writes. A partition, too, which a physical volume may be, has such a file. */
 function inFlightOf(disk: string): InFlight | undefined {
-  const text = trimmedTextOf(join(BLOCK_FOLDER, disk, 'inflight')) ?? trimmedTextOf(join(onHost('/sys/class/block'), disk, 'inflight'))
+  const text =
+    trimmedTextOf(join(BLOCK_FOLDER, disk, 'inflight')) ??
+    trimmedTextOf(join(onHost('/sys/class/block'), disk, 'inflight'))
   const [reads, writes] = (text ?? '').split(/\s+/).map((word) => (/^\d+$/.test(word) ? Number(word) : undefined))
   return reads === undefined || writes === undefined ? undefined : { reads, writes }
 }
 
 /** Devices of device-mapper among these, by name or number, with all that they stand on. */
-const withSlaves = (devices: readonly string[]): string[] => devicesBelow(devices.flatMap((device) => (device.includes(':') ? (nodeOfNumber(device) ?? []) : device)))
+const withSlaves = (devices: readonly string[]): string[] =>
+  devicesBelow(devices.flatMap((device) => (device.includes(':') ? (nodeOfNumber(device) ?? []) : device)))
 
-const nodeOfNumber = (number: string): string | undefined => namesIn(BLOCK_FOLDER).find((node) => node.startsWith('dm-') && trimmedTextOf(join(BLOCK_FOLDER, node, 'dev')) === number)
+const nodeOfNumber = (number: string): string | undefined =>
+  namesIn(BLOCK_FOLDER).find(
+    (node) => node.startsWith('dm-') && trimmedTextOf(join(BLOCK_FOLDER, node, 'dev')) === number,
+  )
 
 /** `NAME: START LENGTH TARGET …`, a line for each target. */
 export function parseTables(stdout: string): Map<string, string[]> {
   const tables = new Map<string, string[]>()
-  for (const [, name = '', line = ''] of stdout.matchAll(/^(\S+): (.+)$/gm)) tables.set(name, [...(tables.get(name) ?? []), line])
+  for (const [, name = '', line = ''] of stdout.matchAll(/^(\S+): (.+)$/gm))
+    tables.set(name, [...(tables.get(name) ?? []), line])
   return tables
 }
 
 /**
- * `dmsetup wipe_table`: not waited for by whoever has asked, not ended with this program, and without a word from udev, which may hang.
- * --noflush: what waits in a thin pool or a mirror fails, it is not waited for; --nolockfs: no file system is frozen, which would write.
+ * `dmsetup wipe_table`: not waited for by whoever has asked, not ended with this program, and without a word from udev,
+ * which may hang.
+ * --noflush: what waits in a thin pool or a mirror fails, it is not waited for; --nolockfs: no file system is frozen,
+ * which would write.
  */
-const wipe = (name: string): Promise<boolean> => outlive('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name])
+const wipe = (name: string): Promise<boolean> =>
+  outlive('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name])
 
 /** Into a device that may not be there, or may not take it: nobody waits. */
 export function sayInto(device: string, text: string): void {
@@ -161,20 +191,31 @@ function reset(why: string): void {
   writeFileSync(onHost('/proc/sysrq-trigger'), 'b', { mode: 0o200 })
 }
 
-const wordsOf = (command: string, { exitCode, stderr, isAbsent, timedOut }: Awaited<ReturnType<typeof query>>): string | undefined => {
+const wordsOf = (
+  command: string,
+  { exitCode, stderr, isAbsent, timedOut }: Awaited<ReturnType<typeof query>>,
+): string | undefined => {
   if (exitCode === 0) return undefined
   if (isAbsent) return `${command} was not found`
-  return timedOut ? `${command} did not end within its time` : (stderr.trim().split('\n')[0] ?? '') || `${command} exited with ${exitCode ?? 'a signal'}`
+  return timedOut
+    ? `${command} did not end within its time`
+    : (stderr.trim().split('\n')[0] ?? '') || `${command} exited with ${exitCode ?? 'a signal'}`
 }
 
-/** `vgchange --lock-start`, and sanlock's word that this host has its lease. Under the VG's lock: an lvchange from before may have hung until now. */
+/**
+ * `vgchange --lock-start`, and sanlock's word that this host has its lease. Under the VG's lock: an lvchange from
+ * before may have hung until now.
+ */
 async function startLocking(vg: string): Promise<string | undefined> {
   try {
     const locks = await lockVgs([vg], LOCK_WAIT)
     try {
       const descriptor = locks.descriptors.get(vg)
       if (descriptor === undefined) return 'its lock is not held'
-      const why = wordsOf('vgchange', await change('vgchange', ['--lock-start', '--lock-opt', 'nowait', vg], descriptor))
+      const why = wordsOf(
+        'vgchange',
+        await change('vgchange', ['--lock-start', '--lock-opt', 'nowait', vg], descriptor),
+      )
       if (why !== undefined) return why
     } finally {
       locks.release()

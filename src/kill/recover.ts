@@ -11,15 +11,19 @@ export type Recovery =
 const LEAVE_LIMIT = 60
 
 /**
- * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, under its lock on this host (R11), and the mark goes last.
- * Nothing is forced: what somebody still has open stays, and so does the mark (R4).
+ * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, under its lock on this
+ * host (R11), and the mark goes last. Nothing is forced: what somebody still has open stays, and so does the mark (R4).
  */
 export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {
   const { vg } = mark
   const notYet = (why: string): Recovery => ({ kind: 'not-yet', why })
   const alive = mark.killed.filter(({ pid, start }) => !isGone(start, world.processAt(pid)))
-  if (alive.length > 0) return notYet(`${alive.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} was killed, and is not gone yet`)
-  for (const disk of mark.disks.filter(world.hasDisk)) if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
+  if (alive.length > 0)
+    return notYet(
+      `${alive.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')} was killed, and is not gone yet`,
+    )
+  for (const disk of mark.disks.filter(world.hasDisk))
+    if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
   const open = await removeDevices(vg, world)
   if (open !== undefined) return notYet(open)
   const gone = await leave(vg, world)
@@ -27,11 +31,18 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   const refused = await world.startLocking(vg)
   if (refused !== undefined) return notYet(`the locking of ${vg} cannot be started: ${refused}`)
   world.removeMark(vg)
-  const killed = await Promise.all(mark.killed.map(async ({ name, volumes }) => {
-    const holders = await Promise.all(volumes.map(async (volume) => `${volume} is held by ${await world.holderOf(volume)}`))
-    return holders.length === 0 ? name : `${name} (${holders.join(', ')})`
-  }))
-  return { kind: 'recovered', text: `${vg} can be used here again; ${killed.length === 0 ? 'no VM was killed' : `killed when it was cut off: ${killed.join('; ')}`}` }
+  const killed = await Promise.all(
+    mark.killed.map(async ({ name, volumes }) => {
+      const holders = await Promise.all(
+        volumes.map(async (volume) => `${volume} is held by ${await world.holderOf(volume)}`),
+      )
+      return holders.length === 0 ? name : `${name} (${holders.join(', ')})`
+    }),
+  )
+  return {
+    kind: 'recovered',
+    text: `${vg} can be used here again; ${killed.length === 0 ? 'no VM was killed' : `killed when it was cut off: ${killed.join('; ')}`}`,
+  }
 }
 
 /** @returns why not all of them are gone */
@@ -44,7 +55,8 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
     const counts = await world.openCounts()
     if (counts === undefined) return 'dmsetup does not tell what is open'
     for (const device of tier) {
-      if (counts.get(device.uuid) !== 0) return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
+      if (counts.get(device.uuid) !== 0)
+        return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
       const why = await world.remove(device.name)
       if (why !== undefined) return `${device.name} cannot be removed: ${why}`
     }
@@ -52,15 +64,22 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   return undefined
 }
 
-const isListedOnly = async (vg: string, world: Pick<RecoverWorld, 'lockManagerOf'>): Promise<boolean> => (await world.lockManagerOf(vg)) === 'sanlock'
+const isListedOnly = async (vg: string, world: Pick<RecoverWorld, 'lockManagerOf'>): Promise<boolean> =>
+  (await world.lockManagerOf(vg)) === 'sanlock'
 
 /**
- * Whether sanlock has left a lockspace by itself, and lvmlockd still lists it. So it is after a loss where nothing was locked here: sanlock had nobody to
- * kill, called no command, and there is no mark. lvmlockd does not start it again before it has dropped it (EEXIST).
+ * Whether sanlock has left a lockspace by itself, and lvmlockd still lists it. So it is after a loss where nothing was
+ * locked here: sanlock had nobody to kill, called no command, and there is no mark. lvmlockd does not start it again
+ * before it has dropped it (EEXIST).
  */
 export async function isLeftBehind(vg: string, world: Pick<RecoverWorld, 'ask' | 'lockManagerOf'>): Promise<boolean> {
   const asked = await world.ask()
-  if (asked.kind === 'silent' || asked.status.notUnderstood.includes(vg) || asked.status.lockspaces.some((each) => each.vg === vg)) return false
+  if (
+    asked.kind === 'silent' ||
+    asked.status.notUnderstood.includes(vg) ||
+    asked.status.lockspaces.some((each) => each.vg === vg)
+  )
+    return false
   return isListedOnly(vg, world)
 }
 
@@ -81,7 +100,10 @@ async function leave(vg: string, world: RecoverWorld): Promise<string | undefine
       if (why !== undefined) return `lvmlockd does not give up its locks of ${vg}: ${why}`
       dropped = true
     }
-    if (world.now() > end) return lockspace === undefined ? `lvmlockd has not dropped ${vg} yet` : `sanlock has not left the lockspace of ${vg} yet`
+    if (world.now() > end)
+      return lockspace === undefined
+        ? `lvmlockd has not dropped ${vg} yet`
+        : `sanlock has not left the lockspace of ${vg} yet`
     await world.sleep(1)
   }
 }

@@ -2,16 +2,30 @@ import { isLeases } from '../core/cut-off.ts'
 import type { Asked, RecoverWorld } from './world.ts'
 
 /**
- * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. A name that is mistyped would be said to be cut off,
- * a local VG (that of the host itself) would be wiped, and one of another lock manager could not be taken back.
+ * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. A name that is
+ * mistyped would be said to be cut off, a local VG (that of the host itself) would be wiped, and one of another lock
+ * manager could not be taken back.
  * @param asked what sanlock has answered. Where it is silent the device of its leases is enough
  * @returns undefined if it may be cut off, else what is wrong, and what to do
  */
-export async function refusalOf(vg: string, asked: Asked, world: Pick<RecoverWorld, 'devices' | 'readMark' | 'lockManagerOf'>): Promise<readonly [string, string] | undefined> {
-  const isIn = asked.kind === 'status' && (asked.status.lockspaces.some((each) => each.vg === vg) || asked.status.notUnderstood.includes(vg))
+export async function refusalOf(
+  vg: string,
+  asked: Asked,
+  world: Pick<RecoverWorld, 'devices' | 'readMark' | 'lockManagerOf'>,
+): Promise<readonly [string, string] | undefined> {
+  const isIn =
+    asked.kind === 'status' &&
+    (asked.status.lockspaces.some((each) => each.vg === vg) || asked.status.notUnderstood.includes(vg))
   if (isIn || world.devices().some((device) => isLeases(device, vg))) return undefined
   const manager = await world.lockManagerOf(vg)
-  if (manager !== undefined && manager !== 'sanlock') return [`${vg} has lock type ${manager}, and lvguard kill is for sanlock; nothing was changed.`, "Its lock manager fences this host. VMs are stopped with 'virsh destroy'."]
+  if (manager !== undefined && manager !== 'sanlock')
+    return [
+      `${vg} has lock type ${manager}, and lvguard kill is for sanlock; nothing was changed.`,
+      "Its lock manager fences this host. VMs are stopped with 'virsh destroy'.",
+    ]
   if (manager === 'sanlock' || world.readMark(vg) !== undefined) return undefined
-  return [`there is nothing of a shared volume group ${vg} on this host; nothing was changed.`, "Those whose locking is started here: lvmlockctl -i"]
+  return [
+    `there is nothing of a shared volume group ${vg} on this host; nothing was changed.`,
+    'Those whose locking is started here: lvmlockctl -i',
+  ]
 }

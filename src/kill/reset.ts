@@ -1,10 +1,19 @@
 import type { KillWorld } from './world.ts'
 
-/** Seconds for journald to take a line and to put it on its disk, which it does at once for priority 2 (journald.conf(5), SyncIntervalSec=). */
+/**
+ * Seconds for journald to take a line and to put it on its disk, which it does at once for priority 2
+ * (journald.conf(5), SyncIntervalSec=).
+ */
 const JOURNAL_PAUSE = 0.2
 
-/** Says why this host is reset where it can be read afterwards, and resets it. What is said only to the kernel's log may be lost with it. */
-export async function resetHost(why: string, { say, sleep, reset }: Pick<KillWorld, 'say' | 'sleep' | 'reset'>): Promise<void> {
+/**
+ * Says why this host is reset where it can be read afterwards, and resets it. What is said only to the kernel's log may
+ * be lost with it.
+ */
+export async function resetHost(
+  why: string,
+  { say, sleep, reset }: Pick<KillWorld, 'say' | 'sleep' | 'reset'>,
+): Promise<void> {
   say({ priority: 2, text: `this host is reset: ${why}` })
   await sleep(JOURNAL_PAUSE)
   reset(why)

@@ -6,7 +6,9 @@ import type { ProcessIdentity } from '../processes.ts'
 import type { Mark } from './mark.ts'
 
 /** What sanlock has answered; `silent`: it has not, or not in its own form. */
-export type Asked = { readonly kind: 'status'; readonly status: SanlockStatus } | { readonly kind: 'silent'; readonly why: string }
+export type Asked =
+  | { readonly kind: 'status'; readonly status: SanlockStatus }
+  | { readonly kind: 'silent'; readonly why: string }
 
 /** libvirt's status files: the domains that they name, and the files that cannot be read or understood. */
 export interface Domains {
@@ -15,8 +17,8 @@ export interface Domains {
 }
 
 /**
- * All that a kill knows of this host, and all that it does to it. Nothing of it waits for a disk, for LVM or for libvirt: /proc, /sys, /run, and
- * device-mapper.
+ * All that a kill knows of this host, and all that it does to it. Nothing of it waits for a disk, for LVM or for
+ * libvirt: /proc, /sys, /run, and device-mapper.
  */
 export interface KillWorld {
   /** Seconds of the monotonic clock, which is sanlock's. */
@@ -27,13 +29,15 @@ export interface KillWorld {
   lives(process: ProcessIdentity): boolean
   ask(): Promise<Asked>
   records(): Records
-  /** @param known domains that may have no status file that can be read: QEMU's own pid file names their processes too */
+  /**
+   * @param known domains that may have no status file that can be read: QEMU's own pid file names their processes too
+   */
   domains(known: readonly { readonly name: string; readonly uuid: string }[]): Domains
   /** Undefined if there is no process of that number. */
   processAt(pid: number): ProcessFacts | undefined
   /**
-   * Whether a process is the QEMU of a domain; undefined where that cannot be read. What was once seen of a process is remembered: a look into its
-   * memory may wait for that memory.
+   * Whether a process is the QEMU of a domain; undefined where that cannot be read. What was once seen of a process is
+   * remembered: a look into its memory may wait for that memory.
    */
   isQemu(process: ProcessIdentity, uuid: string): boolean | undefined
   /** The block devices that a process has open, by the kernel's names; those under them too. */
@@ -46,8 +50,9 @@ export interface KillWorld {
   /** The live table of each device, by its name; undefined if dmsetup does not answer in time. */
   tables(): Promise<ReadonlyMap<string, readonly string[]> | undefined>
   /**
-   * Replaces the table of a device by one that fails all I/O. Ends when what is in flight has ended, however long that takes: while it waits, the
-   * device is suspended, and nothing new gets through. Ended early, what waits would go on to the disk.
+   * Replaces the table of a device by one that fails all I/O. Ends when what is in flight has ended, however long that
+   * takes: while it waits, the device is suspended, and nothing new gets through. Ended early, what waits would go on
+   * to the disk.
    * @returns whether it was done
    */
   wipe(name: string): Promise<boolean>
@@ -61,7 +66,10 @@ export interface KillWorld {
 
 /** What `recover` needs beside it. It may wait: nothing runs on the VG. */
 export interface RecoverWorld extends KillWorld {
-  /** Whether the kernel has a disk or partition of this name: one that was taken away (iSCSI log-out, dev_loss_tmo) does not come back as itself. */
+  /**
+   * Whether the kernel has a disk or partition of this name: one that was taken away (iSCSI log-out, dev_loss_tmo) does
+   * not come back as itself.
+   */
   hasDisk(disk: string): boolean
   /** Whether a disk, by the kernel's name, lets itself be read. */
   answers(disk: string): Promise<boolean>
@@ -69,9 +77,15 @@ export interface RecoverWorld extends KillWorld {
   openCounts(): Promise<ReadonlyMap<string, number> | undefined>
   /** @returns undefined if it was done, else why not */
   remove(device: string): Promise<string | undefined>
-  /** The lock manager with which lvmlockd lists a VG (`sanlock`, `dlm`); undefined if it does not, or does not answer in a few seconds. */
+  /**
+   * The lock manager with which lvmlockd lists a VG (`sanlock`, `dlm`); undefined if it does not, or does not answer in
+   * a few seconds.
+   */
   lockManagerOf(vg: string): Promise<string | undefined>
-  /** `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost. @returns undefined if it was done, else why not */
+  /**
+   * `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost. @returns undefined if it was done,
+   * else why not
+   */
   drop(vg: string): Promise<string | undefined>
   /** `vgchange --lock-start`. @returns undefined if the locking is started, else why not */
   startLocking(vg: string): Promise<string | undefined>

@@ -5,14 +5,16 @@ import { PROC_FOLDER, onHost } from '../paths.ts'
 const DAEMONS = ['libvirtd', 'virtqemud']
 
 /**
- * Whether a libvirt daemon that runs QEMU domains lives on this host, by its PID file and the name of that process: only then does the
- * absence of a status file say that a domain has ended. Debian's libvirtd ends by itself after two minutes without domains.
+ * Whether a libvirt daemon that runs QEMU domains lives on this host, by its PID file and the name of that process:
+ * only then does the absence of a status file say that a domain has ended. Debian's libvirtd ends by itself after two
+ * minutes without domains.
  */
-export const isLibvirtAlive = (): boolean => DAEMONS.some((daemon) => {
-  try {
-    const pid = readFileSync(onHost(`/run/${daemon}.pid`), 'utf8').trim()
-    return /^\d+$/.test(pid) && readFileSync(join(PROC_FOLDER, pid, 'comm'), 'utf8').trim() === daemon
-  } catch {
-    return false
-  }
-})
+export const isLibvirtAlive = (): boolean =>
+  DAEMONS.some((daemon) => {
+    try {
+      const pid = readFileSync(onHost(`/run/${daemon}.pid`), 'utf8').trim()
+      return /^\d+$/.test(pid) && readFileSync(join(PROC_FOLDER, pid, 'comm'), 'utf8').trim() === daemon
+    } catch {
+      return false
+    }
+  })

@@ -11,15 +11,19 @@ export interface StatusFile {
   readonly digest: string
 }
 
-/** Whether a file in /run/libvirt/qemu is a status file. libvirt writes NAME.xml.new and renames it; .pid and sockets are there too. */
+/**
+ * Whether a file in /run/libvirt/qemu is a status file. libvirt writes NAME.xml.new and renames it; .pid and sockets
+ * are there too.
+ */
 export const isStatusFile = (name: string): boolean => name.endsWith('.xml')
 
 const COMMENT = /<!--[\s\S]*?-->/g
 
 /**
- * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). Only what precedes `<domain>` is searched for the
- * job: whatever stands in a domain's description or metadata stays what it is.
- * @param before an earlier version: libvirt writes the file six to nine times in a migration, and hardly ever another domain into it (captures),
+ * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). Only what precedes
+ * `<domain>` is searched for the job: whatever stands in a domain's description or metadata stays what it is.
+ * @param before an earlier version: libvirt writes the file six to nine times in a migration, and hardly ever another
+ *   domain into it (captures),
  * which then is not parsed again
  * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
  */
@@ -31,14 +35,20 @@ export function parseStatus(text: string, before?: StatusFile): StatusFile {
   const job = /<job(\s[^>]*?)\/?>/.exec(head)?.[1] ?? ''
   const state = attribute(root, 'state')
   const pid = Number(attribute(root, 'pid'))
-  if (state === undefined || !Number.isSafeInteger(pid)) throw new Error('it has no <domstatus> with a state and a process id')
+  if (state === undefined || !Number.isSafeInteger(pid))
+    throw new Error('it has no <domstatus> with a state and a process id')
   const flags = Number(attribute(job, 'flags') ?? Number.NaN)
   const domain = text.slice(start, end < 0 ? text.length : end + '</domain>'.length)
   const written = writtenByJobs(head)
-  const digest = createHash('sha256').update(domain).update([...written].join(' ')).digest('base64')
+  const digest = createHash('sha256')
+    .update(domain)
+    .update([...written].join(' '))
+    .digest('base64')
   return {
     status: {
-      state, reason: attribute(root, 'reason') ?? '', pid,
+      state,
+      reason: attribute(root, 'reason') ?? '',
+      pid,
       async: attribute(job, 'async') ?? 'none',
       phase: attribute(job, 'phase'),
       flags: Number.isSafeInteger(flags) ? flags : undefined,
@@ -49,13 +59,25 @@ export function parseStatus(text: string, before?: StatusFile): StatusFile {
 }
 
 /**
- * A commit between two backing files writes to the lower one, and to the link in the image above the upper one. The domain's XML has no
- * `<mirror>` then; the jobs in front of it name both, by QEMU's node names, which have the numbers of the images (libvirt, qemu_domain.c:
- * qemuDomainPrivateBlockJobFormatCommit). The file is written before QEMU is asked (qemuBlockJobRegister).
+ * A commit between two backing files writes to the lower one, and to the link in the image above the upper one. The
+ * domain's XML has no
+ * `<mirror>` then; the jobs in front of it name both, by QEMU's node names, which have the numbers of the images
+ * (libvirt, qemu_domain.c: qemuDomainPrivateBlockJobFormatCommit). The file is written before QEMU is asked
+ * (qemuBlockJobRegister).
  */
 function writtenByJobs(head: string): Set<string> {
-  const commits = [...head.matchAll(/<blockjob(\s[^>]*[^/>])>([\s\S]*?)<\/blockjob>/g)].filter(([, words]) => attribute(words, 'type') === 'commit')
-  return new Set(commits.flatMap(([, , inside = '']) => [...inside.matchAll(/<(?:base|topparent)\s+node=['"]libvirt-(\d+)-/g)].flatMap(([, index]) => index ?? [])))
+  const commits = [...head.matchAll(/<blockjob(\s[^>]*[^/>])>([\s\S]*?)<\/blockjob>/g)].filter(
+    ([, words]) => attribute(words, 'type') === 'commit',
+  )
+  return new Set(
+    commits.flatMap(([, , inside = '']) =>
+      [...inside.matchAll(/<(?:base|topparent)\s+node=['"]libvirt-(\d+)-/g)].flatMap(([, index]) => index ?? []),
+    ),
+  )
 }
 
-const attribute = (words: string | undefined, name: string): string | undefined => new RegExp(`\\s${name}=(?:'([^']*)'|"([^"]*)")`).exec(words ?? '')?.slice(1).find((value) => value !== undefined)
+const attribute = (words: string | undefined, name: string): string | undefined =>
+  new RegExp(`\\s${name}=(?:'([^']*)'|"([^"]*)")`)
+    .exec(words ?? '')
+    ?.slice(1)
+    .find((value) => value !== undefined)

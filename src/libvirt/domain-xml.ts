@@ -13,9 +13,12 @@ export const INCOMING_NAMESPACE = 'urn:lvguard:incoming:1'
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** libvirt's own alias; one that starts with `ua-` is the user's and stands in the XML at any time. */
-const hasOwnAlias = (alias: Node | undefined): boolean => alias !== undefined && attribute(alias, 'name')?.startsWith('ua-') !== true
+const hasOwnAlias = (alias: Node | undefined): boolean =>
+  alias !== undefined && attribute(alias, 'name')?.startsWith('ua-') !== true
 
-/** The id of the `<incoming>` element among the children of `<metadata>`; whatever prefix it has, its namespace counts. */
+/**
+ * The id of the `<incoming>` element among the children of `<metadata>`; whatever prefix it has, its namespace counts.
+ */
 function incomingIdOf(metadata: readonly Node[]): string | undefined {
   const ids = elementsOf(metadata, 'incoming', INCOMING_NAMESPACE).map(({ element }) => attribute(element, 'id'))
   return ids.length === 1 ? ids[0] : undefined
@@ -23,7 +26,8 @@ function incomingIdOf(metadata: readonly Node[]): string | undefined {
 
 /**
  * Reads the domain XML that libvirt gives to a hook.
- * @throws BadXml if it is too long, cut off, not well-formed, has a DOCTYPE (libvirt writes none), or is not a domain with a
+ * @throws BadXml if it is too long, cut off, not well-formed, has a DOCTYPE (libvirt writes none), or is not a domain
+ *   with a
  *   name and a UUID.
  * @param what how a message calls it
  * @param written of a live XML: what block jobs write to
@@ -49,6 +53,8 @@ export function parseDomain(xml: string, what = 'the domain XML', written: Writt
     disks: [...known, ...otherSources(root, known)],
     incomingId: incomingIdOf(metadata),
     policy: policyOf(metadata),
-    gotPastPrepare: devices.flatMap((each) => Object.keys(each).flatMap((tag) => children(each, tag))).some((device) => hasOwnAlias(child(device, 'alias'))),
+    gotPastPrepare: devices
+      .flatMap((each) => Object.keys(each).flatMap((tag) => children(each, tag)))
+      .some((device) => hasOwnAlias(child(device, 'alias'))),
   }
 }

@@ -4,8 +4,8 @@ import { DEFINITION_FOLDER, STATUS_FOLDER } from '../paths.ts'
 import { readFileSync, readdirSync } from '../system/files.ts'
 
 /**
- * What a table shows of a domain, without parsing its XML: two hundred take a few milliseconds so, and parsed most of a second. For showing only: nothing
- * is decided by it.
+ * What a table shows of a domain, without parsing its XML: two hundred take a few milliseconds so, and parsed most of a
+ * second. For showing only: nothing is decided by it.
  */
 export interface Glance {
   readonly name: string
@@ -25,7 +25,8 @@ export interface ActiveGlance extends Glance {
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
-const decoded = (text: string): string => text.replace(/&(lt|gt|amp|quot|apos);/g, (_, name: string) => ENTITIES[name] ?? '')
+const decoded = (text: string): string =>
+  text.replace(/&(lt|gt|amp|quot|apos);/g, (_, name: string) => ENTITIES[name] ?? '')
 
 /** @returns undefined if it has no `<domain>` with a name and a UUID */
 export function glanceAt(xml: string): Glance | undefined {
@@ -46,7 +47,8 @@ export function activeGlanceAt(text: string): ActiveGlance | undefined {
   const glance = glanceAt(text)
   const head = text.slice(0, /<domain[\s>]/.exec(text)?.index ?? 0)
   const root = /<domstatus(\s[^>]*)>/.exec(head)?.[1]
-  const attribute = (words: string | undefined, name: string): string | undefined => new RegExp(`\\s${name}=['"]([^'"]*)['"]`).exec(words ?? '')?.[1]
+  const attribute = (words: string | undefined, name: string): string | undefined =>
+    new RegExp(`\\s${name}=['"]([^'"]*)['"]`).exec(words ?? '')?.[1]
   const state = attribute(root, 'state')
   if (glance === undefined || state === undefined) return undefined
   const job = attribute(/<job(\s[^>]*?)\/?>/.exec(head)?.[1], 'async') ?? 'none'
@@ -67,7 +69,9 @@ export const definedDomains = (): Glances<Glance> => glances(DEFINITION_FOLDER, 
 function glances<T>(folder: string, read: (text: string) => T | undefined): Glances<T> {
   let names: string[]
   try {
-    names = readdirSync(folder).filter((name) => name.endsWith('.xml')).sort()
+    names = readdirSync(folder)
+      .filter((name) => name.endsWith('.xml'))
+      .sort()
   } catch (error) {
     return { found: [], unreadable: isAbsent(error) ? [] : [folder] }
   }

@@ -11,7 +11,8 @@ interface Tag {
   readonly depth: number
 }
 
-// Comments, CDATA sections and processing instructions are matched first, so that what looks like a tag in them is none.
+// Comments, CDATA sections and processing instructions are matched first, so that what looks like a tag in them is
+// none.
 const MARKUP = /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<\?[\s\S]*?\?>|<\/?([^\s/>]+)(?:[^"'>]|"[^"]*"|'[^']*')*>/g
 
 function* tagsOf(xml: string): Generator<Tag> {
@@ -29,8 +30,9 @@ function* tagsOf(xml: string): Generator<Tag> {
 const isOurs = ({ name, source }: Tag): boolean => /(?:^|:)incoming$/.test(name) && source.includes(INCOMING_NAMESPACE)
 
 /**
- * Puts `<lvguard:incoming id="…">` into `<metadata>` of a domain's XML, in the place of an older one of ours, and leaves
- * every other byte as it is (FACTS 13a). The prefix is needed: libvirt refuses metadata elements without a namespace prefix.
+ * Puts `<lvguard:incoming id="…">` into `<metadata>` of a domain's XML, in the place of an older one of ours, and
+ * leaves every other byte as it is (FACTS 13a). The prefix is needed: libvirt refuses metadata elements without a
+ * namespace prefix.
  * @param xml a domain's XML that parseDomain has accepted
  * @param id a UUID
  */
@@ -50,10 +52,14 @@ export function withIncomingId(xml: string, id: string): string {
   const close = inside.find((tag) => tag.kind === 'close' && tag.depth === 1)
   const old = inside.filter((tag) => tag.depth === 2 && close !== undefined && tag.start < close.start && isOurs(tag))
   for (const tag of old.reverse()) {
-    const last = tag.kind === 'empty' ? tag : inside.find((other) => other.start >= tag.end && other.kind === 'close' && other.depth === 2)
+    const last =
+      tag.kind === 'empty'
+        ? tag
+        : inside.find((other) => other.start >= tag.end && other.kind === 'close' && other.depth === 2)
     result = splice(result, tag.start, (last ?? tag).end, '')
   }
   return splice(result, metadata.end, metadata.end, element)
 }
 
-const splice = (text: string, start: number, end: number, insert: string): string => text.slice(0, start) + insert + text.slice(end)
+const splice = (text: string, start: number, end: number, insert: string): string =>
+  text.slice(0, start) + insert + text.slice(end)

@@ -1,7 +1,8 @@
 /** An element as the parser gives it: attributes behind `@`, children by their names, text as `#text`. */
 export type Node = { readonly [name: string]: unknown }
 
-export const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value)
+export const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** A child element by name. One without attributes and children is the parser's plain string. */
 export const child = (node: Node, name: string): Node | undefined => {
@@ -26,10 +27,26 @@ export const attribute = (node: Node | undefined, name: string): string | undefi
   return typeof value === 'string' ? value : undefined
 }
 
-/** All elements below a node that have this local name in this namespace, whatever their prefix. It must be declared on the element itself. */
-export function elementsOf(nodes: readonly Node[], localName: string, namespace: string): { readonly prefix: string; readonly element: Node }[] {
-  return nodes.flatMap((node) => Object.keys(node).flatMap((tag) => children(node, tag).map((element) => {
-    const [prefix = '', local] = tag.includes(':') ? tag.split(':') : ['', tag]
-    return { prefix, local, element }
-  }))).filter(({ prefix, local, element }) => local === localName && attribute(element, prefix === '' ? 'xmlns' : `xmlns:${prefix}`) === namespace)
+/**
+ * All elements below a node that have this local name in this namespace, whatever their prefix. It must be declared on
+ * the element itself.
+ */
+export function elementsOf(
+  nodes: readonly Node[],
+  localName: string,
+  namespace: string,
+): { readonly prefix: string; readonly element: Node }[] {
+  return nodes
+    .flatMap((node) =>
+      Object.keys(node).flatMap((tag) =>
+        children(node, tag).map((element) => {
+          const [prefix = '', local] = tag.includes(':') ? tag.split(':') : ['', tag]
+          return { prefix, local, element }
+        }),
+      ),
+    )
+    .filter(
+      ({ prefix, local, element }) =>
+        local === localName && attribute(element, prefix === '' ? 'xmlns' : `xmlns:${prefix}`) === namespace,
+    )
 }

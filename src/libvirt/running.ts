@@ -5,13 +5,15 @@ import { STATUS_FOLDER } from '../paths.ts'
 import { textOf } from '../quiet-files.ts'
 import { isStatusFile } from './domain-status.ts'
 
-
 /**
- * The domains of this host with the processes that libvirt's status files name, and the files that do not say so. Only what is needed to find a process
- * is read, so that XML which is not whole does not hide one.
+ * The domains of this host with the processes that libvirt's status files name, and the files that do not say so. Only
+ * what is needed to find a process is read, so that XML which is not whole does not hide one.
  * @param known domains that may have no such file: libvirt keeps NAME.pid beside it
  */
-export function runningDomains(known: readonly Pick<RunningDomain, 'name' | 'uuid'>[]): { running: RunningDomain[]; unreadable: string[] } {
+export function runningDomains(known: readonly Pick<RunningDomain, 'name' | 'uuid'>[]): {
+  running: RunningDomain[]
+  unreadable: string[]
+} {
   const running = new Map<string, RunningDomain>()
   const unreadable: string[] = []
   for (const file of statusFiles()) {
@@ -23,7 +25,9 @@ export function runningDomains(known: readonly Pick<RunningDomain, 'name' | 'uui
     else if (uuid === undefined || pid !== 0) unreadable.push(join(STATUS_FOLDER, file))
   }
   for (const { name, uuid } of known) {
-    const pid = running.has(uuid) ? Number.NaN : Number(/^\d+$/.exec((textOf(join(STATUS_FOLDER, `${name}.pid`)) ?? '').trim())?.[0])
+    const pid = running.has(uuid)
+      ? Number.NaN
+      : Number(/^\d+$/.exec((textOf(join(STATUS_FOLDER, `${name}.pid`)) ?? '').trim())?.[0])
     if (pid > 0) running.set(uuid, { name, uuid, pid })
   }
   return { running: [...running.values()], unreadable }

@@ -1,7 +1,10 @@
 import type { Disk, DiskPart } from '../core/domain.ts'
 import { type Node, attribute, child, children, isNode, text } from './nodes.ts'
 
-/** Where a `<source>` points: a path on this host, a volume of a storage pool, or nothing that can be an LV (network, vhost-user, an empty drive). */
+/**
+ * Where a `<source>` points: a path on this host, a volume of a storage pool, or nothing that can be an LV (network,
+ * vhost-user, an empty drive).
+ */
 type Place = Pick<Disk, 'path' | 'pool' | 'offset'>
 
 const DISPENSABLE: ReadonlySet<string> = new Set(['optional', 'requisite'])
@@ -14,13 +17,20 @@ function placeOf(element: Node, type = attribute(element, 'type')): Place {
   if (type === 'block') return { ...at(attribute(source, 'dev')), ...offsetOf(source) }
   if (type === 'file') return { ...at(attribute(source, 'file')), ...offsetOf(source) }
   const [pool, volume] = [attribute(source, 'pool'), attribute(source, 'volume')]
-  return type === 'volume' && pool !== undefined && volume !== undefined ? { path: undefined, pool: { name: pool, volume } } : NOWHERE
+  return type === 'volume' && pool !== undefined && volume !== undefined
+    ? { path: undefined, pool: { name: pool, volume } }
+    : NOWHERE
 }
 
 /** `<slices><slice type='storage' offset=…>`: the image is but a part of its source. */
 function offsetOf(source: Node | undefined): Pick<Disk, 'offset'> {
   const slices = children(child(source ?? {}, 'slices') ?? {}, 'slice')
-  const offset = Number(attribute(slices.find((slice) => attribute(slice, 'type') === 'storage'), 'offset') ?? 0)
+  const offset = Number(
+    attribute(
+      slices.find((slice) => attribute(slice, 'type') === 'storage'),
+      'offset',
+    ) ?? 0,
+  )
   return Number.isSafeInteger(offset) && offset > 0 ? { offset } : {}
 }
 
@@ -35,17 +45,28 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
   const target = attribute(child(disk, 'target'), 'dev') ?? '?'
   // `<transient shareBacking='yes'/>`: QEMU writes to an overlay of its own and only reads this (libvirt 7.4).
   const isWritten = (element: Node | undefined): boolean => written.has(attribute(element, 'index') ?? '')
-  const isOnlyRead = (child(disk, 'readonly') !== undefined || attribute(child(disk, 'transient'), 'shareBacking') === 'yes') && !isWritten(child(disk, 'source'))
+  const isOnlyRead =
+    (child(disk, 'readonly') !== undefined || attribute(child(disk, 'transient'), 'shareBacking') === 'yes') &&
+    !isWritten(child(disk, 'source'))
   const chain = chainOf(disk)
   const top: Disk = {
-    target, ...placeOf(disk, typeOf(disk)), readonly: isOnlyRead, shareable: child(disk, 'shareable') !== undefined,
-    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy); with `requisite` at a migration and a
-    // restore only, and a fresh start it refuses itself, after `prepare`.
+    target,
+    ...placeOf(disk, typeOf(disk)),
+    readonly: isOnlyRead,
+    shareable: child(disk, 'shareable') !== undefined,
+    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy); with `requisite` at a
+    // migration and a restore only, and a fresh start it refuses itself, after `prepare`.
     ...(DISPENSABLE.has(attribute(child(disk, 'source'), 'startupPolicy') ?? '') && { optional: true }),
     ...(isOpenImage(chain.length === 0, chain.isClosed, attribute(child(disk, 'driver'), 'type')) && { image: true }),
   }
-  const part = (name: DiskPart, place: Place, readonly: boolean, image = false): Disk =>
-    ({ target, part: name, ...place, readonly, shareable: false, ...(image && { image }) })
+  const part = (name: DiskPart, place: Place, readonly: boolean, image = false): Disk => ({
+    target,
+    part: name,
+    ...place,
+    readonly,
+    shareable: false,
+    ...(image && { image }),
+  })
   const mirror = child(disk, 'mirror')
   return [
     top,
@@ -54,17 +75,28 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
       const isLast = index === chain.length - 1
       const image = isOpenImage(isLast, chain.isClosed, attribute(child(store, 'format'), 'type'))
       const isRead = !isWritten(store)
-      return [part(isRead ? 'backing file' : 'commit target', placeOf(store), isRead, image), ...dataStoreOf(store).map((place) => part('data file', place, isRead))]
+      return [
+        part(isRead ? 'backing file' : 'commit target', placeOf(store), isRead, image),
+        ...dataStoreOf(store).map((place) => part('data file', place, isRead)),
+      ]
     }),
     ...(mirror === undefined ? [] : [part('mirror', placeOf(mirror), false)]),
   ]
 }
 
 /** The end of a chain that the XML leaves open is looked for in the image itself, by libvirt as well as here. */
-const isOpenImage = (isLast: boolean, isClosed: boolean, format: string | undefined): boolean => isLast && !isClosed && format === 'qcow2'
+const isOpenImage = (isLast: boolean, isClosed: boolean, format: string | undefined): boolean =>
+  isLast && !isClosed && format === 'qcow2'
 
-/** The `<backingStore>` elements from the top down; `isClosed`: an empty one, which says that nothing is below, ends them. */
-function chainOf(disk: Node): { readonly stores: readonly Node[]; readonly length: number; readonly isClosed: boolean } {
+/**
+ * The `<backingStore>` elements from the top down; `isClosed`: an empty one, which says that nothing is below, ends
+ * them.
+ */
+function chainOf(disk: Node): {
+  readonly stores: readonly Node[]
+  readonly length: number
+  readonly isClosed: boolean
+} {
   const stores: Node[] = []
   let store = child(disk, 'backingStore')
   while (store !== undefined && child(store, 'source') !== undefined) {
@@ -87,7 +119,13 @@ interface Element {
   readonly readonly: boolean
 }
 
-const elementOf = ({ target, place, readonly }: Element): Disk => ({ target, part: 'element', ...place, readonly, shareable: false })
+const elementOf = ({ target, place, readonly }: Element): Disk => ({
+  target,
+  part: 'element',
+  ...place,
+  readonly,
+  shareable: false,
+})
 const isSomewhere = ({ path, pool }: Disk): boolean => path !== undefined || pool !== undefined
 
 /** Of a `<os>`: what a VM boots from before its disks. Firmware, kernels and tables are only read. */
@@ -95,18 +133,29 @@ export function sourcesOfFirmware(os: Node): Disk[] {
   const source = (target: string, readonly: boolean): Disk[] => {
     const element = child(os, target)
     if (element === undefined) return []
-    return [elementOf({ target, place: child(element, 'source') === undefined ? at(text(os, target)?.trim()) : placeOf(element), readonly })]
+    return [
+      elementOf({
+        target,
+        place: child(element, 'source') === undefined ? at(text(os, target)?.trim()) : placeOf(element),
+        readonly,
+      }),
+    ]
   }
   const loader = child(os, 'loader')
   // Of type rom it is read into memory; a pflash one is written to unless it says otherwise.
-  const isOnlyRead = attribute(loader, 'readonly') === 'yes' || (attribute(loader, 'readonly') === undefined && attribute(loader, 'type') !== 'pflash')
-  const read = (target: string, path: string | undefined): Disk => elementOf({ target, place: at(path?.trim()), readonly: true })
+  const isOnlyRead =
+    attribute(loader, 'readonly') === 'yes' ||
+    (attribute(loader, 'readonly') === undefined && attribute(loader, 'type') !== 'pflash')
+  const read = (target: string, path: string | undefined): Disk =>
+    elementOf({ target, place: at(path?.trim()), readonly: true })
   const varstore = child(os, 'varstore')
   return [
-    ...source('loader', isOnlyRead), ...source('nvram', false),
+    ...source('loader', isOnlyRead),
+    ...source('nvram', false),
     ...[
       ...['kernel', 'initrd', 'dtb', 'shim'].map((target) => read(target, text(os, target))),
-      read('nvram template', attribute(child(os, 'nvram'), 'template')), read('varstore template', attribute(varstore, 'template')),
+      read('nvram template', attribute(child(os, 'nvram'), 'template')),
+      read('varstore template', attribute(varstore, 'template')),
       ...textsOf(child(os, 'acpi') ?? {}, 'table').map((table) => read('acpi table', table)),
       elementOf({ target: 'varstore', place: at(attribute(varstore, 'path')), readonly: false }),
     ].filter(isSomewhere),
@@ -116,14 +165,22 @@ export function sourcesOfFirmware(os: Node): Disk[] {
 /** Devices that are files or block devices to QEMU and are no disks: libvirt's schema, domaincommon.rng, up to 11.9. */
 const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
   filesystem: (device) => ({
-    target: `filesystem ${attribute(child(device, 'target'), 'dir') ?? '?'}`, place: placeOf(device), readonly: child(device, 'readonly') !== undefined,
+    target: `filesystem ${attribute(child(device, 'target'), 'dir') ?? '?'}`,
+    place: placeOf(device),
+    readonly: child(device, 'readonly') !== undefined,
   }),
   // nvdimm, virtio-pmem
   memory: (device) => ({
-    target: `memory ${attribute(device, 'model') ?? '?'}`, place: at(text(child(device, 'source') ?? {}, 'path')?.trim()),
+    target: `memory ${attribute(device, 'model') ?? '?'}`,
+    place: at(text(child(device, 'source') ?? {}, 'path')?.trim()),
     readonly: child(child(device, 'target') ?? {}, 'readonly') !== undefined,
   }),
-  ...Object.fromEntries(['serial', 'parallel', 'console', 'channel', 'smartcard', 'redirdev'].map((tag) => [tag, (device: Node) => ({ target: tag, place: placeOfCharacters(device), readonly: false })])),
+  ...Object.fromEntries(
+    ['serial', 'parallel', 'console', 'channel', 'smartcard', 'redirdev'].map((tag) => [
+      tag,
+      (device: Node) => ({ target: tag, place: placeOfCharacters(device), readonly: false }),
+    ]),
+  ),
   pstore: (device) => ({ target: 'pstore', place: at(text(device, 'path')?.trim()), readonly: false }),
   // What swtpm keeps its state in.
   tpm: (device) => ({ target: 'tpm', place: placeOfPath(child(device, 'backend') ?? {}), readonly: false }),
@@ -134,40 +191,68 @@ const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
   },
 }
 
-/** `<source path=…>` of type dev, file, block or pipe, of a device that is a row of characters; a socket or terminal is no LV. */
-const placeOfCharacters = (device: Node): Place => (['dev', 'file', 'pipe'].includes(attribute(device, 'type') ?? '') ? at(attribute(child(device, 'source'), 'path')) : NOWHERE)
+/**
+ * `<source path=…>` of type dev, file, block or pipe, of a device that is a row of characters; a socket or terminal is
+ * no LV.
+ */
+const placeOfCharacters = (device: Node): Place =>
+  ['dev', 'file', 'pipe'].includes(attribute(device, 'type') ?? '')
+    ? at(attribute(child(device, 'source'), 'path'))
+    : NOWHERE
 const placeOfPath = (element: Node): Place => {
   const source = child(element, 'source')
-  return ['file', 'block'].includes(attribute(source, 'type') ?? '') ? at(attribute(source, 'path') ?? attribute(source, 'dev') ?? attribute(source, 'file')) : NOWHERE
+  return ['file', 'block'].includes(attribute(source, 'type') ?? '')
+    ? at(attribute(source, 'path') ?? attribute(source, 'dev') ?? attribute(source, 'file'))
+    : NOWHERE
 }
 
 /** virt-install gives every VM one that reads /dev/urandom: nothing has to be looked up for that. */
 const placeOfChance = (device: Node): Place => {
   const path = text(device, 'backend')?.trim() ?? ''
-  return attribute(child(device, 'backend'), 'model') === 'random' && !/^\/dev\/(?:u?random|hwrng)$/.test(path) ? at(path) : NOWHERE
+  return attribute(child(device, 'backend'), 'model') === 'random' && !/^\/dev\/(?:u?random|hwrng)$/.test(path)
+    ? at(path)
+    : NOWHERE
 }
 
 /** Everything in `<devices>` that is no disk and has a source that may be an LV. */
 export const sourcesOfDevices = (devices: Node): Disk[] =>
-  Object.entries(DEVICES).flatMap(([tag, read]) => children(devices, tag).map((device) => elementOf(read(device)))).filter(isSomewhere)
+  Object.entries(DEVICES)
+    .flatMap(([tag, read]) => children(devices, tag).map((device) => elementOf(read(device))))
+    .filter(isSomewhere)
 
-/** Parts of a domain that name nothing that the VM opens: `<blkiotune>` sets limits, the target of a device is the guest's, a lease is sanlock's own. */
-const NOT_OPENED: ReadonlySet<string> = new Set(['metadata', 'name', 'title', 'description', 'uuid', 'blkiotune', 'target', 'lease', 'seclabel', 'alias', 'address'])
+/**
+ * Parts of a domain that name nothing that the VM opens: `<blkiotune>` sets limits, the target of a device is the
+ * guest's, a lease is sanlock's own.
+ */
+const NOT_OPENED: ReadonlySet<string> = new Set([
+  'metadata',
+  'name',
+  'title',
+  'description',
+  'uuid',
+  'blkiotune',
+  'target',
+  'lease',
+  'seclabel',
+  'alias',
+  'address',
+])
 /** Folders below /dev that every host has, so that no VG can be called so, and that many VMs name. */
 const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
 
 /**
- * Whatever else in a domain has a value that is a path below a folder of /dev: a source that this program does not know yet, and must not
- * overlook. And every path among the arguments of `<qemu:commandline>`, whatever prefix it has.
+ * Whatever else in a domain has a value that is a path below a folder of /dev: a source that this program does not know
+ * yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever prefix it has.
  * @param known what is found already
  */
 export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
   const paths = new Set(known.flatMap(({ path }) => path ?? []))
   // An argument for QEMU may write to what the XML says is only read.
-  const written = new Set(known.flatMap(({ path, readonly, shareable }) => (readonly || shareable ? [] : path ?? [])))
+  const written = new Set(known.flatMap(({ path, readonly, shareable }) => (readonly || shareable ? [] : (path ?? []))))
   const found = new Map<string, Disk>()
   const add = (target: string, path: string, accounted = paths): void => {
-    if (!accounted.has(path)) found.set(`${target} ${path}`, { ...elementOf({ target, place: at(path), readonly: false }), unknown: true })
+    if (!accounted.has(path))
+      found.set(`${target} ${path}`, { ...elementOf({ target, place: at(path), readonly: false }), unknown: true })
   }
   for (const [tag, node] of elementsIn(domain)) {
     if (/^(?:.+:)?commandline$/.test(tag)) {
@@ -175,17 +260,34 @@ export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
       continue
     }
     const parts: [string, unknown][] = tag === 'devices' && isNode(node) ? elementsIn(node) : [[tag, node]]
-    for (const [target, part] of parts) if (!isKnownDisk(target, part)) for (const value of valuesIn(part)) if (/^\/+dev\/+[^/]+\/./.test(value) && !NO_VG.test(value)) add(target, value)
+    for (const [target, part] of parts)
+      if (!isKnownDisk(target, part))
+        for (const value of valuesIn(part))
+          if (/^\/+dev\/+[^/]+\/./.test(value) && !NO_VG.test(value)) add(target, value)
   }
   return [...found.values()]
 }
 
 /** Of which `<source>` has been read: of these types it has no other path of a block device. */
-const DISK_TYPES: ReadonlySet<string> = new Set(['block', 'file', 'volume', 'network', 'dir', 'nvme', 'vhostuser', 'vhostvdpa'])
-const isKnownDisk = (tag: string, part: unknown): boolean => tag === 'disk' && isNode(part) && DISK_TYPES.has(typeOf(part))
+const DISK_TYPES: ReadonlySet<string> = new Set([
+  'block',
+  'file',
+  'volume',
+  'network',
+  'dir',
+  'nvme',
+  'vhostuser',
+  'vhostvdpa',
+])
+const isKnownDisk = (tag: string, part: unknown): boolean =>
+  tag === 'disk' && isNode(part) && DISK_TYPES.has(typeOf(part))
 
 const elementsIn = (node: Node): [string, unknown][] =>
-  Object.entries(node).filter(([tag]) => !NOT_OPENED.has(tag) && !tag.startsWith('@xmlns')).flatMap(([tag, value]) => (Array.isArray(value) ? value.map((each): [string, unknown] => [tag, each]) : [[tag, value]]))
+  Object.entries(node)
+    .filter(([tag]) => !NOT_OPENED.has(tag) && !tag.startsWith('@xmlns'))
+    .flatMap(([tag, value]) =>
+      Array.isArray(value) ? value.map((each): [string, unknown] => [tag, each]) : [[tag, value]],
+    )
 
 /** All attributes and texts of an element and of those inside it. */
 function valuesIn(node: unknown): string[] {
@@ -198,5 +300,7 @@ const pathsAmong = (argument: string): string[] => argument.match(/(?<![\w+.-])\
 
 const textsOf = (node: Node, tag: string): string[] => {
   const value = Object.hasOwn(node, tag) ? node[tag] : undefined
-  return (Array.isArray(value) ? value : [value]).flatMap((each: unknown) => (typeof each === 'string' ? [each] : isNode(each) && typeof each['#text'] === 'string' ? [each['#text']] : []))
+  return (Array.isArray(value) ? value : [value]).flatMap((each: unknown) =>
+    typeof each === 'string' ? [each] : isNode(each) && typeof each['#text'] === 'string' ? [each['#text']] : [],
+  )
 }

@@ -9,16 +9,17 @@ interface Named {
 }
 
 /**
- * Whether a status file that cannot be read or understood may be that of a domain: libvirt calls it NAME.xml, and the domain's UUID stands in
- * it as far as it is whole. Every other one is that of somebody else.
+ * Whether a status file that cannot be read or understood may be that of a domain: libvirt calls it NAME.xml, and the
+ * domain's UUID stands in it as far as it is whole. Every other one is that of somebody else.
  * @param text undefined where it cannot be read
  */
 export const mayBeStatusOf = ({ name, uuid }: Named, file: string, text: string | undefined): boolean =>
   file === `${name}.xml` || text?.toLowerCase().includes(uuid) === true
 
 /**
- * Whether libvirt's status files say that a domain is active on this host (FACTS 13). A file whose QEMU is gone is a leftover of a
- * daemon that died. `unknown`: the folder, or a file that may be its own, is there and cannot be read or understood (R9).
+ * Whether libvirt's status files say that a domain is active on this host (FACTS 13). A file whose QEMU is gone is a
+ * leftover of a daemon that died. `unknown`: the folder, or a file that may be its own, is there and cannot be read or
+ * understood (R9).
  */
 export const isActiveHere = (domain: Named): boolean | 'unknown' => activeHere()(domain)
 
@@ -31,13 +32,15 @@ export function activeHere(): (domain: Named) => boolean | 'unknown' {
     const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     return () => (isAbsent ? false : 'unknown')
   }
-  const files = names.filter((name) => name.endsWith('.xml')).flatMap((name) => {
-    const text = contentOf(join(STATUS_FOLDER, name))
-    if (text === undefined) return []
-    const content = text === 'unreadable' ? undefined : text
-    // The domain's own: others may stand in its metadata.
-    return [{ name, content, uuid: /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(content ?? '')?.[1] }]
-  })
+  const files = names
+    .filter((name) => name.endsWith('.xml'))
+    .flatMap((name) => {
+      const text = contentOf(join(STATUS_FOLDER, name))
+      if (text === undefined) return []
+      const content = text === 'unreadable' ? undefined : text
+      // The domain's own: others may stand in its metadata.
+      return [{ name, content, uuid: /<domain\s[\s\S]*?<uuid>([^<]*)<\/uuid>/.exec(content ?? '')?.[1] }]
+    })
   return (domain) => {
     let isUnknown = false
     for (const { name, content, uuid } of files) {

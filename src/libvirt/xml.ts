@@ -6,7 +6,8 @@ export class BadXml extends Error {
   override readonly name = 'BadXml'
 }
 
-// FACTS 41: no conversion of values (`<name>1e3</name>`), lists where the schema allows several, no entities of a DOCTYPE.
+// FACTS 41: no conversion of values (`<name>1e3</name>`), lists where the schema allows several, no entities of a
+// DOCTYPE.
 const parser = new XMLParser({
   ignoreAttributes: false,
   attributeNamePrefix: '@',
@@ -14,7 +15,8 @@ const parser = new XMLParser({
   parseAttributeValue: false,
   trimValues: false,
   htmlEntities: true,
-  // A chain of snapshots is as many `<backingStore>` inside each other: libvirt and QEMU take 200. The parser's own limit is 100.
+  // A chain of snapshots is as many `<backingStore>` inside each other: libvirt and QEMU take 200. The parser's own
+  // limit is 100.
   maxNestedTags: 1000,
   isArray: (tag) => tag === 'disk' || tag === 'devices' || tag === 'metadata',
 })
@@ -28,7 +30,8 @@ export function parseXml(xml: string, what: string): Node {
   try {
     const valid = XMLValidator.validate(xml)
     if (valid !== true) throw new BadXml(formOf(xml, what, valid.err.line))
-    if (/<!(?:DOCTYPE|ENTITY)/i.test(xml.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>/g, ''))) throw new BadXml(`${what} has a DOCTYPE, which libvirt never writes`)
+    if (/<!(?:DOCTYPE|ENTITY)/i.test(xml.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>/g, '')))
+      throw new BadXml(`${what} has a DOCTYPE, which libvirt never writes`)
     const parsed: unknown = parser.parse(xml)
     return isNode(parsed) ? parsed : {}
   } catch (error) {
@@ -45,5 +48,7 @@ function formOf(xml: string, what: string, line: number): string {
   if (!text.startsWith('<')) return `${what} is no XML`
   const [, root = ''] = /<([A-Za-z_][^\s/>]*)/.exec(text) ?? []
   const isWhole = text.replace(/(?:\s*<!--[\s\S]*?-->)+$/, '').endsWith(`</${root}>`)
-  return isWhole || root === '' ? `${what} is not well-formed (line ${line})` : `${what} is cut off: it does not end with </${root}>`
+  return isWhole || root === ''
+    ? `${what} is not well-formed (line ${line})`
+    : `${what} is cut off: it does not end with </${root}>`
 }

@@ -17,13 +17,16 @@ export type Failure =
 
 type Row = readonly [pattern: RegExp, failure: (a: string, b: string) => Failure | undefined]
 
-// One row a message, in the words of test/captures/debian-1[23]/lvm.txt. `undefined`: says nothing beyond what another line of
-// the same answer says. ` (host_id N)` follows from lvm2 2.03.33 on (FACTS 22).
+// One row a message, in the words of test/captures/debian-1[23]/lvm.txt. `undefined`: says nothing beyond what another
+// line of the same answer says. ` (host_id N)` follows from lvm2 2.03.33 on (FACTS 22).
 const MESSAGES: readonly Row[] = [
   [/^LV locked by other host: (\S+)/, (volume) => ({ kind: 'held', volume })],
   [/^Logical volume (\S+) in use\.?$/, (volume) => ({ kind: 'in-use', volume })],
   [/^Logical volume (\S+) contains a filesystem in use\.?$/, (volume) => ({ kind: 'in-use', volume })],
-  [/^Shared activation not compatible with LV type (\S+) of (\S+)$/, (type, volume) => ({ kind: 'not-shareable', volume, type })],
+  [
+    /^Shared activation not compatible with LV type (\S+) of (\S+)$/,
+    (type, volume) => ({ kind: 'not-shareable', volume, type }),
+  ],
   [/^WARNING: lvmlockd process is not running\.$/, () => ({ kind: 'lvmlockd-down' })],
   // Of an lvmlockd that was killed, so that its socket is still there (measured, lvm2 2.03.16).
   [/^WARNING: lvmlockd connect failed\.$/, () => ({ kind: 'lvmlockd-down' })],
@@ -48,13 +51,21 @@ const MESSAGES: readonly Row[] = [
 const MORE_PRECISE_THAN_NOT_STARTED = new Set(['lvmlockd-down', 'starting', 'vg-lock'])
 
 /**
- * What the stderr of an lvm command means, in the order of its lines. A line that is not in the table is kept as `other`:
- * whoever reads the result counts it as refused and shows it (R9).
+ * What the stderr of an lvm command means, in the order of its lines. A line that is not in the table is kept as
+ * `other`: whoever reads the result counts it as refused and shows it (R9).
  */
 export function classify(stderr: string): Failure[] {
-  const failures = stderr.split('\n').map((line) => line.trim()).filter((line) => line !== '').flatMap(failureOfLine)
+  const failures = stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .flatMap(failureOfLine)
   const known = failures.some(({ kind }) => MORE_PRECISE_THAN_NOT_STARTED.has(kind))
-  const once = failures.filter((failure, index) => failure.kind !== 'vg-refused' || failures.findIndex((other) => other.kind === 'vg-refused' && other.vg === failure.vg) === index)
+  const once = failures.filter(
+    (failure, index) =>
+      failure.kind !== 'vg-refused' ||
+      failures.findIndex((other) => other.kind === 'vg-refused' && other.vg === failure.vg) === index,
+  )
   return known ? once.filter(({ kind }) => kind !== 'not-started') : once
 }
 

@@ -1,5 +1,13 @@
 import { pause } from '../clock.ts'
-import { type Address, type Device, type LeaseCount, type LockState, type LogicalVolume, NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import {
+  type Address,
+  type Device,
+  type LeaseCount,
+  type LockState,
+  type LogicalVolume,
+  NO_VOLUMES,
+  type VolumeTable,
+} from '../core/lock-state.ts'
 import type { Holder } from '../core/problem.ts'
 import { type Stack, type VolumeName, type WantedVolume, fullName } from '../core/volume.ts'
 import { self } from '../system/self.ts'
@@ -9,13 +17,23 @@ import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
 import { lvsArguments, lvsByUuidArguments, lvsOfVgsArguments, parseLvs } from './lvs.ts'
 import { type Outcome, QUERY_LIMIT, change, query } from './run.ts'
 import {
-  type HostStatus, type Lease, dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, lockspacesArguments,
-  parseHostName, parseHostStatus, parseLeader, parseOwnHostId, parseSharers,
+  type HostStatus,
+  type Lease,
+  dumpArguments,
+  hostNameArguments,
+  hostStatusArguments,
+  leaderArguments,
+  lockspacesArguments,
+  parseHostName,
+  parseHostStatus,
+  parseLeader,
+  parseOwnHostId,
+  parseSharers,
 } from './sanlock.ts'
 import { inKnownForm } from './words.ts'
 
-// lvmlockd answers to a socket of one fixed name, so that of two lvmlockctl at the same moment one fails with EADDRINUSE
-// (measured: `socket error -98`, lvm2 2.03.16). One takes about 10 ms.
+// lvmlockd answers to a socket of one fixed name, so that of two lvmlockctl at the same moment one fails with
+// EADDRINUSE (measured: `socket error -98`, lvm2 2.03.16). One takes about 10 ms.
 const TAKEN_SOCKET = /socket error -98/
 const TRIES = 100
 const TRY_PAUSE = 10
@@ -34,7 +52,10 @@ export async function lockState(limit = QUERY_LIMIT): Promise<LockState> {
   return lockStateIn(answer)
 }
 
-/** The same, if no other lvmlockctl is at work; else undefined. A hundred hooks that repeat it all the while keep each other from it. */
+/**
+ * The same, if no other lvmlockctl is at work; else undefined. A hundred hooks that repeat it all the while keep each
+ * other from it.
+ */
 export async function lockStateAtOnce(): Promise<LockState | undefined> {
   const answer = await query('lvmlockctl', INFO_ARGUMENTS)
   return isSocketTaken(answer) ? undefined : lockStateIn(answer)
@@ -46,25 +67,32 @@ function lockStateIn(answer: Outcome): LockState {
   const { exitCode, stdout, stderr, isAbsent } = answer
   if (exitCode === 0) return parseInfo(stdout)
   if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl was not found: apt install lvm2-lockd' }
-  if (/connect failed|Cannot connect/.test(stdout + stderr)) return { kind: 'unknown', why: 'down', detail: 'lvmlockd does not answer' }
+  if (/connect failed|Cannot connect/.test(stdout + stderr))
+    return { kind: 'unknown', why: 'down', detail: 'lvmlockd does not answer' }
   return { kind: 'unknown', why: 'failed', detail: `lvmlockctl: ${(stderr || stdout).trim().split('\n')[0] ?? ''}` }
 }
 
 /**
- * `lvmlockctl --drop`: lvmlockd forgets its locks of a VG whose lease was lost, and lets sanlock leave the lockspace. Of a VG that it does not know it
- * does nothing (measured, lvm2 2.03.16: exit status 0).
+ * `lvmlockctl --drop`: lvmlockd forgets its locks of a VG whose lease was lost, and lets sanlock leave the lockspace.
+ * Of a VG that it does not know it does nothing (measured, lvm2 2.03.16: exit status 0).
  * @returns undefined if it was done, else why not
  */
 export async function dropLocks(vg: string): Promise<string | undefined> {
   for (let tries = 1; ; tries++) {
     const answer = await query('lvmlockctl', ['--drop', vg])
     if (answer.exitCode === 0) return undefined
-    if (!isSocketTaken(answer) || tries === TRIES) return answer.isAbsent ? 'lvmlockctl was not found' : (answer.stderr || answer.stdout).trim().split('\n')[0] || 'lvmlockctl has failed'
+    if (!isSocketTaken(answer) || tries === TRIES)
+      return answer.isAbsent
+        ? 'lvmlockctl was not found'
+        : (answer.stderr || answer.stdout).trim().split('\n')[0] || 'lvmlockctl has failed'
     await pause(TRY_PAUSE * (1 + self().random()))
   }
 }
 
-/** What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in its own form. */
+/**
+ * What LVM's metadata says of volumes, read without a lock. Undefined if lvs itself cannot be had or does not answer in
+ * its own form.
+ */
 export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> =>
   volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes), volumes)
 
@@ -73,7 +101,8 @@ export const volumesByUuid = (uuids: readonly string[]): Promise<VolumeTable | u
   uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids), [])
 
 /** The same of all LVs of these VGs; a VG that LVM does not know is in `missingVgs`. */
-export const vgTable = (vgs: readonly string[]): Promise<VolumeTable | undefined> => (vgs.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsOfVgsArguments(vgs), []))
+export const vgTable = (vgs: readonly string[]): Promise<VolumeTable | undefined> =>
+  vgs.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsOfVgsArguments(vgs), [])
 
 async function askLvs(words: readonly string[], asked: readonly VolumeName[]): Promise<VolumeTable | undefined> {
   const { stdout, stderr } = await query('lvs', words)
@@ -85,10 +114,14 @@ async function askLvs(words: readonly string[], asked: readonly VolumeName[]): P
 }
 
 /**
- * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. Where the open counts cannot
- * be read, each counts as open (R9). What a VM itself stacks on a volume is none of these; who has that open counts.
+ * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. Where the open
+ * counts cannot be read, each counts as open (R9). What a VM itself stacks on a volume is none of these; who has that
+ * open counts.
  */
-export async function openVolumes(volumes: readonly Used[], devices: readonly Device[]): Promise<Map<string, string[]>> {
+export async function openVolumes(
+  volumes: readonly Used[],
+  devices: readonly Device[],
+): Promise<Map<string, string[]>> {
   const active = volumes.flatMap((volume) => {
     const device = devices.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv)
     return device === undefined ? [] : [{ volume, device }]
@@ -96,10 +129,15 @@ export async function openVolumes(volumes: readonly Used[], devices: readonly De
   if (active.length === 0) return new Map()
   const { exitCode, stdout } = await query('dmsetup', openCountArguments)
   const counts = exitCode === 0 ? parseOpenCounts(stdout) : undefined
-  return new Map(active.flatMap(({ volume, device }): [string, string[]][] => {
-    const users = [...usersOfVolume(volume, device, counts), ...(volume.stack === undefined ? [] : usersOfStack(volume.stack, counts))]
-    return users.length === 0 ? [] : [[fullName(volume), users]]
-  }))
+  return new Map(
+    active.flatMap(({ volume, device }): [string, string[]][] => {
+      const users = [
+        ...usersOfVolume(volume, device, counts),
+        ...(volume.stack === undefined ? [] : usersOfStack(volume.stack, counts)),
+      ]
+      return users.length === 0 ? [] : [[fullName(volume), users]]
+    }),
+  )
 }
 
 type Used = VolumeName & Pick<WantedVolume, 'partition' | 'stack'>
@@ -128,8 +166,8 @@ export const bringTo = (target: Target, volumes: readonly Address[], lockDescrip
   change('lvchange', inKnownForm(lvchangeArguments(target, volumes)), lockDescriptor)
 
 /**
- * Whether LVM makes devices on this host at all. A set-up without device-mapper (`global/activation=0`) has locks only, and no VM can run there.
- * Reads lvm.conf, nothing else.
+ * Whether LVM makes devices on this host at all. A set-up without device-mapper (`global/activation=0`) has locks only,
+ * and no VM can run there. Reads lvm.conf, nothing else.
  */
 export async function makesDevices(): Promise<boolean> {
   const { exitCode, stdout } = await query('lvmconfig', ['--typeconfig', 'full', 'global/activation'])
@@ -150,22 +188,25 @@ export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined>
 }
 
 /**
- * How often the leases of these volumes have been taken, read from the shared disk without a lock (FACTS 51), by the UUID of the LV that has
- * the lease. One that cannot be read (dlm, or no answer) is not in it.
+ * How often the leases of these volumes have been taken, read from the shared disk without a lock (FACTS 51), by the
+ * UUID of the LV that has the lease. One that cannot be read (dlm, or no answer) is not in it.
  */
 export async function leaseCounts(lockUuids: readonly string[]): Promise<Map<string, LeaseCount>> {
   const rows = [...((await volumesByUuid(lockUuids))?.volumes.values() ?? [])]
-  const counts = await Promise.all(rows.map(async (row): Promise<[string, LeaseCount][]> => {
-    if (row.lockType !== 'sanlock' || row.leaseOffset === undefined) return []
-    const { exitCode, stdout } = await query('sanlock', leaderArguments(row, row.leaseOffset))
-    const leader = exitCode === 0 ? parseLeader(stdout) : undefined
-    return leader === undefined ? [] : [[row.uuid, leader.taken]]
-  }))
+  const counts = await Promise.all(
+    rows.map(async (row): Promise<[string, LeaseCount][]> => {
+      if (row.lockType !== 'sanlock' || row.leaseOffset === undefined) return []
+      const { exitCode, stdout } = await query('sanlock', leaderArguments(row, row.leaseOffset))
+      const leader = exitCode === 0 ? parseLeader(stdout) : undefined
+      return leader === undefined ? [] : [[row.uuid, leader.taken]]
+    }),
+  )
   return new Map(counts.flat())
 }
 
 /** This host's own host_id in a VG's lockspace; undefined if sanlock does not say. */
-export const ownHostId = async (vg: string): Promise<number | undefined> => parseOwnHostId((await query('sanlock', lockspacesArguments())).stdout, vg)
+export const ownHostId = async (vg: string): Promise<number | undefined> =>
+  parseOwnHostId((await query('sanlock', lockspacesArguments())).stdout, vg)
 
 /** The name with which a host joined a VG's lockspace, for a message. */
 export async function hostNameOf(vg: string, hostId: number): Promise<string> {
@@ -181,19 +222,33 @@ export async function hostNameOf(vg: string, hostId: number): Promise<string> {
 export async function holdersOf(volume: LogicalVolume, now: () => number): Promise<Holder[]> {
   const { vg } = volume
   const [lease, status, spaces] = await Promise.all([
-    leaseOf(volume), query('sanlock', hostStatusArguments(vg)), query('sanlock', lockspacesArguments()),
+    leaseOf(volume),
+    query('sanlock', hostStatusArguments(vg)),
+    query('sanlock', lockspacesArguments()),
   ])
   if (lease === undefined) return []
   const hosts = parseHostStatus(status.stdout)
   const own = parseOwnHostId(spaces.stdout, vg)
-  const holding = lease.exclusive === undefined
-    ? lease.shared.filter((id) => id !== own).map((hostId) => ({ hostId, mode: 'shared' as const }))
-    : [{ hostId: lease.exclusive, mode: 'exclusive' as const }]
-  return Promise.all(holding.map(async ({ hostId, mode }) => {
-    const host = hosts.get(hostId)
-    const name = host?.name !== undefined && host.name !== '' ? host.name : parseHostName((await query('sanlock', hostNameArguments(vg, hostId))).stdout)
-    return { hostId, mode, name: name === '' ? `host_id ${hostId}` : name, isThisHost: hostId === own, ...ageOf(host, now()) }
-  }))
+  const holding =
+    lease.exclusive === undefined
+      ? lease.shared.filter((id) => id !== own).map((hostId) => ({ hostId, mode: 'shared' as const }))
+      : [{ hostId: lease.exclusive, mode: 'exclusive' as const }]
+  return Promise.all(
+    holding.map(async ({ hostId, mode }) => {
+      const host = hosts.get(hostId)
+      const name =
+        host?.name !== undefined && host.name !== ''
+          ? host.name
+          : parseHostName((await query('sanlock', hostNameArguments(vg, hostId))).stdout)
+      return {
+        hostId,
+        mode,
+        name: name === '' ? `host_id ${hostId}` : name,
+        isThisHost: hostId === own,
+        ...ageOf(host, now()),
+      }
+    }),
+  )
 }
 
 // FACTS 32: a dead host's locks can be taken 8 × io_timeout + 60 s after its last renewal.

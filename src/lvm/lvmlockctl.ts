@@ -3,16 +3,20 @@ import type { Mode } from '../core/volume.ts'
 
 export const INFO_ARGUMENTS = ['--info'] as const
 
-const MODES: ReadonlyMap<string, Mode> = new Map([['ex', 'exclusive'], ['sh', 'shared']])
+const MODES: ReadonlyMap<string, Mode> = new Map([
+  ['ex', 'exclusive'],
+  ['sh', 'shared'],
+])
 const UUID = /^[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}$/
 
 /** Of an LV that is not locked (lvmlockd-core.c, mode_str; from 2.03.31 on such a line does not appear). */
 const NO_LOCK = new Set(['un', 'nl', 'iv'])
 
 /**
- * Reads `lvmlockctl --info` (FACTS 29; captures: lvm2 2.03.16 and 2.03.31). A lockspace that is being removed is listed as
- * `REM:lvm_VG` and counts as not started. A line about an LV's lock, or a lockspace, of another form than these makes the whole answer
- * unknown: what it says may be held (R9).
+ * Reads `lvmlockctl --info` (FACTS 29; captures: lvm2 2.03.16 and 2.03.31). A lockspace that is being removed is listed
+ * as
+ * `REM:lvm_VG` and counts as not started. A line about an LV's lock, or a lockspace, of another form than these makes
+ * the whole answer unknown: what it says may be held (R9).
  */
 export function parseInfo(stdout: string): LockState {
   const lockspaces = new Map<string, string>()
@@ -31,4 +35,8 @@ export function parseInfo(stdout: string): LockState {
   return { kind: 'known', lockspaces, locks }
 }
 
-const notUnderstood = (line: string): LockState => ({ kind: 'unknown', why: 'failed', detail: `lvmlockctl says '${line.trim()}', which is not understood` })
+const notUnderstood = (line: string): LockState => ({
+  kind: 'unknown',
+  why: 'failed',
+  detail: `lvmlockctl says '${line.trim()}', which is not understood`,
+})

@@ -15,13 +15,15 @@ function mountPoints(): ReadonlySet<string> {
   } catch {
     return new Set()
   }
-  return new Set(table.split('\n').flatMap((line) => {
-    const [own = '', more = ''] = line.split(' - ')
-    const point = own.split(' ')[4]
-    if (point === undefined || !OF_OTHERS.test(more.split(' ')[0] ?? '')) return []
-    // proc(5): a space is written \040.
-    return [point.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))]
-  }))
+  return new Set(
+    table.split('\n').flatMap((line) => {
+      const [own = '', more = ''] = line.split(' - ')
+      const point = own.split(' ')[4]
+      if (point === undefined || !OF_OTHERS.test(more.split(' ')[0] ?? '')) return []
+      // proc(5): a space is written \040.
+      return [point.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))]
+    }),
+  )
 }
 
 /** Whether a path leads into a file system that may never answer. Follows links itself, and touches nothing in one. */
@@ -29,7 +31,7 @@ export function leadsToOthers(path: string): boolean {
   const points = mountPoints()
   let done: string[] = []
   let rest = path.split('/')
-  for (let links = 0; rest.length > 0 && links <= MOST_LINKS;) {
+  for (let links = 0; rest.length > 0 && links <= MOST_LINKS; ) {
     const name = rest.shift() ?? ''
     if (name === '' || name === '.') continue
     if (name === '..') {

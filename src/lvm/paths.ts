@@ -10,7 +10,8 @@ import { type Below, deviceOf, volumesBelow, volumesBelowDevice } from './stacks
  * - `uuid`: an LV by the UUIDs that device-mapper knows it by, without dashes; it need not be active;
  * - `absent`: a device-mapper node that is not there, so that nobody can say what it will be;
  * - `stand-in`: it names an LV, but what is there is no device (FACTS 57);
- * - `stack`: a device that stands on LVs: LUKS, kpartx, multipath, md, loop; `itself`: an LV that stands on those of another VG.
+ * - `stack`: a device that stands on LVs: LUKS, kpartx, multipath, md, loop; `itself`: an LV that stands on those of
+ *   another VG.
  */
 export type Found =
   | (PathMeaning & { readonly path: string })
@@ -23,8 +24,9 @@ export type Found =
 const MOST_LINKS = 40
 
 /**
- * Follows a path link by link, as far as a name that tells an LV: /dev/VG/LV, /dev/mapper/VG-LV, /dev/disk/by-id/dm-name-VG-LV,
- * /dev/disk/by-id/dm-uuid-LVM-…, /dev/dm-N. So it finds also what links to an LV that is not active, where the last link leads nowhere.
+ * Follows a path link by link, as far as a name that tells an LV: /dev/VG/LV, /dev/mapper/VG-LV,
+ * /dev/disk/by-id/dm-name-VG-LV, /dev/disk/by-id/dm-uuid-LVM-…, /dev/dm-N. So it finds also what links to an LV that is
+ * not active, where the last link leads nowhere.
  */
 export function findPath(path: string): Found {
   const found = follow(path)
@@ -34,7 +36,8 @@ export function findPath(path: string): Found {
   if (is === 'block' || is === 'char') {
     // A node under another name than /dev/dm-N: of mknod, or of LVM itself, which makes them where udev does not.
     const node = is === 'block' ? deviceOf(found.path) : undefined
-    if (node !== undefined && isOfLvm(node)) return { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
+    if (node !== undefined && isOfLvm(node))
+      return { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
     const below = is === 'block' ? volumesBelow(found.path, follow) : []
     return below.length === 0 ? found : { kind: 'stack', below, path: found.path }
   }
@@ -94,24 +97,29 @@ function foundAt(path: string): Found | undefined {
   const kind = kindOf(path)
   if (BY_NAME.test(path) && (kind === 'absent' || kind === 'block')) return { ...nameIn(path), path }
   const byUuid = /^\/dev\/disk\/by-id\/dm-uuid-(.+)$/.exec(path)?.[1]
-  if (byUuid !== undefined && kind !== 'link') return kind === 'absent' || kind === 'block' ? ofDeviceUuid(byUuid, path) : { kind: 'absent', path }
+  if (byUuid !== undefined && kind !== 'link')
+    return kind === 'absent' || kind === 'block' ? ofDeviceUuid(byUuid, path) : { kind: 'absent', path }
   const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
   if (node !== undefined) return ofNode(node, path)
   const meaning = meaningOfPath(path)
   // udev's own folder: vgcreate takes no name that stands in /dev already (`already exists in filesystem`).
-  if (meaning.kind === 'other' || path.startsWith('/dev/disk/')) return path.startsWith('/dev/mapper/') && kind === 'absent' ? { kind: 'absent', path } : undefined
+  if (meaning.kind === 'other' || path.startsWith('/dev/disk/'))
+    return path.startsWith('/dev/mapper/') && kind === 'absent' ? { kind: 'absent', path } : undefined
   // A name of device-mapper need not be LVM's: the device tells. A link to anywhere else is followed.
   if (kind === 'absent') return { ...meaning, path }
   const isMapped = path.startsWith('/dev/mapper/')
   if (kind === 'block') return isMapped || isOfAnother(deviceOf(path), meaning.vg) ? undefined : { ...meaning, path }
   const target = kind === 'link' ? /^\.\.\/(dm-\d+)$/.exec(linkAt(path) ?? '')?.[1] : undefined
   if (target === undefined) return undefined
-  return meaning.kind === 'volume' && (isMapped ? isOfLvm(target) : !isOfAnother(target, meaning.vg)) ? { ...meaning, path } : undefined
+  return meaning.kind === 'volume' && (isMapped ? isOfLvm(target) : !isOfAnother(target, meaning.vg))
+    ? { ...meaning, path }
+    : undefined
 }
 
 /**
- * Whether a node below a folder of /dev that is called like a VG is a volume of another VG, or stands on volumes: a rule of udev's can
- * give any device such a name (`SYMLINK+="vms/tintin"`). Of another device the name alone counts, as that of a volume which is not active.
+ * Whether a node below a folder of /dev that is called like a VG is a volume of another VG, or stands on volumes: a
+ * rule of udev's can give any device such a name (`SYMLINK+="vms/tintin"`). Of another device the name alone counts, as
+ * that of a volume which is not active.
  */
 function isOfAnother(node: string | undefined, vg: string): boolean {
   if (node === undefined) return false
@@ -120,7 +128,10 @@ function isOfAnother(node: string | undefined, vg: string): boolean {
   return meaning.kind !== 'other' && meaning.vg !== vg
 }
 
-/** `LVM-` with both UUIDs; what kpartx maps of an LV is `partN-LVM-…`. Other layers are LVM's own, other devices none of its. */
+/**
+ * `LVM-` with both UUIDs; what kpartx maps of an LV is `partN-LVM-…`. Other layers are LVM's own, other devices none of
+ * its.
+ */
 function ofDeviceUuid(dmUuid: string, path: string): Found {
   const lvUuid = /^(?:part\d+-)?LVM-[A-Za-z0-9]{32}([A-Za-z0-9]{32})$/.exec(dmUuid)?.[1]
   return lvUuid === undefined ? { kind: 'other', path } : { kind: 'uuid', lvUuid, path }
@@ -130,12 +141,14 @@ function ofDeviceUuid(dmUuid: string, path: string): Found {
 function ofNode(node: string, path: string): Found | undefined {
   const dmUuid = trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))
   if (dmUuid === undefined) return { kind: 'absent', path }
-  return /^LVM-/.test(dmUuid) ? { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path } : undefined
+  return /^LVM-/.test(dmUuid)
+    ? { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path }
+    : undefined
 }
 
 /** Whether device-mapper knows a node, which may have any name, as a device of LVM's. */
-const isOfLvm = (node: string): boolean => trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('LVM-') === true
-
+const isOfLvm = (node: string): boolean =>
+  trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))?.startsWith('LVM-') === true
 
 const linkAt = (path: string): string | undefined => {
   try {
@@ -155,7 +168,13 @@ function kindOf(path: string): Kind {
     if (status.isSymbolicLink()) return 'link'
     if (status.isBlockDevice()) return 'block'
     if (status.isCharacterDevice()) return 'char'
-    return status.isFile() ? 'a regular file' : status.isDirectory() ? 'a folder' : status.isSocket() ? 'a socket' : 'a pipe'
+    return status.isFile()
+      ? 'a regular file'
+      : status.isDirectory()
+        ? 'a folder'
+        : status.isSocket()
+          ? 'a socket'
+          : 'a pipe'
   } catch {
     return 'absent'
   }

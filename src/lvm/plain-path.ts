@@ -7,7 +7,8 @@ import { vgUuidOf } from './stacks.ts'
 
 /**
  * How much there is to a path.
- * - `plain`: its text says all (core/volume.ts): /dev/VG/LV with LVM's own link there, right on disks, or nothing; or there is nothing at all;
+ * - `plain`: its text says all (core/volume.ts): /dev/VG/LV with LVM's own link there, right on disks, or nothing; or
+ *   there is nothing at all;
  * - `file`: a regular file, which is no LV;
  * - `unclear`: anything else, to be followed link by link (lvm/paths.ts).
  */
@@ -17,7 +18,12 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   const link = linkOf(path)
   if (meaning.kind === 'volume' && !path.includes('..')) {
     const node = /^\.\.\/(dm-\d+)$/.exec(link)?.[1]
-    return link === 'absent' || (node !== undefined && isNamedByLvm(node, meaning.vg, normalize(path).startsWith('/dev/mapper/')) && !standsOnOtherVg(node)) ? 'plain' : 'unclear'
+    return link === 'absent' ||
+      (node !== undefined &&
+        isNamedByLvm(node, meaning.vg, normalize(path).startsWith('/dev/mapper/')) &&
+        !standsOnOtherVg(node))
+      ? 'plain'
+      : 'unclear'
   }
   if (normalize(path).startsWith('/dev/')) return 'unclear'
   const real = realPath(path)
@@ -43,7 +49,9 @@ function realPath(path: string): string | undefined {
 function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
   try {
     if (!readFileSync(join(BLOCK_FOLDER, node, 'dm/uuid'), 'utf8').startsWith('LVM-')) return false
-    const meaning = isMapped ? undefined : meaningOfMapperName(readFileSync(join(BLOCK_FOLDER, node, 'dm/name'), 'utf8').trim())
+    const meaning = isMapped
+      ? undefined
+      : meaningOfMapperName(readFileSync(join(BLOCK_FOLDER, node, 'dm/name'), 'utf8').trim())
     return meaning === undefined || meaning.kind === 'other' || meaning.vg === vg
   } catch {
     // No such device: the link is a leftover, and its name all that counts.

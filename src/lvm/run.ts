@@ -35,7 +35,8 @@ export async function query(command: string, words: readonly string[], limit = Q
 }
 
 /**
- * Waits for a child, and ends it when its time is over. Not with execa's own `timeout`, whose AbortSignal costs each call 1 ms.
+ * Waits for a child, and ends it when its time is over. Not with execa's own `timeout`, whose AbortSignal costs each
+ * call 1 ms.
  * @param limit milliseconds
  * @returns undefined when the time is over
  */
@@ -47,13 +48,14 @@ async function limited(limit: number, running: Running): Promise<Ended | undefin
   return undefined
 }
 
-// A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no longer waited for.
+// A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no
+// longer waited for.
 const GRACE = 10_000
 const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
 /**
- * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all of them are ended; what it leaves
- * behind after its end is not waited for. Never throws for what the command did.
+ * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all
+ * of them are ended; what it leaves behind after its end is not waited for. Never throws for what the command did.
  * @param limit milliseconds
  * @returns stderr: all that it said, on either stream
  */
@@ -85,7 +87,10 @@ export function waiting(command: string, words: readonly string[], inherited: re
   return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }
 }
 
-/** Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it ended with 0 */
+/**
+ * Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it
+ * ended with 0
+ */
 export async function outlive(command: string, words: readonly string[]): Promise<boolean> {
   const running = start(command, words, { stdio: 'ignore', env: ENVIRONMENT, detached: true })
   running.unref()
@@ -94,20 +99,25 @@ export async function outlive(command: string, words: readonly string[]): Promis
 
 const meanwhile = perProcess((): (() => void)[] => [])
 
-/** Registers work for the time in which the next command that changes something is waited for; what is registered last goes first. */
+/**
+ * Registers work for the time in which the next command that changes something is waited for; what is registered last
+ * goes first.
+ */
 export const meanwhileDo = (work: () => void): void => {
   meanwhile().unshift(work)
 }
 
 /**
- * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading). Where one is needed
- * after a command that changes something and none runs beside it, this one does, while there is nothing else to do.
+ * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading).
+ * Where one is needed after a command that changes something and none runs beside it, this one does, while there is
+ * nothing else to do.
  */
 export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
 
 /**
  * Runs an lvm command that changes something, so that it survives this program (R11):
- * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD (measured on lvm2
+ * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD
+ *   (measured on lvm2
  *   2.03.16; `_close_stray_fds` in lvmcmdline.c), into which lvchange writes nothing;
  * - its stderr goes to a file, because a pipe without a reader would end it with SIGPIPE half-way;
  * - it is in a session of its own and is not ended when this program ends.
@@ -115,7 +125,11 @@ export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
 export async function change(command: string, words: readonly string[], lockDescriptor: number): Promise<Outcome> {
   const stderr = anonymousFile()
   try {
-    const running = start(command, words, { stdio: ['ignore', 'ignore', stderr ?? 'ignore', lockDescriptor], env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' }, detached: true })
+    const running = start(command, words, {
+      stdio: ['ignore', 'ignore', stderr ?? 'ignore', lockDescriptor],
+      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' },
+      detached: true,
+    })
     const works = meanwhile()
     for (const work of works) work()
     works.length = 0

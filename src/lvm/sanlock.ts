@@ -20,11 +20,24 @@ export interface HostStatus {
 
 const leaseDisk = (vg: string): string => `/dev/mapper/${vg.replaceAll('-', '--')}-lvmlock`
 
-export const leaderArguments = (volume: LogicalVolume, offset: number): string[] =>
-  ['direct', 'read_leader', '-r', `lvm_${volume.vg}:${volume.lockUuid}:${leaseDisk(volume.vg)}:${offset}`]
-export const dumpArguments = (vg: string, offset: number): string[] => ['direct', 'dump', `${leaseDisk(vg)}:${offset}:1048576`]
+export const leaderArguments = (volume: LogicalVolume, offset: number): string[] => [
+  'direct',
+  'read_leader',
+  '-r',
+  `lvm_${volume.vg}:${volume.lockUuid}:${leaseDisk(volume.vg)}:${offset}`,
+]
+export const dumpArguments = (vg: string, offset: number): string[] => [
+  'direct',
+  'dump',
+  `${leaseDisk(vg)}:${offset}:1048576`,
+]
 export const hostStatusArguments = (vg: string): string[] => ['client', 'host_status', '-D', '-s', `lvm_${vg}`]
-export const hostNameArguments = (vg: string, hostId: number): string[] => ['direct', 'read_leader', '-s', `lvm_${vg}:${hostId}:${leaseDisk(vg)}:0`]
+export const hostNameArguments = (vg: string, hostId: number): string[] => [
+  'direct',
+  'read_leader',
+  '-s',
+  `lvm_${vg}:${hostId}:${leaseDisk(vg)}:0`,
+]
 export const lockspacesArguments = (): string[] => ['client', 'gets']
 
 const fieldsOf = (text: string, pattern: RegExp): Map<string, string> =>
@@ -45,18 +58,23 @@ export interface Leader {
 export function parseLeader(stdout: string): Leader | undefined {
   const fields = fieldsOf(stdout, /^(\w+) +(\S+)$/gm)
   const [owner, timestamp, lver] = ['owner_id', 'timestamp', 'lver'].map((name) => Number(fields.get(name)))
-  if (!isCount(owner) || !isCount(timestamp) || !isCount(lver) || fields.get('resource_name') === undefined) return undefined
+  if (!isCount(owner) || !isCount(timestamp) || !isCount(lver) || fields.get('resource_name') === undefined)
+    return undefined
   return { owner: timestamp === 0 ? undefined : owner, taken: { lver, owner } }
 }
 
 const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value)
 
 /**
- * The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31), below the line of the lease itself.
+ * The sharers in `sanlock direct dump`: lines `HHHH gen SH`, decimal with leading zeros (FACTS 31), below the line of
+ * the lease itself.
  * @returns undefined if that line, or the form of one below it, is not what is known
  */
 export function parseSharers(stdout: string, lockUuid: string): number[] | undefined {
-  const lines = stdout.split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const lines = stdout
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
   const own = lines.findIndex((line) => line.split(/\s+/)[2] === lockUuid)
   if (own < 0) return undefined
   const sharers = lines.slice(own + 1).map((line) => /^(\d{4,}) \d{4,} SH$/.exec(line)?.[1])
@@ -72,7 +90,11 @@ export function parseHostStatus(stdout: string): Map<number, HostStatus> {
     const lastLive = Number(fields.get('last_live'))
     const ioTimeout = Number(fields.get('io_timeout'))
     if (!Number.isSafeInteger(id) || !Number.isSafeInteger(lastLive)) continue
-    hosts.set(id, { name: hostNameOf(fields.get('owner_name') ?? ''), lastLive, ioTimeout: ioTimeout > 0 ? ioTimeout : 10 })
+    hosts.set(id, {
+      name: hostNameOf(fields.get('owner_name') ?? ''),
+      lastLive,
+      ioTimeout: ioTimeout > 0 ? ioTimeout : 10,
+    })
   }
   return hosts
 }

@@ -14,16 +14,22 @@ export interface Below {
 }
 
 /**
- * The LVs on which a block device stands, through any number of layers: LUKS, kpartx, multipath, md, bcache (/sys/block/N/slaves), loop devices;
- * of an LV those of other VGs, whose PVs are LVs: a guest's own VG, which the host sees where no global_filter hides it.
- * Empty for a device that stands on none.
+ * The LVs on which a block device stands, through any number of layers: LUKS, kpartx, multipath, md, bcache
+ * (/sys/block/N/slaves), loop devices; of an LV those of other VGs, whose PVs are LVs: a guest's own VG, which the host
+ * sees where no global_filter hides it. Empty for a device that stands on none.
  * @param path as /dev has it, no link
  * @param follow what another path comes to: that of a loop device's file
  */
-export const volumesBelow = (path: string, follow: (path: string) => PathMeaning | { readonly kind: string }): Below[] => volumesBelowDevice(deviceOf(path), follow)
+export const volumesBelow = (
+  path: string,
+  follow: (path: string) => PathMeaning | { readonly kind: string },
+): Below[] => volumesBelowDevice(deviceOf(path), follow)
 
 /** @param start by the kernel's name; undefined: there is none */
-export function volumesBelowDevice(start: string | undefined, follow: (path: string) => PathMeaning | { readonly kind: string }): Below[] {
+export function volumesBelowDevice(
+  start: string | undefined,
+  follow: (path: string) => PathMeaning | { readonly kind: string },
+): Below[] {
   const own = start === undefined ? undefined : vgUuidOf(start)
   const found: Below[] = []
   const seen = new Set<string>()
@@ -38,19 +44,30 @@ export function volumesBelowDevice(start: string | undefined, follow: (path: str
       const vg = vgUuidOf(slave)
       // What LVM itself puts below an LV is that LV.
       if (vg === undefined || vg === own) waiting.push(diskOf(slave) ?? slave)
-      else found.push({ meaning: meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, slave, 'dm/name')) ?? ''), holder: device, partition: partitionAt(device) })
+      else
+        found.push({
+          meaning: meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, slave, 'dm/name')) ?? ''),
+          holder: device,
+          partition: partitionAt(device),
+        })
     }
   }
   return found
 }
 
-/** Of an LV's device, and of LVM's own below it: `LVM-`, and the 32 characters of the VG's UUID (FACTS 30); undefined for any other. */
+/**
+ * Of an LV's device, and of LVM's own below it: `LVM-`, and the 32 characters of the VG's UUID (FACTS 30); undefined
+ * for any other.
+ */
 export function vgUuidOf(device: string): string | undefined {
   const uuid = trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? ''
   return uuid.startsWith('LVM-') ? uuid.slice(0, 'LVM-'.length + 32) : undefined
 }
 
-/** These block devices, by the kernel's names, and all that they stand on, through any number of layers (/sys/block/N/slaves); of a partition its disk. */
+/**
+ * These block devices, by the kernel's names, and all that they stand on, through any number of layers
+ * (/sys/block/N/slaves); of a partition its disk.
+ */
 export function devicesBelow(devices: readonly string[]): string[] {
   const found = new Set<string>()
   const waiting = [...devices]
@@ -79,9 +96,10 @@ export function deviceOf(path: string): string | undefined {
 }
 
 /** A disk itself; of a partition (sda1, md0p1) the disk that it is on. */
-const diskOf = (name: string): string | undefined => [name, name.replace(/p?\d+$/, '')].find((each) => each !== '' && existsSync(join(BLOCK_FOLDER, each)))
+const diskOf = (name: string): string | undefined =>
+  [name, name.replace(/p?\d+$/, '')].find((each) => each !== '' && existsSync(join(BLOCK_FOLDER, each)))
 
 const partitionAt = (device: string): string | undefined =>
-  /^part\d+-LVM-/.test(trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? '') ? trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/name')) : undefined
-
-
+  /^part\d+-LVM-/.test(trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? '')
+    ? trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/name'))
+    : undefined

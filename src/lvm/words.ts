@@ -1,6 +1,7 @@
 /**
- * The settings of lvm.conf that decide in which form an lvm command answers, each with the value that the readers here rely on (FACTS 56;
- * each was seen to matter on lvm2 2.03.16). What is said on the command line comes before lvm.conf, profiles and lvmlocal.conf.
+ * The settings of lvm.conf that decide in which form an lvm command answers, each with the value that the readers here
+ * rely on (FACTS 56; each was seen to matter on lvm2 2.03.16). What is said on the command line comes before lvm.conf,
+ * profiles and lvmlocal.conf.
  */
 const FORM: Readonly<Record<string, string>> = {
   // Else what is wrong goes into a report: of lvs beside its rows, of lvchange into the VG's lock file.
@@ -21,7 +22,9 @@ const FORM: Readonly<Record<string, string>> = {
   'report/mark_hidden_devices': '1',
 }
 
-const SETTINGS = Object.entries(FORM).map(([name, value]) => `${name}=${value}`).join(' ')
+const SETTINGS = Object.entries(FORM)
+  .map(([name, value]) => `${name}=${value}`)
+  .join(' ')
 
 /** The words of every lvm command whose answer is read: its own, and in which form it is to answer (R15). */
 export const inKnownForm = (words: readonly string[]): string[] => ['--config', SETTINGS, ...words]

@@ -1,9 +1,10 @@
 import type { DeltaLease, LeaseArea, Sharer, VolumeLease } from '../core/lease-area.ts'
 
 /**
- * The leases of a volume group as sanlock keeps them in /dev/mapper/VG-lvmlock (sanlock 3.8.5: src/ondisk.c, src/leader.h, src/paxos_lease.h; each
- * field was compared with `sanlock direct dump`). In its beginning stands a record for each host_id; each MiB behind that may begin with the lease of a
- * volume: its leader record, a request record, then a block for each host_id. All numbers are little-endian.
+ * The leases of a volume group as sanlock keeps them in /dev/mapper/VG-lvmlock (sanlock 3.8.5: src/ondisk.c,
+ * src/leader.h, src/paxos_lease.h; each field was compared with `sanlock direct dump`). In its beginning stands a
+ * record for each host_id; each MiB behind that may begin with the lease of a volume: its leader record, a request
+ * record, then a block for each host_id. All numbers are little-endian.
  */
 
 /** Bytes: where the leases of volumes may begin. sanlock's own align_size is this or a multiple of it. */
@@ -25,9 +26,13 @@ const BEFORE_BLOCKS = 2
  * Bytes of a slot that hold the lease and the blocks of all host_ids up to one.
  * @param highest the greatest host_id that has ever joined
  */
-export const bytesOfLease = (highest: number, sectorSize: number): number => Math.ceil(((BEFORE_BLOCKS + highest) * sectorSize) / 4096) * 4096
+export const bytesOfLease = (highest: number, sectorSize: number): number =>
+  Math.ceil(((BEFORE_BLOCKS + highest) * sectorSize) / 4096) * 4096
 
-/** Bytes of a sector of this area, from its first record; undefined if that is none of sanlock's, or of a version that is not known. */
+/**
+ * Bytes of a sector of this area, from its first record; undefined if that is none of sanlock's, or of a version that
+ * is not known.
+ */
 export function sectorSizeOf(area: Buffer): number | undefined {
   if (!isRecord(area, 0, 'host')) return undefined
   const size = area.readUInt32LE(12)
@@ -35,7 +40,9 @@ export function sectorSizeOf(area: Buffer): number | undefined {
 }
 
 const isRecord = (bytes: Buffer, at: number, what: keyof typeof MAGIC): boolean =>
-  bytes.length >= at + 512 && bytes.readUInt32LE(at) === MAGIC[what] && bytes.readUInt32LE(at + 4) >>> 16 === MAJOR[what]
+  bytes.length >= at + 512 &&
+  bytes.readUInt32LE(at) === MAGIC[what] &&
+  bytes.readUInt32LE(at + 4) >>> 16 === MAJOR[what]
 
 /** A name of up to 48 bytes, ended by a 0 if it is shorter. */
 function nameAt(bytes: Buffer, at: number): string {
@@ -46,7 +53,9 @@ function nameAt(bytes: Buffer, at: number): string {
 
 const numberAt = (bytes: Buffer, at: number): number => Number(bytes.readBigUInt64LE(at))
 
-/** The records of the hosts that have, or have had, a host_id here. @returns undefined if one of them is not understood */
+/**
+ * The records of the hosts that have, or have had, a host_id here. @returns undefined if one of them is not understood
+ */
 export function parseHosts(area: Buffer, lockspace: string): Map<number, DeltaLease> | undefined {
   const sectorSize = sectorSizeOf(area)
   if (sectorSize === undefined) return undefined
@@ -55,7 +64,14 @@ export function parseHosts(area: Buffer, lockspace: string): Map<number, DeltaLe
     const at = (hostId - 1) * sectorSize
     if (!isRecord(area, at, 'host') || nameAt(area, at + 56) !== lockspace) return undefined
     const name = nameAt(area, at + 104)
-    if (name !== '') hosts.set(hostId, { hostId, name, generation: numberAt(area, at + 40), timestamp: numberAt(area, at + 152), ioTimeout: area.readUInt16LE(at + 174) || 10 })
+    if (name !== '')
+      hosts.set(hostId, {
+        hostId,
+        name,
+        generation: numberAt(area, at + 40),
+        timestamp: numberAt(area, at + 152),
+        ioTimeout: area.readUInt16LE(at + 174) || 10,
+      })
   }
   return hosts
 }
@@ -65,9 +81,15 @@ export function parseHosts(area: Buffer, lockspace: string): Map<number, DeltaLe
  * @param highest the greatest host_id that may stand in it
  * @returns undefined if there is none; `unknown` if what is there is not understood
  */
-export function parseLease(slot: Buffer, lockspace: string, highest: number, sectorSize: number): VolumeLease | undefined | 'unknown' {
+export function parseLease(
+  slot: Buffer,
+  lockspace: string,
+  highest: number,
+  sectorSize: number,
+): VolumeLease | undefined | 'unknown' {
   if (slot.length < 512 || slot.readUInt32LE(0) !== MAGIC.lease) return undefined
-  if (!isRecord(slot, 0, 'lease') || slot.readUInt32LE(12) !== sectorSize || nameAt(slot, 56) !== lockspace) return 'unknown'
+  if (!isRecord(slot, 0, 'lease') || slot.readUInt32LE(12) !== sectorSize || nameAt(slot, 56) !== lockspace)
+    return 'unknown'
   const resource = nameAt(slot, 104)
   if (resource.startsWith('#')) return undefined
   const [owner, generation, timestamp] = [numberAt(slot, 32), numberAt(slot, 40), numberAt(slot, 152)]
@@ -77,7 +99,12 @@ export function parseLease(slot: Buffer, lockspace: string, highest: number, sec
     if (at + 16 > slot.length) return 'unknown'
     if ((slot.readUInt32LE(at) & SHARED) !== 0) shared.push({ hostId, generation: numberAt(slot, at + 8) })
   }
-  return { resource, exclusive: timestamp === 0 ? undefined : { hostId: owner, generation }, shared, taken: { lver: numberAt(slot, 48), owner } }
+  return {
+    resource,
+    exclusive: timestamp === 0 ? undefined : { hostId: owner, generation },
+    shared,
+    taken: { lver: numberAt(slot, 48), owner },
+  }
 }
 
 /**

@@ -3,16 +3,22 @@ import { query } from '../lvm/run.ts'
 import { onHost } from '../paths.ts'
 import { HOST_RECORDS, SLOT, parseLeaseArea } from './lease-area.ts'
 
-/** What became of a look at the leases of a VG. `unread`: why not, in words; `isSilent`: the disk does not answer, and nobody else should ask it. */
-export type LeasesRead = { readonly kind: 'read'; readonly area: LeaseArea } | { readonly kind: 'unread'; readonly why: string; readonly isSilent: boolean }
+/**
+ * What became of a look at the leases of a VG. `unread`: why not, in words; `isSilent`: the disk does not answer, and
+ * nobody else should ask it.
+ */
+export type LeasesRead =
+  | { readonly kind: 'read'; readonly area: LeaseArea }
+  | { readonly kind: 'unread'; readonly why: string; readonly isSilent: boolean }
 
 /** Milliseconds for all of it: a few for 300 leases. */
 const LIMIT = 10_000
 
 /**
- * What the child does: reads the host records, then the first sectors of each MiB, past the page cache (O_DIRECT, as sanlock: another host writes there
- * too). It answers with two numbers of 4 bytes (bytes of host records, bytes of each slot), the host records up to the last that has a name, and the
- * slots that begin with a lease, all in base64. O_DIRECT asks for memory that is aligned, which WebAssembly's is, and a Buffer's is not.
+ * What the child does: reads the host records, then the first sectors of each MiB, past the page cache (O_DIRECT, as
+ * sanlock: another host writes there too). It answers with two numbers of 4 bytes (bytes of host records, bytes of each
+ * slot), the host records up to the last that has a name, and the slots that begin with a lease, all in base64.
+ * O_DIRECT asks for memory that is aligned, which WebAssembly's is, and a Buffer's is not.
  */
 const CHILD = `
 const fs = require('fs')
@@ -33,14 +39,18 @@ stdout.write(Buffer.concat(answer).toString('base64'))
 `
 
 /**
- * Reads all leases of a VG at once, from the shared disk, without a lock. In a child, since a look at a disk that hangs never ends: then the child waits, and
- * not this program. Never throws.
+ * Reads all leases of a VG at once, from the shared disk, without a lock. In a child, since a look at a disk that hangs
+ * never ends: then the child waits, and not this program. Never throws.
  * @param limit milliseconds
  */
 export async function readLeases(vg: string, limit = LIMIT): Promise<LeasesRead> {
   const unread = (why: string, isSilent = false): LeasesRead => ({ kind: 'unread', why, isSilent })
   const path = onHost(`/dev/mapper/${vg.replaceAll('-', '--')}-lvmlock`)
-  const { exitCode, stdout, stderr, timedOut } = await query(process.execPath, ['-e', CHILD, path, String(HOST_RECORDS), String(SLOT)], limit)
+  const { exitCode, stdout, stderr, timedOut } = await query(
+    process.execPath,
+    ['-e', CHILD, path, String(HOST_RECORDS), String(SLOT)],
+    limit,
+  )
   if (timedOut) return unread(`${path} does not answer within ${limit / 1000} s`, true)
   if (exitCode !== 0) return unread(/^Error: (.*)$/m.exec(stderr)?.[1] ?? `${path} cannot be read`)
   const parts = partsOf(Buffer.from(stdout, 'base64'))
@@ -54,5 +64,8 @@ export function partsOf(answer: Buffer): { readonly records: Buffer; readonly sl
   const [length, span] = [answer.readUInt32LE(0), answer.readUInt32LE(4)]
   const [records, rest] = [answer.subarray(8, 8 + length), answer.subarray(8 + length)]
   if (records.length !== length || span === 0 || rest.length % span !== 0) return undefined
-  return { records, slots: Array.from({ length: rest.length / span }, (_, at) => rest.subarray(at * span, (at + 1) * span)) }
+  return {
+    records,
+    slots: Array.from({ length: rest.length / span }, (_, at) => rest.subarray(at * span, (at + 1) * span)),
+  }
 }

@@ -12,8 +12,9 @@ interface Section {
 }
 
 /**
- * Reads `sanlock client status -D` (captures: sanlock 3.8.5; print_state_daemon, print_state_lockspace in its main.c and cmd.c): a head at the
- * beginning of a line (`daemon NAME`, `s NAME:ID:PATH:OFFSET`), and below it `    FIELD=VALUE`. Lockspaces of others than lvmlockd are left out.
+ * Reads `sanlock client status -D` (captures: sanlock 3.8.5; print_state_daemon, print_state_lockspace in its main.c
+ * and cmd.c): a head at the beginning of a line (`daemon NAME`, `s NAME:ID:PATH:OFFSET`), and below it `
+ * FIELD=VALUE`. Lockspaces of others than lvmlockd are left out.
  * `watchdog_fire_timeout` is there since sanlock 3.9 (its commit 748e832), where it can be set; before that it is 60.
  * @returns undefined if it is not such an answer
  */
@@ -36,7 +37,8 @@ export function parseStatus(stdout: string): SanlockStatus | undefined {
     return { vg, lockspace: more === undefined ? only?.lockspace : undefined }
   })
   return {
-    now, hasWatchdog: watchdog === '1' ? true : watchdog === '0' ? false : undefined,
+    now,
+    hasWatchdog: watchdog === '1' ? true : watchdog === '0' ? false : undefined,
     watchdogFire: countIn(daemon, 'watchdog_fire_timeout') ?? WATCHDOG_FIRE,
     lockspaces: chosen.flatMap(({ lockspace }) => lockspace ?? []),
     notUnderstood: chosen.flatMap(({ vg, lockspace }) => (lockspace === undefined ? [vg] : [])),
@@ -63,8 +65,18 @@ const LISTS: readonly Lockspace['list'][] = ['spaces', 'add', 'rem']
 
 function lockspaceIn(section: Section, vg: string): Lockspace | undefined {
   const list = LISTS.find((each) => each === section.fields.get('list'))
-  const [ioTimeout, renewed, failed] = ['io_timeout', 'renewal_last_success', 'renew_fail'].map((name) => countIn(section, name))
-  if (list === undefined || ioTimeout === undefined || ioTimeout < 1 || renewed === undefined || failed === undefined || failed > 1) return undefined
+  const [ioTimeout, renewed, failed] = ['io_timeout', 'renewal_last_success', 'renew_fail'].map((name) =>
+    countIn(section, name),
+  )
+  if (
+    list === undefined ||
+    ioTimeout === undefined ||
+    ioTimeout < 1 ||
+    renewed === undefined ||
+    failed === undefined ||
+    failed > 1
+  )
+    return undefined
   return { vg, list, ioTimeout, renewed, hasFailed: failed === 1 }
 }
 

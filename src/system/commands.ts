@@ -2,7 +2,10 @@ import { execa } from 'execa'
 
 /** How a command is run. */
 export interface Manner {
-  /** Of its standard streams and of what it inherits beside them: `pipe` is read to its end; a number is a descriptor of this process. */
+  /**
+   * Of its standard streams and of what it inherits beside them: `pipe` is read to its end; a number is a descriptor of
+   * this process.
+   */
   readonly stdio: 'ignore' | readonly ('ignore' | 'pipe' | number)[]
   /** Beside this process's own environment. */
   readonly env: Readonly<Record<string, string>>
@@ -35,17 +38,27 @@ export interface Ended {
 export type Start = (command: string, words: readonly string[], manner: Manner) => Running
 
 // execa passes any descriptor on to spawn; its types know only the first ones.
-const streamOf = (stream: 'ignore' | 'pipe' | number): 'ignore' | 'pipe' | 3 => (typeof stream === 'number' ? (stream as 3) : stream)
+const streamOf = (stream: 'ignore' | 'pipe' | number): 'ignore' | 'pipe' | 3 =>
+  typeof stream === 'number' ? (stream as 3) : stream
 
 type Streams = ['ignore', 'ignore' | 'pipe', 'ignore' | 'pipe', ...3[]]
 
 export const REAL_START: Start = (command, words, { stdio, env, detached = false }) => {
   const isRead = stdio !== 'ignore' && stdio.includes('pipe')
   const running = execa(command, words, {
-    stdio: stdio === 'ignore' ? stdio : (stdio.map(streamOf) as Streams), env, reject: false, cleanup: false, detached,
+    stdio: stdio === 'ignore' ? stdio : (stdio.map(streamOf) as Streams),
+    env,
+    reject: false,
+    cleanup: false,
+    detached,
     ...(isRead ? { stripFinalNewline: false, maxBuffer: 64 * 1024 * 1024 } : { buffer: false }),
   })
-  return { ended: running as Promise<Ended>, kill: () => void running.kill(), killGroup: () => endGroup(running.pid), unref: () => running.unref() }
+  return {
+    ended: running as Promise<Ended>,
+    kill: () => void running.kill(),
+    killGroup: () => endGroup(running.pid),
+    unref: () => running.unref(),
+  }
 }
 
 function endGroup(leader: number | undefined): void {

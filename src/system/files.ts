@@ -27,8 +27,9 @@ import {
 } from 'node:fs'
 
 /**
- * All that the program uses of the file system: records, VG locks, libvirt's files, /sys and /proc, the configuration, the standard streams. Each does
- * what its namesake in node:fs does, and throws what that throws. Nothing else in src imports node:fs (test/unit/seam.test.ts).
+ * All that the program uses of the file system: records, VG locks, libvirt's files, /sys and /proc, the configuration,
+ * the standard streams. Each does what its namesake in node:fs does, and throws what that throws. Nothing else in src
+ * imports node:fs (test/unit/seam.test.ts).
  */
 export interface Files {
   readFileSync(path: string, encoding: 'utf8'): string
@@ -81,7 +82,8 @@ export const REAL_FILES: Files = {
   unlinkSync: unlink,
   openSync: open,
   closeSync: close,
-  readSync: (descriptor, buffer, offset = 0, length = buffer.length - offset, position = null) => read(descriptor, buffer, offset, length, position),
+  readSync: (descriptor, buffer, offset = 0, length = buffer.length - offset, position = null) =>
+    read(descriptor, buffer, offset, length, position),
   writeSync: (descriptor, data) => (typeof data === 'string' ? write(descriptor, data) : write(descriptor, data)),
   fsyncSync: fsync,
   ftruncateSync: (descriptor) => ftruncate(descriptor),
@@ -112,7 +114,8 @@ export const rmSync: Files['rmSync'] = (path, options) => files.rmSync(path, opt
 export const unlinkSync: Files['unlinkSync'] = (path) => files.unlinkSync(path)
 export const openSync: Files['openSync'] = (path, flags, mode) => files.openSync(path, flags, mode)
 export const closeSync: Files['closeSync'] = (descriptor) => files.closeSync(descriptor)
-export const readSync: Files['readSync'] = (descriptor, buffer, offset, length, position) => files.readSync(descriptor, buffer, offset, length, position)
+export const readSync: Files['readSync'] = (descriptor, buffer, offset, length, position) =>
+  files.readSync(descriptor, buffer, offset, length, position)
 export const writeSync: Files['writeSync'] = (descriptor, data) => files.writeSync(descriptor, data)
 export const fsyncSync: Files['fsyncSync'] = (descriptor) => files.fsyncSync(descriptor)
 export const ftruncateSync: Files['ftruncateSync'] = (descriptor) => files.ftruncateSync(descriptor)

@@ -13,12 +13,15 @@ export interface ThreadEvents {
   readonly ended: (why: string) => void
 }
 
-/** Of the loader: the text of a part of this program, which is in memory. Not defined where the sources run as they are (tests). */
+/**
+ * Of the loader: the text of a part of this program, which is in memory. Not defined where the sources run as they are
+ * (tests).
+ */
 declare const sourceOf: ((name: string) => string) | undefined
 
 /**
- * Starts a part of the program in a thread of its own. Nothing is read for that: also where the program's file is on a disk that does not answer by
- * then.
+ * Starts a part of the program in a thread of its own. Nothing is read for that: also where the program's file is on a
+ * disk that does not answer by then.
  * @param data given to it, as its `workerData`
  * @returns undefined where there are no parts
  * @throws Error if no thread can be had
@@ -28,7 +31,10 @@ export function startThread(part: string, data: unknown, { message, ended }: Thr
   return threadOf(`${sourceOf(part)}({}, require, { exports: {} })`, data, { message, ended })
 }
 
-/** The same of a text. What it writes to process.stdout and process.stderr goes nowhere: this program has neither in its first thread (no-standard-streams.ts). */
+/**
+ * The same of a text. What it writes to process.stdout and process.stderr goes nowhere: this program has neither in its
+ * first thread (no-standard-streams.ts).
+ */
 export function threadOf(text: string, data: unknown, { message, ended }: ThreadEvents): Thread {
   const worker = new Worker(text, { eval: true, workerData: data, stdout: true, stderr: true })
   let why = 'it ended'
@@ -41,15 +47,23 @@ export function threadOf(text: string, data: unknown, { message, ended }: Thread
 }
 
 /** Of the thread that asks: what it was given, and how it talks with the first one. @throws Error in the first one */
-export function ownThread(): { readonly data: unknown; post(message: unknown): void; onMessage(work: (message: unknown) => void): void } {
+export function ownThread(): {
+  readonly data: unknown
+  post(message: unknown): void
+  onMessage(work: (message: unknown) => void): void
+} {
   const port = parentPort
   if (port === null) throw new Error('this is no thread of its own')
-  return { data: workerData, post: (message) => port.postMessage(message), onMessage: (work) => void port.on('message', work) }
+  return {
+    data: workerData,
+    post: (message) => port.postMessage(message),
+    onMessage: (work) => void port.on('message', work),
+  }
 }
 
 /**
- * Writes to stderr in the order of the calls, and keeps nobody waiting: journald may not read, since its own disk hangs. What waits does so in a thread of
- * libuv's pool.
+ * Writes to stderr in the order of the calls, and keeps nobody waiting: journald may not read, since its own disk
+ * hangs. What waits does so in a thread of libuv's pool.
  * @param limit milliseconds
  * @param late called once with each text that has not been written within its limit
  */
@@ -57,11 +71,14 @@ export function patientStderr(limit: number, late: (text: string) => void): (tex
   let last: Promise<void> = Promise.resolve()
   return (text) => {
     const timer = setTimeout(() => late(text), limit)
-    last = last.then(() => new Promise((resolve) => {
-      writeLater(2, text, () => {
-        clearTimeout(timer)
-        resolve()
-      })
-    }))
+    last = last.then(
+      () =>
+        new Promise((resolve) => {
+          writeLater(2, text, () => {
+            clearTimeout(timer)
+            resolve()
+          })
+        }),
+    )
   }
 }

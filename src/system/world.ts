@@ -4,7 +4,8 @@ import { type Files, REAL_FILES, useFiles } from './files.ts'
 import { REAL_SELF, type Self, useSelf } from './self.ts'
 
 /**
- * All that the program knows of the world, and all that it can do to it: it is in one of these at a time, as FoundationDB's programs are in one
+ * All that the program knows of the world, and all that it can do to it: it is in one of these at a time, as
+ * FoundationDB's programs are in one
  * `g_network`. The simulation enters that of a process before it lets the process go on (test/simulation).
  */
 export interface World {

@@ -1,6 +1,7 @@
 /**
- * `npm run test:bare`: two hosts with nothing but Debian on them, and a person who types what the README says, word for word, up to
- * the first start that is refused and the first migration. SUITE=bookworm|trixie. `KEEP=1` leaves the nodes to a person;
+ * `npm run test:bare`: two hosts with nothing but Debian on them, and a person who types what the README says, word for
+ * word, up to the first start that is refused and the first migration. SUITE=bookworm|trixie. `KEEP=1` leaves the nodes
+ * to a person;
  * `-- FOLDER LINE` goes on with them, at that line of the README.
  */
 import { readFile } from 'node:fs/promises'
@@ -20,7 +21,16 @@ export async function main([folder = '', first = '0']: readonly string[]): Promi
   const suite = suiteOf(process.env['SUITE'])
   const keep = process.env['KEEP'] === '1'
   const old = folder === '' ? undefined : await found(folder)
-  const nodes = old ?? new Nodes({ suite, storage: 'shared', image: await image(suite, 'bare'), run: personalRun(`bare-${process.pid}`), bound: !keep, bare: true })
+  const nodes =
+    old ??
+    new Nodes({
+      suite,
+      storage: 'shared',
+      image: await image(suite, 'bare'),
+      run: personalRun(`bare-${process.pid}`),
+      bound: !keep,
+      bare: true,
+    })
   try {
     const begin = Date.now()
     if (old === undefined) await nodes.up()

@@ -1,5 +1,19 @@
-/** `npm run cluster -- up | bare | down | ssh N [COMMAND…] | cut N | boot N | status`: the nodes of the tests, for a person. */
-import { found, image, Nodes, personalRun, quote, volumeGroup, type Node, type Storage, type Suite, type Way } from './nodes.ts'
+/**
+ * `npm run cluster -- up | bare | down | ssh N [COMMAND…] | cut N | boot N | status`: the nodes of the tests, for a
+ * person.
+ */
+import {
+  found,
+  image,
+  Nodes,
+  personalRun,
+  quote,
+  volumeGroup,
+  type Node,
+  type Storage,
+  type Suite,
+  type Way,
+} from './nodes.ts'
 import { ClusterRing } from './ring.ts'
 import { times } from './times.ts'
 
@@ -16,13 +30,22 @@ const usage = `usage: npm run cluster -- COMMAND
 
 export async function main(argv: readonly string[]): Promise<number> {
   const run = personalRun('cluster')
-  const [command = '', number = '', ...words] = argv.filter((word, at) => !(at > 0 && (argv[0] === 'up' || argv[0] === 'bare') && word.startsWith('--')))
-  const option = (name: string): string | undefined => argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3)
+  const [command = '', number = '', ...words] = argv.filter(
+    (word, at) => !(at > 0 && (argv[0] === 'up' || argv[0] === 'bare') && word.startsWith('--')),
+  )
+  const option = (name: string): string | undefined =>
+    argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3)
   const nodes = await found(run)
 
   switch (command) {
     case 'up':
-      return await up(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']), storageOf(option('storage') ?? process.env['STORAGE']), wayOf(option('install') ?? process.env['INSTALL']))
+      return await up(
+        run,
+        nodes,
+        suiteOf(option('suite') ?? process.env['SUITE']),
+        storageOf(option('storage') ?? process.env['STORAGE']),
+        wayOf(option('install') ?? process.env['INSTALL']),
+      )
     case 'bare':
       return await bare(run, nodes, suiteOf(option('suite') ?? process.env['SUITE']))
     case 'down':
@@ -56,7 +79,14 @@ async function isTaken(old: Nodes | undefined): Promise<boolean> {
 
 async function bare(run: string, old: Nodes | undefined, suite: Suite): Promise<number> {
   if (await isTaken(old)) return say('nodes run already: npm run cluster -- status', 1)
-  const nodes = new Nodes({ suite, storage: 'shared', image: await image(suite, 'bare'), run, bound: false, bare: true })
+  const nodes = new Nodes({
+    suite,
+    storage: 'shared',
+    image: await image(suite, 'bare'),
+    run,
+    bound: false,
+    bare: true,
+  })
   try {
     await nodes.up()
   } catch (error) {
@@ -64,7 +94,10 @@ async function bare(run: string, old: Nodes | undefined, suite: Suite): Promise<
     throw error
   }
   say(`Their shared disk is /dev/vdb; apt has the packages of the README's section, and no network.`, 0)
-  say(`debian-12-nocloud-amd64.qcow2 in /root stands in for Debian's image: it says one line on its serial console, and obeys virsh shutdown.`, 0)
+  say(
+    `debian-12-nocloud-amd64.qcow2 in /root stands in for Debian's image: it says one line on its serial console, and obeys virsh shutdown.`,
+    0,
+  )
   say(`This machine's ssh and scp know node1 and node2 with: PATH=${quote(`${run}/bin`)}:$PATH`, 0)
   return await status(nodes)
 }
@@ -82,7 +115,12 @@ async function up(run: string, old: Nodes | undefined, suite: Suite, storage: St
   return await status(nodes)
 }
 
-async function act(nodes: Nodes, node: Node, command: 'ssh' | 'cut' | 'boot', words: readonly string[]): Promise<number> {
+async function act(
+  nodes: Nodes,
+  node: Node,
+  command: 'ssh' | 'cut' | 'boot',
+  words: readonly string[],
+): Promise<number> {
   switch (command) {
     case 'ssh':
       return await node.terminal(words)
@@ -103,7 +141,10 @@ async function act(nodes: Nodes, node: Node, command: 'ssh' | 'cut' | 'boot', wo
 
 async function status(nodes: Nodes | undefined): Promise<number> {
   if (nodes === undefined) return say('no nodes', 0)
-  say(`${nodes.settings.suite}, ${nodes.settings.bare === true ? 'bare' : `${nodes.settings.storage} storage`}, in ${nodes.settings.run}`, 0)
+  say(
+    `${nodes.settings.suite}, ${nodes.settings.bare === true ? 'bare' : `${nodes.settings.storage} storage`}, in ${nodes.settings.run}`,
+    0,
+  )
   for (const node of nodes.all) {
     const pid = await node.pid()
     say(pid === undefined ? `${node.name}: off` : `${node.name}: runs, pid ${pid}`, 0)

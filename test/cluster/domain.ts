@@ -1,4 +1,7 @@
-/** A VM of the scenarios: defined on both nodes under one UUID, with a guest that writes its journal to its first volume. */
+/**
+ * A VM of the scenarios: defined on both nodes under one UUID, with a guest that writes its journal to its first
+ * volume.
+ */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import type { Result } from '../ring.ts'
@@ -16,7 +19,10 @@ export interface DomainOptions {
   readonly shared?: readonly string[]
   /** An image on the first volume in which the guest's journal lies. */
   readonly format?: 'qcow2'
-  /** What QEMU is told to boot; by default the guest that writes; `none`: the firmware alone, which costs nothing once it has given up. */
+  /**
+   * What QEMU is told to boot; by default the guest that writes; `none`: the firmware alone, which costs nothing once
+   * it has given up.
+   */
   readonly kernel?: string
   /** Further elements of `<devices>`. */
   readonly devices?: string
@@ -60,7 +66,8 @@ export class Domain {
       '  <features><acpi/></features>',
       '  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>',
       '  <devices>',
-      ...(this.options.disks ?? this.volumes.map((volume, index) => diskOf(volume, `vd${String.fromCharCode(97 + index)}`))),
+      ...(this.options.disks ??
+        this.volumes.map((volume, index) => diskOf(volume, `vd${String.fromCharCode(97 + index)}`))),
       `    <serial type='pty'><log file='${this.consolePath}' append='on'/></serial>`,
       "    <memballoon model='none'/><controller type='usb' model='none'/>",
       ...(this.options.devices === undefined ? [] : [this.options.devices]),
@@ -124,21 +131,40 @@ export class Domain {
   }
 
   /**
-   * Waits until it is so: the domain runs on this host (on none), its volumes are exclusive and open there, and nothing of
-   * them is active or locked anywhere else.
+   * Waits until it is so: the domain runs on this host (on none), its volumes are exclusive and open there, and nothing
+   * of them is active or locked anywhere else.
    */
-  async runs(on: ClusterHost | 'nowhere', { lock = 'ex', state = 'running', seconds = 30 }: { lock?: 'ex' | 'sh'; state?: 'running' | 'paused'; seconds?: number } = {}): Promise<void> {
+  async runs(
+    on: ClusterHost | 'nowhere',
+    {
+      lock = 'ex',
+      state = 'running',
+      seconds = 30,
+    }: { lock?: 'ex' | 'sh'; state?: 'running' | 'paused'; seconds?: number } = {},
+  ): Promise<void> {
     let wrong: readonly string[] = []
-    await untilTrue('', async () => {
-      wrong = (await this.ring.truth()).flatMap((truth) => this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none', state))
-      return wrong.length === 0
-    }, { seconds, every: 0.5 }).catch((error: unknown) => {
+    await untilTrue(
+      '',
+      async () => {
+        wrong = (await this.ring.truth()).flatMap((truth) =>
+          this.differences(truth, on !== 'nowhere' && on.name === truth.host ? lock : 'none', state),
+        )
+        return wrong.length === 0
+      },
+      { seconds, every: 0.5 },
+    ).catch((error: unknown) => {
       if (wrong.length === 0) throw error
-      throw new assert.AssertionError({ message: `${this.name} should run on ${on === 'nowhere' ? 'no host' : on.name}:\n  ${wrong.join('\n  ')}` })
+      throw new assert.AssertionError({
+        message: `${this.name} should run on ${on === 'nowhere' ? 'no host' : on.name}:\n  ${wrong.join('\n  ')}`,
+      })
     })
   }
 
-  private differences({ host, locks, devices, domains }: Truth, wanted: 'ex' | 'sh' | 'none', active: string): string[] {
+  private differences(
+    { host, locks, devices, domains }: Truth,
+    wanted: 'ex' | 'sh' | 'none',
+    active: string,
+  ): string[] {
     const state = domains.get(this.name) ?? 'undefined'
     const isRight = wanted === 'none' ? state === 'shut off' || state === 'undefined' : state === active
     const wrong = isRight ? [] : [`the domain is ${state} on ${host}`]
@@ -147,7 +173,8 @@ export class Domain {
       const open = devices.get(volume)
       if (lock !== wanted) wrong.push(`${volume}: lock ${lock} on ${host}, not ${wanted}`)
       if (wanted === 'none' && open !== undefined) wrong.push(`${volume} is active on ${host}, open count ${open}`)
-      if (wanted !== 'none' && !(open !== undefined && open > 0)) wrong.push(`${volume} is ${open === undefined ? 'not active' : 'not open'} on ${host}`)
+      if (wanted !== 'none' && !(open !== undefined && open > 0))
+        wrong.push(`${volume} is ${open === undefined ? 'not active' : 'not open'} on ${host}`)
     }
     // Others may share them too: nothing is said of hosts where this domain does not run.
     for (const volume of wanted === 'none' ? [] : (this.options.shared ?? [])) {
@@ -159,26 +186,35 @@ export class Domain {
 
   /** Waits until its migration out of this host is in this phase, in libvirt's words. */
   async reaches(phase: 'begin3' | 'perform3' | 'finish3', on: ClusterHost): Promise<void> {
-    await on.node.until(`phase ${phase} of ${this.name} on ${on.name}`, `grep -qs "phase='${phase}'" /run/libvirt/qemu/${this.name}.xml`, { every: 0.1 })
+    await on.node.until(
+      `phase ${phase} of ${this.name} on ${on.name}`,
+      `grep -qs "phase='${phase}'" /run/libvirt/qemu/${this.name}.xml`,
+      { every: 0.1 },
+    )
   }
 
   /** Waits until the first of its memory has left this host: in the phase before, libvirt may be connecting still. */
   async isOnTheWay(from: ClusterHost): Promise<void> {
     await this.reaches('perform3', from)
-    await untilTrue(`memory of ${this.name} leaves ${from.name}`, async () => /Memory processed: +[1-9]/.test((await from.virsh('domjobinfo', this.name)).stdout))
+    await untilTrue(`memory of ${this.name} leaves ${from.name}`, async () =>
+      /Memory processed: +[1-9]/.test((await from.virsh('domjobinfo', this.name)).stdout),
+    )
   }
 
   /**
-   * Runs on this host and writes, exclusive within ten seconds, and nothing that any guest of it wrote was lost or written by another.
-   * Its guest has booted once, or as often as the session says of the VM that stands.
+   * Runs on this host and writes, exclusive within ten seconds, and nothing that any guest of it wrote was lost or
+   * written by another. Its guest has booted once, or as often as the session says of the VM that stands.
    */
   async isWholeOn(host: ClusterHost): Promise<void> {
     await this.runs(host, { seconds: 10 })
     await this.writes(host)
-    // What it has reported by now must be on the disk. Asked before: when it goes on, it reports what it wrote after the look at the disk.
+    // What it has reported by now must be on the disk. Asked before: when it goes on, it reports what it wrote after
+    // the look at the disk.
     const reported = await this.reported()
     // Suspended, so that no slot is read while it is written.
-    const listing = await host.node.must(`virsh -q suspend ${this.name} && guest-journal list /dev/${volumeGroup}/${this.volumes[0]}; code=$?; virsh -q resume ${this.name}; exit $code`)
+    const listing = await host.node.must(
+      `virsh -q suspend ${this.name} && guest-journal list /dev/${volumeGroup}/${this.volumes[0]}; code=$?; virsh -q resume ${this.name}; exit $code`,
+    )
     const { faults, boots } = judge(listing, reported)
     const { session } = this.ring
     assert.deepEqual([faults, boots.length], [[], session.stands ? session.boots : 1], `the data of ${this.name}`)
@@ -190,8 +226,13 @@ export class Domain {
     const path = `${volumeGroup}/${this.volumes[0]}`
     const shared = (this.options.shared ?? []).map((volume) => `${volumeGroup}/${volume}`).join(' ')
     const [up, down] = shared === '' ? ['true', 'true'] : [`lvchange -q -asy ${shared}`, `lvchange -q -an ${shared}`]
-    const list = this.options.format === undefined ? `guest-journal list /dev/${path}` : `qemu-img convert -f ${this.options.format} -O raw /dev/${path} /root/disk.raw && guest-journal list /root/disk.raw`
-    const listing = await host.node.must(`${up} && lvchange -q -aey ${path} && ${list}; code=$?; lvchange -q -an ${path}; ${down}; exit $code`)
+    const list =
+      this.options.format === undefined
+        ? `guest-journal list /dev/${path}`
+        : `qemu-img convert -f ${this.options.format} -O raw /dev/${path} /root/disk.raw && guest-journal list /root/disk.raw`
+    const listing = await host.node.must(
+      `${up} && lvchange -q -aey ${path} && ${list}; code=$?; lvchange -q -an ${path}; ${down}; exit $code`,
+    )
     return judge(listing, await this.reported())
   }
 

@@ -55,7 +55,15 @@ describe('the commands of a section of README.md', () => {
 
   test('each link of the README leads somewhere', () => {
     const text = readFileSync('README.md', 'utf8')
-    const anchors = new Set([...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => `#${title.toLowerCase().replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')}`))
+    const anchors = new Set(
+      [...text.matchAll(/^#+ (.*)$/gm)].map(
+        ([, title = '']) =>
+          `#${title
+            .toLowerCase()
+            .replaceAll(/[^\w -]/g, '')
+            .replaceAll(' ', '-')}`,
+      ),
+    )
     const links = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link)
     expect(links.filter((link) => (link.startsWith('#') ? !anchors.has(link) : !existsSync(link)))).toEqual([])
   })

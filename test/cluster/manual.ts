@@ -1,5 +1,6 @@
 /**
- * What a section of README.md tells a person to type, as data. A block of commands follows a line that names where it is typed:
+ * What a section of README.md tells a person to type, as data. A block of commands follows a line that names where it
+ * is typed:
  *
  *     On node1:              (or node2, both hosts, your own machine)
  *
@@ -28,7 +29,10 @@ interface Typed extends Step {
   readonly block: number
 }
 
-/** The commands of the section with this heading, in order. @throws a block that does not say where it is typed, a heading that is not there */
+/**
+ * The commands of the section with this heading, in order. @throws a block that does not say where it is typed, a
+ * heading that is not there
+ */
 export function stepsOf(manual: string, heading: string): Step[] {
   const lines = manual.split('\n')
   const begin = lines.indexOf(heading)
@@ -58,12 +62,23 @@ export function stepsOf(manual: string, heading: string): Step[] {
       open = text.endsWith('\\')
     } else {
       const where = /\bOn (node1|node2|both hosts|your own machine)\b.*:$/i.exec(said)?.[1]?.toLowerCase()
-      if (where === undefined) throw new Error(`README.md:${at}: the line before the block does not say where it is typed: ${said}`)
-      steps.push({ where: where as Where, command: text, prints: [], refused: / is refused/.test(said), line: at, block })
+      if (where === undefined)
+        throw new Error(`README.md:${at}: the line before the block does not say where it is typed: ${said}`)
+      steps.push({
+        where: where as Where,
+        command: text,
+        prints: [],
+        refused: / is refused/.test(said),
+        line: at,
+        block,
+      })
       open = text.endsWith('\\')
     }
   }
-  return steps.map(({ block: its, ...step }, at) => ({ ...step, refused: step.refused && steps[at + 1]?.block !== its }))
+  return steps.map(({ block: its, ...step }, at) => ({
+    ...step,
+    refused: step.refused && steps[at + 1]?.block !== its,
+  }))
 }
 
 /** The first line of `wanted` that `printed` lacks, or undefined. `…` in a line stands for anything. */

@@ -1,7 +1,11 @@
 import { connect } from 'node:net'
 
 /** One command to a QEMU's QMP socket; returns its answer, throws what QEMU answered otherwise. */
-export function monitor(socket: string, execute: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+export function monitor(
+  socket: string,
+  execute: string,
+  args: Readonly<Record<string, unknown>> = {},
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const connection = connect(socket)
     let text = ''
@@ -17,7 +21,9 @@ export function monitor(socket: string, execute: string, args: Readonly<Record<s
       for (;;) {
         const newline = text.indexOf('\n')
         if (newline < 0) return
-        const message: { QMP?: unknown; id?: string; return?: unknown; error?: { desc: string } } = JSON.parse(text.slice(0, newline))
+        const message: { QMP?: unknown; id?: string; return?: unknown; error?: { desc: string } } = JSON.parse(
+          text.slice(0, newline),
+        )
         text = text.slice(newline + 1)
         if (message.QMP !== undefined) {
           send({ execute: 'qmp_capabilities' })

@@ -1,13 +1,19 @@
 /**
- * How slow this machine is, by what one hook call takes on a node of it. What a scenario may take, and how large the largest are, goes
- * with it: a slow machine is no fault of lvguard.
+ * How slow this machine is, by what one hook call takes on a node of it. What a scenario may take, and how large the
+ * largest are, goes with it: a slow machine is no fault of lvguard.
  */
 
-/** What a call of `prepare` takes on a node of a usual machine, in seconds: Debian 12, emulated, two processors (`npm run cluster -- times`). */
+/**
+ * What a call of `prepare` takes on a node of a usual machine, in seconds: Debian 12, emulated, two processors (`npm
+ * run cluster -- times`).
+ */
 const USUAL_CALL = 2.5
 /** Before anything was measured: nodes boot in a minute on a usual machine, and may take four. */
 const UNKNOWN = 4
-/** From here on a machine is slow enough for the smaller forms. Debian 13 takes 1.3 times as long as Debian 12 on the same machine. */
+/**
+ * From here on a machine is slow enough for the smaller forms. Debian 13 takes 1.3 times as long as Debian 12 on the
+ * same machine.
+ */
 const SLOW = 1.5
 
 export class Pace {

@@ -17,8 +17,8 @@ done
 `
 
 /**
- * The socket that a node of a pair can switch the other one off with, on a way of its own: ssh through each node's user network, which is none of those between
- * them. A node is off when its QEMU is dead; only then is the other one told.
+ * The socket that a node of a pair can switch the other one off with, on a way of its own: ssh through each node's user
+ * network, which is none of those between them. A node is off when its QEMU is dead; only then is the other one told.
  */
 export class PowerSwitch {
   /** The names of those that were switched off, and by whom. */
@@ -30,7 +30,8 @@ export class PowerSwitch {
 
   /** Puts the program on both nodes, and plays the switch until `stop`. */
   static async between(nodes: readonly Node[]): Promise<PowerSwitch> {
-    for (const node of nodes) await node.must(`rm -rf ${FOLDER}; cat > ${SWITCH} && chmod 755 ${SWITCH} && sync`, { input: SCRIPT })
+    for (const node of nodes)
+      await node.must(`rm -rf ${FOLDER}; cat > ${SWITCH} && chmod 755 ${SWITCH} && sync`, { input: SCRIPT })
     const played = new PowerSwitch(nodes)
     played.#played = played.#play()
     // Whoever fails meanwhile says so in `stop`.
@@ -51,7 +52,10 @@ export class PowerSwitch {
   }
 
   async #answer(node: Node): Promise<void> {
-    const { code, stdout } = await node.shell(`for file in ${FOLDER}/*.asked; do [ -e "$file" ] && [ ! -e "\${file%.asked}.off" ] && basename "$file" .asked; done; true`, { seconds: 20 })
+    const { code, stdout } = await node.shell(
+      `for file in ${FOLDER}/*.asked; do [ -e "$file" ] && [ ! -e "\${file%.asked}.off" ] && basename "$file" .asked; done; true`,
+      { seconds: 20 },
+    )
     for (const name of code === 0 ? stdout.split('\n') : []) {
       const other = this.nodes.find((each) => each.name === name && each !== node)
       if (other === undefined) continue

@@ -14,8 +14,9 @@ import { untilTrue } from './wait.ts'
 const DAEMON = 'libvirtd'
 
 /**
- * libvirt's ports for the memory of VMs, 49152 to 49215, at one kilobyte a second; all else as fast as ever. With little room in the
- * kernel for what is on its way: else QEMU takes all for sent, and stops the VM to end the migration.
+ * libvirt's ports for the memory of VMs, 49152 to 49215, at one kilobyte a second; all else as fast as ever. With
+ * little room in the kernel for what is on its way: else QEMU takes all for sent, and stops the VM to end the
+ * migration.
  */
 const SLOW_STREAM =
   'sysctl -q net.ipv4.tcp_wmem="4096 16384 65536" && ' +
@@ -24,18 +25,29 @@ const SLOW_STREAM =
 // As Linux has it by itself.
 const FREE_STREAM = 'sysctl -q net.ipv4.tcp_wmem="4096 16384 4194304"; tc qdisc del dev eth1 root 2> /dev/null || true'
 /**
- * Nothing of DRBD's port leaves the node, all else as ever: in a band of its own, into which nothing falls by itself. Undone by FREE_STREAM. Cut on
- * both nodes, as a cable is.
+ * Nothing of DRBD's port leaves the node, all else as ever: in a band of its own, into which nothing falls by itself.
+ * Undone by FREE_STREAM. Cut on both nodes, as a cable is.
  */
 const CUT_REPLICATION =
   'tc qdisc replace dev eth1 root handle 1: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1 && tc qdisc replace dev eth1 parent 1:4 handle 40: netem loss 100% && ' +
-  ['dport', 'sport'].map((port, index) => `tc filter add dev eth1 parent 1: protocol ip prio ${index + 1} u32 match ip ${port} 7788 0xffff flowid 1:4`).join(' && ')
-/** What `apt install ./lvguard_*.deb` does on a node, which has no network and all that the package depends on. A changed configuration stays. */
-export const INSTALL_PACKAGE = 'DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install /root/lvguard/dist/lvguard.deb'
+  ['dport', 'sport']
+    .map(
+      (port, index) =>
+        `tc filter add dev eth1 parent 1: protocol ip prio ${index + 1} u32 match ip ${port} 7788 0xffff flowid 1:4`,
+    )
+    .join(' && ')
+/**
+ * What `apt install ./lvguard_*.deb` does on a node, which has no network and all that the package depends on. A
+ * changed configuration stays.
+ */
+export const INSTALL_PACKAGE =
+  'DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install /root/lvguard/dist/lvguard.deb'
 /** When the scenario began, in seconds: what the scenarios before it had the agent say is no news. */
 const BEGAN = '/run/scenario-began'
 
-/** What a host really holds: lvmlockd's locks, device-mapper's devices, libvirt's domains. Never the hook's own word. */
+/**
+ * What a host really holds: lvmlockd's locks, device-mapper's devices, libvirt's domains. Never the hook's own word.
+ */
 export interface Truth {
   readonly host: string
   /** By the name of the volume. */
@@ -56,10 +68,21 @@ export class ClusterHost implements Host {
     this.name = node.name
   }
 
-  async hook({ name, operation, subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin', extra = '-', xml, options = [] }: HookCall): Promise<Result> {
+  async hook({
+    name,
+    operation,
+    subOperation = operation === 'release' || operation === 'stopped' ? 'end' : 'begin',
+    extra = '-',
+    xml,
+    options = [],
+  }: HookCall): Promise<Result> {
     const words = ['/etc/libvirt/hooks/qemu', ...options, name, operation, subOperation, extra].map(quote).join(' ')
-    const call = (): Promise<Result> => this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, { input: xml })
-    // A release ends within 5 s, on a slow node too, and leaves the rest to the agent. Where the agents are stopped, the next call does that.
+    const call = (): Promise<Result> =>
+      this.node.shell(`env -i LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${words}`, {
+        input: xml,
+      })
+    // A release ends within 5 s, on a slow node too, and leaves the rest to the agent. Where the agents are stopped,
+    // the next call does that.
     for (let tries = 1; ; tries++) {
       const result = await call()
       if (operation !== 'release' || tries === 3 || !result.stderr.includes('is not given back yet')) return result
@@ -109,7 +132,10 @@ export class ClusterHost implements Host {
 
   async killLocking(): Promise<void> {
     await this.node.must('systemctl kill -s KILL lvmlockd')
-    await untilTrue(`the end of lvmlockd on ${this.name}`, async () => (await this.node.shell('pidof lvmlockd')).code !== 0)
+    await untilTrue(
+      `the end of lvmlockd on ${this.name}`,
+      async () => (await this.node.shell('pidof lvmlockd')).code !== 0,
+    )
   }
 
   async restartLocking(): Promise<void> {
@@ -130,10 +156,16 @@ export class ClusterHost implements Host {
   async lease(): Promise<{ readonly renewed: number; readonly now: number }> {
     const status = await this.node.must('sanlock client status -D')
     const number = (name: string, text: string): number => Number(new RegExp(`^ +${name}=(\\d+)$`, 'm').exec(text)?.[1])
-    return { renewed: number('renewal_last_success', status.slice(status.indexOf(`\ns lvm_${volumeGroup}:`))), now: number('monotime', status) }
+    return {
+      renewed: number('renewal_last_success', status.slice(status.indexOf(`\ns lvm_${volumeGroup}:`))),
+      now: number('monotime', status),
+    }
   }
 
-  /** When the agent said something first since this boot, in seconds of the monotonic clock, which is sanlock's; undefined: never. */
+  /**
+   * When the agent said something first since this boot, in seconds of the monotonic clock, which is sanlock's;
+   * undefined: never.
+   */
   async saidAt(words: RegExp): Promise<number | undefined> {
     const lines = await this.node.must('journalctl -q --no-pager -b -o short-monotonic -u lvguard')
     const line = lines.split('\n').find((each) => words.test(each))
@@ -148,7 +180,10 @@ export class ClusterHost implements Host {
 
   /** Waits until the agent that systemd has started says that it is there: in emulation it takes seconds to begin. */
   async agentWatches(): Promise<void> {
-    await this.node.until(`the agent of ${this.name}`, '{ systemctl is-active -q lvguard && read pid start beat < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null')
+    await this.node.until(
+      `the agent of ${this.name}`,
+      '{ systemctl is-active -q lvguard && read pid start beat < /run/lvguard/agent && [ "$pid" = "$(systemctl show -P MainPID lvguard)" ]; } 2> /dev/null',
+    )
   }
 
   /** From now on migrations that leave this host stay in the middle, until `freeStream`. */
@@ -180,7 +215,8 @@ export class ClusterHost implements Host {
   async truth(): Promise<Truth> {
     const text = await this.node.must(
       [
-        // 158: another one runs on the node, the agent's for example (they share one abstract socket), and it has said nothing.
+        // 158: another one runs on the node, the agent's for example (they share one abstract socket), and it has said
+        // nothing.
         'while lvmlockctl -i; [ $? = 158 ]; do sleep 0.1; done',
         'echo =',
         'dmsetup info -c --noheadings --separator " " -o name,open || true',
@@ -193,15 +229,22 @@ export class ClusterHost implements Host {
     return {
       host: this.name,
       locks: new Map(
-        [...locks.matchAll(/^LK LV (ex|sh) (\S+)/gm)].map(([, mode, uuid = '']) => [names.get(uuid) ?? uuid, mode === 'ex' ? 'ex' : 'sh']),
+        [...locks.matchAll(/^LK LV (ex|sh) (\S+)/gm)].map(([, mode, uuid = '']) => [
+          names.get(uuid) ?? uuid,
+          mode === 'ex' ? 'ex' : 'sh',
+        ]),
       ),
       devices: new Map(
         [...devices.matchAll(/^(\S+) (\d+)$/gm)].flatMap(([, name = '', open]) => {
-          const volume = name.startsWith(`${volumeGroup}-`) ? name.slice(volumeGroup.length + 1).replaceAll('--', '-') : ''
+          const volume = name.startsWith(`${volumeGroup}-`)
+            ? name.slice(volumeGroup.length + 1).replaceAll('--', '-')
+            : ''
           return volume === '' || volume === 'lvmlock' ? [] : [[volume, Number(open)] as const]
         }),
       ),
-      domains: new Map([...domains.matchAll(/^ *\S+ +(\S+) +(.+?) *$/gm)].map(([, name = '', state = '']) => [name, state])),
+      domains: new Map(
+        [...domains.matchAll(/^ *\S+ +(\S+) +(.+?) *$/gm)].map(([, name = '', state = '']) => [name, state]),
+      ),
     }
   }
 }
@@ -243,19 +286,23 @@ export class ClusterRing implements Ring {
     this.made.add(name)
     // Zeroed: an old journal must not show through. `-an` at once: lvcreate would leave it exclusive here (FACTS 36).
     const zeroed = `dd if=/dev/zero of=/dev/${path} bs=1M count=8 oflag=direct status=none && lvchange -q -an ${path} > /dev/null`
-    if (this.session.uuids.has(name) && (await one.node.shell(`lvchange -q -aey ${path} && ${zeroed}`)).code === 0) return path
+    if (this.session.uuids.has(name) && (await one.node.shell(`lvchange -q -aey ${path} && ${zeroed}`)).code === 0)
+      return path
     const create = `lvcreate -q -y -Wn -Zn -L 8m --setautoactivation n -n ${quote(name)} ${volumeGroup} > /dev/null && ${zeroed} && lvs --noheadings -o lv_uuid ${path}`
     const fresh = await one.node.shell(create)
     // There already, from before the state of the nodes was kept.
     if (fresh.code !== 0) await two.run('lvchange', '-an', '-y', path)
-    const uuid = fresh.code === 0 ? fresh.stdout : await one.node.must(`{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ${create}`)
+    const uuid =
+      fresh.code === 0
+        ? fresh.stdout
+        : await one.node.must(`{ lvchange -q -an -y ${path}; lvremove -q -y ${path}; } > /dev/null 2>&1; ${create}`)
     this.session.uuids.set(name, uuid.trim())
     return path
   }
 
   /**
-   * A VM that runs and writes, for scenarios with `standing`, which leave it so: the one of the scenario before, on whichever host it was
-   * left, or a new one on the first host. A start takes longer here than a migration.
+   * A VM that runs and writes, for scenarios with `standing`, which leave it so: the one of the scenario before, on
+   * whichever host it was left, or a new one on the first host. A start takes longer here than a migration.
    * @returns the VM, the host on which it runs, and the other one
    */
   async standing(): Promise<{ vm: Domain; from: ClusterHost; to: ClusterHost }> {
@@ -280,10 +327,17 @@ export class ClusterRing implements Ring {
   async settle(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.node.must(`rm -f /etc/libvirt/lvguard.conf; ${FREE_STREAM}`)))
     const truths = await this.truth()
-    const here = truths.map(({ locks, devices, domains }) => ({ locks: [...locks], devices: [...devices.keys()], running: [...domains].filter(([, state]) => state === 'running').map(([name]) => name) }))
+    const here = truths.map(({ locks, devices, domains }) => ({
+      locks: [...locks],
+      devices: [...devices.keys()],
+      running: [...domains].filter(([, state]) => state === 'running').map(([name]) => name),
+    }))
     const nothing = { locks: [], devices: [], running: [] }
     const all = { locks: [[STANDING, 'ex']], devices: [STANDING], running: [STANDING] }
-    assert.deepEqual([...here].sort((a, b) => a.running.length - b.running.length), [nothing, all])
+    assert.deepEqual(
+      [...here].sort((a, b) => a.running.length - b.running.length),
+      [nothing, all],
+    )
   }
 
   /** A VM, shut off, of the same UUID on both nodes, with new volumes: by default one of its own name. */
@@ -300,7 +354,10 @@ export class ClusterRing implements Ring {
     return await Promise.all([one.truth(), two.truth()])
   }
 
-  /** Installs the built tree on both nodes as an administrator does, in the way that the settings say. Both ways lie in /root/lvguard afterwards. */
+  /**
+   * Installs the built tree on both nodes as an administrator does, in the way that the settings say. Both ways lie in
+   * /root/lvguard afterwards.
+   */
   async install(): Promise<void> {
     await rm('dist/lvguard.deb', { force: true })
     await execa('node', ['install/debian/deb.mjs'], { env: { LVGUARD_DEB: 'dist/lvguard.deb' } })
@@ -315,12 +372,16 @@ export class ClusterRing implements Ring {
   }
 
   /**
-   * On DRBD nothing that a host had is started elsewhere before a person says that it is off; on a disk that both share its lease is enough.
-   * Waits until DRBD misses it.
+   * On DRBD nothing that a host had is started elsewhere before a person says that it is off; on a disk that both share
+   * its lease is enough. Waits until DRBD misses it.
    */
   async confirmOff(dead: ClusterHost, on: ClusterHost): Promise<void> {
     if (this.nodes.settings.storage !== 'drbd') return
-    await untilTrue(`${on.name} does not see ${dead.name} any more`, async () => (await on.program(['confirm-off', dead.name, '--yes'])).code === 0, { seconds: 60, every: 1 })
+    await untilTrue(
+      `${on.name} does not see ${dead.name} any more`,
+      async () => (await on.program(['confirm-off', dead.name, '--yes'])).code === 0,
+      { seconds: 60, every: 1 },
+    )
   }
 
   /** A VM's life once: libvirt learns what QEMU can do, the hook's code is compiled and kept, ssh connected. */
@@ -332,7 +393,10 @@ export class ClusterRing implements Ring {
     await this.reset()
   }
 
-  /** What a hook call takes on a node, in seconds: the last `prepare` there, of a VM's first life; its code was compiled before. */
+  /**
+   * What a hook call takes on a node, in seconds: the last `prepare` there, of a VM's first life; its code was compiled
+   * before.
+   */
   async hookCall(): Promise<number> {
     const { node } = this.hosts[1]
     const line = await node.must(`grep '"operation":"prepare"' /var/log/libvirt/lvguard.log | tail -n 1`)
@@ -356,7 +420,9 @@ export class ClusterRing implements Ring {
   async startAgents(): Promise<void> {
     await Promise.all(
       this.hosts.map(async (host) => {
-        await host.node.must('systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }')
+        await host.node.must(
+          'systemctl is-active -q lvguard || { rm -f /run/lvguard/agent; systemctl reset-failed lvguard; systemctl start lvguard; }',
+        )
         await host.agentWatches()
       }),
     )
@@ -364,7 +430,11 @@ export class ClusterRing implements Ring {
 
   /** No agent, but hooks that believe in one: for domains that no libvirt knows, which an agent would take for gone. */
   async stopAgents(): Promise<void> {
-    await Promise.all(this.hosts.map(({ node }) => node.must(`systemctl stop lvguard; echo "1 $(cut -d ' ' -f 22 /proc/1/stat)" > /run/lvguard/agent`)))
+    await Promise.all(
+      this.hosts.map(({ node }) =>
+        node.must(`systemctl stop lvguard; echo "1 $(cut -d ' ' -f 22 /proc/1/stat)" > /run/lvguard/agent`),
+      ),
+    )
   }
 
   async reset(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
- * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns, each on clean nodes, on two pairs of
- * nodes side by side: one pair alone leaves a third of two processors idle. SUITE=bookworm|trixie, STORAGE=shared|drbd, PAIRS=N,
- * INSTALL=install.sh|package.
+ * `npm run test:cluster [-- PATTERN…]`: plays the scenarios whose names match all the patterns, each on clean nodes, on
+ * two pairs of nodes side by side: one pair alone leaves a third of two processors idle. SUITE=bookworm|trixie,
+ * STORAGE=shared|drbd, PAIRS=N, INSTALL=install.sh|package.
  * WITHIN=MINUTES: what has not begun by then is named, and not run. The last line is `N passed, N failed, N skipped`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -37,16 +37,23 @@ export async function main(argv: readonly string[]): Promise<number> {
   const suite = suiteOf(process.env['SUITE'])
   const storage = storageOf(process.env['STORAGE'])
   const way = wayOf(process.env['INSTALL'])
-  // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the other.
-  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse(), ...longScenarios].filter(({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)))
+  // Those that stop the agents last, and of them the short ones, so that no pair of nodes has long to wait for the
+  // other.
+  const scenarios = [...clusterScenarios, ...everywhere.map(fromEverywhere).reverse(), ...longScenarios].filter(
+    ({ name }) => argv.every((pattern) => new RegExp(pattern).test(name)),
+  )
   const pairs = Number(process.env['PAIRS'] ?? 2)
-  if (!Number.isInteger(pairs) || pairs < 1) throw new Error(`PAIRS is a number of pairs of nodes, not ${process.env['PAIRS']}`)
+  if (!Number.isInteger(pairs) || pairs < 1)
+    throw new Error(`PAIRS is a number of pairs of nodes, not ${process.env['PAIRS']}`)
 
   const home = await mkdtemp(join(tmpdir(), 'lvguard-cluster-'))
   const from = await image(suite)
-  const all = Array.from({ length: Math.min(pairs, scenarios.length) }, (_, index) => new Nodes({ suite, storage, way, image: from, run: join(home, `pair${index + 1}`), bound: true }))
-  // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at once
-  // (and the nodes with it, by their parent's death).
+  const all = Array.from(
+    { length: Math.min(pairs, scenarios.length) },
+    (_, index) => new Nodes({ suite, storage, way, image: from, run: join(home, `pair${index + 1}`), bound: true }),
+  )
+  // Whoever ends this program early: the nodes go first, so that no command waits for them; a second Ctrl-C ends it at
+  // once (and the nodes with it, by their parent's death).
   let stopping = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // Not `once`: execa's own listener ends this program if it finds itself the only one.
@@ -64,7 +71,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes[], home: string, stopping: () => boolean): Promise<number> {
+async function tell(
+  scenarios: readonly ClusterScenario[],
+  pairs: readonly Nodes[],
+  home: string,
+  stopping: () => boolean,
+): Promise<number> {
   const [first] = pairs
   if (first === undefined) throw new Error('no scenario has such a name')
   const { suite, storage, way = 'install.sh' } = first.settings
@@ -103,8 +115,11 @@ async function tell(scenarios: readonly ClusterScenario[], pairs: readonly Nodes
   }
   print('')
   for (const [what, seconds] of times) print(`${seconds.toFixed(1).padStart(7)} s  ${what}`)
-  print(`${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, pairs of nodes side by side: ${pairs.length}, ${suite}, ${storage} storage, ${way}`)
-  const count = (outcome: Told['outcome']): number => [...run.told.values()].filter((one) => one.outcome === outcome).length
+  print(
+    `${((Date.now() - begin) / 1000).toFixed(1).padStart(7)} s  in all, pairs of nodes side by side: ${pairs.length}, ${suite}, ${storage} storage, ${way}`,
+  )
+  const count = (outcome: Told['outcome']): number =>
+    [...run.told.values()].filter((one) => one.outcome === outcome).length
   print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
   return count('failed') === 0 ? 0 : 1
 }
@@ -117,7 +132,11 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
   let session = new Session()
   for (let next = run.waiting.next(); next.done !== true; next = run.waiting.next()) {
     const scenario = next.value
-    const reason = scenario.not?.[suite] ?? scenario.not?.[storage] ?? scenario.not?.[way] ?? (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
+    const reason =
+      scenario.not?.[suite] ??
+      scenario.not?.[storage] ??
+      scenario.not?.[way] ??
+      (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
     if (reason !== undefined) {
       run.told.set(scenario, { outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)
@@ -142,14 +161,23 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
     if (run.stopping()) throw new Error('stopped before the end')
     const seconds = (Date.now() - from) / 1000
     run.told.set(scenario, { outcome: failure === undefined ? 'passed' : 'failed', seconds })
-    const told = [`${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`, ...cluster.notes.map((note) => `         ${note}`)]
+    const told = [
+      `${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`,
+      ...cluster.notes.map((note) => `         ${note}`),
+    ]
     if (failure !== undefined) {
       const into = join(await run.logs(), scenario.name.replaceAll(/\W+/g, '-').slice(0, 60))
-      await cluster.collect(into).catch((error: unknown) => told.push(`         the logs are not complete: ${String(error)}`))
-      told.push(indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)), `         logs: ${into}`)
+      await cluster
+        .collect(into)
+        .catch((error: unknown) => told.push(`         the logs are not complete: ${String(error)}`))
+      told.push(
+        indented(failure instanceof Error ? (failure.stack ?? failure.message) : String(failure)),
+        `         logs: ${into}`,
+      )
     }
     print(told.join('\n'))
-    clean = failure === undefined && scenario.spoils !== true && (scenario.standing === true || (await isClean(cluster)))
+    clean =
+      failure === undefined && scenario.spoils !== true && (scenario.standing === true || (await isClean(cluster)))
     for (const node of own.all) node.retire()
   }
 }

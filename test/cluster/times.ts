@@ -1,9 +1,13 @@
-/** What lvguard adds to a live migration on the two nodes, and how long both hosts share the volume. Figures only; nothing is asserted. */
+/**
+ * What lvguard adds to a live migration on the two nodes, and how long both hosts share the volume. Figures only;
+ * nothing is asserted.
+ */
 import { succeeds } from './expect.ts'
 import type { Nodes } from './nodes.ts'
 import { type ClusterHost, ClusterRing } from './ring.ts'
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 /** Milliseconds of a command as this machine sees it. */
 async function timed(act: () => Promise<unknown>): Promise<number> {
@@ -32,7 +36,10 @@ async function logged(host: ClusterHost, operation: string): Promise<number> {
   return (JSON.parse(line) as { milliseconds: number }).milliseconds
 }
 
-/** Migrates a VM to and fro, with lvguard, and with its volume shared on both hosts beforehand and no hook. Prints a table. */
+/**
+ * Migrates a VM to and fro, with lvguard, and with its volume shared on both hosts beforehand and no hook. Prints a
+ * table.
+ */
 export async function times(nodes: Nodes, turns: number): Promise<number> {
   const cluster = new ClusterRing(nodes)
   await cluster.reset()
@@ -53,7 +60,10 @@ export async function times(nodes: Nodes, turns: number): Promise<number> {
       note('  hook release on the source', await logged(from, 'release'))
       note('  agent: exclusive -> shared on the source', await logged(from, 'demote'))
       note('  agent: shared -> exclusive on the destination', await logged(to, 'promote'))
-      note('the volume is shared, from the demotion to the promotion', (await transition(to, 'shared -> exclusive')) - (await transition(from, 'exclusive -> shared')))
+      note(
+        'the volume is shared, from the demotion to the promotion',
+        (await transition(to, 'shared -> exclusive')) - (await transition(from, 'exclusive -> shared')),
+      )
     }
     const was = from
     from = to
@@ -78,7 +88,8 @@ export async function times(nodes: Nodes, turns: number): Promise<number> {
   }
   await cluster.reset()
   await cluster.startAgents()
-  for (const [what, values] of rows) process.stdout.write(`${(median(values) / 1000).toFixed(2).padStart(7)} s  ${what}\n`)
+  for (const [what, values] of rows)
+    process.stdout.write(`${(median(values) / 1000).toFixed(2).padStart(7)} s  ${what}\n`)
   process.stdout.write(`medians of ${turns} migrations each, ${nodes.settings.suite}, in emulation\n`)
   return 0
 }

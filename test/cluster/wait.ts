@@ -1,7 +1,8 @@
 import { pace } from './pace.ts'
 
 /**
- * Looks again and again until `probe` answers with something other than undefined; throws when that takes too long: longer than
+ * Looks again and again until `probe` answers with something other than undefined; throws when that takes too long:
+ * longer than
  * `seconds` on a usual machine, on a slow one as many times longer as it is slow.
  */
 export async function until<T>(

@@ -5,7 +5,13 @@ import { expect } from 'vitest'
 import { UNITS, foreign, privateHost, program, read, snapshot, testWith, write } from './place.ts'
 
 const onHost = testWith('namespaces')
-const STARTED = ['daemon-reload', '--quiet reenable lvguard.service', 'restart lvguard.service', '--quiet reenable lvguard-check.timer', 'restart lvguard-check.timer']
+const STARTED = [
+  'daemon-reload',
+  '--quiet reenable lvguard.service',
+  'restart lvguard.service',
+  '--quiet reenable lvguard-check.timer',
+  'restart lvguard-check.timer',
+]
 const etc = (host: { root: string }) => snapshot(join(host.root, 'etc'))
 
 onHost('installs, tells libvirtd and says what comes next; the second run says unchanged', () => {
@@ -52,7 +58,9 @@ onHost('an agent that does not start is a failure, with the command to type, and
   host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; restart*) exit 1;; esac')
   const { code, stderr } = host.install()
   expect(code).toBe(1)
-  expect(stderr).toMatch(/^install\.sh: the agent did not start: see journalctl -u lvguard\.\n.*systemctl enable --now lvguard\n$/)
+  expect(stderr).toMatch(
+    /^install\.sh: the agent did not start: see journalctl -u lvguard\.\n.*systemctl enable --now lvguard\n$/,
+  )
   expect(read(host.hook)).toBe(program())
 })
 
@@ -142,10 +150,30 @@ for (const [version, accepted] of [
 }
 
 for (const [what, name, script, message] of [
-  ['use_lvmlockd is off', 'lvmconfig', 'case "$*" in *host_id) echo host_id=1;; *) echo use_lvmlockd=0;; esac', /^warning: .*set use_lvmlockd = 1 .*\n$/],
-  ['host_id is 0', 'lvmconfig', 'case "$*" in *host_id) echo host_id=0;; *) echo use_lvmlockd=1;; esac', /^warning: .*set host_id = N .*lvmlocal\.conf\n$/],
-  ['host_id is not known', 'lvmconfig', 'case "$*" in *host_id) exit 5;; *) echo use_lvmlockd=1;; esac', /^warning: .*set host_id = N /],
-  ['libvirt is missing', 'libvirtd', undefined, /^warning: libvirt is missing \(Debian: apt install libvirt-daemon-system .*\n$/],
+  [
+    'use_lvmlockd is off',
+    'lvmconfig',
+    'case "$*" in *host_id) echo host_id=1;; *) echo use_lvmlockd=0;; esac',
+    /^warning: .*set use_lvmlockd = 1 .*\n$/,
+  ],
+  [
+    'host_id is 0',
+    'lvmconfig',
+    'case "$*" in *host_id) echo host_id=0;; *) echo use_lvmlockd=1;; esac',
+    /^warning: .*set host_id = N .*lvmlocal\.conf\n$/,
+  ],
+  [
+    'host_id is not known',
+    'lvmconfig',
+    'case "$*" in *host_id) exit 5;; *) echo use_lvmlockd=1;; esac',
+    /^warning: .*set host_id = N /,
+  ],
+  [
+    'libvirt is missing',
+    'libvirtd',
+    undefined,
+    /^warning: libvirt is missing \(Debian: apt install libvirt-daemon-system .*\n$/,
+  ],
   ['lvmlockd does not run', 'lvmlockctl', 'exit 255', /^warning: lvmlockd does not run/],
   ['LVM is missing', 'lvmconfig', undefined, /^warning: .*apt install lvm2 lvm2-lockd sanlock/],
 ] as const) {
@@ -162,9 +190,24 @@ for (const [what, name, script, message] of [
 
 const SANLOCK_DOWN = 'exit 1'
 for (const [what, sanlock, files, message] of [
-  ['sanlock runs without it, by its options', 'echo "    use_watchdog=0"', { 'etc/default/sanlock': 'sanlock_opts="-w 0"\n' }, /\(sanlock runs without one\).*\n.*take '-w 0' out of \/etc\/default\/sanlock; .*systemctl unmask wdmd; systemctl enable wdmd/],
-  ['sanlock will start without it, by its options', SANLOCK_DOWN, { 'etc/default/sanlock': 'enabled=1\nsanlock_opts="-R 1 -w 0"\n' }, /\(sanlock_opts is '-w 0'\).*\n.*take '-w 0' out/],
-  ['sanlock will start without it, by its file', SANLOCK_DOWN, { 'etc/sanlock/sanlock.conf': '#use_watchdog = 1\nuse_watchdog = 0\n' }, /\(use_watchdog is 0\).*\n.*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf/],
+  [
+    'sanlock runs without it, by its options',
+    'echo "    use_watchdog=0"',
+    { 'etc/default/sanlock': 'sanlock_opts="-w 0"\n' },
+    /\(sanlock runs without one\).*\n.*take '-w 0' out of \/etc\/default\/sanlock; .*systemctl unmask wdmd; systemctl enable wdmd/,
+  ],
+  [
+    'sanlock will start without it, by its options',
+    SANLOCK_DOWN,
+    { 'etc/default/sanlock': 'enabled=1\nsanlock_opts="-R 1 -w 0"\n' },
+    /\(sanlock_opts is '-w 0'\).*\n.*take '-w 0' out/,
+  ],
+  [
+    'sanlock will start without it, by its file',
+    SANLOCK_DOWN,
+    { 'etc/sanlock/sanlock.conf': '#use_watchdog = 1\nuse_watchdog = 0\n' },
+    /\(use_watchdog is 0\).*\n.*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf/,
+  ],
   ['wdmd is masked', SANLOCK_DOWN, { masked: '' }, /\(wdmd is masked\).*\n.*systemctl unmask wdmd/],
 ] as const) {
   onHost(`no watchdog: ${what}`, () => {
@@ -174,7 +217,9 @@ for (const [what, sanlock, files, message] of [
     host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "is-enabled wdmd") [ -e /masked ] && echo masked;; esac')
     const { code, stdout, stderr } = host.install()
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^warning: this host has no watchdog .* when nothing on this host runs any more\.\nwarning: to have one: .*reboot\.\n$/)
+    expect(stderr).toMatch(
+      /^warning: this host has no watchdog .* when nothing on this host runs any more\.\nwarning: to have one: .*reboot\.\n$/,
+    )
     expect(stderr).toMatch(message)
     expect(stdout).not.toContain('watchdog')
   })
@@ -183,8 +228,16 @@ for (const [what, sanlock, files, message] of [
 for (const [what, answer, message] of [
   ['does not know the word', 'exit 2', /^$/],
   ['finds nothing wrong', 'exit 0', /^$/],
-  ['finds names that this host does not have', 'echo "lvguard: warning: volume_groups names virtVg, which this host does not have; did you mean virtVG?" >&2; exit 0', /^warning: in the configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?\n$/],
-  ['finds something', 'echo "line 3: start_wait must be a whole number" >&2; exit 1', /^warning: the configuration is wrong \(lvguard check-config\): line 3: start_wait must be a whole number\n$/],
+  [
+    'finds names that this host does not have',
+    'echo "lvguard: warning: volume_groups names virtVg, which this host does not have; did you mean virtVG?" >&2; exit 0',
+    /^warning: in the configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?\n$/,
+  ],
+  [
+    'finds something',
+    'echo "line 3: start_wait must be a whole number" >&2; exit 1',
+    /^warning: the configuration is wrong \(lvguard check-config\): line 3: start_wait must be a whole number\n$/,
+  ],
 ] as const) {
   onHost(`check-config ${what}`, () => {
     const host = privateHost(program().replace('exit 0', `[ "$1" != check-config ] || { ${answer}; }; exit 0`))
@@ -198,13 +251,19 @@ onHost('an agent that does not start: what this host lacks is said before', () =
   const host = privateHost()
   host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; restart*) exit 1;; esac')
   rmSync(join(host.root, 'commands/libvirtd'))
-  expect(host.install().stderr).toMatch(/^warning: libvirt is missing .*\ninstall\.sh: the agent did not start: .*\n.*\n$/)
+  expect(host.install().stderr).toMatch(
+    /^warning: libvirt is missing .*\ninstall\.sh: the agent did not start: .*\n.*\n$/,
+  )
 })
 
 onHost('dist and install are all that a host needs of the folder, and neither npm nor Node modules', () => {
   const host = privateHost()
   rmSync(join(host.project, 'README.md'))
-  expect(host.install()).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining('missing    /usr/share/doc/lvguard/README.md') })
+  expect(host.install()).toMatchObject({
+    code: 0,
+    stderr: '',
+    stdout: expect.stringContaining('missing    /usr/share/doc/lvguard/README.md'),
+  })
   expect([read(host.hook), existsSync(host.service), existsSync(host.readme)]).toEqual([program(), true, false])
 })
 
@@ -215,6 +274,12 @@ onHost('--uninstall tells the daemon that the hook is gone, and needs no Node', 
   expect(host.install(['--uninstall'])).toMatchObject({ code: 0, stderr: '' })
   expect([host.hook, host.command].map((path) => existsSync(path))).toEqual([false, false])
   expect(host.reloads()).toEqual(['libvirtd', 'libvirtd'])
-  expect(host.units()).toEqual([...STARTED, '--quiet disable lvguard-evacuate.service', '--quiet disable --now lvguard-check.timer', '--quiet disable --now lvguard.service', 'daemon-reload'])
+  expect(host.units()).toEqual([
+    ...STARTED,
+    '--quiet disable lvguard-evacuate.service',
+    '--quiet disable --now lvguard-check.timer',
+    '--quiet disable --now lvguard.service',
+    'daemon-reload',
+  ])
   expect(existsSync(host.service) || host.order.some((path) => existsSync(path))).toBe(false)
 })

@@ -58,16 +58,28 @@ describe('a fresh installation', () => {
       'usr/lib': 'folder 755',
       'usr/lib/systemd': 'folder 755',
       'usr/lib/systemd/system': 'folder 755',
-      ...Object.fromEntries(['lvguard.service', 'lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'].map((unit) => [`usr/lib/systemd/system/${unit}`, `644 ${read(join(source, unit))}`])),
-      ...Object.fromEntries(UNITS.flatMap((unit) => [
-        [`usr/lib/systemd/system/${unit}.service.d`, 'folder 755'],
-        [`usr/lib/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${orderSource(unit)}`],
-      ])),
+      ...Object.fromEntries(
+        ['lvguard.service', 'lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'].map((unit) => [
+          `usr/lib/systemd/system/${unit}`,
+          `644 ${read(join(source, unit))}`,
+        ]),
+      ),
+      ...Object.fromEntries(
+        UNITS.flatMap((unit) => [
+          [`usr/lib/systemd/system/${unit}.service.d`, 'folder 755'],
+          [`usr/lib/systemd/system/${unit}.service.d/lvguard.conf`, `644 ${orderSource(unit)}`],
+        ]),
+      ),
       'usr/share': 'folder 755',
       'usr/share/doc': 'folder 755',
       'usr/share/doc/lvguard': 'folder 755',
       'usr/share/doc/lvguard/README.md': `644 ${README}`,
-      ...Object.fromEntries(['man', 'man/man5', 'man/man8', 'bash-completion', 'bash-completion/completions'].map((each) => [`usr/share/${each}`, 'folder 755'])),
+      ...Object.fromEntries(
+        ['man', 'man/man5', 'man/man8', 'bash-completion', 'bash-completion/completions'].map((each) => [
+          `usr/share/${each}`,
+          'folder 755',
+        ]),
+      ),
       ...Object.fromEntries(DOCS.map(([name, path]) => [`usr/share/${path}`, `644 ${read(join(source, name))}`])),
       'usr/sbin': 'folder 755',
       'usr/sbin/lvguard': '-> /etc/libvirt/hooks/qemu',
@@ -127,7 +139,9 @@ describe('again', () => {
     const { code, stdout } = it.install()
     expect(code).toBe(0)
     expect(lines(stdout).slice(0, 15)).toEqual(
-      [it.conf, it.rotation, it.service, ...it.check, ...it.order, ...it.docs, it.readme, it.hook, it.command].map((path) => `unchanged  ${path}`),
+      [it.conf, it.rotation, it.service, ...it.check, ...it.order, ...it.docs, it.readme, it.hook, it.command].map(
+        (path) => `unchanged  ${path}`,
+      ),
     )
     expect(snapshot(it.destdir)).toEqual(before)
     expect(statSync(it.hook).ino).toBe(inode)
@@ -184,7 +198,9 @@ describe('units', () => {
   test('what an administrator has in /etc is left as it is, and named; the delivered ones follow', () => {
     const it = place()
     it.install()
-    const mine = ['lvguard.service', 'lvguard.service.d/override.conf', 'libvirt-guests.service.d/lvguard.conf'].map((name) => own(it, name))
+    const mine = ['lvguard.service', 'lvguard.service.d/override.conf', 'libvirt-guests.service.d/lvguard.conf'].map(
+      (name) => own(it, name),
+    )
     for (const file of mine) write(file, '# mine\n')
     write(it.service, '# of before\n')
     const { code, stdout } = it.install()
@@ -199,18 +215,22 @@ describe('units', () => {
     expect(read(it.service)).toBe(read(join(source, 'lvguard.service')))
   })
 
-  test.each(['', '--uninstall'])('what lvguard itself had put into /etc before goes, as long as it is as it was delivered (%s)', (word) => {
-    const it = place()
-    it.install()
-    const before = '# Of lvguard: VMs start after the lockspaces of their volumes, and the lockspaces stop after the VMs. Without lvmlocks this means nothing.\n' +
-      '[Unit]\nAfter=lvmlockd.service lvmlocks.service sanlock.service\n'
-    write(own(it, 'libvirtd.service.d/lvguard.conf'), before)
-    write(own(it, 'virtqemud.service.d/lvguard.conf'), `${before}# mine\n`)
-    const { stdout } = it.install(word === '' ? [] : [word])
-    expect(stdout).toContain(`removed    ${own(it, 'libvirtd.service.d/lvguard.conf')}`)
-    expect(existsSync(own(it, 'libvirtd.service.d'))).toBe(false)
-    expect(read(own(it, 'virtqemud.service.d/lvguard.conf'))).toContain('# mine')
-  })
+  test.each(['', '--uninstall'])(
+    'what lvguard itself had put into /etc before goes, as long as it is as it was delivered (%s)',
+    (word) => {
+      const it = place()
+      it.install()
+      const before =
+        '# Of lvguard: VMs start after the lockspaces of their volumes, and the lockspaces stop after the VMs. Without lvmlocks this means nothing.\n' +
+        '[Unit]\nAfter=lvmlockd.service lvmlocks.service sanlock.service\n'
+      write(own(it, 'libvirtd.service.d/lvguard.conf'), before)
+      write(own(it, 'virtqemud.service.d/lvguard.conf'), `${before}# mine\n`)
+      const { stdout } = it.install(word === '' ? [] : [word])
+      expect(stdout).toContain(`removed    ${own(it, 'libvirtd.service.d/lvguard.conf')}`)
+      expect(existsSync(own(it, 'libvirtd.service.d'))).toBe(false)
+      expect(read(own(it, 'virtqemud.service.d/lvguard.conf'))).toContain('# mine')
+    },
+  )
 
   test('a folder that was copied without its README: named, since the unit names it', () => {
     const it = place()
@@ -465,7 +485,9 @@ describe('--uninstall', () => {
     expect(lines(stdout)).toEqual([
       `removed    ${it.command}`,
       `removed    ${it.rotation}`,
-      ...[it.service, ...it.check, ...it.docs, ...it.order, it.readme, it.hook, it.conf].map((file) => `removed    ${file}`),
+      ...[it.service, ...it.check, ...it.docs, ...it.order, it.readme, it.hook, it.conf].map(
+        (file) => `removed    ${file}`,
+      ),
     ])
     expect(Object.values(snapshot(it.destdir)).filter((what) => !what.startsWith('folder'))).toEqual([])
     const after = snapshot(it.destdir)
@@ -491,19 +513,28 @@ describe('--uninstall', () => {
 
   test.each<[string, (it: ReturnType<typeof place>) => void]>([
     ['a file', (it) => write(it.hook, foreign, 0o755)],
-    ['a link', (it) => {
-      write(join(it.destdir, 'opt/hook'), foreign, 0o755)
-      mkdirSync(join(it.hook, '..'), { recursive: true })
-      symlinkSync('../../../opt/hook', it.hook)
-    }],
-    ['a dangling absolute link', (it) => {
-      mkdirSync(join(it.hook, '..'), { recursive: true })
-      symlinkSync('/nowhere/hook', it.hook)
-    }],
-    ['a dangling relative link', (it) => {
-      mkdirSync(join(it.hook, '..'), { recursive: true })
-      symlinkSync('../hook', it.hook)
-    }],
+    [
+      'a link',
+      (it) => {
+        write(join(it.destdir, 'opt/hook'), foreign, 0o755)
+        mkdirSync(join(it.hook, '..'), { recursive: true })
+        symlinkSync('../../../opt/hook', it.hook)
+      },
+    ],
+    [
+      'a dangling absolute link',
+      (it) => {
+        mkdirSync(join(it.hook, '..'), { recursive: true })
+        symlinkSync('/nowhere/hook', it.hook)
+      },
+    ],
+    [
+      'a dangling relative link',
+      (it) => {
+        mkdirSync(join(it.hook, '..'), { recursive: true })
+        symlinkSync('../hook', it.hook)
+      },
+    ],
   ])('gives a kept hook its place back: %s', (_, put) => {
     const it = place()
     put(it)
@@ -511,7 +542,9 @@ describe('--uninstall', () => {
     it.install(['--keep-existing'])
     it.install()
     expect(read(it.hook)).toBe(program())
-    expect(it.install(['--uninstall']).stdout).toContain(`moved      ${it.kept} to ${it.hook}, where it was before lvguard`)
+    expect(it.install(['--uninstall']).stdout).toContain(
+      `moved      ${it.kept} to ${it.hook}, where it was before lvguard`,
+    )
     expect(snapshot(join(it.hook, '..'))).toEqual(before)
   })
 
@@ -544,9 +577,19 @@ describe('--uninstall', () => {
     const it = place()
     it.install()
     const at = (path: string) => join(it.destdir, path)
-    for (const path of ['var/cache/lvguard/main-x', 'run/lvguard/agent', 'run/lvguard/virtVG.lock', 'var/lib/lvguard/saved', 'var/log/libvirt/lvguard.log', 'var/log/libvirt/lvguard.log.1']) write(at(path), '')
+    for (const path of [
+      'var/cache/lvguard/main-x',
+      'run/lvguard/agent',
+      'run/lvguard/virtVG.lock',
+      'var/lib/lvguard/saved',
+      'var/log/libvirt/lvguard.log',
+      'var/log/libvirt/lvguard.log.1',
+    ])
+      write(at(path), '')
     write(it.conf, '# mine\n')
-    const mine = ['lvguard.service', 'lvguard.service.d/mine.conf', 'libvirtd.service.d/lvguard.conf'].map((name) => at(`etc/systemd/system/${name}`))
+    const mine = ['lvguard.service', 'lvguard.service.d/mine.conf', 'libvirtd.service.d/lvguard.conf'].map((name) =>
+      at(`etc/systemd/system/${name}`),
+    )
     for (const file of mine) write(file, '# mine\n')
     const { code, stdout, stderr } = it.install(['--uninstall'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -559,8 +602,18 @@ describe('--uninstall', () => {
       `stays      ${at('var/log/libvirt/lvguard.log.1')}`,
       `removed    ${at('run/lvguard')}`,
     ])
-    const left = Object.entries(snapshot(it.destdir)).filter(([, what]) => !what.startsWith('folder')).map(([name]) => at(name))
-    expect(left.sort()).toEqual([it.conf, ...mine, at('var/lib/lvguard/saved'), at('var/log/libvirt/lvguard.log'), at('var/log/libvirt/lvguard.log.1')].sort())
+    const left = Object.entries(snapshot(it.destdir))
+      .filter(([, what]) => !what.startsWith('folder'))
+      .map(([name]) => at(name))
+    expect(left.sort()).toEqual(
+      [
+        it.conf,
+        ...mine,
+        at('var/lib/lvguard/saved'),
+        at('var/log/libvirt/lvguard.log'),
+        at('var/log/libvirt/lvguard.log.1'),
+      ].sort(),
+    )
     rmSync(at('var/lib/lvguard/saved'))
     write(at('run/lvguard/virtVG.killed'), '')
     const second = it.install(['--uninstall']).stdout
@@ -602,7 +655,9 @@ describe('dist/qemu', () => {
     const it = place('')
     const { code, stderr } = it.install([], npm('true'))
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu is missing, and its sources are not here; nothing was changed\.\nCopy dist and install from where it was built .*\n$/)
+    expect(stderr).toMatch(
+      /^install\.sh: .*dist\/qemu is missing, and its sources are not here; nothing was changed\.\nCopy dist and install from where it was built .*\n$/,
+    )
     expect(existsSync(it.destdir)).toBe(false)
   })
 
@@ -610,7 +665,9 @@ describe('dist/qemu', () => {
     const it = unbuilt()
     const { code, stderr } = it.install([], { env: { PATH: toolsWithoutNode() } })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu is missing, and npm, .*\n.*apt install npm\); or build it on another machine.*\n$/)
+    expect(stderr).toMatch(
+      /^install\.sh: .*dist\/qemu is missing, and npm, .*\n.*apt install npm\); or build it on another machine.*\n$/,
+    )
     expect(existsSync(it.destdir)).toBe(false)
   })
 
@@ -661,11 +718,13 @@ describe('dist/qemu beside its sources', () => {
     const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
     return sha256(names.map((name) => `${sha256(read(join(it.project, name)))}  ${name}\n`).join(''))
   }
-  const of = (version: string, sources: string) => program(version).replace('# end', `// lvguard ${version}, sources ${sources}`)
+  const of = (version: string, sources: string) =>
+    program(version).replace('# end', `// lvguard ${version}, sources ${sources}`)
   /** A whole folder, as it was built; its files are of any age. */
   function whole() {
     const it = place('')
-    for (const name of ['src/core/a.ts', 'src/stub.sh', 'build.mjs', 'package-lock.json']) write(join(it.project, name), `// ${name}\n`)
+    for (const name of ['src/core/a.ts', 'src/stub.sh', 'build.mjs', 'package-lock.json'])
+      write(join(it.project, name), `// ${name}\n`)
     write(join(it.project, 'package.json'), '{\n  "name": "lvguard",\n  "version": "0.1.0",\n}\n')
     write(join(it.project, 'dist/qemu'), of('0.1.0', sum(it)), 0o755)
     utimesSync(join(it.project, 'dist/qemu'), 0, 0)
@@ -678,11 +737,23 @@ describe('dist/qemu beside its sources', () => {
   }
   const without = () => ({ env: { PATH: toolsWithoutNode() } })
   const changes: [string, (it: ReturnType<typeof place>) => void, RegExp][] = [
-    ['a changed source', (it) => write(join(it.project, 'src/core/a.ts'), '// newer\n'), /was built from other sources/],
+    [
+      'a changed source',
+      (it) => write(join(it.project, 'src/core/a.ts'), '// newer\n'),
+      /was built from other sources/,
+    ],
     ['a new source', (it) => write(join(it.project, 'src/stub.sh'), '# newer\n'), /was built from other sources/],
     ['another package', (it) => write(join(it.project, 'package-lock.json'), '{}'), /was built from other sources/],
-    ['a program that does not say what it was built from', (it) => write(join(it.project, 'dist/qemu'), program(), 0o755), /is of unknown version/],
-    ['another version', (it) => write(join(it.project, 'package.json'), '{\n  "version": "0.2.0",\n}\n'), /is version 0\.1\.0 and package\.json says 0\.2\.0/],
+    [
+      'a program that does not say what it was built from',
+      (it) => write(join(it.project, 'dist/qemu'), program(), 0o755),
+      /is of unknown version/,
+    ],
+    [
+      'another version',
+      (it) => write(join(it.project, 'package.json'), '{\n  "version": "0.2.0",\n}\n'),
+      /is version 0\.1\.0 and package\.json says 0\.2\.0/,
+    ],
   ]
 
   test('as it was built: installed as it is, without npm, Node modules and the files’ own times', () => {
@@ -697,7 +768,9 @@ describe('dist/qemu beside its sources', () => {
     change(it)
     const { code, stderr } = it.install([], without())
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: .*dist\/qemu .*, and npm, which would build it, is missing; nothing was changed\.\n.*copy its dist and install here, without src\.\n$/)
+    expect(stderr).toMatch(
+      /^install\.sh: .*dist\/qemu .*, and npm, which would build it, is missing; nothing was changed\.\n.*copy its dist and install here, without src\.\n$/,
+    )
     expect(stderr).toMatch(reason)
     expect(existsSync(it.destdir)).toBe(false)
   })
@@ -732,7 +805,8 @@ describe('dist/qemu beside its sources', () => {
   test('the real one: what build.mjs writes is what install.sh finds', () => {
     const project = join(source, '..')
     const it = place(read(join(project, 'dist/qemu')))
-    for (const name of ['src', 'build.mjs', 'package.json', 'package-lock.json']) cpSync(join(project, name), join(it.project, name), { recursive: true })
+    for (const name of ['src', 'build.mjs', 'package.json', 'package-lock.json'])
+      cpSync(join(project, name), join(it.project, name), { recursive: true })
     expect(it.install([], without())).toMatchObject({ code: 0, stderr: '' })
   })
 })

@@ -1,4 +1,7 @@
-/** The Debian package and install.sh beside each other. What dpkg itself does with the package is played on a bare Debian: .ci/package. */
+/**
+ * The Debian package and install.sh beside each other. What dpkg itself does with the package is played on a bare
+ * Debian: .ci/package.
+ */
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -10,7 +13,10 @@ const UUID = '00000000-0000-4000-8000-000000000001'
 const onHost = testWith('namespaces')
 const debian = join(source, 'debian')
 
-/** A host on which dpkg has put lvguard, as far as install.sh can tell: `dpkg --remove` takes the program and the links, and notes what the hook is by then. */
+/**
+ * A host on which dpkg has put lvguard, as far as install.sh can tell: `dpkg --remove` takes the program and the links,
+ * and notes what the hook is by then.
+ */
 function packagedHost() {
   const host = privateHost()
   write(host.command, program('of the package'), 0o755)
@@ -20,9 +26,12 @@ function packagedHost() {
   symlinkSync('/usr/share/lvguard/logrotate', host.rotation)
   write(host.service, 'of the package')
   host.tool('dpkg-query', 'printf installed')
-  host.tool('dpkg', `[ "$*" = '--remove lvguard' ] || exit 2
+  host.tool(
+    'dpkg',
+    `[ "$*" = '--remove lvguard' ] || exit 2
 cat /etc/libvirt/hooks/qemu > /hook-meanwhile
-rm /usr/sbin/lvguard /etc/logrotate.d/lvguard /usr/lib/systemd/system/lvguard.service`)
+rm /usr/sbin/lvguard /etc/logrotate.d/lvguard /usr/lib/systemd/system/lvguard.service`,
+  )
   return host
 }
 
@@ -31,10 +40,18 @@ describe('install.sh on a host with the package', () => {
     const host = packagedHost()
     const { code, stdout, stderr } = host.install()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(/^updated {4}\/etc\/libvirt\/hooks\/qemu\nremoved {4}the package lvguard, .* do not purge it/)
+    expect(stdout).toMatch(
+      /^updated {4}\/etc\/libvirt\/hooks\/qemu\nremoved {4}the package lvguard, .* do not purge it/,
+    )
     expect(read(join(host.root, 'hook-meanwhile'))).toBe(program())
-    expect([host.hook, host.rotation, host.service].map((path) => snapshot(join(path, '..'))[path.slice(path.lastIndexOf('/') + 1)])).toEqual([
-      `755 ${program()}`, `644 ${read(join(source, 'lvguard.logrotate'))}`, `644 ${read(join(source, 'lvguard.service'))}`,
+    expect(
+      [host.hook, host.rotation, host.service].map(
+        (path) => snapshot(join(path, '..'))[path.slice(path.lastIndexOf('/') + 1)],
+      ),
+    ).toEqual([
+      `755 ${program()}`,
+      `644 ${read(join(source, 'lvguard.logrotate'))}`,
+      `644 ${read(join(source, 'lvguard.service'))}`,
     ])
   })
 
@@ -43,7 +60,9 @@ describe('install.sh on a host with the package', () => {
     host.tool('dpkg', 'exit 2')
     const { code, stderr } = host.install()
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: dpkg did not remove the package lvguard .* The new hook is in place.*\nRemove it \(dpkg --remove lvguard\) and run this again\.\n$/)
+    expect(stderr).toMatch(
+      /^install\.sh: dpkg did not remove the package lvguard .* The new hook is in place.*\nRemove it \(dpkg --remove lvguard\) and run this again\.\n$/,
+    )
     expect(read(host.hook)).toBe(program())
   })
 
@@ -52,7 +71,9 @@ describe('install.sh on a host with the package', () => {
     const before = snapshot(join(host.root, 'etc'))
     const { code, stderr } = host.install(['--uninstall'])
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: lvguard is installed as a package; nothing was changed\.\napt remove lvguard; or apt purge/)
+    expect(stderr).toMatch(
+      /^install\.sh: lvguard is installed as a package; nothing was changed\.\napt remove lvguard; or apt purge/,
+    )
     expect(snapshot(join(host.root, 'etc'))).toEqual(before)
   })
 
@@ -70,20 +91,25 @@ describe('records of a newer lvguard', () => {
     write(join(host.root, `run/lvguard/${UUID}.json`), `{"format":${RECORD_FORMAT + 1},"domain":{}}\n`)
     const { code, stderr } = host.install()
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^install\.sh: \/run\/lvguard\/.*\.json was written by a newer lvguard \(format \d+; this one reads up to \d+\); nothing was changed\.\nStop the VMs/)
+    expect(stderr).toMatch(
+      /^install\.sh: \/run\/lvguard\/.*\.json was written by a newer lvguard \(format \d+; this one reads up to \d+\); nothing was changed\.\nStop the VMs/,
+    )
     expect(existsSync(host.hook)).toBe(false)
     write(join(host.root, `run/lvguard/${UUID}.json`), `{"format":${RECORD_FORMAT},"domain":{}}\n`)
     expect(host.install().code).toBe(0)
   })
 
   test('install.sh and the package know which format this version reads', () => {
-    for (const file of ['install.sh', 'debian/preinst']) expect(read(join(source, file))).toContain(`\nrecord_format=${RECORD_FORMAT}\n`)
+    for (const file of ['install.sh', 'debian/preinst'])
+      expect(read(join(source, file))).toContain(`\nrecord_format=${RECORD_FORMAT}\n`)
   })
 })
 
 describe('the files of the package', () => {
   testWith('shellcheck')('the scripts are clean for shellcheck', () => {
-    const scripts = readdirSync(debian).filter((name) => /^(pre|post)/.test(name)).map((name) => join(debian, name))
+    const scripts = readdirSync(debian)
+      .filter((name) => /^(pre|post)/.test(name))
+      .map((name) => join(debian, name))
     expect(scripts).toHaveLength(4)
     expect(run('shellcheck', ['-s', 'sh', ...scripts])).toMatchObject({ code: 0, stdout: '' })
   })

@@ -1,6 +1,6 @@
 /**
- * Places to install into: a copy of install/ beside a dist/qemu of our own, a folder for --destdir, and a root of its own
- * (mount namespace and chroot) in which the installer runs as on a real host.
+ * Places to install into: a copy of install/ beside a dist/qemu of our own, a folder for --destdir, and a root of its
+ * own (mount namespace and chroot) in which the installer runs as on a real host.
  */
 import { spawnSync } from 'node:child_process'
 import {
@@ -125,7 +125,11 @@ export const UNITS = ['libvirtd', 'virtqemud', 'libvirt-guests'] as const
 /** The units beside the agent's, in that order. */
 export const CHECK_UNITS = ['lvguard-check.service', 'lvguard-check.timer', 'lvguard-evacuate.service'] as const
 /** What is delivered, and its place below /usr/share, in that order. */
-export const DOCS = [['lvguard.8', 'man/man8/lvguard.8'], ['lvguard.conf.5', 'man/man5/lvguard.conf.5'], ['lvguard.bash-completion', 'bash-completion/completions/lvguard']] as const
+export const DOCS = [
+  ['lvguard.8', 'man/man8/lvguard.8'],
+  ['lvguard.conf.5', 'man/man5/lvguard.conf.5'],
+  ['lvguard.bash-completion', 'bash-completion/completions/lvguard'],
+] as const
 /** What is delivered for each of them. */
 export const orderSource = (unit: (typeof UNITS)[number]) =>
   read(join(source, unit === 'libvirt-guests' ? 'lvguard-order-guests.conf' : 'lvguard-order.conf'))
@@ -207,7 +211,8 @@ export interface PrivateHost extends Omit<Place, 'destdir'> {
   units(): string[]
 }
 
-// The machine's /usr, but for what an installer writes to, which is empty as all else is, and without Node. Gone with the last process.
+// The machine's /usr, but for what an installer writes to, which is empty as all else is, and without Node. Gone with
+// the last process.
 const enter = `
 set -eu
 root=$1; shift
@@ -237,7 +242,8 @@ export function privateHost(built = program()): PrivateHost {
   for (const name of ['usr', 'dev', 'commands', 'etc', 'run/systemd/system', 'tmp']) {
     mkdirSync(join(root, name), { recursive: true })
   }
-  for (const name of ['local/bin', 'sbin', 'units', 'doc', 'man', 'completion']) mkdirSync(`${root}.${name}`, { recursive: true })
+  for (const name of ['local/bin', 'sbin', 'units', 'doc', 'man', 'completion'])
+    mkdirSync(`${root}.${name}`, { recursive: true })
   place(built, root)
   const host: PrivateHost = {
     project: join(root, 'project'),
@@ -256,7 +262,10 @@ export function privateHost(built = program()): PrivateHost {
       run('unshare', ['-m', 'sh', '-c', enter, 'sh', root, '/project/install/install.sh', ...words]),
   }
   write(`${root}.local/bin/node`, '#!/bin/sh\necho v18.19.0\n', 0o755)
-  host.tool('systemctl', 'case "$*" in *virtqemud) exit 3;; "reload "*) echo "$2" >> /reloads;; is-active*) ;; *) echo "$*" >> /units;; esac')
+  host.tool(
+    'systemctl',
+    'case "$*" in *virtqemud) exit 3;; "reload "*) echo "$2" >> /reloads;; is-active*) ;; *) echo "$*" >> /units;; esac',
+  )
   host.tool('libvirtd', 'echo "/usr/sbin/libvirtd (libvirt) 9.0.0"')
   host.tool('lvmconfig', 'case "$*" in *host_id) echo host_id=1;; *) echo use_lvmlockd=1;; esac')
   host.tool('sanlock', 'echo "    use_watchdog=1"')

@@ -30,7 +30,10 @@ export class LocksHost implements Host {
     this.name = `host${setup.number}`
     this.root = `/proc/${setup.keeper}/root`
     this.#setup = setup
-    this.#environment = { LC_ALL: 'C', PATH: setup.nodeFolder === undefined ? SYSTEM_PATH : `${setup.nodeFolder}:${SYSTEM_PATH}` }
+    this.#environment = {
+      LC_ALL: 'C',
+      PATH: setup.nodeFolder === undefined ? SYSTEM_PATH : `${setup.nodeFolder}:${SYSTEM_PATH}`,
+    }
   }
 
   hook(call: HookCall): Promise<Result> {
@@ -51,7 +54,8 @@ export class LocksHost implements Host {
    */
   async must(command: string, ...words: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(command, ...words)
-    if (code !== 0) throw new Error(`${this.name}: ${[command, ...words].join(' ')}: exit status ${code}\n${stdout}${stderr}`)
+    if (code !== 0)
+      throw new Error(`${this.name}: ${[command, ...words].join(' ')}: exit status ${code}\n${stdout}${stderr}`)
     return stdout
   }
 
@@ -66,7 +70,10 @@ export class LocksHost implements Host {
   }
 
   /** The hook, not waited for. */
-  startHook({ options = [], name, operation, subOperation, extra = '-', xml }: HookCall, { gate = false }: StartOptions = {}): Running {
+  startHook(
+    { options = [], name, operation, subOperation, extra = '-', xml }: HookCall,
+    { gate = false }: StartOptions = {},
+  ): Running {
     const sub = subOperation ?? (operation === 'release' || operation === 'stopped' ? 'end' : 'begin')
     return this.start([this.#setup.program, ...options, name, operation, sub, extra], { stdin: xml, gate })
   }
@@ -89,7 +96,9 @@ export class LocksHost implements Host {
     // It has one socket for its answer on the whole host: the hook asks at this moment.
     if (stderr.includes('socket error -98')) return this.locks()
     if (code !== 0) throw new Error(`${this.name}: lvmlockctl: ${stderr}`)
-    return new Map([...stdout.matchAll(/^LK LV (ex|sh) (\S+)$/gm)].map(([, mode, uuid = '']) => [uuid, mode === 'ex' ? 'ex' : 'sh']))
+    return new Map(
+      [...stdout.matchAll(/^LK LV (ex|sh) (\S+)$/gm)].map(([, mode, uuid = '']) => [uuid, mode === 'ex' ? 'ex' : 'sh']),
+    )
   }
 
   async read(path: string): Promise<string | undefined> {
@@ -121,12 +130,18 @@ export class LocksHost implements Host {
     await this.#hosts('stop-locking')
   }
 
-  /** With the locks that it had. Without device-mapper lvmlockd cannot adopt them itself: hosts.sh says what is done instead. */
+  /**
+   * With the locks that it had. Without device-mapper lvmlockd cannot adopt them itself: hosts.sh says what is done
+   * instead.
+   */
   async restartLocking(): Promise<void> {
     await this.#hosts('start-locking')
   }
 
-  /** The power goes: all that ran on it ends, /run is empty. `restartLocking` boots it; its locks stay on the disk until then, or for 69 s. */
+  /**
+   * The power goes: all that ran on it ends, /run is empty. `restartLocking` boots it; its locks stay on the disk until
+   * then, or for 69 s.
+   */
   async crash(): Promise<void> {
     await this.#hosts('crash')
   }
@@ -137,7 +152,8 @@ export class LocksHost implements Host {
     const locks = await this.locks().catch(() => this.restartLocking().then(() => this.locks()))
     const held = [...locks.keys()].map((uuid) => `lv_uuid=${uuid}`)
     if (held.length > 0) await this.must('lvchange', '-an', '--select', held.join(' || '), 'virtVG')
-    for (const folder of ['/run/lvguard', '/var/lib/lvguard']) await rm(this.root + folder, { recursive: true, force: true })
+    for (const folder of ['/run/lvguard', '/var/lib/lvguard'])
+      await rm(this.root + folder, { recursive: true, force: true })
     for (const name of await this.list('/run/libvirt/qemu')) await this.write(`/run/libvirt/qemu/${name}`, undefined)
   }
 

@@ -22,7 +22,10 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   const shared = (host: LocksHost, ...volumes: string[]) => host.run('lvchange', '-asy', ...volumes)
   const inactive = (host: LocksHost, ...volumes: string[]) => host.run('lvchange', '-an', ...volumes)
   const locksOn = async (volume: string) => [await host1.lock(volume), await host2.lock(volume)]
-  const conflict = { code: 5, stderr: expect.stringMatching(/LV locked by other host: virtVG\/tintin( \(host_id \d+\))?$/m) }
+  const conflict = {
+    code: 5,
+    stderr: expect.stringMatching(/LV locked by other host: virtVG\/tintin( \(host_id \d+\))?$/m),
+  }
 
   /** How long something takes, in milliseconds. */
   async function timed<T>(work: Promise<T>): Promise<[T, number]> {
@@ -66,7 +69,8 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   })
 
   test('of two that want exclusive at once one wins; two that share both do (FACTS 33)', async () => {
-    const both = (mode: string) => together(...ring.hosts.map((host) => host.start(['lvchange', mode, 'virtVG/tintin'], { gate: true })))
+    const both = (mode: string) =>
+      together(...ring.hosts.map((host) => host.start(['lvchange', mode, 'virtVG/tintin'], { gate: true })))
     expect((await both('-aey')).map(({ code }) => code).sort()).toEqual([0, 5])
     expect((await locksOn('tintin')).sort()).toEqual(['ex', 'none'])
     await ring.reset()
@@ -78,12 +82,19 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   test('one command for several volumes is not atomic (FACTS 23)', async () => {
     await exclusive(host2, 'virtVG/milou')
     expect(await exclusive(host1, 'virtVG/tintin', 'virtVG/milou', 'virtVG/haddock')).toMatchObject({ code: 5 })
-    expect([await host1.lock('tintin'), await host1.lock('milou'), await host1.lock('haddock')]).toEqual(['ex', 'none', 'ex'])
+    expect([await host1.lock('tintin'), await host1.lock('milou'), await host1.lock('haddock')]).toEqual([
+      'ex',
+      'none',
+      'ex',
+    ])
   })
 
   test('nor is one with a volume that does not exist', async () => {
     const result = await exclusive(host1, 'virtVG/tintin', 'virtVG/nope', 'virtVG/milou')
-    expect(result).toMatchObject({ code: 5, stderr: expect.stringContaining('Failed to find logical volume "virtVG/nope"') })
+    expect(result).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('Failed to find logical volume "virtVG/nope"'),
+    })
     expect([await host1.lock('tintin'), await host1.lock('milou')]).toEqual(['ex', 'ex'])
   })
 
@@ -93,10 +104,17 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
     const [, uuid, offset] = /^ *(\S+) +1\.0\.0:(\d+)/.exec(report) ?? []
     const disk = '/dev/mapper/virtVG-lvmlock'
     const leader = () => host1.must('sanlock', 'direct', 'read_leader', '-r', `lvm_virtVG:${uuid}:${disk}:${offset}`)
-    const sharers = async () => [...(await host1.must('sanlock', 'direct', 'dump', `${disk}:${offset}:1048576`)).matchAll(/^ +(\d{4}) \d{4} SH$/gm)].map(([, id]) => Number(id))
+    const sharers = async () =>
+      [
+        ...(await host1.must('sanlock', 'direct', 'dump', `${disk}:${offset}:1048576`)).matchAll(
+          /^ +(\d{4}) \d{4} SH$/gm,
+        ),
+      ].map(([, id]) => Number(id))
     expect(await leader()).toMatch(/^owner_id +2$/m)
     expect(await leader()).not.toMatch(/^timestamp +0$/m)
-    expect(await host1.must('sanlock', 'direct', 'read_leader', '-s', `lvm_virtVG:2:${disk}:0`)).toMatch(/^resource_name +host2$/m)
+    expect(await host1.must('sanlock', 'direct', 'read_leader', '-s', `lvm_virtVG:2:${disk}:0`)).toMatch(
+      /^resource_name +host2$/m,
+    )
     await shared(host2, 'virtVG/tintin')
     await shared(host1, 'virtVG/tintin')
     expect(await leader()).toMatch(/^timestamp +0$/m)
@@ -106,7 +124,12 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   test('without lvmlockd every change fails, and its locks keep the other host out (FACTS 28)', async () => {
     await exclusive(host1, 'virtVG/tintin')
     await host1.killLocking()
-    expect(await exclusive(host1, 'virtVG/milou')).toMatchObject({ code: 5, stderr: expect.stringMatching(/lvmlockd (process is not running|connect failed)[\s\S]*Cannot access VG virtVG due to failed lock/) })
+    expect(await exclusive(host1, 'virtVG/milou')).toMatchObject({
+      code: 5,
+      stderr: expect.stringMatching(
+        /lvmlockd (process is not running|connect failed)[\s\S]*Cannot access VG virtVG due to failed lock/,
+      ),
+    })
     expect(await host1.run('lvmlockctl', '-i')).toMatchObject({ stdout: 'Cannot connect to lvmlockd.\n' })
     expect(await exclusive(host2, 'virtVG/tintin')).toMatchObject(conflict)
     await host1.restartLocking()
@@ -118,7 +141,9 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
   test('while lvmlockd hangs so does lvchange, and goes on with it', async () => {
     await host1.pauseLocking()
     const waiting = host1.start(['lvchange', '-aey', 'virtVG/tintin'])
-    expect(await Promise.race([waiting.exited, new Promise((resolve) => setTimeout(resolve, 1000, 'waits'))])).toBe('waits')
+    expect(await Promise.race([waiting.exited, new Promise((resolve) => setTimeout(resolve, 1000, 'waits'))])).toBe(
+      'waits',
+    )
     await host1.resumeLocking()
     expect(await waiting.exited).toBe(0)
     expect(await host1.lock('tintin')).toBe('ex')
@@ -131,7 +156,11 @@ describe.skipIf(obstacle !== undefined)(`real locks${obstacle === undefined ? ''
       expect((await host1.run('cat', path)).stdout).toBe('here')
       await host1.write(path, undefined)
     }
-    expect([await host1.list('/run/libvirt'), await host1.list('/etc/libvirt/qemu'), await host1.list('/run/lvguard')]).toEqual([['qemu'], [], []])
+    expect([
+      await host1.list('/run/libvirt'),
+      await host1.list('/etc/libvirt/qemu'),
+      await host1.list('/run/lvguard'),
+    ]).toEqual([['qemu'], [], []])
     expect((await host1.run('env')).stdout).toMatch(/^LC_ALL=C\nPATH=\S+\n$/)
   })
 })

@@ -38,7 +38,10 @@ export class LocksRing implements Ring {
   }
 
   /** @throws Error if the hosts cannot be made; `available` tells why beforehand */
-  static async create({ program = BUILT, nodeFolder = process.env['LVGUARD_TEST_NODE'] }: RingOptions = {}): Promise<LocksRing> {
+  static async create({
+    program = BUILT,
+    nodeFolder = process.env['LVGUARD_TEST_NODE'],
+  }: RingOptions = {}): Promise<LocksRing> {
     const folder = mkdtempSync(join(tmpdir(), 'lvguard-locks-'))
     const end = await hold(folder)
     const hostFor = async (number: 1 | 2): Promise<LocksHost> =>
@@ -64,7 +67,13 @@ export class LocksRing implements Ring {
 
   /** Many new volumes, in one shell. @throws Error if one cannot be made */
   async newVolumes(names: readonly string[]): Promise<void> {
-    await this.hosts[0].must('sh', '-c', 'for volume; do lvcreate -q -an -l 1 --setautoactivation n -n "$volume" virtVG > /dev/null || exit; done', 'sh', ...names)
+    await this.hosts[0].must(
+      'sh',
+      '-c',
+      'for volume; do lvcreate -q -an -l 1 --setautoactivation n -n "$volume" virtVG > /dev/null || exit; done',
+      'sh',
+      ...names,
+    )
   }
 
   async reset(): Promise<void> {
@@ -77,7 +86,8 @@ export class LocksRing implements Ring {
 }
 
 /**
- * Makes the hosts. They last until the standard input of `hosts.sh hold` ends: at the latest when this process does, however that happens.
+ * Makes the hosts. They last until the standard input of `hosts.sh hold` ends: at the latest when this process does,
+ * however that happens.
  * @returns how to end them
  */
 async function hold(folder: string): Promise<() => Promise<void>> {
@@ -85,12 +95,14 @@ async function hold(folder: string): Promise<() => Promise<void>> {
   const holder = spawn('bash', [HOSTS, 'hold', folder], { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   const closed = once(holder, 'close')
   let complaint = ''
-  holder.stderr.setEncoding('utf8').on('data', (text: string) => { complaint += text })
+  holder.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text
+  })
   const isUp = await Promise.race([once(holder.stdout, 'data').then(() => true), closed.then(() => false)])
   if (!isUp) throw new Error(complaint)
   return async () => {
     ;(holder.stdin as Writable).end()
-    const [code] = await closed as [number | null]
+    const [code] = (await closed) as [number | null]
     if (code !== 0) throw new Error(complaint)
   }
 }

@@ -35,22 +35,34 @@ const GATE = ['sh', '-c', 'echo >&3; read -r _ <&3; exec 3>&-; exec "$@"', 'gate
  * Starts a program in the mount and network namespaces of a process, with nothing in its environment but what is given.
  * @throws Error (through `exited` and `result`) if it cannot be started
  */
-export function start(namespace: number, environment: Readonly<Record<string, string>>, command: readonly string[], { stdin = '', gate = false }: StartOptions = {}): Running {
+export function start(
+  namespace: number,
+  environment: Readonly<Record<string, string>>,
+  command: readonly string[],
+  { stdin = '', gate = false }: StartOptions = {},
+): Running {
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
   const words = ['-t', String(namespace), '-m', '-n', 'env', '-i', ...variables, ...(gate ? GATE : []), ...command]
   const child = spawn('nsenter', words, { stdio: ['pipe', 'pipe', 'pipe', ...(gate ? ['pipe' as const] : [])] })
   const [input, output, errors, latch] = child.stdio as unknown as [Writable, Readable, Readable, Duplex | undefined]
   let stdout = ''
   let stderr = ''
-  output.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-  errors.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  output.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  errors.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
   // Not every program reads its standard input.
   input.on('error', () => undefined)
   input.end(stdin)
-  const end = (event: 'exit' | 'close'): Promise<number> => new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once(event, (code: number | null, signal: NodeJS.Signals | null) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
-  })
+  const end = (event: 'exit' | 'close'): Promise<number> =>
+    new Promise((resolve, reject) => {
+      child.once('error', reject)
+      child.once(event, (code: number | null, signal: NodeJS.Signals | null) =>
+        resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+      )
+    })
   const exited = end('exit')
   // Whoever waits for `result` need not wait for `exited` too.
   exited.catch(() => undefined)

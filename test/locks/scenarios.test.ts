@@ -6,4 +6,10 @@ import { savedMemory } from '../scenarios/saved.ts'
 import { volumes } from '../scenarios/volumes.ts'
 import { LocksRing, available } from './ring.ts'
 
-playAll('real lvm2, lvmlockd and sanlock', await available(), () => LocksRing.create(), [...life, ...volumes, ...lvmConf, ...migrations, ...savedMemory], 'locks')
+playAll(
+  'real lvm2, lvmlockd and sanlock',
+  await available(),
+  () => LocksRing.create(),
+  [...life, ...volumes, ...lvmConf, ...migrations, ...savedMemory],
+  'locks',
+)

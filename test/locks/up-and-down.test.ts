@@ -16,7 +16,11 @@ const newFolder = (): string => mkdtempSync(join(tmpdir(), 'lvguard-locks-'))
 async function remainsOf(folder: string): Promise<string[]> {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && mountsOf(name).includes(folder))
   const { stdout } = await execa('losetup', ['-n', '-O', 'NAME,BACK-FILE'])
-  return [...processes, ...stdout.split('\n').filter((line) => line.includes(folder)), ...(existsSync(folder) ? [folder] : [])]
+  return [
+    ...processes,
+    ...stdout.split('\n').filter((line) => line.includes(folder)),
+    ...(existsSync(folder) ? [folder] : []),
+  ]
 }
 
 function mountsOf(pid: string): string {
@@ -32,11 +36,17 @@ describe.skipIf(obstacle !== undefined)(`hosts.sh${obstacle === undefined ? '' :
     const [folder, other] = [newFolder(), newFolder()]
     await Promise.all([hosts('up', folder), hosts('up', other)])
     try {
-      for (const pair of [folder, other]) await hosts('run', pair, '1', 'lvcreate', '-an', '-L', '8m', '-n', 'tintin', 'virtVG')
+      for (const pair of [folder, other])
+        await hosts('run', pair, '1', 'lvcreate', '-an', '-L', '8m', '-n', 'tintin', 'virtVG')
       await hosts('run', folder, '1', 'lvchange', '-aey', 'virtVG/tintin')
       await hosts('pause-locking', folder, '1')
-      const program = execa('bash', [HOSTS, 'run', folder, '1', 'lvchange', '-an', 'virtVG/tintin'], { reject: false, stdin: 'ignore' })
-      const outliving = spawn('bash', [HOSTS, 'run', folder, '2', 'sh', '-c', 'sleep 1000 & echo'], { stdio: ['ignore', 'pipe', 'ignore'] })
+      const program = execa('bash', [HOSTS, 'run', folder, '1', 'lvchange', '-an', 'virtVG/tintin'], {
+        reject: false,
+        stdin: 'ignore',
+      })
+      const outliving = spawn('bash', [HOSTS, 'run', folder, '2', 'sh', '-c', 'sleep 1000 & echo'], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
       await once(outliving.stdout, 'data')
       expect((await remainsOf(folder)).length).toBeGreaterThan(8)
       await hosts('down', folder)

@@ -43,14 +43,21 @@ export function* agent(here: Here, decisions: Decisions, session: Session): Step
 
 /** One look at one domain, and what follows. */
 class Look {
-  constructor(readonly here: Here, readonly decisions: Decisions, readonly domain: Domain, readonly memory: Memory, readonly session: Session) {}
+  constructor(
+    readonly here: Here,
+    readonly decisions: Decisions,
+    readonly domain: Domain,
+    readonly memory: Memory,
+    readonly session: Session,
+  ) {}
 
   /** @returns whether nothing is left to be done */
-  * run(): Steps<boolean> {
+  *run(): Steps<boolean> {
     const first = yield* this.#decide()
     if (isIdle(first.plan) && first.memory === undefined) return true
     // A record that names no volume names no VG either.
-    const isNameless = first.plan.kind === 'release' && first.plan.plan.kind === 'forget' && !this.decisions.locksForNoVolumes
+    const isNameless =
+      first.plan.kind === 'release' && first.plan.plan.kind === 'forget' && !this.decisions.locksForNoVolumes
     if (!isNameless && !(yield* lockVg(this.here))) return false
     try {
       const { plan, status } = yield* this.#decide()
@@ -62,27 +69,50 @@ class Look {
     }
   }
 
-  * #decide(): Steps<{ plan: DrivePlan; status: DomainStatus | undefined; memory: MigrationMemory | undefined }> {
+  *#decide(): Steps<{ plan: DrivePlan; status: DomainStatus | undefined; memory: MigrationMemory | undefined }> {
     const { here, domain, memory, decisions } = this
     const { host, world } = here
     yield
     const status = host.statuses.get(domain.name)
     if (status !== undefined) memory.absences = 0
-    const sighting: Sighting = status === undefined ? { kind: 'gone', passes: memory.absences } : isActiveHere(here, domain) ? { kind: 'active', status } : { kind: 'left-over' }
+    const sighting: Sighting =
+      status === undefined
+        ? { kind: 'gone', passes: memory.absences }
+        : isActiveHere(here, domain)
+          ? { kind: 'active', status }
+          : { kind: 'left-over' }
     yield
     const records = recordsOf(here)
     yield
     const devices = devicesOf(here)
     const locks = locksOf(here)
     const record = records.known.find((known) => known.domain.uuid === domain.uuid)
-    const recordDaemonAlive = record?.daemon === undefined ? 'unknown' : record.daemon.pid === host.daemon?.pid || record.daemon.pid === INIT.pid
-    const wanted = decisions.wantedOf(sighting, record, { libvirtAlive: host.daemon !== undefined, recordDaemonAlive, now: world.now - host.bootedAt })
-    const migration = status === undefined ? undefined : decisions.remembered(status, record?.migration, record?.volumes)
-    const view = { memory: migration, domain: { name: domain.name, uuid: domain.uuid }, wanted, record, runs: status !== undefined && status.pid > 0, live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })) }
+    const recordDaemonAlive =
+      record?.daemon === undefined
+        ? 'unknown'
+        : record.daemon.pid === host.daemon?.pid || record.daemon.pid === INIT.pid
+    const wanted = decisions.wantedOf(sighting, record, {
+      libvirtAlive: host.daemon !== undefined,
+      recordDaemonAlive,
+      now: world.now - host.bootedAt,
+    })
+    const migration =
+      status === undefined ? undefined : decisions.remembered(status, record?.migration, record?.volumes)
+    const view = {
+      memory: migration,
+      domain: { name: domain.name, uuid: domain.uuid },
+      wanted,
+      record,
+      runs: status !== undefined && status.pid > 0,
+      live: domain.volumes.map(({ vg, lv, role, reason }) => ({ vg, lv, mode: role, reason })),
+    }
     return { plan: decisions.planDrive(view, { locks, devices, records }), status, memory: migration }
   }
 
-  * #drive({ record, changes, abortJob }: Extract<DrivePlan, { kind: 'drive' }>, status: DomainStatus | undefined): Steps<boolean> {
+  *#drive(
+    { record, changes, abortJob }: Extract<DrivePlan, { kind: 'drive' }>,
+    status: DomainStatus | undefined,
+  ): Steps<boolean> {
     const { here, domain } = this
     yield
     if (record !== undefined) put(here, domain, record)
@@ -90,8 +120,16 @@ class Look {
       here.world.reach('storage copy aborted')
       for (const migration of here.world.migrations) if (migration.domain === domain) migration.isAborted = true
     }
-    const isGoingOut = status?.async === 'migration out' && status.phase !== undefined && ((status.flags ?? 0) & (0x40 | 0x80 | 0x400)) === 0
-    const { failures } = yield* carryOut(here, changes, 'go-on', (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv))
+    const isGoingOut =
+      status?.async === 'migration out' &&
+      status.phase !== undefined &&
+      ((status.flags ?? 0) & (0x40 | 0x80 | 0x400)) === 0
+    const { failures } = yield* carryOut(
+      here,
+      changes,
+      'go-on',
+      (lv) => isGoingOut && domain.volumes.some((volume) => volume.lv === lv),
+    )
     yield
     const isGranted = failures.length === 0 && this.#holdsAll()
     if (status !== undefined) yield* this.#settleContest(status, isGranted ? 'granted' : 'refused')
@@ -100,12 +138,17 @@ class Look {
 
   /** Read back: an exit status of 0 is not a lock (R1). */
   #holdsAll(): boolean {
-    const { here: { world, host }, domain } = this
-    return domain.volumes.every(({ lv, role }) => role === 'shared' || world.leases.get(lv)?.get(host.name) === 'exclusive')
+    const {
+      here: { world, host },
+      domain,
+    } = this
+    return domain.volumes.every(
+      ({ lv, role }) => role === 'shared' || world.leases.get(lv)?.get(host.name) === 'exclusive',
+    )
   }
 
   /** The lost reply: what follows from a promotion that was tried (src/core/contested.ts). */
-  * #settleContest(status: DomainStatus, promotion: 'granted' | 'refused'): Steps<void> {
+  *#settleContest(status: DomainStatus, promotion: 'granted' | 'refused'): Steps<void> {
     const { here, domain, decisions, session } = this
     const { host, world } = here
     const remember = (migration: MigrationMemory | undefined): void => {
@@ -133,7 +176,7 @@ class Look {
     if (isDone && host.records.get(domain.uuid)?.migration !== undefined) remember({ phase, suspend: 'done' })
   }
 
-  * #release({ plan }: Extract<DrivePlan, { kind: 'release' }>): Steps<boolean> {
+  *#release({ plan }: Extract<DrivePlan, { kind: 'release' }>): Steps<boolean> {
     const { here, domain, decisions } = this
     yield
     if (plan.kind === 'keep') return true
@@ -143,14 +186,31 @@ class Look {
       return true
     }
     const wanted = plan.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table()) : volume))
-    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: wanted })
-    yield* carryOut(here, wanted.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })), 'go-on')
+    put(here, domain, {
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state: 'releasing',
+      volumes: wanted,
+    })
+    yield* carryOut(
+      here,
+      wanted.map(({ vg, lv }) => ({ vg, lv, to: 'inactive', reason: 'the domain has ended' })),
+      'go-on',
+    )
     yield
     const left = decisions.stillHere(wanted, locksOf(here), devicesOf(here))
     yield
-    put(here, domain, left.length === 0 ? undefined : { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: left })
+    put(
+      here,
+      domain,
+      left.length === 0
+        ? undefined
+        : { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: left },
+    )
     return left.length === 0
   }
 }
 
-const isIdle = (plan: DrivePlan): boolean => plan.kind === 'nothing' || (plan.kind === 'drive' && plan.record === undefined && plan.changes.length === 0 && !plan.abortJob)
+const isIdle = (plan: DrivePlan): boolean =>
+  plan.kind === 'nothing' ||
+  (plan.kind === 'drive' && plan.record === undefined && plan.changes.length === 0 && !plan.abortJob)

@@ -18,14 +18,23 @@ const never = (): boolean => false
 
 /** carryOut of src/hook/changes.ts. */
 export function* carryOut(
-  { world, host }: Here, changes: readonly Change[], onFailure: 'stop' | 'go-on' = 'stop', mayDemote: (lv: string) => boolean = never, hasLimit = false,
+  { world, host }: Here,
+  changes: readonly Change[],
+  onFailure: 'stop' | 'go-on' = 'stop',
+  mayDemote: (lv: string) => boolean = never,
+  hasLimit = false,
 ): Steps<CarriedOut> {
   const attempted: Change[] = []
   const failures: CarriedOut['failures'][number][] = []
   for (const { to, changes: batch } of batchesOf(changes)) {
     attempted.push(...batch)
     const isUndo = batch.every(({ reason }) => reason === 'as it was before')
-    const result = yield* runLvchange(world, host, { to, lvs: batch.map(({ lv }) => lv), mayDemote: isUndo ? () => true : mayDemote }, hasLimit)
+    const result = yield* runLvchange(
+      world,
+      host,
+      { to, lvs: batch.map(({ lv }) => lv), mayDemote: isUndo ? () => true : mayDemote },
+      hasLimit,
+    )
     if (result === undefined) return { attempted, isFailed: true, failures, isLeft: true }
     failures.push(...result.failures)
     if (result.failures.length > 0 && onFailure === 'stop') break

@@ -8,8 +8,9 @@ import { missingLocks, planStart, planUndo } from '../../src/core/start.ts'
 import { isIncoming } from '../../src/core/takeover.ts'
 
 /**
- * What the program decides, function by function: the very functions of src/core. A mutation puts another in the place of one. Below them
- * the habits of the programs that carry the decisions out, which the model keeps because without any of them the protocol breaks.
+ * What the program decides, function by function: the very functions of src/core. A mutation puts another in the place
+ * of one. Below them the habits of the programs that carry the decisions out, which the model keeps because without any
+ * of them the protocol breaks.
  */
 export interface Decisions {
   readonly planStart: typeof planStart
@@ -43,6 +44,24 @@ export interface Decisions {
 }
 
 export const PRODUCT: Decisions = {
-  planStart, planIncoming, planRelease, planUndo, missingLocks, stillHere, isIncoming, wantedOf, planDrive, remembered, contestedStep, compare,
-  resumes: false, excludes: true, remembersCaller: true, announcesRelease: true, releasesItsOwn: true, locksForNoVolumes: true, forgetsUnderLock: true, releasesOthers: true,
+  planStart,
+  planIncoming,
+  planRelease,
+  planUndo,
+  missingLocks,
+  stillHere,
+  isIncoming,
+  wantedOf,
+  planDrive,
+  remembered,
+  contestedStep,
+  compare,
+  resumes: false,
+  excludes: true,
+  remembersCaller: true,
+  announcesRelease: true,
+  releasesItsOwn: true,
+  locksForNoVolumes: true,
+  forgetsUnderLock: true,
+  releasesOthers: true,
 }

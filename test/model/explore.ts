@@ -4,7 +4,9 @@ import { Player } from './player.ts'
 import { Session } from './session.ts'
 import { type Violation, World } from './world.ts'
 
-/** What happens, in which order. Each choice picks among what is possible at its moment; 0 is always: go on as before. */
+/**
+ * What happens, in which order. Each choice picks among what is possible at its moment; 0 is always: go on as before.
+ */
 export interface Schedule {
   readonly layout: number
   /** What runs already when it begins. */
@@ -25,7 +27,12 @@ export interface Result {
 }
 
 /** Plays one schedule, then lets everything come to rest with fair agents, and looks at what is left. */
-export function play({ layout, opening, without, choices }: Schedule, decisions: Decisions, tolerated: readonly Violation['rule'][] = [], isTraced = false): Result {
+export function play(
+  { layout, opening, without, choices }: Schedule,
+  decisions: Decisions,
+  tolerated: readonly Violation['rule'][] = [],
+  isTraced = false,
+): Result {
   const world = new World(LAYOUTS[layout % LAYOUTS.length] ?? [], isTraced)
   world.tolerated = tolerated
   const session = new Session(world, decisions)
@@ -36,5 +43,11 @@ export function play({ layout, opening, without, choices }: Schedule, decisions:
     player.choose(choice)
   }
   if (world.violation === undefined) player.rest()
-  return { violation: world.violation, steps: player.steps, isContested: world.contested.size > 0, reached: world.reached, trace: world.trace }
+  return {
+    violation: world.violation,
+    steps: player.steps,
+    isContested: world.contested.size > 0,
+    reached: world.reached,
+    trace: world.trace,
+  }
 }

@@ -4,7 +4,25 @@ import type { Host } from './world.ts'
 
 /** What can happen to a world beside the steps of its processes. A schedule may leave kinds out. */
 export const MOVE_KINDS = [
-  'start', 'stop', 'migrate', 'offline', 'copy', 'resume', 'abort', 'limit', 'kill hook', 'kill lvchange', 'power', 'daemon', 'agent', 'spoil', 'qemu', 'client', 'reply', 'lie', 'save',
+  'start',
+  'stop',
+  'migrate',
+  'offline',
+  'copy',
+  'resume',
+  'abort',
+  'limit',
+  'kill hook',
+  'kill lvchange',
+  'power',
+  'daemon',
+  'agent',
+  'spoil',
+  'qemu',
+  'client',
+  'reply',
+  'lie',
+  'save',
 ] as const
 export type MoveKind = (typeof MOVE_KINDS)[number]
 
@@ -36,7 +54,8 @@ export function startDaemon(session: Session, host: Host): void {
 /** Power off: /run is empty afterwards, the leases stay until they expire or the host is back. */
 export function crash(session: Session, host: Host): void {
   killAll(session, host, ['hook', 'lvchange', 'agent', 'libvirt'])
-  for (const content of [host.records, host.statuses, host.qemus, host.devices, host.busy, host.spoiled]) content.clear()
+  for (const content of [host.records, host.statuses, host.qemus, host.devices, host.busy, host.spoiled])
+    content.clear()
   Object.assign(host, { isUp: false, daemon: undefined, agent: undefined, vgLock: [], diedAt: session.world.now })
 }
 
@@ -63,31 +82,61 @@ export function faults(session: Session): Move[] {
         ? { kind: 'agent', label: `the agent of ${host.name} is killed`, act: () => host.agent?.kill() }
         : { kind: 'agent', label: `the agent of ${host.name} starts`, act: () => session.startAgent(host) },
       { kind: 'power', label: `${host.name} loses its power`, act: () => crash(session, host) },
-      { kind: 'lie', label: `the next lvchange on ${host.name} exits with 0 and leaves the lock as it is`, act: () => { host.isLying = true } },
-      ...world.domains.map(({ name }): Move => ({ kind: 'spoil', label: `the next start of ${name} on ${host.name} fails after its prepare`, act: () => host.spoiled.add(name) })),
-      ...world.domains.filter(({ name }) => host.qemus.has(name)).map((domain): Move => ({
-        kind: 'qemu',
-        label: `QEMU of ${domain.name} on ${host.name} ends`,
+      {
+        kind: 'lie',
+        label: `the next lvchange on ${host.name} exits with 0 and leaves the lock as it is`,
         act: () => {
-          host.qemus.delete(domain.name)
-          session.stop(host, domain)
+          host.isLying = true
         },
-      })),
+      },
+      ...world.domains.map(
+        ({ name }): Move => ({
+          kind: 'spoil',
+          label: `the next start of ${name} on ${host.name} fails after its prepare`,
+          act: () => host.spoiled.add(name),
+        }),
+      ),
+      ...world.domains
+        .filter(({ name }) => host.qemus.has(name))
+        .map(
+          (domain): Move => ({
+            kind: 'qemu',
+            label: `QEMU of ${domain.name} on ${host.name} ends`,
+            act: () => {
+              host.qemus.delete(domain.name)
+              session.stop(host, domain)
+            },
+          }),
+        ),
     ]
   })
   return [
-    ...programs.map((process): Move => ({
-      kind: process.kind === 'hook' ? 'kill hook' : 'kill lvchange',
-      label: `${process.label} on ${process.host} is killed`,
-      act: () => {
-        process.kill()
-        if (process.label.startsWith('release')) world.interrupted.add(world.hosts[process.host])
-      },
-    })),
+    ...programs.map(
+      (process): Move => ({
+        kind: process.kind === 'hook' ? 'kill hook' : 'kill lvchange',
+        label: `${process.label} on ${process.host} is killed`,
+        act: () => {
+          process.kill()
+          if (process.label.startsWith('release')) world.interrupted.add(world.hosts[process.host])
+        },
+      }),
+    ),
     ...ofHosts,
     ...world.migrations.flatMap((migration): Move[] => [
-      { kind: 'client', label: 'virsh migrate is killed', act: () => { migration.isClientGone = true } },
-      { kind: 'reply', label: 'the reply of Finish is lost', act: () => { migration.isReplyLost = true } },
+      {
+        kind: 'client',
+        label: 'virsh migrate is killed',
+        act: () => {
+          migration.isClientGone = true
+        },
+      },
+      {
+        kind: 'reply',
+        label: 'the reply of Finish is lost',
+        act: () => {
+          migration.isReplyLost = true
+        },
+      },
     ]),
   ]
 }

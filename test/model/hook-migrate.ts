@@ -6,7 +6,18 @@ import { carryOut } from './carry-out.ts'
 import type { Decisions } from './decisions.ts'
 import type { Domain } from './domains.ts'
 import { holders } from './leases.ts'
-import { type Here, devicesOf, isActiveHere, lockVg, locksOf, lookAround, put, recordsOf, table, unlockVg } from './looks.ts'
+import {
+  type Here,
+  devicesOf,
+  isActiveHere,
+  lockVg,
+  locksOf,
+  lookAround,
+  put,
+  recordsOf,
+  table,
+  unlockVg,
+} from './looks.ts'
 import { type Steps, untilOrLimit } from './process.ts'
 
 /** How often a trial that somebody was quicker than is repeated, at most. */
@@ -17,14 +28,18 @@ interface Decided {
   readonly facts: IncomingFacts
 }
 
-/** migrate of src/hook/migrate.ts, effect by effect. @returns the id that it put into the XML, or undefined where it refused */
+/**
+ * migrate of src/hook/migrate.ts, effect by effect. @returns the id that it put into the XML, or undefined where it
+ * refused
+ */
 export function* migrate(here: Here, decisions: Decisions, domain: Domain): Steps<string | undefined> {
   const first = yield* decide(here, decisions, domain)
   const { plan } = first
   if (plan.kind === 'refuse') return undefined
   for (let trials = 0; trials < TRIALS; trials++) {
     // awaitDemotion: reads the leases, without a lock.
-    const isFree = (): boolean => plan.recorded.every(({ lv }) => ![...holders(here.world, lv).values()].includes('exclusive'))
+    const isFree = (): boolean =>
+      plan.recorded.every(({ lv }) => ![...holders(here.world, lv).values()].includes('exclusive'))
     if ((yield untilOrLimit(isFree)) === 'limit') return undefined
     const trial = yield* tryShared(here, decisions, domain)
     if (trial !== 'held') return trial === 'failed' ? undefined : trial.id
@@ -39,7 +54,13 @@ function* decide(here: Here, decisions: Decisions, domain: Domain): Steps<Decide
   const around = { ...(yield* lookAround(here)), records }
   yield
   const record = records.known.find((known) => known.domain.uuid === domain.uuid)
-  const facts: IncomingFacts = { ...around, table: table(), record, activeHere: isActiveHere(here, domain), agent: here.host.agent?.isAlive === true ? { kind: 'runs', pid: 1 } : { kind: 'absent' } }
+  const facts: IncomingFacts = {
+    ...around,
+    table: table(),
+    record,
+    activeHere: isActiveHere(here, domain),
+    agent: here.host.agent?.isAlive === true ? { kind: 'runs', pid: 1 } : { kind: 'absent' },
+  }
   return { plan: decisions.planIncoming(domain.volumes, facts, domain.uuid), facts }
 }
 
@@ -58,10 +79,21 @@ function* tryUnderLock(here: Here, decisions: Decisions, domain: Domain): Steps<
   const { world, host } = here
   const { plan, facts } = yield* decide(here, decisions, domain)
   if (plan.kind === 'refuse') return 'failed'
-  const leftovers = (facts.record?.volumes ?? []).filter((old) => old.before === 'inactive' && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
+  const leftovers = (facts.record?.volumes ?? []).filter(
+    (old) => old.before === 'inactive' && !plan.recorded.some(({ vg, lv }) => vg === old.vg && lv === old.lv),
+  )
   const write = (volumes: readonly RecordedVolume[], incoming?: DomainRecord['incoming']): void =>
-    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'incoming', volumes: [...volumes, ...leftovers], ...(incoming && { incoming }) })
-  const ours = plan.recorded.filter((volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0)
+    put(here, domain, {
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state: 'incoming',
+      volumes: [...volumes, ...leftovers],
+      ...(incoming && { incoming }),
+    })
+  const ours = plan.recorded
+    .filter(
+      (volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,
+    )
     .map((volume) => withIds(volume, facts.table))
   yield
   write(plan.recorded)

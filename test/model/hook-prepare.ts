@@ -42,7 +42,13 @@ export function* prepare(here: Here, decisions: Decisions, call: Call): Steps<bo
   }
 }
 
-function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration }: Call, asked: HostFacts['locks'], calledAt: number): Steps<Decided> {
+function* decide(
+  here: Here,
+  decisions: Decisions,
+  { domain, xmlId, isMigration }: Call,
+  asked: HostFacts['locks'],
+  calledAt: number,
+): Steps<Decided> {
   const { world, host } = here
   const facts = yield* lookAround(here, asked)
   const record = facts.records.known.find((known) => known.domain.uuid === domain.uuid)
@@ -50,20 +56,35 @@ function* decide(here: Here, decisions: Decisions, { domain, xmlId, isMigration 
   const idInDefinition = xmlId !== undefined && host.definitions.get(domain.name) === xmlId
   const incoming = decisions.isIncoming({ record, xmlId, idInDefinition, calledAt })
   if (incoming) world.reach('prepare of a migration')
-  if (incoming && !isMigration) world.violate('R2', `a fresh start of ${domain.name} on ${host.name} was taken for a migration`)
+  if (incoming && !isMigration)
+    world.violate('R2', `a fresh start of ${domain.name} on ${host.name} was taken for a migration`)
   return { facts, plan: decisions.planStart(domain.volumes, facts, domain.uuid, incoming, record?.volumes ?? []) }
 }
 
-function* underLock(here: Here, decisions: Decisions, { domain, isRestore }: Call, { facts, plan }: Decided): Steps<boolean> {
+function* underLock(
+  here: Here,
+  decisions: Decisions,
+  { domain, isRestore }: Call,
+  { facts, plan }: Decided,
+): Steps<boolean> {
   const { host } = here
-  const leftovers = (facts.records.known.find((known) => known.domain.uuid === domain.uuid)?.volumes ?? []).filter(({ before }) => before === 'inactive')
+  const leftovers = (facts.records.known.find((known) => known.domain.uuid === domain.uuid)?.volumes ?? []).filter(
+    ({ before }) => before === 'inactive',
+  )
   const write = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some(({ vg, lv }) => vg === old.vg && lv === old.lv))
     // Whoever is asked for its parent later is told of process 1, which adopts the child of a daemon that has ended.
-    const daemon = decisions.remembersCaller ? here.caller : (host.daemon === here.caller ? here.caller : INIT)
-    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state, volumes: [...volumes, ...others], ...(daemon && { daemon }) })
+    const daemon = decisions.remembersCaller ? here.caller : host.daemon === here.caller ? here.caller : INIT
+    put(here, domain, {
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state,
+      volumes: [...volumes, ...others],
+      ...(daemon && { daemon }),
+    })
   }
-  const putRefused = (volumes: readonly RecordedVolume[]): void => write(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes)
+  const putRefused = (volumes: readonly RecordedVolume[]): void =>
+    write(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes)
   yield
   if (plan.kind === 'refuse') {
     putRefused([])
@@ -79,15 +100,29 @@ function* underLock(here: Here, decisions: Decisions, { domain, isRestore }: Cal
   const locked = new Set(attempted.flatMap(({ lv }) => table().volumes.get(`virtVG/${lv}`)?.uuid ?? []))
   const isStale = isRestore && !isFailed && missing.length === 0 && !isAsSaved(here, decisions, domain, locked)
   if (!isFailed && missing.length === 0 && !isStale) {
-    write('prepared', plan.recorded.map((volume) => withIds(volume, table() ?? NO_VOLUMES)))
+    write(
+      'prepared',
+      plan.recorded.map((volume) => withIds(volume, table() ?? NO_VOLUMES)),
+    )
     return true
   }
-  const undo = decisions.planUndo(attempted, (name) => table().volumes.get(fullName(name)), facts, { locks: after, devices })
+  const undo = decisions.planUndo(attempted, (name) => table().volumes.get(fullName(name)), facts, {
+    locks: after,
+    devices,
+  })
   yield* carryOut(here, undo, 'go-on')
   yield
   const locksNow = locksOf(here)
-  const taken = plan.recorded.map((volume) => withIds(volume, table())).filter((volume) => undo.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv) &&
-    (host.devices.has(volume.lv) || locksNow.kind === 'unknown' || volume.ids === undefined || locksNow.locks.has(volume.ids.lock)))
+  const taken = plan.recorded
+    .map((volume) => withIds(volume, table()))
+    .filter(
+      (volume) =>
+        undo.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv) &&
+        (host.devices.has(volume.lv) ||
+          locksNow.kind === 'unknown' ||
+          volume.ids === undefined ||
+          locksNow.locks.has(volume.ids.lock)),
+    )
   yield
   putRefused(taken)
   return false

@@ -12,21 +12,37 @@ import type { Steps } from './process.ts'
 const TRIES = 2
 
 /** release of src/hook/release.ts, effect by effect. */
-export function* release(here: Here, decisions: Decisions, domain: Domain, gotPastPrepare: boolean, isSaved = false): Steps<boolean> {
+export function* release(
+  here: Here,
+  decisions: Decisions,
+  domain: Domain,
+  gotPastPrepare: boolean,
+  isSaved = false,
+): Steps<boolean> {
   const call: Call = { domain, gotPastPrepare, mine: undefined }
   const plan = yield* decide(here, decisions, call)
   if (isSaved) {
     yield
     const noted = here.host.records.get(domain.uuid)
-    noteSaved(here, domain, (noted?.volumes ?? []).map((volume) => withIds(volume, table())))
+    noteSaved(
+      here,
+      domain,
+      (noted?.volumes ?? []).map((volume) => withIds(volume, table())),
+    )
     yield
     if (decisions.releasesItsOwn && isNewLife(here.host.records.get(domain.uuid), noted)) return true
   }
   // Nobody can do a whole start between this look and this write.
   if (plan.kind === 'deactivate' && decisions.announcesRelease) {
-    put(here, domain, { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: here.host.records.get(domain.uuid)?.volumes ?? plan.volumes })
+    put(here, domain, {
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state: 'releasing',
+      volumes: here.host.records.get(domain.uuid)?.volumes ?? plan.volumes,
+    })
   }
-  if (plan.kind === 'keep' || (plan.kind === 'forget' && !decisions.forgetsUnderLock)) return yield* settle(here, domain, plan)
+  if (plan.kind === 'keep' || (plan.kind === 'forget' && !decisions.forgetsUnderLock))
+    return yield* settle(here, domain, plan)
   const mine = here.host.records.get(domain.uuid)
   if (!(yield* lockVg(here))) return false
   try {
@@ -45,7 +61,11 @@ interface Call {
 
 /** A `release` that outlived its daemon may find that the domain has been started again: that record is not its own. */
 const isNewLife = (record: DomainRecord | undefined, mine: DomainRecord | undefined): boolean =>
-  mine !== undefined && record !== undefined && record !== mine && record.state !== 'releasing' && record.state !== 'refused'
+  mine !== undefined &&
+  record !== undefined &&
+  record !== mine &&
+  record.state !== 'releasing' &&
+  record.state !== 'refused'
 
 function* decide(here: Here, decisions: Decisions, { domain, gotPastPrepare, mine }: Call): Steps<ReleasePlan> {
   const records = recordsOf(here)
@@ -76,33 +96,71 @@ function* underLock(here: Here, decisions: Decisions, call: Call): Steps<boolean
   let leftOfOthers = others
   for (let tries = 0; tries < TRIES; tries++) {
     const lvs = new Set([...left, ...leftOfOthers.flatMap(({ volumes }) => volumes)].map(({ lv }) => lv))
-    const { failures, isLeft } = yield* carryOut(here, [...lvs].map((lv) => ({ vg: VG, lv, to: 'inactive', reason: 'the domain has ended' })), 'go-on', undefined, true)
+    const { failures, isLeft } = yield* carryOut(
+      here,
+      [...lvs].map((lv) => ({ vg: VG, lv, to: 'inactive', reason: 'the domain has ended' })),
+      'go-on',
+      undefined,
+      true,
+    )
     // RELEASE_LIMIT: the program ends, its lvchange does not.
     if (isLeft) return false
     yield
     left = decisions.stillHere(left, locksOf(here), devicesOf(here))
-    leftOfOthers = leftOfOthers.map((other) => ({ ...other, volumes: decisions.stillHere(other.volumes, locksOf(here), devicesOf(here)) }))
+    leftOfOthers = leftOfOthers.map((other) => ({
+      ...other,
+      volumes: decisions.stillHere(other.volumes, locksOf(here), devicesOf(here)),
+    }))
     if (left.length === 0 || !failures.includes('in-use')) break
   }
   yield
-  put(here, domain, left.length === 0 ? undefined : { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: left })
+  put(
+    here,
+    domain,
+    left.length === 0
+      ? undefined
+      : { format: 1, domain: { name: domain.name, uuid: domain.uuid }, state: 'releasing', volumes: left },
+  )
   for (const { domain: other, volumes } of leftOfOthers) {
     yield
-    put(here, other, volumes.length === 0 ? undefined : { format: 1, domain: { name: other.name, uuid: other.uuid }, state: 'releasing', volumes })
+    put(
+      here,
+      other,
+      volumes.length === 0
+        ? undefined
+        : { format: 1, domain: { name: other.name, uuid: other.uuid }, state: 'releasing', volumes },
+    )
   }
   return left.length === 0
 }
 
 /** Other domains that are to be released too: one lvchange serves all. */
-function* endedMeanwhile(here: Here, decisions: Decisions, own: Domain): Steps<{ readonly domain: Domain; readonly volumes: readonly RecordedVolume[] }[]> {
+function* endedMeanwhile(
+  here: Here,
+  decisions: Decisions,
+  own: Domain,
+): Steps<{ readonly domain: Domain; readonly volumes: readonly RecordedVolume[] }[]> {
   const records = recordsOf(here)
   yield
-  return here.world.domains.filter(({ uuid }) => uuid !== own.uuid).flatMap((domain) => {
-    const record = records.known.find((known) => known.domain.uuid === domain.uuid)
-    if (record?.state !== 'releasing' || !decisions.releasesOthers) return []
-    const plan = decisions.planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: isActiveHere(here, domain) })
-    if (plan.kind !== 'deactivate') return []
-    here.world.reach('released along')
-    return [{ domain, volumes: plan.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table()) : volume)) }]
-  })
+  return here.world.domains
+    .filter(({ uuid }) => uuid !== own.uuid)
+    .flatMap((domain) => {
+      const record = records.known.find((known) => known.domain.uuid === domain.uuid)
+      if (record?.state !== 'releasing' || !decisions.releasesOthers) return []
+      const plan = decisions.planRelease({
+        record,
+        records,
+        inXml: [],
+        gotPastPrepare: true,
+        runsHere: isActiveHere(here, domain),
+      })
+      if (plan.kind !== 'deactivate') return []
+      here.world.reach('released along')
+      return [
+        {
+          domain,
+          volumes: plan.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table()) : volume)),
+        },
+      ]
+    })
 }

@@ -24,7 +24,12 @@ export interface Migration {
 const IN = 'migration in'
 
 /** Work of one of the daemons: it ends with its daemon. @returns undefined where it did */
-export function* at<T>(world: World, host: Host, label: string, work: (self: () => Process) => Steps<T>): Steps<T | undefined> {
+export function* at<T>(
+  world: World,
+  host: Host,
+  label: string,
+  work: (self: () => Process) => Steps<T>,
+): Steps<T | undefined> {
   let answer: T | undefined
   function* main(): Steps<void> {
     answer = yield* work(() => thread)
@@ -41,12 +46,15 @@ export class Incoming {
   /** Where Finish has begun, its CPUs may run whatever is answered. */
   hasFinishBegun = false
 
-  constructor(readonly world: World, readonly migration: Migration) {
+  constructor(
+    readonly world: World,
+    readonly migration: Migration,
+  ) {
     this.#daemon = migration.destination.host.daemon
   }
 
   /** virsh migrate --offline: `migrate` alone, and a definition that may keep what it printed. */
-  * define(): Steps<void> {
+  *define(): Steps<void> {
     const { domain, destination } = this.migration
     const id = yield* at(this.world, destination.host, 'define', () => destination.migrate(domain))
     yield
@@ -55,12 +63,12 @@ export class Incoming {
     destination.host.definitions.set(domain.name, id)
   }
 
-  * prepare(): Steps<boolean> {
+  *prepare(): Steps<boolean> {
     if (!this.isUp) return false
     return (yield* at(this.world, this.migration.destination.host, 'incoming', (self) => this.#letIn(self))) === true
   }
 
-  * #letIn(self: () => Process): Steps<boolean> {
+  *#letIn(self: () => Process): Steps<boolean> {
     const { domain, destination, kind } = this.migration
     const { host } = destination
     const xmlId = yield* destination.migrate(domain)
@@ -74,7 +82,7 @@ export class Incoming {
     return this.isThere
   }
 
-  * #launch(xmlId: string): Steps<void> {
+  *#launch(xmlId: string): Steps<void> {
     const { domain, destination, kind } = this.migration
     const job = { async: IN, phase: 'prepare', flags: FLAGS[kind] }
     // Seen on both versions: pid 0, before QEMU was launched.
@@ -90,15 +98,18 @@ export class Incoming {
     }
     destination.setStatus(domain, { state: 'paused', reason: 'starting up', ...job })
     yield
-    if (destination.isRunning(domain, qemu)) destination.setStatus(domain, { state: 'paused', reason: 'migration', ...job })
+    if (destination.isRunning(domain, qemu))
+      destination.setStatus(domain, { state: 'paused', reason: 'migration', ...job })
   }
 
-  /** Finish on the destination: its CPUs run, then its status file says so. @returns whether the answer is that it runs */
-  * finish(): Steps<boolean> {
+  /**
+   * Finish on the destination: its CPUs run, then its status file says so. @returns whether the answer is that it runs
+   */
+  *finish(): Steps<boolean> {
     return (yield* at(this.world, this.migration.destination.host, 'finish', () => this.#finish())) === true
   }
 
-  * #finish(): Steps<boolean> {
+  *#finish(): Steps<boolean> {
     const { domain, destination } = this.migration
     const qemu = destination.host.qemus.get(domain.name)
     if (!this.isThere || qemu === undefined) return false
@@ -118,7 +129,7 @@ export class Incoming {
   }
 
   /** The destination of a migration that failed before Finish is killed. */
-  * abandon(): Steps<void> {
+  *abandon(): Steps<void> {
     const { domain, destination } = this.migration
     yield
     if (this.isThere) yield* at(this.world, destination.host, 'abandon', (self) => destination.stop(domain, self))
@@ -131,7 +142,10 @@ export class Incoming {
 
   /** The incoming domain is still there, under the same daemon. */
   get isThere(): boolean {
-    const { domain, destination: { host } } = this.migration
+    const {
+      domain,
+      destination: { host },
+    } = this.migration
     return this.isUp && host.qemus.has(domain.name) && host.statuses.get(domain.name)?.async === IN
   }
 }

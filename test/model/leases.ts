@@ -23,30 +23,41 @@ export interface Command {
 /** Who has a lease, as far as it counts: a host that is long dead has none. */
 export function holders(world: World, lv: string): Map<HostName, Mode> {
   const lease = world.leases.get(lv) ?? new Map<HostName, Mode>()
-  const counts = ([name]: readonly [HostName, Mode]): boolean => world.hosts[name].isUp || world.now - world.hosts[name].diedAt < LEASE_LIFETIME
+  const counts = ([name]: readonly [HostName, Mode]): boolean =>
+    world.hosts[name].isUp || world.now - world.hosts[name].diedAt < LEASE_LIFETIME
   return new Map([...lease].filter(counts))
 }
 
-/** Takes or converts a lock; false where another host is in the way. A failed conversion keeps the old mode (FACTS 20). */
+/**
+ * Takes or converts a lock; false where another host is in the way. A failed conversion keeps the old mode (FACTS 20).
+ */
 function take(world: World, host: Host, lv: string, mode: Mode, mayDemote: Command['mayDemote']): boolean {
   const others = [...holders(world, lv)].filter(([name]) => name !== host.name)
   if (others.some(([, held]) => held === 'exclusive')) return false
   const lease = world.leases.get(lv) ?? new Map<HostName, Mode>()
   const before = lease.get(host.name)
   // Any other way than down it counts, also where sharers are in the way then (FACTS 51).
-  if (before !== mode && before !== 'exclusive') world.counts.set(lv, { lver: (world.counts.get(lv)?.lver ?? 0) + 1, owner: host.name })
+  if (before !== mode && before !== 'exclusive')
+    world.counts.set(lv, { lver: (world.counts.get(lv)?.lver ?? 0) + 1, owner: host.name })
   if (mode === 'exclusive' && others.length > 0) return false
-  if (mode === 'shared' && lease.get(host.name) === 'exclusive' && !mayDemote(lv)) world.violate('R3', `${lv} went from exclusive to shared on ${host.name} without a migration out of it`)
+  if (mode === 'shared' && lease.get(host.name) === 'exclusive' && !mayDemote(lv))
+    world.violate('R3', `${lv} went from exclusive to shared on ${host.name} without a migration out of it`)
   world.leases.set(lv, lease.set(host.name, mode))
   return true
 }
 
 /** Whether a QEMU of this host has the volume open. */
 export const isOpen = (world: World, host: Host, lv: string): boolean =>
-  host.devices.has(lv) && world.domains.some(({ name, volumes }) => host.qemus.has(name) && volumes.some((volume) => volume.lv === lv))
+  host.devices.has(lv) &&
+  world.domains.some(({ name, volumes }) => host.qemus.has(name) && volumes.some((volume) => volume.lv === lv))
 
 /** The steps of one lvchange, which nobody can take back once begun: lock, then device; or device, then lock. */
-function* lvchange(world: World, host: Host, { to, lvs, mayDemote }: Command, done: (result: LvchangeResult) => void): Steps<void> {
+function* lvchange(
+  world: World,
+  host: Host,
+  { to, lvs, mayDemote }: Command,
+  done: (result: LvchangeResult) => void,
+): Steps<void> {
   const failures: LvchangeFailure[] = []
   const isLying = host.isLying
   host.isLying = false
@@ -84,12 +95,22 @@ function* lvchange(world: World, host: Host, { to, lvs, mayDemote }: Command, do
  * Runs an lvchange as a child of the process, which inherits the VG's lock and outlives its parent.
  * @param hasLimit the parent may stop waiting: then undefined is returned, and the child goes on
  */
-export function* runLvchange(world: World, host: Host, command: Command, hasLimit = false): Steps<LvchangeResult | undefined> {
+export function* runLvchange(
+  world: World,
+  host: Host,
+  command: Command,
+  hasLimit = false,
+): Steps<LvchangeResult | undefined> {
   yield
   let result: LvchangeResult = { failures: ['killed'] }
-  const child: Process = world.spawn('lvchange', host, `lvchange ${command.to}`, lvchange(world, host, command, (answer) => {
-    result = answer
-  }))
+  const child: Process = world.spawn(
+    'lvchange',
+    host,
+    `lvchange ${command.to}`,
+    lvchange(world, host, command, (answer) => {
+      result = answer
+    }),
+  )
   host.vgLock.push(child)
   const woken = yield { until: () => !child.isAlive, hasLimit }
   return woken === 'limit' ? undefined : result

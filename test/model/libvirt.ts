@@ -13,14 +13,25 @@ import type { Host, Qemu, World } from './world.ts'
 const NO_JOB = { async: 'none', phase: undefined, flags: undefined }
 
 /** What a status file is to say; the process id is QEMU's, the job is none unless given. */
-export type NewStatus = Pick<DomainStatus, 'state' | 'reason'> & Partial<Pick<DomainStatus, 'async' | 'phase' | 'flags'>>
+export type NewStatus = Pick<DomainStatus, 'state' | 'reason'> &
+  Partial<Pick<DomainStatus, 'async' | 'phase' | 'flags'>>
 
-/** libvirt's daemon of one host, as far as a domain's life goes: what it does between its hooks, and in which order (FACTS 1-3). */
+/**
+ * libvirt's daemon of one host, as far as a domain's life goes: what it does between its hooks, and in which order
+ * (FACTS 1-3).
+ */
 export class Libvirt {
-  constructor(readonly world: World, readonly decisions: Decisions, readonly host: Host) {}
+  constructor(
+    readonly world: World,
+    readonly decisions: Decisions,
+    readonly host: Host,
+  ) {}
 
-  /** Runs a hook as a child and waits for its end. @returns undefined where it was killed, which libvirt takes for a failure */
-  * #call<T>(label: string, hook: (here: Here) => Steps<T>): Steps<T | undefined> {
+  /**
+   * Runs a hook as a child and waits for its end. @returns undefined where it was killed, which libvirt takes for a
+   * failure
+   */
+  *#call<T>(label: string, hook: (here: Here) => Steps<T>): Steps<T | undefined> {
     const { world, host, decisions } = this
     let answer: T | undefined
     const caller = host.daemon
@@ -42,7 +53,7 @@ export class Libvirt {
   }
 
   /** Takes the domain's object, which one thread of the daemon has at a time. */
-  * lock(domain: Domain, self: () => Process): Steps<void> {
+  *lock(domain: Domain, self: () => Process): Steps<void> {
     const { busy } = this.host
     yield until(() => busy.get(domain.name)?.isAlive !== true)
     busy.set(domain.name, self())
@@ -54,7 +65,10 @@ export class Libvirt {
 
   /** Puts the domain's status file in its place, in one rename. */
   setStatus(domain: Domain, status: NewStatus): void {
-    this.world.note(this.host, () => `status of ${domain.name}: ${status.state}/${status.reason} ${status.async ?? ''} ${status.phase ?? ''}`)
+    this.world.note(
+      this.host,
+      () => `status of ${domain.name}: ${status.state}/${status.reason} ${status.async ?? ''} ${status.phase ?? ''}`,
+    )
     this.host.hasStatusChanged = true
     this.host.statuses.set(domain.name, { ...NO_JOB, ...status, pid: this.host.qemus.get(domain.name)?.pid ?? 0 })
   }
@@ -69,7 +83,10 @@ export class Libvirt {
     const { world, host } = this
     const missing = domain.volumes.find(({ lv }) => !host.devices.has(lv))
     if (missing !== undefined) {
-      world.violate('R4', `${missing.lv} was taken from ${domain.name} on ${host.name} between its prepare and its QEMU`)
+      world.violate(
+        'R4',
+        `${missing.lv} was taken from ${domain.name} on ${host.name} between its prepare and its QEMU`,
+      )
       return undefined
     }
     const qemu: Qemu = { pid: world.next(), cpus: 'paused', memory: world.disks.get(domain.name) ?? 0 }
@@ -78,17 +95,21 @@ export class Libvirt {
   }
 
   /** virsh start. */
-  * start(domain: Domain, self: () => Process): Steps<void> {
+  *start(domain: Domain, self: () => Process): Steps<void> {
     const { world, host } = this
     yield* this.lock(domain, self)
     if (host.statuses.has(domain.name)) return this.unlock(domain)
     const xmlId = host.definitions.get(domain.name)
     const image = host.images.get(domain.name)
-    if (image !== undefined && (yield* this.#call(`restore ${domain.name}`, (here) => restore(here, this.decisions, domain))) !== true) {
+    if (
+      image !== undefined &&
+      (yield* this.#call(`restore ${domain.name}`, (here) => restore(here, this.decisions, domain))) !== true
+    ) {
       world.reach('restore refused')
       return this.unlock(domain)
     }
-    const isPrepared = (yield* this.prepare({ domain, xmlId, isMigration: false, isRestore: image !== undefined })) === true
+    const isPrepared =
+      (yield* this.prepare({ domain, xmlId, isMigration: false, isRestore: image !== undefined })) === true
     yield
     const isSpoiled = host.spoiled.delete(domain.name)
     const qemu = isPrepared && !isSpoiled ? this.launch(domain) : undefined
@@ -100,7 +121,8 @@ export class Libvirt {
     yield
     if (this.isRunning(domain, qemu)) {
       for (const { lv, role } of domain.volumes) {
-        if (role === 'exclusive' && world.leases.get(lv)?.get(host.name) !== 'exclusive') world.violate('R1', `${domain.name} was started on ${host.name} without its exclusive lock on ${lv}`)
+        if (role === 'exclusive' && world.leases.get(lv)?.get(host.name) !== 'exclusive')
+          world.violate('R1', `${domain.name} was started on ${host.name} without its exclusive lock on ${lv}`)
       }
       if (image !== undefined) qemu.memory = image.memory
       world.run(domain, host, qemu, image?.isNoted === false ? 'an image that nobody noted' : 'lvguard or a person')
@@ -117,8 +139,11 @@ export class Libvirt {
     return this.host.qemus.get(domain.name)?.pid === qemu.pid
   }
 
-  /** The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's object. */
-  * end(domain: Domain, isSaved = false): Steps<void> {
+  /**
+   * The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's
+   * object.
+   */
+  *end(domain: Domain, isSaved = false): Steps<void> {
     this.host.qemus.delete(domain.name)
     yield
     this.removeStatus(domain)
@@ -126,13 +151,15 @@ export class Libvirt {
   }
 
   /** The `release` of a domain whose status file is gone. */
-  * releaseOf(domain: Domain, gotPastPrepare: boolean, isSaved = false): Steps<void> {
+  *releaseOf(domain: Domain, gotPastPrepare: boolean, isSaved = false): Steps<void> {
     yield
-    yield* this.#call(`release ${domain.name}`, (here) => release(here, this.decisions, domain, gotPastPrepare, isSaved))
+    yield* this.#call(`release ${domain.name}`, (here) =>
+      release(here, this.decisions, domain, gotPastPrepare, isSaved),
+    )
   }
 
   /** virsh managedsave. */
-  * save(domain: Domain, self: () => Process): Steps<void> {
+  *save(domain: Domain, self: () => Process): Steps<void> {
     const { host } = this
     yield* this.lock(domain, self)
     const status = host.statuses.get(domain.name)
@@ -151,23 +178,23 @@ export class Libvirt {
   }
 
   /** virsh destroy, or the guest shuts down. */
-  * stop(domain: Domain, self: () => Process): Steps<void> {
+  *stop(domain: Domain, self: () => Process): Steps<void> {
     yield* this.lock(domain, self)
     if (this.host.statuses.has(domain.name)) yield* this.end(domain)
     this.unlock(domain)
   }
 
   /** virsh suspend. */
-  * suspend(domain: Domain, self: () => Process): Steps<void> {
+  *suspend(domain: Domain, self: () => Process): Steps<void> {
     yield* this.#setCpus(domain, self, 'paused', { state: 'paused', reason: 'user' })
   }
 
   /** virsh resume. */
-  * resume(domain: Domain, self: () => Process): Steps<void> {
+  *resume(domain: Domain, self: () => Process): Steps<void> {
     yield* this.#setCpus(domain, self, 'running', { state: 'running', reason: 'unpaused' })
   }
 
-  * #setCpus(domain: Domain, self: () => Process, cpus: Qemu['cpus'], status: NewStatus): Steps<void> {
+  *#setCpus(domain: Domain, self: () => Process, cpus: Qemu['cpus'], status: NewStatus): Steps<void> {
     yield* this.lock(domain, self)
     const qemu = this.host.qemus.get(domain.name)
     // During a migration libvirt would refuse, or wait.

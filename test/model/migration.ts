@@ -10,12 +10,15 @@ export class LiveMigration {
   readonly #incoming: Incoming
   #qemu: Qemu | undefined
 
-  constructor(readonly world: World, readonly migration: Migration) {
+  constructor(
+    readonly world: World,
+    readonly migration: Migration,
+  ) {
     this.#daemon = migration.source.host.daemon
     this.#incoming = new Incoming(world, migration)
   }
 
-  * run(): Steps<void> {
+  *run(): Steps<void> {
     const { domain, source, kind } = this.migration
     const { host } = source
     yield
@@ -44,7 +47,7 @@ export class LiveMigration {
   }
 
   /** RAM moves; at its end the source's CPUs stand still. @returns false where it was cut off */
-  * #perform(): Steps<boolean> {
+  *#perform(): Steps<boolean> {
     const { domain, source, kind } = this.migration
     yield
     if (this.#isBroken || !this.#setPhase('perform3')) return false
@@ -55,20 +58,29 @@ export class LiveMigration {
     if (arriving !== undefined && this.#qemu !== undefined) arriving.memory = this.#qemu.memory
     yield
     if (this.#isBroken) return false
-    source.setStatus(domain, { state: 'paused', reason: 'migration', async: OUT, phase: 'perform3', flags: FLAGS[kind] })
+    source.setStatus(domain, {
+      state: 'paused',
+      reason: 'migration',
+      async: OUT,
+      phase: 'perform3',
+      flags: FLAGS[kind],
+    })
     yield
     const isDone = !this.#isBroken && this.#setPhase('perform3_done')
     yield
     return isDone
   }
 
-  * #fail(): Steps<void> {
+  *#fail(): Steps<void> {
     if (!this.#incoming.hasFinishBegun) yield* this.#incoming.abandon()
     yield* this.#cancel()
   }
 
-  /** Confirm, cancelled: the source runs on. Where the destination's CPUs may run, libvirt has made two of one (FACTS 19). */
-  * #cancel(): Steps<void> {
+  /**
+   * Confirm, cancelled: the source runs on. Where the destination's CPUs may run, libvirt has made two of one (FACTS
+   * 19).
+   */
+  *#cancel(): Steps<void> {
     const { domain, source } = this.migration
     yield
     if (!this.#sourceIsThere) return
@@ -77,7 +89,9 @@ export class LiveMigration {
       this.#setPhase('confirm3_cancelled')
       yield
       if (!this.#sourceIsThere) return
-      this.world.reach(this.#incoming.hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped')
+      this.world.reach(
+        this.#incoming.hasFinishBegun ? 'reply of Finish lost' : 'migration failed after the CPUs stopped',
+      )
       if (this.#incoming.hasFinishBegun) this.world.contested.add(domain.name)
       this.world.run(domain, source.host, this.#qemu, 'libvirt')
       yield
@@ -95,9 +109,17 @@ export class LiveMigration {
   }
 
   get #sourceIsThere(): boolean {
-    const { domain, source: { host } } = this.migration
+    const {
+      domain,
+      source: { host },
+    } = this.migration
     const isSame = host.daemon !== undefined && host.daemon === this.#daemon
-    return isSame && this.#qemu !== undefined && host.qemus.get(domain.name) === this.#qemu && host.statuses.get(domain.name)?.async === OUT
+    return (
+      isSame &&
+      this.#qemu !== undefined &&
+      host.qemus.get(domain.name) === this.#qemu &&
+      host.statuses.get(domain.name)?.async === OUT
+    )
   }
 
   get #isBroken(): boolean {

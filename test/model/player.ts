@@ -8,14 +8,25 @@ import type { World } from './world.ts'
 
 /** Choices are below this. */
 export const CHOICES = 1 << 20
-/** Of 100 choices: steps of processes below the first bound, then one of them held up, acts of a person, time, time limits, and faults. */
+/**
+ * Of 100 choices: steps of processes below the first bound, then one of them held up, acts of a person, time, time
+ * limits, and faults.
+ */
 const BOUNDS = { steps: 60, heldUp: 66, acts: 84, time: 88, limits: 92 }
 /** How many steps a process takes before somebody else may; 0 stands for: until it has to wait. */
 const BURSTS = [0, 1, 0, 2, 3, 1, 5, 8]
 const LONGEST = 200
 const SECONDS = [1, 2, 31, 16, INCOMING_LIFETIME + 31]
-/** What has happened before a schedule begins: which domains run on A, by their number, and whether the first was migrated offline to B. */
-const OPENINGS: readonly { readonly onA: readonly number[]; readonly offline?: true }[] = [{ onA: [0] }, { onA: [0, 1] }, { onA: [0], offline: true }, { onA: [] }]
+/**
+ * What has happened before a schedule begins: which domains run on A, by their number, and whether the first was
+ * migrated offline to B.
+ */
+const OPENINGS: readonly { readonly onA: readonly number[]; readonly offline?: true }[] = [
+  { onA: [0] },
+  { onA: [0, 1] },
+  { onA: [0], offline: true },
+  { onA: [] },
+]
 /** Turns of everyone that a live migration takes, undisturbed, at most. */
 const MIGRATION_TURNS = 90
 /** Openings are below this: what runs, and how far a live migration of the first domain has come. */
@@ -24,7 +35,10 @@ export const OPENING_COUNT = OPENINGS.length * MIGRATION_TURNS
 const REST = 6000
 /** Seconds between two full passes of an agent. */
 const PASS = 16
-/** Full passes of both agents after which a world that does not change counts as quiet: an incoming record changes by its age alone. */
+/**
+ * Full passes of both agents after which a world that does not change counts as quiet: an incoming record changes by
+ * its age alone.
+ */
 const CALM_PASSES = Math.ceil(INCOMING_LIFETIME / PASS) + 2
 
 /** Turns choices into what happens. */
@@ -33,7 +47,11 @@ export class Player {
   #last: Process | undefined
   readonly #heldUp = new Set<Process>()
 
-  constructor(readonly world: World, readonly session: Session, readonly without: number) {}
+  constructor(
+    readonly world: World,
+    readonly session: Session,
+    readonly without: number,
+  ) {}
 
   choose(choice: number): void {
     const kind = choice % 100
@@ -66,14 +84,20 @@ export class Player {
     const { world } = this
     const ready = this.#ready()
     const index = pick % ready.length
-    const process = index === 0 && this.#last?.isAlive === true && ready.includes(this.#last) ? this.#last : ready[index]
+    const process =
+      index === 0 && this.#last?.isAlive === true && ready.includes(this.#last) ? this.#last : ready[index]
     if (process === undefined) {
       this.#pass(1)
       return
     }
     this.#last = process
     const burst = BURSTS[Math.floor(pick / 64) % BURSTS.length] ?? 1
-    for (let taken = 0; taken < (burst === 0 ? LONGEST : burst) && process.isAlive && process.isReady && world.violation === undefined; taken++) this.#step(process, 'go')
+    for (
+      let taken = 0;
+      taken < (burst === 0 ? LONGEST : burst) && process.isAlive && process.isReady && world.violation === undefined;
+      taken++
+    )
+      this.#step(process, 'go')
   }
 
   /** Starts domains on A, undisturbed, and the first turns of a migration of the first to B. */
@@ -115,7 +139,10 @@ export class Player {
     }
   }
 
-  /** Everything that was broken is repaired, nothing new happens, everyone gets a turn: it must come to rest, and be right. */
+  /**
+   * Everything that was broken is repaired, nothing new happens, everyone gets a turn: it must come to rest, and be
+   * right.
+   */
   rest(): void {
     this.#repair()
     const { world } = this
@@ -146,7 +173,10 @@ export class Player {
     }
   }
 
-  /** One step of everyone who can take one, else the end of somebody's patience. @returns false where there is nothing but agents at rest */
+  /**
+   * One step of everyone who can take one, else the end of somebody's patience. @returns false where there is nothing
+   * but agents at rest
+   */
   #turn(): boolean {
     const { world } = this
     const ready = this.#ready()
@@ -154,7 +184,8 @@ export class Player {
     if (ready.length > 0) return true
     const limit = world.processes.find(({ canTimeOut }) => canTimeOut)
     if (limit !== undefined) this.#step(limit, 'limit')
-    else if (world.processes.some(({ kind }) => kind !== 'agent')) world.violate('livelock', `waits for ever: ${this.#names()}`)
+    else if (world.processes.some(({ kind }) => kind !== 'agent'))
+      world.violate('livelock', `waits for ever: ${this.#names()}`)
     else return false
     return true
   }

@@ -13,7 +13,10 @@ export type Woken = 'go' | 'limit'
 /** A process in steps: between two yields nobody else acts, at each yield anybody may. */
 export type Steps<T> = Generator<Wait | undefined, T, Woken>
 
-/** `agent`, `hook` and `lvchange` are programs of ours on a host; `libvirt` is work of a daemon, `client` a virsh between two of them. */
+/**
+ * `agent`, `hook` and `lvchange` are programs of ours on a host; `libvirt` is work of a daemon, `client` a virsh
+ * between two of them.
+ */
 export type ProcessKind = 'hook' | 'lvchange' | 'agent' | 'libvirt' | 'client'
 
 /** One process, or one thread of a daemon. */
@@ -23,7 +26,13 @@ export class Process {
   taken = 0
   #wait: Wait | undefined
 
-  constructor(readonly id: number, readonly kind: ProcessKind, readonly host: HostName, readonly label: string, readonly steps: Steps<void>) {}
+  constructor(
+    readonly id: number,
+    readonly kind: ProcessKind,
+    readonly host: HostName,
+    readonly label: string,
+    readonly steps: Steps<void>,
+  ) {}
 
   get isReady(): boolean {
     return this.#wait === undefined || this.#wait.until()

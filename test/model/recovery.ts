@@ -2,7 +2,10 @@ import type { Domain } from './domains.ts'
 import type { Libvirt } from './libvirt.ts'
 import type { Process, Steps } from './process.ts'
 
-/** What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect, qemuMigrationRecover). */
+/**
+ * What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect,
+ * qemuMigrationRecover).
+ */
 export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process): Steps<void> {
   const { host } = libvirt
   yield* libvirt.lock(domain, self)
@@ -10,7 +13,8 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
   const qemu = host.qemus.get(domain.name)
   if (status !== undefined) libvirt.world.reach(`daemon back in ${status.async} ${status.phase ?? ''}`)
   if (status === undefined) return libvirt.unlock(domain)
-  if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill') yield* libvirt.end(domain)
+  if (qemu === undefined || qemu.pid !== status.pid || outcomeOf(status.async, status.phase, status.reason) === 'kill')
+    yield* libvirt.end(domain)
   else if (outcomeOf(status.async, status.phase, status.reason) === 'run') {
     // The reply of Finish was lost before (FACTS 19).
     if (status.phase === 'confirm3_cancelled') libvirt.world.contested.add(domain.name)
@@ -21,7 +25,11 @@ export function* recover(libvirt: Libvirt, domain: Domain, self: () => Process):
     libvirt.setStatus(domain, { state: 'running', reason })
   } else if (qemu.cpus === status.state) libvirt.setStatus(domain, { state: status.state, reason: status.reason })
   // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
-  else libvirt.setStatus(domain, qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' })
+  else
+    libvirt.setStatus(
+      domain,
+      qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' },
+    )
   libvirt.unlock(domain)
 }
 

@@ -12,14 +12,22 @@ import type { Host, HostName, World } from './world.ts'
 export class Session {
   readonly #libvirts: Readonly<Record<HostName, Libvirt>>
 
-  constructor(readonly world: World, readonly decisions: Decisions) {
+  constructor(
+    readonly world: World,
+    readonly decisions: Decisions,
+  ) {
     const { A, B } = world.hosts
     this.#libvirts = { A: new Libvirt(world, decisions, A), B: new Libvirt(world, decisions, B) }
     for (const host of world.all) this.startAgent(host)
   }
 
   #spawn(kind: ProcessKind, host: Host, label: string, steps: (self: () => Process) => Steps<void>): Process {
-    const process: Process = this.world.spawn(kind, host, label, steps(() => process))
+    const process: Process = this.world.spawn(
+      kind,
+      host,
+      label,
+      steps(() => process),
+    )
     return process
   }
 
@@ -28,7 +36,8 @@ export class Session {
   }
 
   stop(host: Host, domain: Domain): void {
-    if (host.daemon !== undefined) this.#spawn('libvirt', host, `stop ${domain.name}`, (self) => this.#libvirts[host.name].stop(domain, self))
+    if (host.daemon !== undefined)
+      this.#spawn('libvirt', host, `stop ${domain.name}`, (self) => this.#libvirts[host.name].stop(domain, self))
   }
 
   save(host: Host, domain: Domain): void {
@@ -36,11 +45,17 @@ export class Session {
   }
 
   resume(host: Host, domain: Domain): Process | undefined {
-    return host.daemon && this.#spawn('libvirt', host, `resume ${domain.name}`, (self) => this.#libvirts[host.name].resume(domain, self))
+    return (
+      host.daemon &&
+      this.#spawn('libvirt', host, `resume ${domain.name}`, (self) => this.#libvirts[host.name].resume(domain, self))
+    )
   }
 
   suspend(host: Host, domain: Domain): Process | undefined {
-    return host.daemon && this.#spawn('libvirt', host, `suspend ${domain.name}`, (self) => this.#libvirts[host.name].suspend(domain, self))
+    return (
+      host.daemon &&
+      this.#spawn('libvirt', host, `suspend ${domain.name}`, (self) => this.#libvirts[host.name].suspend(domain, self))
+    )
   }
 
   recover(host: Host, domain: Domain): void {
@@ -50,7 +65,13 @@ export class Session {
   migrate(from: Host, domain: Domain, kind: MigrationKind): void {
     const { world } = this
     const migration: Migration = {
-      domain, kind, source: this.#libvirts[from.name], destination: this.#libvirts[world.other(from).name], isAborted: false, isClientGone: false, isReplyLost: false,
+      domain,
+      kind,
+      source: this.#libvirts[from.name],
+      destination: this.#libvirts[world.other(from).name],
+      isAborted: false,
+      isClientGone: false,
+      isReplyLost: false,
     }
     function* run(): Steps<void> {
       world.migrations.push(migration)
@@ -61,6 +82,12 @@ export class Session {
   }
 
   startAgent(host: Host): void {
-    host.agent = this.#spawn('agent', host, 'agent', (self) => agent({ world: this.world, host, self, excludes: this.decisions.excludes, caller: undefined }, this.decisions, this))
+    host.agent = this.#spawn('agent', host, 'agent', (self) =>
+      agent(
+        { world: this.world, host, self, excludes: this.decisions.excludes, caller: undefined },
+        this.decisions,
+        this,
+      ),
+    )
   }
 }

@@ -37,7 +37,10 @@ export interface Host {
   vgLock: Process[]
   /** Who is at work on a domain's object in the daemon, by name. */
   readonly busy: Map<string, Process>
-  /** Managed saves, by domain name: the version of the memory, and whether `release` has come to note its leases. They outlive the power. */
+  /**
+   * Managed saves, by domain name: the version of the memory, and whether `release` has come to note its leases. They
+   * outlive the power.
+   */
   readonly images: Map<string, { readonly memory: number; readonly isNoted: boolean }>
   /** /var/lib/lvguard/saved, by UUID. */
   readonly notes: Map<string, SavedImage>
@@ -57,8 +60,24 @@ export interface Violation {
 }
 
 const host = (name: HostName): Host => ({
-  name, isUp: true, bootedAt: -1000, diedAt: 0, records: new Map(), statuses: new Map(), qemus: new Map(), definitions: new Map(),
-  daemon: { pid: 2, start: '1' }, devices: new Set(), vgLock: [], busy: new Map(), images: new Map(), notes: new Map(), spoiled: new Set(), isLying: false, agent: undefined, hasStatusChanged: false,
+  name,
+  isUp: true,
+  bootedAt: -1000,
+  diedAt: 0,
+  records: new Map(),
+  statuses: new Map(),
+  qemus: new Map(),
+  definitions: new Map(),
+  daemon: { pid: 2, start: '1' },
+  devices: new Set(),
+  vgLock: [],
+  busy: new Map(),
+  images: new Map(),
+  notes: new Map(),
+  spoiled: new Set(),
+  isLying: false,
+  agent: undefined,
+  hasStatusChanged: false,
 })
 
 /** Two hosts, the shared leases between them, and every process on them. */
@@ -87,7 +106,10 @@ export class World {
   /** Rules whose breach does not end a schedule: for looking at what comes of it. */
   tolerated: readonly Violation['rule'][] = []
 
-  constructor(readonly domains: readonly Domain[], readonly isTraced: boolean) {
+  constructor(
+    readonly domains: readonly Domain[],
+    readonly isTraced: boolean,
+  ) {
     for (const { name } of domains) for (const where of this.all) where.definitions.set(name, undefined)
   }
 
@@ -120,15 +142,24 @@ export class World {
   }
 
   /**
-   * CPUs start, or go on: what they write makes a new version of the disk. Memory of an older one must not run (R12), unless libvirt itself
-   * lets it (FACTS 19).
+   * CPUs start, or go on: what they write makes a new version of the disk. Memory of an older one must not run (R12),
+   * unless libvirt itself lets it (FACTS 19).
    */
-  run({ name }: Domain, where: Host, qemu: Qemu, who: 'lvguard or a person' | 'libvirt' | 'an image that nobody noted'): void {
+  run(
+    { name }: Domain,
+    where: Host,
+    qemu: Qemu,
+    who: 'lvguard or a person' | 'libvirt' | 'an image that nobody noted',
+  ): void {
     qemu.cpus = 'running'
     const disk = this.disks.get(name) ?? 0
     if (qemu.memory !== disk) {
       this.reach('older memory runs')
-      if (who === 'lvguard or a person') this.violate('stale', `${name} runs on ${where.name} with the memory of version ${qemu.memory}, and its disk is of version ${disk}`)
+      if (who === 'lvguard or a person')
+        this.violate(
+          'stale',
+          `${name} runs on ${where.name} with the memory of version ${qemu.memory}, and its disk is of version ${disk}`,
+        )
       return
     }
     qemu.memory = this.next()

@@ -7,6 +7,4 @@ import { races } from './races.ts'
 import { volumes } from './volumes.ts'
 
 /** Every scenario that needs no libvirt, in the order in which a reader would tell them. */
-export const SCENARIOS: readonly Scenario[] = [
-  ...life, ...volumes, ...lvmConf, ...migrations, ...savedMemory, ...races,
-]
+export const SCENARIOS: readonly Scenario[] = [...life, ...volumes, ...lvmConf, ...migrations, ...savedMemory, ...races]

@@ -12,7 +12,11 @@ export const life: readonly Scenario[] = [
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       assertPassed(await tintin.prepare(a))
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
-      assertRefused(await tintin.prepare(b), new RegExp(`virtVG/tintin is held exclusively by ${a.name}, last alive \\d+ s ago`), new RegExp(a.name))
+      assertRefused(
+        await tintin.prepare(b),
+        new RegExp(`virtVG/tintin is held exclusively by ${a.name}, last alive \\d+ s ago`),
+        new RegExp(a.name),
+      )
       assertPassed(await tintin.releaseRefused(b))
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       assertPassed(await tintin.release(a))
@@ -29,12 +33,18 @@ export const life: readonly Scenario[] = [
       await ring.volume('tintin')
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       assertPassed(await tintin.prepare(a))
-      const record = JSON.parse((await a.read(`/run/lvguard/${tintin.uuid}.json`)) ?? '') as { state: string; volumes: { ids?: unknown }[] }
+      const record = JSON.parse((await a.read(`/run/lvguard/${tintin.uuid}.json`)) ?? '') as {
+        state: string
+        volumes: { ids?: unknown }[]
+      }
       assert.equal(record.state, 'prepared')
       assert.equal(record.volumes.length, 1)
       assert.ok(record.volumes[0]?.ids)
       assertPassed(await tintin.release(a))
-      assert.deepEqual((await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
+      assert.deepEqual(
+        (await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')),
+        [],
+      )
     },
   },
   {
@@ -50,11 +60,25 @@ export const life: readonly Scenario[] = [
       }
       // As a `release` leaves it that ran out of time, or waits for its turn. zette runs again all the same.
       const recordOf = (vm: Vm): string => `/run/lvguard/${vm.uuid}.json`
-      for (const vm of [milou, nestor, zette]) await a.write(recordOf(vm), (await a.read(recordOf(vm)) ?? '').replace('"prepared"', '"releasing"'))
-      await a.write('/run/libvirt/qemu/zette.xml', `<domstatus state='running' pid='0'><domain type='qemu'><name>zette</name><uuid>${zette.uuid}</uuid></domain></domstatus>`)
+      for (const vm of [milou, nestor, zette])
+        await a.write(recordOf(vm), ((await a.read(recordOf(vm))) ?? '').replace('"prepared"', '"releasing"'))
+      await a.write(
+        '/run/libvirt/qemu/zette.xml',
+        `<domstatus state='running' pid='0'><domain type='qemu'><name>zette</name><uuid>${zette.uuid}</uuid></domain></domstatus>`,
+      )
       assertPassed(await tintin.release(a))
-      for (const [name, lock] of [['tintin', 'none'], ['milou', 'none'], ['haddock', 'ex'], ['nestor', 'none'], ['zette', 'ex']] as const) await assertLocks(ring.hosts, name, [lock, 'none'])
-      assert.deepEqual((await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [vms[2], zette].map((vm) => `${vm?.uuid}.json`).sort())
+      for (const [name, lock] of [
+        ['tintin', 'none'],
+        ['milou', 'none'],
+        ['haddock', 'ex'],
+        ['nestor', 'none'],
+        ['zette', 'ex'],
+      ] as const)
+        await assertLocks(ring.hosts, name, [lock, 'none'])
+      assert.deepEqual(
+        (await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')),
+        [vms[2], zette].map((vm) => `${vm?.uuid}.json`).sort(),
+      )
       // Their own comes a moment later.
       assertPassed(await milou.release(a))
       await a.write('/run/libvirt/qemu/zette.xml', undefined)
@@ -66,7 +90,11 @@ export const life: readonly Scenario[] = [
     play: async (ring) => {
       await ring.volume('iso')
       await ring.volume('quorum')
-      const vm = (name: string): Vm => new Vm(name, [{ path: '/dev/virtVG/iso', inside: '<readonly/>' }, { path: '/dev/mapper/virtVG-quorum', inside: '<shareable/>' }])
+      const vm = (name: string): Vm =>
+        new Vm(name, [
+          { path: '/dev/virtVG/iso', inside: '<readonly/>' },
+          { path: '/dev/mapper/virtVG-quorum', inside: '<shareable/>' },
+        ])
       const [a, b] = ring.hosts
       assertPassed(await vm('tintin').prepare(a))
       assertPassed(await vm('milou').prepare(b))
@@ -98,7 +126,10 @@ export const life: readonly Scenario[] = [
       const [a, b] = ring.hosts
       const names = Array.from({ length: 16 }, (_, index) => `disk${index}`)
       for (const name of names) await ring.volume(name)
-      const big = new Vm('big', names.map((name) => ({ path: `/dev/virtVG/${name}` })))
+      const big = new Vm(
+        'big',
+        names.map((name) => ({ path: `/dev/virtVG/${name}` })),
+      )
       assertPassed(await vmOn('virtVG', 'disk9').prepare(b))
       assertRefused(await big.prepare(a), new RegExp(`virtVG/disk9 is held exclusively by ${b.name}`))
       for (const name of names) await assertLocks(ring.hosts, name, ['none', name === 'disk9' ? 'ex' : 'none'])
@@ -118,7 +149,11 @@ export const life: readonly Scenario[] = [
       const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/nope' }])
       assertRefused(await vm.prepare(a), /there is no logical volume virtVG\/nope/, /lvs virtVG/)
       assertPassed(await vm.releaseRefused(a))
-      assertRefused(await new Vm('milou', [{ path: '/dev/nopeVG/x' }]).prepare(a), /there is no volume group nopeVG/, /storage connected/)
+      assertRefused(
+        await new Vm('milou', [{ path: '/dev/nopeVG/x' }]).prepare(a),
+        /there is no volume group nopeVG/,
+        /storage connected/,
+      )
       await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
     },
   },

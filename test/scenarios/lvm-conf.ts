@@ -9,8 +9,18 @@ const SETTINGS: readonly (readonly string[])[] = [
   ['log/command_names=1', 'log/prefix="lvm says "', 'log/verbose=2', 'log/indent=1', 'log/silent=1'],
   ['log/report_command_log=1', 'report/output_format="json"'],
   [
-    'report/compact_output=1', 'report/compact_output_cols="pool_lv,lv_lockargs"', 'report/list_item_separator=" "', 'report/prefixes=1', 'report/quoted=0', 'report/headings=0',
-    'report/separator="|"', 'report/columns_as_rows=1', 'report/aligned=0', 'report/buffered=0', 'report/binary_values_as_numeric=1', 'report/mark_hidden_devices=0',
+    'report/compact_output=1',
+    'report/compact_output_cols="pool_lv,lv_lockargs"',
+    'report/list_item_separator=" "',
+    'report/prefixes=1',
+    'report/quoted=0',
+    'report/headings=0',
+    'report/separator="|"',
+    'report/columns_as_rows=1',
+    'report/aligned=0',
+    'report/buffered=0',
+    'report/binary_values_as_numeric=1',
+    'report/mark_hidden_devices=0',
   ],
 ]
 
@@ -37,9 +47,16 @@ export const lvmConf: readonly Scenario[] = SETTINGS.map((settings) => ({
     await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
     await withSettings(a, settings, async () => {
       assertPassed(await tintin.release(a))
-      assertRefused(await vmOn(ring.volumeGroup, 'milou').prepare(a), new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`), new RegExp(b.name))
+      assertRefused(
+        await vmOn(ring.volumeGroup, 'milou').prepare(a),
+        new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`),
+        new RegExp(b.name),
+      )
       assertPassed(await vmOn(ring.volumeGroup, 'milou').releaseRefused(a))
-      assertRefused(await new Vm('haddock', [{ path: '/dev/virtVG/nope' }]).prepare(a), /there is no logical volume virtVG\/nope \(disk vda\)/)
+      assertRefused(
+        await new Vm('haddock', [{ path: '/dev/virtVG/nope' }]).prepare(a),
+        /there is no logical volume virtVG\/nope \(disk vda\)/,
+      )
       assertRefused(await new Vm('haddock', [{ path: '/dev/nopeVG/x' }]).prepare(a), /there is no volume group nopeVG/)
     })
     await assertLocks(ring.hosts, 'tintin', ['none', 'none'])

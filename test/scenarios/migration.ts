@@ -40,10 +40,17 @@ export const migrations: readonly Scenario[] = [
       assertPassed(await tintin.prepare(a))
       const refused = await tintin.migrate(b)
       await b.write(CONFIGURATION, undefined)
-      assertRefused(refused, new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`), new RegExp(`on ${a.name}: systemctl restart lvguard`))
+      assertRefused(
+        refused,
+        new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`),
+        new RegExp(`on ${a.name}: systemctl restart lvguard`),
+      )
       assert.equal(refused.stdout, '')
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
-      assert.deepEqual((await b.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
+      assert.deepEqual(
+        (await b.list('/run/lvguard')).filter((name) => name.endsWith('.json')),
+        [],
+      )
       assertPassed(await tintin.release(a))
     },
   },
@@ -54,7 +61,11 @@ export const migrations: readonly Scenario[] = [
       await ring.volume('tintin')
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       const refusedHere = async (): Promise<void> =>
-        assertRefused(await b.hook({ name: 'tintin', operation: 'migrate', xml: tintin.xml() }), /tintin was not let in: no lvguard agent runs on this host/, /Here: systemctl start lvguard/)
+        assertRefused(
+          await b.hook({ name: 'tintin', operation: 'migrate', xml: tintin.xml() }),
+          /tintin was not let in: no lvguard agent runs on this host/,
+          /Here: systemctl start lvguard/,
+        )
       await b.write('/run/lvguard/agent', undefined)
       await refusedHere()
       await b.write('/run/lvguard/agent', `${process.pid} 1\n`)
@@ -101,7 +112,10 @@ export const migrations: readonly Scenario[] = [
       await refusedAsFresh((await letIn()).replace(/id="[^"]{8}/, 'id="00000000'))
       const late = await letIn()
       const old = JSON.parse((await b.read(record)) ?? '') as { incoming: { at: number } }
-      await b.write(record, JSON.stringify({ ...old, incoming: { ...old.incoming, at: old.incoming.at - INCOMING_LIFETIME - 1 } }))
+      await b.write(
+        record,
+        JSON.stringify({ ...old, incoming: { ...old.incoming, at: old.incoming.at - INCOMING_LIFETIME - 1 } }),
+      )
       await refusedAsFresh(late)
       const defined = await letIn()
       await b.write('/etc/libvirt/qemu/tintin.xml', defined)

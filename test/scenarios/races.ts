@@ -8,7 +8,10 @@ async function race(ring: Ring): Promise<void> {
   const winners = results.filter(({ code }) => code === 0)
   assert.equal(winners.length, 1, results.map(({ stderr }) => stderr).join('\n'))
   const winner = results.findIndex(({ code }) => code === 0)
-  assert.deepEqual(await Promise.all(ring.hosts.map((host) => host.lock('tintin'))), winner === 0 ? ['ex', 'none'] : ['none', 'ex'])
+  assert.deepEqual(
+    await Promise.all(ring.hosts.map((host) => host.lock('tintin'))),
+    winner === 0 ? ['ex', 'none'] : ['none', 'ex'],
+  )
   await Promise.all(ring.hosts.map((host, index) => (index === winner ? vm.release(host) : vm.releaseRefused(host))))
 }
 
@@ -33,7 +36,10 @@ export const races: readonly Scenario[] = [
       const results = await Promise.all(vms.map((vm) => vm.prepare(a)))
       assert.deepEqual(results.map(({ code }) => code).sort(), [0, 1])
       const loser = results.findIndex(({ code }) => code === 1)
-      assertRefused(results[loser] ?? { code: 0, stdout: '', stderr: '' }, /virtVG\/tintin is used by the VM|virtVG\/tintin is in use/)
+      assertRefused(
+        results[loser] ?? { code: 0, stdout: '', stderr: '' },
+        /virtVG\/tintin is used by the VM|virtVG\/tintin is in use/,
+      )
       assertPassed(await (vms[loser] as Vm).releaseRefused(a))
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
       assertPassed(await (vms[1 - loser] as Vm).release(a))

@@ -80,7 +80,11 @@ export const savedMemory: readonly Scenario[] = [
       await saved(tintin, a)
       assertPassed(await tintin.prepare(b))
       const now = new RegExp(`${b.name} holds it now(, last alive \\d+ s ago)?, where tintin seems to run\\.`)
-      assertRefused(await tintin.restore(a), now, new RegExp(`qemu\\+ssh://${b.name}/system shutdown tintin; .*virsh managedsave-remove tintin`))
+      assertRefused(
+        await tintin.restore(a),
+        now,
+        new RegExp(`qemu\\+ssh://${b.name}/system shutdown tintin; .*virsh managedsave-remove tintin`),
+      )
       await assertLocks(ring.hosts, 'tintin', ['none', 'ex'])
       // Also where it was this host that has run it since.
       assertPassed(await tintin.release(b, 'shutdown'))
@@ -180,12 +184,16 @@ export const savedMemory: readonly Scenario[] = [
       assertPassed(await tintin.release(b, 'migrated'))
       assertPassed(await tintin.release(a, 'shutdown'))
       await runsAndStops(tintin, a)
-      assertRefused(await tintin.restore(a), /this host has locked virtVG\/tintin since its memory was saved here/, ADVICE)
+      assertRefused(
+        await tintin.restore(a),
+        /this host has locked virtVG\/tintin since its memory was saved here/,
+        ADVICE,
+      )
     },
   },
   {
     name: 'libvirt before 10.5: a note of a managed save says nothing of a memory that is saved to a file later',
-    not: { cluster: 'the file there is its libvirt\'s own' },
+    not: { cluster: "the file there is its libvirt's own" },
     play: async (ring) => {
       const [a] = ring.hosts
       const tintin = await tintinOn(ring)

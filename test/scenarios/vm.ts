@@ -3,24 +3,36 @@ import { createHash } from 'node:crypto'
 import { processOf } from '../../src/processes.ts'
 import type { Host, Lock, Result } from '../ring.ts'
 
-/** A disk of a VM in a scenario: of type block with a path, or a volume of a storage pool, with what stands inside `<disk>` beside it. */
-export type ScenarioDisk = ({ readonly path: string } | { readonly pool: string; readonly volume: string }) & { readonly inside?: string }
+/**
+ * A disk of a VM in a scenario: of type block with a path, or a volume of a storage pool, with what stands inside
+ * `<disk>` beside it.
+ */
+export type ScenarioDisk = ({ readonly path: string } | { readonly pool: string; readonly volume: string }) & {
+  readonly inside?: string
+}
 
 /** A VM whose life a scenario plays, as libvirt would call the hook for it. */
 export class Vm {
   readonly uuid: string
 
-  constructor(readonly name: string, readonly disks: readonly ScenarioDisk[]) {
+  constructor(
+    readonly name: string,
+    readonly disks: readonly ScenarioDisk[],
+  ) {
     const hash = createHash('sha256').update(name).digest('hex')
     this.uuid = `${hash.slice(0, 8)}-${hash.slice(8, 12)}-4${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`
   }
 
-  /** The XML of `prepare` and `migrate`; with `aliases` that of `release`, as of a domain that got past its `prepare`. */
+  /**
+   * The XML of `prepare` and `migrate`; with `aliases` that of `release`, as of a domain that got past its `prepare`.
+   */
   xml({ aliases = false, metadata = '' }: { aliases?: boolean; metadata?: string } = {}): string {
-    const sourceOf = (disk: ScenarioDisk): string => ('path' in disk ? `dev='${disk.path}'` : `pool='${disk.pool}' volume='${disk.volume}'`)
+    const sourceOf = (disk: ScenarioDisk): string =>
+      'path' in disk ? `dev='${disk.path}'` : `pool='${disk.pool}' volume='${disk.volume}'`
     const disk = (each: ScenarioDisk, index: number): string =>
       `    <disk type='${'path' in each ? 'block' : 'volume'}' device='disk'>\n      <source ${sourceOf(each)}/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${each.inside ?? ''}${
-        aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`
+        aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''
+      }\n    </disk>\n`
     return `<domain type='qemu'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${metadata}  <devices>\n${this.disks.map(disk).join('')}  </devices>\n</domain>\n`
   }
 
@@ -50,9 +62,12 @@ export class Vm {
   }
 }
 
-/** What an agent leaves on its host, in the name of this very process: a scenario in which none has to act needs none. */
+/**
+ * What an agent leaves on its host, in the name of this very process: a scenario in which none has to act needs none.
+ */
 export async function announceAgent(host: Host): Promise<void> {
-  if ((await host.read('/run/lvguard/agent')) === undefined) await host.write('/run/lvguard/agent', `${process.pid} ${processOf(process.pid)?.start}\n`)
+  if ((await host.read('/run/lvguard/agent')) === undefined)
+    await host.write('/run/lvguard/agent', `${process.pid} ${processOf(process.pid)?.start}\n`)
 }
 
 /** A VM with one disk on the volume of the same name. */
@@ -73,6 +88,10 @@ export function assertRefused({ code, stderr }: Result, what: RegExp, advice: Re
 }
 
 /** What lvmlockd of both hosts holds on a volume. */
-export async function assertLocks(hosts: readonly [Host, Host], volume: string, expected: readonly [Lock, Lock]): Promise<void> {
+export async function assertLocks(
+  hosts: readonly [Host, Host],
+  volume: string,
+  expected: readonly [Lock, Lock],
+): Promise<void> {
   assert.deepEqual([await hosts[0].lock(volume), await hosts[1].lock(volume)], expected, `locks of ${volume}`)
 }

@@ -10,8 +10,10 @@ async function mapperUuid(host: Host, volume: string): Promise<string> {
   return `LVM-${stdout.replace(/[\s-]/g, '')}`
 }
 
-const logicalPool = (name: string): string => `<pool type='logical'><name>${name}</name><source><name>virtVG</name><format type='lvm2'/></source><target><path>/dev/virtVG</path></target></pool>`
-const policyXml = (disks: string): string => `<metadata><other:thing xmlns:other="urn:other"/><lvguard:policy xmlns:lvguard="urn:lvguard:policy:1">${disks}</lvguard:policy></metadata>`
+const logicalPool = (name: string): string =>
+  `<pool type='logical'><name>${name}</name><source><name>virtVG</name><format type='lvm2'/></source><target><path>/dev/virtVG</path></target></pool>`
+const policyXml = (disks: string): string =>
+  `<metadata><other:thing xmlns:other="urn:other"/><lvguard:policy xmlns:lvguard="urn:lvguard:policy:1">${disks}</lvguard:policy></metadata>`
 
 /** How a VM can name a volume, and what decides about its lock. */
 export const volumes: readonly Scenario[] = [
@@ -21,7 +23,9 @@ export const volumes: readonly Scenario[] = [
       const [a, b] = ring.hosts
       for (const name of ['one', 'two-2', 'three', 'four']) await ring.volume(name)
       const vm = new Vm('tintin', [
-        { path: '/dev//virtVG/../virtVG/./one' }, { path: '/dev/mapper/virtVG-two--2' }, { path: '/dev/disk/by-id/dm-name-virtVG-three' },
+        { path: '/dev//virtVG/../virtVG/./one' },
+        { path: '/dev/mapper/virtVG-two--2' },
+        { path: '/dev/disk/by-id/dm-name-virtVG-three' },
         { path: `/dev/disk/by-id/dm-uuid-${await mapperUuid(a, 'virtVG/four')}` },
       ])
       for (let turn = 0; turn < 2; turn++) {
@@ -48,7 +52,10 @@ export const volumes: readonly Scenario[] = [
       assertPassed(await tintin.release(a))
       await assertLocks(ring.hosts, 'renamed', ['none', 'none'])
       await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
-      assert.deepEqual((await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')), [])
+      assert.deepEqual(
+        (await a.list('/run/lvguard')).filter((name) => name.endsWith('.json')),
+        [],
+      )
       assert.equal((await b.run('lvchange', '-aey', 'virtVG/renamed')).code, 0)
       await b.run('lvchange', '-an', 'virtVG/renamed')
       await a.run('lvchange', '-an', 'virtVG/tintin')
@@ -61,9 +68,18 @@ export const volumes: readonly Scenario[] = [
       const [a] = ring.hosts
       await ring.volume('tintin')
       const withDisk = (path: string): Vm => new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path }])
-      assertRefused(await withDisk('/dev/disk/by-id/dm-name-virtVG-nope').prepare(a), /there is no logical volume virtVG\/nope \(disk vdb\)/)
-      assertRefused(await withDisk(`/dev/disk/by-id/dm-uuid-LVM-${'x'.repeat(64)}`).prepare(a), /no logical volume has the UUID of \S+ \(disk vdb\)/)
-      assertRefused(await withDisk('/dev/dm-4711').prepare(a), /there is no \/dev\/dm-4711 on this host \(disk vdb\), and device numbers change/)
+      assertRefused(
+        await withDisk('/dev/disk/by-id/dm-name-virtVG-nope').prepare(a),
+        /there is no logical volume virtVG\/nope \(disk vdb\)/,
+      )
+      assertRefused(
+        await withDisk(`/dev/disk/by-id/dm-uuid-LVM-${'x'.repeat(64)}`).prepare(a),
+        /no logical volume has the UUID of \S+ \(disk vdb\)/,
+      )
+      assertRefused(
+        await withDisk('/dev/dm-4711').prepare(a),
+        /there is no \/dev\/dm-4711 on this host \(disk vdb\), and device numbers change/,
+      )
       await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
       const vm = withDisk('/dev/null')
       assertPassed(await vm.prepare(a))
@@ -79,7 +95,11 @@ export const volumes: readonly Scenario[] = [
       const vm = vmOn(ring.volumeGroup, 'tintin')
       await b.write('/dev/virtVG/tintin', 'as dd leaves it')
       for (const path of ['/dev/virtVG/tintin', '/dev/disk/../virtVG/tintin']) {
-        assertRefused(await new Vm('tintin', [{ path }]).prepare(b), /\/dev\/virtVG\/tintin is not the volume but a regular file, which no lock protects \(disk vda\)/, /rm \/dev\/virtVG\/tintin/)
+        assertRefused(
+          await new Vm('tintin', [{ path }]).prepare(b),
+          /\/dev\/virtVG\/tintin is not the volume but a regular file, which no lock protects \(disk vda\)/,
+          /rm \/dev\/virtVG\/tintin/,
+        )
         assertPassed(await vm.releaseRefused(b))
       }
       assertPassed(await vm.prepare(a))
@@ -101,10 +121,16 @@ export const volumes: readonly Scenario[] = [
       await ring.volume('tintin')
       const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/floppy' }])
       // With `requisite` libvirt itself refuses a start, and drops it at a migration.
-      const withPolicy = (policy: string): string => vm.xml().replace("dev='/dev/virtVG/floppy'", (source) => `${source} startupPolicy='${policy}'`)
+      const withPolicy = (policy: string): string =>
+        vm.xml().replace("dev='/dev/virtVG/floppy'", (source) => `${source} startupPolicy='${policy}'`)
       const xml = withPolicy('optional')
       if (ring.kind !== 'simulated') await a.run('lvremove', '-y', 'virtVG/floppy')
-      for (const [policy, vg] of [['optional', 'virtVG'], ['optional', 'nopeVG'], ['requisite', 'virtVG'], ['requisite', 'nopeVG']] as const) {
+      for (const [policy, vg] of [
+        ['optional', 'virtVG'],
+        ['optional', 'nopeVG'],
+        ['requisite', 'virtVG'],
+        ['requisite', 'nopeVG'],
+      ] as const) {
         const missing = withPolicy(policy).replace('virtVG/floppy', `${vg}/floppy`)
         assertPassed(await vm.prepare(a, missing))
         await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
@@ -133,13 +159,20 @@ export const volumes: readonly Scenario[] = [
       const vm = new Vm('tintin', [{ pool: 'virtpool', volume: 'tintin' }])
       assertRefused(await vm.prepare(a), /there is no storage pool virtpool on this host \(disk vda\)/)
       assertPassed(await vm.releaseRefused(a))
-      const files = { '/etc/libvirt/storage/virtpool.xml': logicalPool('virtpool'), '/run/libvirt/storage/virtpool.xml': `<poolstate>${logicalPool('virtpool')}</poolstate>` }
+      const files = {
+        '/etc/libvirt/storage/virtpool.xml': logicalPool('virtpool'),
+        '/run/libvirt/storage/virtpool.xml': `<poolstate>${logicalPool('virtpool')}</poolstate>`,
+      }
       for (const [file, text] of Object.entries(files)) {
         await a.write(file, text)
         assertPassed(await vm.prepare(a))
         await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
         await b.write(file, text)
-        assertRefused(await vm.prepare(b), /virtVG\/tintin is held exclusively by/, new RegExp(`the logical storage pool virtpool may have taken it: .*${a.name}.* pool-destroy virtpool`))
+        assertRefused(
+          await vm.prepare(b),
+          /virtVG\/tintin is held exclusively by/,
+          new RegExp(`the logical storage pool virtpool may have taken it: .*${a.name}.* pool-destroy virtpool`),
+        )
         await b.write(file, undefined)
         await a.write(file, undefined)
         // The record knows what the pool's definition said.
@@ -153,9 +186,15 @@ export const volumes: readonly Scenario[] = [
     play: async (ring) => {
       const [a, b] = ring.hosts
       for (const name of ['root', 'data', 'scratch']) await ring.volume(name)
-      const vm = new Vm('tintin', ['root', 'data', 'scratch'].map((name) => ({ path: `/dev/virtVG/${name}` })))
+      const vm = new Vm(
+        'tintin',
+        ['root', 'data', 'scratch'].map((name) => ({ path: `/dev/virtVG/${name}` })),
+      )
       const metadata = policyXml('<lvguard:disk target="vdb" mode="shared"/><lvguard:disk target="vdz" mode="ignore"/>')
-      await a.write(CONFIGURATION, 'policy = [ "virtVG = shared", "virtVG/root = exclusive", "virtVG/scratch = ignore" ]\n')
+      await a.write(
+        CONFIGURATION,
+        'policy = [ "virtVG = shared", "virtVG/root = exclusive", "virtVG/scratch = ignore" ]\n',
+      )
       assertPassed(await vm.prepare(a, vm.xml({ metadata })))
       await assertLocks(ring.hosts, 'root', ['ex', 'none'])
       await assertLocks(ring.hosts, 'data', ['sh', 'none'])
@@ -169,7 +208,10 @@ export const volumes: readonly Scenario[] = [
       for (const host of [a, b]) assertPassed(await other.prepare(host, shared))
       await assertLocks(ring.hosts, 'data', ['sh', 'sh'])
       for (const host of [a, b]) assertPassed(await other.release(host))
-      assertRefused(await other.prepare(a, other.xml({ metadata: policyXml('<lvguard:disk target="vda" mode="share"/>') })), /policy in its <metadata> is wrong: disk vda has mode 'share'/)
+      assertRefused(
+        await other.prepare(a, other.xml({ metadata: policyXml('<lvguard:disk target="vda" mode="share"/>') })),
+        /policy in its <metadata> is wrong: disk vda has mode 'share'/,
+      )
       assertPassed(await other.prepare(a, other.xml({ metadata: policyXml('') })))
       await assertLocks(ring.hosts, 'data', ['ex', 'none'])
       assertPassed(await other.release(a))
@@ -194,7 +236,10 @@ export const volumes: readonly Scenario[] = [
     play: async (ring) => {
       const [a] = ring.hosts
       await ring.volume('both')
-      const writer = new Vm('tintin', [{ path: '/dev/virtVG/both', inside: '<readonly/>' }, { path: '/dev/mapper/virtVG-both' }])
+      const writer = new Vm('tintin', [
+        { path: '/dev/virtVG/both', inside: '<readonly/>' },
+        { path: '/dev/mapper/virtVG-both' },
+      ])
       const reader = new Vm('milou', [{ path: '/dev/virtVG/both', inside: '<readonly/>' }])
       assertPassed(await writer.prepare(a))
       await assertLocks(ring.hosts, 'both', ['ex', 'none'])

@@ -7,22 +7,34 @@ import { withRing } from './with-ring.ts'
 const ring = withRing()
 const tintin = vmOn('virtVG', 'tintin')
 /** tintin with a second disk. */
-const withData = (disk: { inside?: string } = {}): Vm => new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data', ...disk }])
+const withData = (disk: { inside?: string } = {}): Vm =>
+  new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data', ...disk }])
 const recordFile = `/run/lvguard/${tintin.uuid}.json`
-const recordOn = async (host: { read(path: string): Promise<string | undefined> }): Promise<{ state: string; volumes: { lv: string; role: string; mode: string; ids?: unknown }[]; migration?: unknown }> =>
-  JSON.parse((await host.read(recordFile)) ?? '{}') as never
+const recordOn = async (host: {
+  read(path: string): Promise<string | undefined>
+}): Promise<{
+  state: string
+  volumes: { lv: string; role: string; mode: string; ids?: unknown }[]
+  migration?: unknown
+}> => JSON.parse((await host.read(recordFile)) ?? '{}') as never
 const locksAre = (here: string, there: string) => async (): Promise<boolean> => {
   const [a, b] = ring().hosts
   return (await a.lock('tintin')) === here && (await b.lock('tintin')) === there
 }
 
 /** The agent of the first host has read the lease, in a doubtful phase. */
-const leaseIsCounted = (): Promise<unknown> => until(() => ring().log.commands(ring().hosts[0].name, 'sanlock').some(({ line, ended }) => line.includes('read_leader -r') && ended !== undefined))
+const leaseIsCounted = (): Promise<unknown> =>
+  until(() =>
+    ring()
+      .log.commands(ring().hosts[0].name, 'sanlock')
+      .some(({ line, ended }) => line.includes('read_leader -r') && ended !== undefined),
+  )
 
 /** tintin runs on the first host, whose agent has seen it, and the second host has an agent too. */
 async function running({ isMade = false, vm = tintin } = {}) {
   const [a, b] = ring().hosts
-  if (!isMade) for (const disk of vm.disks) if ('path' in disk) await ring().volume(disk.path.replace('/dev/virtVG/', ''))
+  if (!isMade)
+    for (const disk of vm.disks) if ('path' in disk) await ring().volume(disk.path.replace('/dev/virtVG/', ''))
   const [here, there] = [new Libvirt(a), new Libvirt(b)]
   here.startDaemon()
   there.startDaemon()
@@ -51,7 +63,9 @@ describe('a live migration with nothing typed', () => {
     here.remove(tintin)
     assertPassed(await tintin.release(a))
     await until(locksAre('none', 'ex'))
-    expect(agent.said(/tintin: virtVG\/tintin exclusive -> shared: the domain is migrating out \(\d+ ms\)/)).toHaveLength(1)
+    expect(
+      agent.said(/tintin: virtVG\/tintin exclusive -> shared: the domain is migrating out \(\d+ ms\)/),
+    ).toHaveLength(1)
     await until(() => other.said(/<6>tintin: virtVG\/tintin shared -> exclusive: the domain runs here/).length === 1)
     await other.quiet()
     expect(await recordOn(b)).toMatchObject({ state: 'running', volumes: [{ lv: 'tintin', mode: 'exclusive' }] })
@@ -149,7 +163,12 @@ describe('a live migration with nothing typed', () => {
     b.act('lvchange -asy virtVG/renamed')
     here.out(tintin, 'perform3')
     here.put(tintin)
-    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 3)
+    await until(
+      () =>
+        ring()
+          .log.lines(a.name, 'lvchange')
+          .filter((line) => line.includes('ey')).length > 3,
+    )
     expect(await locks()).toBe('sh ex')
     b.act('lvchange -an virtVG/renamed')
     await until(async () => (await locks()) === 'ex ex')
@@ -176,7 +195,11 @@ describe('repairs', () => {
     // The leases of the old lvmlockd are cleared; the device that the VM has open has never gone.
     ring().cluster.locks.reset()
     await agent.passTwice()
-    await until(() => agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/).length === 1)
+    await until(
+      () =>
+        agent.said(/<5>tintin: virtVG\/tintin none -> exclusive: its lock is missing under a running domain/).length ===
+        1,
+    )
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
   })
 
@@ -239,7 +262,10 @@ describe('repairs', () => {
     new Libvirt(a).startDaemon()
     a.act('lvchange -aey virtVG/tintin')
     const volumes = [{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'inactive' }]
-    await a.write(recordFile, JSON.stringify({ format: 1, domain: { name: 'tintin', uuid: tintin.uuid }, state: 'releasing', volumes }))
+    await a.write(
+      recordFile,
+      JSON.stringify({ format: 1, domain: { name: 'tintin', uuid: tintin.uuid }, state: 'releasing', volumes }),
+    )
     const gate = a.faults.block(/^lvchange .*--activate n/)
     const agent = await Agent.start(ring(), a)
     process.kill(agent.pid, 'SIGHUP')
@@ -267,17 +293,22 @@ describe('repairs', () => {
     /** As a `release` leaves it that ran out of time behind others. */
     const giveUp = async (name: string): Promise<void> => {
       const file = `/run/lvguard/${vmOn('virtVG', name).uuid}.json`
-      await a.write(file, (await a.read(file) ?? '').replace('"prepared"', '"releasing"'))
+      await a.write(file, ((await a.read(file)) ?? '').replace('"prepared"', '"releasing"'))
     }
     for (const name of names.slice(0, 3)) await giveUp(name)
     await until(async () => (await a.lock('vm2')) === 'none' && (await a.lock('vm3')) === 'none')
     await until(() => agent.said(/vm1 has ended, but virtVG\/vm1 stays active/).length === 1)
     const changes = ring().log.lines(a.name, 'lvchange')
     expect(changes.length).toBeLessThan(3)
-    // What the agent has written itself is no news: when it has done what comes next, it has done nothing more about that one.
+    // What the agent has written itself is no news: when it has done what comes next, it has done nothing more about
+    // that one.
     await giveUp('vm4')
     await until(async () => (await a.lock('vm4')) === 'none')
-    expect(ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('vm1'))).toEqual(changes.filter((line) => line.includes('vm1')))
+    expect(
+      ring()
+        .log.lines(a.name, 'lvchange')
+        .filter((line) => line.includes('vm1')),
+    ).toEqual(changes.filter((line) => line.includes('vm1')))
     await assertLocks(ring().hosts, 'vm1', ['ex', 'none'])
     expect(await a.list('/run/lvguard')).toContain(`${vmOn('virtVG', 'vm1').uuid}.json`)
   })
@@ -285,7 +316,9 @@ describe('repairs', () => {
   test('two that end together and share a volume do not keep it from each other', async () => {
     const { a, here, agent } = await running()
     await ring().volume('iso')
-    const [one, two] = ['one', 'two'].map((name) => new Vm(name, [{ path: '/dev/virtVG/iso', inside: '<readonly/>' }])) as [Vm, Vm]
+    const [one, two] = ['one', 'two'].map(
+      (name) => new Vm(name, [{ path: '/dev/virtVG/iso', inside: '<readonly/>' }]),
+    ) as [Vm, Vm]
     for (const vm of [one, two]) {
       assertPassed(await vm.prepare(a))
       here.put(vm)
@@ -333,13 +366,30 @@ describe('repairs', () => {
   })
 
   // libvirt writes no <mirror> for it.
-  const between = new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<backingStore type='block' index='3'><format type='qcow2'/><source dev='/dev/virtVG/middle'/><backingStore type='block' index='4'><format type='raw'/><source dev='/dev/virtVG/data'/><backingStore/></backingStore></backingStore>" }])
-  const BETWEEN = "<blockjobs active='yes'>\n<blockjob name='commit-vda-libvirt-3-format' type='commit' state='running' jobflags='0x0'>\n<disk dst='vda'/>\n<base node='libvirt-4-format'/>\n<top node='libvirt-3-format'/>\n<topparent node='libvirt-1-format'/>\n</blockjob>\n</blockjobs>\n"
+  const between = new Vm('tintin', [
+    {
+      path: '/dev/virtVG/tintin',
+      inside:
+        "<backingStore type='block' index='3'><format type='qcow2'/><source dev='/dev/virtVG/middle'/><backingStore type='block' index='4'><format type='raw'/><source dev='/dev/virtVG/data'/><backingStore/></backingStore></backingStore>",
+    },
+  ])
+  const BETWEEN =
+    "<blockjobs active='yes'>\n<blockjob name='commit-vda-libvirt-3-format' type='commit' state='running' jobflags='0x0'>\n<disk dst='vda'/>\n<base node='libvirt-4-format'/>\n<top node='libvirt-3-format'/>\n<topparent node='libvirt-1-format'/>\n</blockjob>\n</blockjobs>\n"
 
   test.each<[string, Vm, Vm, string?]>([
     ['a commit between two backing files', between, between, BETWEEN],
     ['a disk that was read-only is attached for writing', withData({ inside: '<readonly/>' }), withData()],
-    ['a commit into a backing file', withData({ inside: '<readonly/>' }), new Vm('tintin', [{ path: '/dev/virtVG/tintin', inside: "<mirror type='block' job='active-commit'><source dev='/dev/virtVG/data'/></mirror>" }, { path: '/dev/virtVG/data', inside: '<readonly/>' }])],
+    [
+      'a commit into a backing file',
+      withData({ inside: '<readonly/>' }),
+      new Vm('tintin', [
+        {
+          path: '/dev/virtVG/tintin',
+          inside: "<mirror type='block' job='active-commit'><source dev='/dev/virtVG/data'/></mirror>",
+        },
+        { path: '/dev/virtVG/data', inside: '<readonly/>' },
+      ]),
+    ],
   ])('a volume that it comes to write is made exclusive: %s', async (_, before, after, inside = '') => {
     if (before === between) for (const name of ['middle', 'data']) await ring().volume(name)
     const { a, b, here, agent } = await running({ vm: before })
@@ -347,7 +397,11 @@ describe('repairs', () => {
     b.act('lvchange -asy virtVG/data')
     here.put(after, {}, inside)
     await until(async () => (await recordOn(a)).volumes.some(({ lv, role }) => lv === 'data' && role === 'exclusive'))
-    await until(() => agent.said(/<2>tintin runs here, and virtVG\/data cannot be made exclusive: held by .*host2 \(shared/).length === 1)
+    await until(
+      () =>
+        agent.said(/<2>tintin runs here, and virtVG\/data cannot be made exclusive: held by .*host2 \(shared/)
+          .length === 1,
+    )
     b.act('lvchange -an virtVG/data')
     await until(async () => (await a.lock('data')) === 'ex')
     // R3: never down while it runs.
@@ -363,10 +417,16 @@ describe('repairs', () => {
     const { a, here, agent } = await running()
     await ring().volume('data')
     a.act('lvchange -asy virtVG/data')
-    await a.write('/etc/libvirt/storage/pool.xml', "<pool type='logical'><name>pool</name><source><name>virtVG</name></source></pool>")
+    await a.write(
+      '/etc/libvirt/storage/pool.xml',
+      "<pool type='logical'><name>pool</name><source><name>virtVG</name></source></pool>",
+    )
     await a.run('mkdir', '-p', a.root.at('/srv'))
     await a.run('ln', '-s', '/dev/virtVG/data', a.root.at('/srv/data'))
-    const disk = how === 'in a storage pool' ? { pool: 'pool', volume: 'data' } : { path: how === 'by a link' ? '/srv/data' : '/dev/disk/by-id/dm-name-virtVG-data' }
+    const disk =
+      how === 'in a storage pool'
+        ? { pool: 'pool', volume: 'data' }
+        : { path: how === 'by a link' ? '/srv/data' : '/dev/disk/by-id/dm-name-virtVG-data' }
     here.put(new Vm('tintin', [...tintin.disks, disk]))
     await until(async () => (await a.lock('data')) === 'ex' && (await recordOn(a)).volumes[1]?.ids !== undefined)
     await agent.quiet()
@@ -430,7 +490,17 @@ describe('repairs', () => {
       await ring().volume(name)
       a.act(`lvchange -aey virtVG/${name}`)
     }
-    await a.write(recordFile, JSON.stringify({ ...record, volumes: [...record.volumes, { vg: 'virtVG', lv: 'before', role: 'exclusive', mode: 'exclusive', before: 'active' }, { vg: 'virtVG', lv: 'data', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] }))
+    await a.write(
+      recordFile,
+      JSON.stringify({
+        ...record,
+        volumes: [
+          ...record.volumes,
+          { vg: 'virtVG', lv: 'before', role: 'exclusive', mode: 'exclusive', before: 'active' },
+          { vg: 'virtVG', lv: 'data', role: 'exclusive', mode: 'exclusive', before: 'inactive' },
+        ],
+      }),
+    )
     here.put(new Vm('tintin', [...tintin.disks, { pool: 'nowhere', volume: 'data' }]))
     await agent.passTwice()
     for (const name of ['before', 'data']) await assertLocks(ring().hosts, name, ['ex', 'none'])
@@ -448,7 +518,11 @@ describe('repairs', () => {
     // Active without a lock, as after a lockspace that was lost.
     ring().cluster.devices.activate(a.state, ring().cluster.volumes.get(data))
     here.put(new Vm('tintin', [...tintin.disks, { path: '/dev/virtVG/data' }]))
-    await until(() => agent.said(/<2>tintin runs here without a lock on virtVG\/data, which is held by host2 \(exclusive/).length === 1)
+    await until(
+      () =>
+        agent.said(/<2>tintin runs here without a lock on virtVG\/data, which is held by host2 \(exclusive/).length ===
+        1,
+    )
   })
 
   test('one that was plugged out and deactivated is left to whoever takes it', async () => {
@@ -499,12 +573,22 @@ describe('the lost reply', () => {
     await agent.restart()
     here.put(tintin)
     await until(() => here.asked.includes('suspend tintin'))
-    await until(() => agent.said(/<2>tintin stays suspended here after a migration whose end is in doubt \(last phase perform3_done\).*Holder: host2 \(shared/).length === 1)
+    await until(
+      () =>
+        agent.said(
+          /<2>tintin stays suspended here after a migration whose end is in doubt \(last phase perform3_done\).*Holder: host2 \(shared/,
+        ).length === 1,
+    )
     await agent.restart()
     b.act('lvchange -an virtVG/tintin')
     await until(locksAre('ex', 'none'))
     await agent.passTwice()
-    await until(() => agent.said(/<2>tintin stays suspended .*: whether another host has locked its volumes since cannot be told.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/).length === 1)
+    await until(
+      () =>
+        agent.said(
+          /<2>tintin stays suspended .*: whether another host has locked its volumes since cannot be told.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/,
+        ).length === 1,
+    )
     expect(here.asked).toEqual(['suspend tintin'])
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
     // Said again by the next agent, and forgotten once a person has decided.
@@ -525,7 +609,12 @@ describe('the lost reply', () => {
     b.act('lvchange -an virtVG/tintin')
     await until(locksAre('ex', 'none'))
     await agent.passTwice()
-    await until(() => agent.said(/<2>tintin stays suspended .*: nobody is seen to have locked its volumes since.*Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/).length === 1)
+    await until(
+      () =>
+        agent.said(
+          /<2>tintin stays suspended .*: nobody is seen to have locked its volumes since.*Only if it certainly never ran there: virsh resume tintin\. Holder: host1 \(exclusive/,
+        ).length === 1,
+    )
     expect(here.asked).toEqual(['suspend tintin'])
   })
 
@@ -542,7 +631,10 @@ describe('the lost reply', () => {
 
   // R15: what LVM says is no evidence, only what lvmlockd holds.
   test.each<[string, (a: Awaited<ReturnType<typeof running>>['a']) => void]>([
-    ['LVM refuses in words that nobody knows', (a) => a.faults.answer(/lvchange .*ey/, { code: 5, stderr: 'lvchange  Un autre h\u00f4te a virtVG/tintin\n' })],
+    [
+      'LVM refuses in words that nobody knows',
+      (a) => a.faults.answer(/lvchange .*ey/, { code: 5, stderr: 'lvchange  Un autre h\u00f4te a virtVG/tintin\n' }),
+    ],
     ['LVM says nothing, and exits with 0', (a) => a.faults.answer(/lvchange .*ey/, {})],
     ['the locks of this host cannot be read', (a) => a.faults.answer('lvmlockctl', { code: 1, stderr: 'no memory\n' })],
   ])('after a doubtful phase anything but an exclusive lock suspends: %s', async (_, spoil) => {
@@ -575,7 +667,12 @@ describe('the lost reply', () => {
     here.out(tintin, 'perform3')
     await agent.quiet()
     here.put(tintin)
-    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 4)
+    await until(
+      () =>
+        ring()
+          .log.lines(a.name, 'lvchange')
+          .filter((line) => line.includes('ey')).length > 4,
+    )
     expect(ring().log.lines(undefined, 'virsh')).toEqual([])
     b.act('lvchange -an virtVG/tintin')
     await until(locksAre('ex', 'none'))
@@ -591,7 +688,12 @@ describe('the lost reply', () => {
     b.act('lvchange -asy virtVG/tintin')
     await agent.quiet()
     here.put(tintin, old)
-    await until(() => ring().log.lines(a.name, 'lvchange').filter((line) => line.includes('ey')).length > 4)
+    await until(
+      () =>
+        ring()
+          .log.lines(a.name, 'lvchange')
+          .filter((line) => line.includes('ey')).length > 4,
+    )
     expect(ring().log.lines(undefined, 'virsh')).toEqual([])
   })
 
@@ -614,11 +716,21 @@ describe('the lost reply', () => {
     b.act('lvchange -asy virtVG/tintin')
     here.put(tintin, { state: 'paused', reason: 'migration' })
     await agent.passTwice()
-    await until(() => agent.said(/<2>tintin was left paused by a migration.*Do not resume it here, virtVG\/tintin is held by host2.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume/).length === 1)
+    await until(
+      () =>
+        agent.said(
+          /<2>tintin was left paused by a migration.*Do not resume it here, virtVG\/tintin is held by host2.*virsh destroy tintin here, and start it anew\. Only if it certainly never ran there: virsh resume/,
+        ).length === 1,
+    )
     await assertLocks(ring().hosts, 'tintin', ['sh', 'sh'])
     b.act('lvchange -an virtVG/tintin')
     await agent.restart()
-    await until(() => agent.said(/<2>tintin was left paused by a migration.*No other host is seen to hold virtVG\/tintin now; whether .* cannot be told.*Only if it certainly never ran there: virsh resume/).length === 1)
+    await until(
+      () =>
+        agent.said(
+          /<2>tintin was left paused by a migration.*No other host is seen to hold virtVG\/tintin now; whether .* cannot be told.*Only if it certainly never ran there: virsh resume/,
+        ).length === 1,
+    )
   })
 })
 
@@ -631,8 +743,12 @@ describe('the configuration, at the start of the agent and when it has changed',
     await agent.passTwice()
     expect(agent.said(/configuration/)).toEqual([
       expect.stringMatching(/^<3>configuration: line 2: log_level must be .*; this key has its default$/),
-      expect.stringMatching(/^<4>configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?$/),
-      expect.stringMatching(/^<4>configuration: virtVG has a lock manager, and volume_groups in lvguard\.conf leaves it out/),
+      expect.stringMatching(
+        /^<4>configuration: volume_groups names virtVg, which this host does not have; did you mean virtVG\?$/,
+      ),
+      expect.stringMatching(
+        /^<4>configuration: virtVG has a lock manager, and volume_groups in lvguard\.conf leaves it out/,
+      ),
     ])
     await a.write('/etc/libvirt/lvguard.conf', 'volume_groups = virtVG\n')
     await agent.passTwice()
@@ -645,13 +761,24 @@ describe('by hand', () => {
   test('demote: only while libvirt says so; promote: only where it runs', async () => {
     const { a, agent, here } = await running()
     await agent.kill()
-    assertRefused(await a.program(['demote', 'tintin']), /tintin was not demoted: libvirt does not say that it is migrating/, /--force/)
+    assertRefused(
+      await a.program(['demote', 'tintin']),
+      /tintin was not demoted: libvirt does not say that it is migrating/,
+      /--force/,
+    )
     here.out(tintin, 'begin3')
     const demoted = await a.program(['demote', tintin.uuid])
-    expect(demoted).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^tintin: virtVG\/tintin exclusive -> shared/) })
+    expect(demoted).toMatchObject({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^tintin: virtVG\/tintin exclusive -> shared/),
+    })
     assertRefused(await a.program(['promote', 'tintin']), /it is migrating out of this host/)
     here.put(tintin)
-    expect(await a.program(['promote', 'tintin'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/shared -> exclusive/) })
+    expect(await a.program(['promote', 'tintin'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/shared -> exclusive/),
+    })
     expect(await a.program(['promote', 'tintin'])).toMatchObject({ code: 0, stdout: 'tintin: nothing to do\n' })
     const forced = await a.program(['demote', '--force', 'tintin'])
     expect(forced).toMatchObject({ code: 0, stderr: expect.stringMatching(/warning: libvirt does not say/) })
@@ -665,20 +792,30 @@ describe('by hand', () => {
     await agent.kill()
     await a.program(['demote', '--force', 'tintin'])
     b.act('lvchange -asy virtVG/tintin')
-    assertRefused(await a.program(['promote', 'tintin']), /virtVG\/tintin is held by host2 \(shared/, /It stays shared here/)
+    assertRefused(
+      await a.program(['promote', 'tintin']),
+      /virtVG\/tintin is held by host2 \(shared/,
+      /It stays shared here/,
+    )
   })
 })
 
 test('one agent a host', async () => {
   const { a } = await running()
   const second = await a.program(['agent'])
-  expect(second).toMatchObject({ code: 1, stderr: expect.stringMatching(/an agent runs on this host already \(process \d+\)/) })
+  expect(second).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/an agent runs on this host already \(process \d+\)/),
+  })
 })
 
 describe('an agent that hangs', () => {
   const agentFile = '/run/lvguard/agent'
   /** Stops it, and lets the time pass in which it gives no sign of life. */
-  async function hang(agent: Agent, host: { read(path: string): Promise<string | undefined>; write(path: string, text: string): Promise<void> }): Promise<void> {
+  async function hang(
+    agent: Agent,
+    host: { read(path: string): Promise<string | undefined>; write(path: string, text: string): Promise<void> },
+  ): Promise<void> {
     process.kill(agent.pid, 'SIGSTOP')
     const [pid, start, beat] = ((await host.read(agentFile)) ?? '').trim().split(' ')
     await host.write(agentFile, `${pid} ${start} ${Number(beat) - 45}\n`)
@@ -690,7 +827,13 @@ describe('an agent that hangs', () => {
     here.out(tintin, 'begin3')
     await hang(other, b)
     try {
-      assertRefused(await tintin.migrate(b), new RegExp(`tintin was not let in: the lvguard agent of this host hangs \\(process ${other.pid}, no sign of life for \\d+ s\\)`), /Here: systemctl restart lvguard/)
+      assertRefused(
+        await tintin.migrate(b),
+        new RegExp(
+          `tintin was not let in: the lvguard agent of this host hangs \\(process ${other.pid}, no sign of life for \\d+ s\\)`,
+        ),
+        /Here: systemctl restart lvguard/,
+      )
       await assertLocks(ring().hosts, 'tintin', ['sh', 'none'])
     } finally {
       process.kill(other.pid, 'SIGCONT')
@@ -704,23 +847,36 @@ describe('an agent that hangs', () => {
     await agent.quiet()
     await hang(agent, a)
     const other = await Agent.start(ring(), a)
-    expect(other.said(new RegExp(`<4>another agent \\(process ${agent.pid}\\) hangs, .*: this one takes its place`))).toHaveLength(1)
+    expect(
+      other.said(new RegExp(`<4>another agent \\(process ${agent.pid}\\) hangs, .*: this one takes its place`)),
+    ).toHaveLength(1)
     here.out(tintin, 'begin3')
     await until(locksAre('sh', 'none'))
     process.kill(agent.pid, 'SIGCONT')
-    await until(() => agent.said(new RegExp(`<4>this agent hung, and another one \\(process ${other.pid}\\) has taken its place: it ends`)).length === 1)
+    await until(
+      () =>
+        agent.said(
+          new RegExp(`<4>this agent hung, and another one \\(process ${other.pid}\\) has taken its place: it ends`),
+        ).length === 1,
+    )
     await until(async () => (await a.read(agentFile))?.startsWith(`${other.pid} `) === true)
   })
 })
 
-/** The watch over the leases, which is a thread of its own, has tried once what it would need; only what comes from now on counts. */
+/**
+ * The watch over the leases, which is a thread of its own, has tried once what it would need; only what comes from now
+ * on counts.
+ */
 async function afterTheWatch(host: string, agent: { readonly quiet: () => Promise<void> }): Promise<void> {
   await expect.poll(() => ring().log.lines(host)).toContain('dmsetup table')
   await agent.quiet()
   ring().log.clear()
 }
 /** What was asked by others than the watch, which asks sanlock every 5 s, whatever the passes do. */
-const askedByPasses = (host: string): string[] => ring().log.lines(host).filter((line) => line !== 'sanlock client status -D')
+const askedByPasses = (host: string): string[] =>
+  ring()
+    .log.lines(host)
+    .filter((line) => line !== 'sanlock client status -D')
 
 test('a status file that is written again, and calls for nothing new, is no reason to ask lvmlockctl', async () => {
   const { a, here, agent } = await running()

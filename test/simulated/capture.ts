@@ -12,7 +12,9 @@ export interface Step {
 // What `time` adds, and what LVM says of this one machine: no thin_check there, device-mapper switched off.
 const NOISE = /^$|^(?:real|user|sys)\t|thin_check|Activation disabled/
 
-/** Reads `$ command`, `stdout: …`, `stderr: …`, `rc=N` as in test/captures; other lines are leftovers of the session. */
+/**
+ * Reads `$ command`, `stdout: …`, `stderr: …`, `rc=N` as in test/captures; other lines are leftovers of the session.
+ */
 export function parseCapture(text: string): Step[] {
   const steps: Step[] = []
   let section = ''
@@ -39,4 +41,5 @@ function commandOf(line: string): { host: 1 | 2; command: string } {
 }
 
 /** Splits a command line as a shell does, as far as the captures need it. */
-export const wordsOf = (command: string): string[] => [...command.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word)
+export const wordsOf = (command: string): string[] =>
+  [...command.matchAll(/'([^']*)'|\S+/g)].map(([word, quoted]) => quoted ?? word)

@@ -37,12 +37,16 @@ const session = ({ create }: CapturedCluster): Between => ({
   'lvmlockd down 3': (cluster) => cluster.locks.restartLvmlockd(cluster.hosts[0], { adopt: false }),
 })
 
-describe.each<[string, LvmVersion]>([['debian-12', '2.03.16'], ['debian-13', '2.03.31']])('the model answers like %s', (system, lvm) => {
+describe.each<[string, LvmVersion]>([
+  ['debian-12', '2.03.16'],
+  ['debian-13', '2.03.31'],
+])('the model answers like %s', (system, lvm) => {
   const steps = captured(`../captures/${system}/lvm.txt`)
   const start = new CapturedCluster(steps, lvm)
   const replayed = replay(start.cluster, steps, session(start))
   it('to most of the capture', () => expect(replayed.length).toBeGreaterThan(50))
-  for (const { step, real, simulated } of replayed) it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
+  for (const { step, real, simulated } of replayed)
+    it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
 })
 
 describe('the model answers like debian-12 while the lockspace is starting', () => {
@@ -50,9 +54,17 @@ describe('the model answers like debian-12 while the lockspace is starting', () 
   const start = new CapturedCluster(captured('../captures/debian-12/lvm.txt'), '2.03.16')
   for (const lv of ['pool', 'snapa', 'thin1']) start.create(lv)
   for (const host of start.cluster.hosts) start.cluster.locks.setLockspace(host, start.cluster.volumeGroup, 'starting')
-  const replayed = replay(start.cluster, steps.slice(0, steps.findIndex(({ command }) => command.startsWith('vgs '))), {})
+  const replayed = replay(
+    start.cluster,
+    steps.slice(
+      0,
+      steps.findIndex(({ command }) => command.startsWith('vgs ')),
+    ),
+    {},
+  )
   it('to most of the capture', () => expect(replayed.length).toBeGreaterThan(30))
-  for (const { step, real, simulated } of replayed) it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
+  for (const { step, real, simulated } of replayed)
+    it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
 })
 
 describe('the model answers like real locks without devices', () => {
@@ -62,7 +74,8 @@ describe('the model answers like real locks without devices', () => {
     'lvmlockd killed 0': ({ locks, hosts }) => locks.setLvmlockd(hosts[1], 'killed'),
   })
   it('to all of it', () => expect(replayed.length).toBeGreaterThan(70))
-  for (const { step, real, simulated } of replayed) it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
+  for (const { step, real, simulated } of replayed)
+    it(`${step.section}: ${step.command}`, () => expect(simulated).toEqual(real))
 })
 
 describe('beyond the captures', () => {
@@ -71,7 +84,8 @@ describe('beyond the captures', () => {
     for (const lv of ['a', 'b']) cluster.create(lv)
     return cluster
   }
-  const devices = (cluster: Cluster): string[] => cluster.devices.list(cluster.hosts[0]).map(({ name, open }) => `${name} ${open}`)
+  const devices = (cluster: Cluster): string[] =>
+    cluster.devices.list(cluster.hosts[0]).map(({ name, open }) => `${name} ${open}`)
 
   it('lets a silent host keep its locks until it counts as dead (FACTS 32)', () => {
     const cluster = up()
@@ -79,9 +93,17 @@ describe('beyond the captures', () => {
     cluster.locks.silence(cluster.hosts[1])
     const states = [0, 60, 60, 30].map((seconds) => {
       cluster.time.advance(seconds)
-      return [/h 2 .* (\w+)/.exec(on(cluster, 1, 'sanlock client gets -h 1').stdout)?.[1], on(cluster, 1, 'lvchange -aey virtVG/a').code]
+      return [
+        /h 2 .* (\w+)/.exec(on(cluster, 1, 'sanlock client gets -h 1').stdout)?.[1],
+        on(cluster, 1, 'lvchange -aey virtVG/a').code,
+      ]
     })
-    expect(states).toEqual([['LIVE', 5], ['LIVE', 5], ['FAIL', 5], ['DEAD', 0]])
+    expect(states).toEqual([
+      ['LIVE', 5],
+      ['LIVE', 5],
+      ['FAIL', 5],
+      ['DEAD', 0],
+    ])
     expect(cluster.locks.held(cluster.hosts[1], 'virtVG/a')).toBe('un')
   })
 
@@ -97,7 +119,9 @@ describe('beyond the captures', () => {
     on(cluster, 1, 'lvchange -aey virtVG/a')
     cluster.locks.keepOnDeactivation(host, 'virtVG/a')
     expect(on(cluster, 1, 'lvchange -an virtVG/a')).toEqual({
-      code: 0, stdout: '', stderr: '  LV virtVG/a lock failed: error -211\n  Failed to unlock logical volume virtVG/a.\n',
+      code: 0,
+      stdout: '',
+      stderr: '  LV virtVG/a lock failed: error -211\n  Failed to unlock logical volume virtVG/a.\n',
     })
     expect(cluster.locks.held(host, 'virtVG/a')).toBe('ex')
     expect(devices(cluster)).toEqual(['virtVG-lvmlock 1'])
@@ -123,13 +147,17 @@ describe('beyond the captures', () => {
   it('refuses to share what is neither linear nor striped', () => {
     const cluster = up()
     cluster.create('r', { kind: { kind: 'raid1' } })
-    expect(on(cluster, 1, 'lvchange -asy virtVG/r').stderr).toContain('Shared activation not compatible with LV type raid1 of virtVG/r\n')
+    expect(on(cluster, 1, 'lvchange -asy virtVG/r').stderr).toContain(
+      'Shared activation not compatible with LV type raid1 of virtVG/r\n',
+    )
   })
 
   it('names the host_id in a conflict from 2.03.33 on (FACTS 22)', () => {
     const cluster = up({ lvm: '2.03.33' })
     on(cluster, 2, 'lvchange -aey virtVG/a')
-    expect(on(cluster, 1, 'lvchange -aey virtVG/a').stderr).toMatch(/^ {2}LV locked by other host: virtVG\/a \(host_id 2\)\n/)
+    expect(on(cluster, 1, 'lvchange -aey virtVG/a').stderr).toMatch(
+      /^ {2}LV locked by other host: virtVG\/a \(host_id 2\)\n/,
+    )
   })
 
   it('forgets locks that it does not adopt, and leaves their leases (FACTS 34)', () => {
@@ -145,7 +173,11 @@ describe('beyond the captures', () => {
     const [host] = cluster.hosts
     on(cluster, 1, 'lvchange -aey virtVG/a')
     cluster.crash(host)
-    expect([on(cluster, 2, 'lvchange -aey virtVG/a').code, on(cluster, 1, 'lvmlockctl -i').code, devices(cluster)]).toEqual([5, 255, ['virtVG-lvmlock 1']])
+    expect([
+      on(cluster, 2, 'lvchange -aey virtVG/a').code,
+      on(cluster, 1, 'lvmlockctl -i').code,
+      devices(cluster),
+    ]).toEqual([5, 255, ['virtVG-lvmlock 1']])
     cluster.locks.join(host)
     expect([on(cluster, 2, 'lvchange -aey virtVG/a').code, on(cluster, 1, 'lvmlockctl -i').code]).toEqual([0, 0])
   })
@@ -157,8 +189,15 @@ describe('beyond the captures', () => {
     cluster.create('thin-1', { kind: { kind: 'thin', pool: 'pool' } })
     on(cluster, 1, 'lvchange -y -aey virtVG/snap virtVG/thin-1')
     expect(devices(cluster)).toEqual([
-      'virtVG-a 0', 'virtVG-a-real 2', 'virtVG-lvmlock 1', 'virtVG-pool-tpool 1', 'virtVG-pool_tdata 1', 'virtVG-pool_tmeta 1',
-      'virtVG-snap 0', 'virtVG-snap-cow 1', 'virtVG-thin--1 0',
+      'virtVG-a 0',
+      'virtVG-a-real 2',
+      'virtVG-lvmlock 1',
+      'virtVG-pool-tpool 1',
+      'virtVG-pool_tdata 1',
+      'virtVG-pool_tmeta 1',
+      'virtVG-snap 0',
+      'virtVG-snap-cow 1',
+      'virtVG-thin--1 0',
     ])
     on(cluster, 1, 'lvchange -an virtVG/thin-1')
     expect(cluster.locks.held(cluster.hosts[0], 'virtVG/thin-1')).toBe('un')
@@ -169,7 +208,11 @@ describe('beyond the captures', () => {
     const [host] = cluster.hosts
     on(cluster, 1, 'lvchange -aey virtVG/a virtVG/b')
     cluster.devices.stack(host, 'virtVG/a', { name: 'virtVG-a1', uuid: 'part1-LVM-x' })
-    expect(on(cluster, 1, 'lvchange -an virtVG/b virtVG/a')).toEqual({ code: 5, stdout: '', stderr: '  Logical volume virtVG/a in use.\n' })
+    expect(on(cluster, 1, 'lvchange -an virtVG/b virtVG/a')).toEqual({
+      code: 5,
+      stdout: '',
+      stderr: '  Logical volume virtVG/a in use.\n',
+    })
     expect(devices(cluster)).toEqual(['virtVG-a 1', 'virtVG-a1 0', 'virtVG-lvmlock 1'])
     expect(cluster.locks.held(host, 'virtVG/a')).toBe('ex')
     cluster.devices.unstack(host, 'virtVG-a1')

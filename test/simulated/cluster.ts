@@ -28,7 +28,11 @@ export class Cluster {
   readonly #listeners: (() => void)[] = []
 
   constructor(options: ClusterOptions = {}) {
-    const { lvm = '2.03.16', volumeGroupUuid = uuidOf(this.volumeGroup), lvmlockUuid = uuidOf(`${this.volumeGroup}/lvmlock`) } = options
+    const {
+      lvm = '2.03.16',
+      volumeGroupUuid = uuidOf(this.volumeGroup),
+      lvmlockUuid = uuidOf(`${this.volumeGroup}/lvmlock`),
+    } = options
     const changed = (): void => this.#changed()
     this.lvm = lvm
     this.time = new Time(options.clock)
@@ -66,7 +70,10 @@ export class Cluster {
     this.#changed()
   }
 
-  /** The power goes: no device, no lvmlockd, and its leases stay on the disk until `locks.join`, or until it counts as dead. */
+  /**
+   * The power goes: no device, no lvmlockd, and its leases stay on the disk until `locks.join`, or until it counts as
+   * dead.
+   */
   crash(host: HostState): void {
     this.locks.silence(host)
     this.locks.setLvmlockd(host, 'absent')

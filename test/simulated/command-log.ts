@@ -23,7 +23,16 @@ export class CommandLog {
   #count = 0
 
   start(host: string, tool: string, words: readonly string[], pid: number): Entry {
-    const entry = { host, tool, words, line: [tool, ...words].join(' '), pid, started: ++this.#count, ended: undefined, result: undefined }
+    const entry = {
+      host,
+      tool,
+      words,
+      line: [tool, ...words].join(' '),
+      pid,
+      started: ++this.#count,
+      ended: undefined,
+      result: undefined,
+    }
     this.#entries.push(entry)
     return entry
   }
@@ -34,7 +43,9 @@ export class CommandLog {
   }
 
   commands(host?: string, tool?: string): readonly Command[] {
-    return this.#entries.filter((entry) => (host === undefined || entry.host === host) && (tool === undefined || entry.tool === tool))
+    return this.#entries.filter(
+      (entry) => (host === undefined || entry.host === host) && (tool === undefined || entry.tool === tool),
+    )
   }
 
   lines(host?: string, tool?: string): string[] {
@@ -45,7 +56,9 @@ export class CommandLog {
   overlaps(host: string, tool?: string): (readonly [Command, Command])[] {
     const commands = this.commands(host, tool)
     return commands.flatMap((first, index) => {
-      const meanwhile = commands.slice(index + 1).filter(({ started }) => first.ended === undefined || started < first.ended)
+      const meanwhile = commands
+        .slice(index + 1)
+        .filter(({ started }) => first.ended === undefined || started < first.ended)
       return meanwhile.map((second) => [first, second] as const)
     })
   }

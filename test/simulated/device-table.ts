@@ -16,16 +16,26 @@ export interface Layer {
 
 /** The layers that are there because of what is active on the host, in no particular order. */
 export function layersOf(volumes: Volumes, host: HostState): Layer[] {
-  return volumes.groups.flatMap((group) => [
-    ...lvmlock(group, host),
-    ...group.volumes.flatMap((volume) => LAYERS[volume.kind.kind](volumes, host, group, volume)),
-  ]).concat(foreignLayers(volumes, host))
+  return volumes.groups
+    .flatMap((group) => [
+      ...lvmlock(group, host),
+      ...group.volumes.flatMap((volume) => LAYERS[volume.kind.kind](volumes, host, group, volume)),
+    ])
+    .concat(foreignLayers(volumes, host))
 }
 
 function lvmlock(group: VolumeGroup, host: HostState): Layer[] {
   const lockspace = host.lockspaces.get(group.name)
   if (group.lvmlockUuid === undefined || lockspace === undefined || lockspace.state === 'stopped') return []
-  return [{ name: mapperName(group.name, 'lvmlock'), uuid: dmUuid(group, group.lvmlockUuid), below: [], openers: 1, volume: undefined }]
+  return [
+    {
+      name: mapperName(group.name, 'lvmlock'),
+      uuid: dmUuid(group, group.lvmlockUuid),
+      below: [],
+      openers: 1,
+      volume: undefined,
+    },
+  ]
 }
 
 const dmUuid = (group: VolumeGroup, lvUuid: string): string => `LVM-${`${group.uuid}${lvUuid}`.replaceAll('-', '')}`
@@ -33,11 +43,25 @@ const dmUuid = (group: VolumeGroup, lvUuid: string): string => `LVM-${`${group.u
 type LayersOf = (volumes: Volumes, host: HostState, group: VolumeGroup, volume: Volume) => Layer[]
 
 const top = (host: HostState, group: VolumeGroup, volume: Volume, below: readonly string[], suffix = ''): Layer => ({
-  name: mapperName(group.name, volume.lv), uuid: dmUuid(group, volume.uuid) + suffix, below, openers: host.opens.get(volume.uuid) ?? 0, volume,
+  name: mapperName(group.name, volume.lv),
+  uuid: dmUuid(group, volume.uuid) + suffix,
+  below,
+  openers: host.opens.get(volume.uuid) ?? 0,
+  volume,
 })
 
-const layer = (group: VolumeGroup, volume: Volume, nameSuffix: string, uuidSuffix: string, below: readonly string[] = []): Layer => ({
-  name: mapperName(group.name, volume.lv) + nameSuffix, uuid: dmUuid(group, volume.uuid) + uuidSuffix, below, openers: 0, volume: undefined,
+const layer = (
+  group: VolumeGroup,
+  volume: Volume,
+  nameSuffix: string,
+  uuidSuffix: string,
+  below: readonly string[] = [],
+): Layer => ({
+  name: mapperName(group.name, volume.lv) + nameSuffix,
+  uuid: dmUuid(group, volume.uuid) + uuidSuffix,
+  below,
+  openers: 0,
+  volume: undefined,
 })
 
 const plain: LayersOf = (volumes, host, group, volume) => {
@@ -45,10 +69,14 @@ const plain: LayersOf = (volumes, host, group, volume) => {
   const snapshots = volumes.snapshotsOf(volume)
   if (snapshots.length === 0) return [top(host, group, volume, [])]
   const real = layer(group, volume, '-real', '-real')
-  return [real, top(host, group, volume, [real.name]), ...snapshots.flatMap((snapshot) => {
-    const cow = layer(group, snapshot, '-cow', '-cow')
-    return [cow, top(host, group, snapshot, [real.name, cow.name])]
-  })]
+  return [
+    real,
+    top(host, group, volume, [real.name]),
+    ...snapshots.flatMap((snapshot) => {
+      const cow = layer(group, snapshot, '-cow', '-cow')
+      return [cow, top(host, group, snapshot, [real.name, cow.name])]
+    }),
+  ]
 }
 
 const pool: LayersOf = (volumes, host, group, volume) => {
@@ -56,18 +84,33 @@ const pool: LayersOf = (volumes, host, group, volume) => {
   if (!named && !volumes.thinVolumesOf(volume).some(({ uuid }) => host.active.has(uuid))) return []
   const [data, meta] = [layer(group, volume, '_tdata', '-tdata'), layer(group, volume, '_tmeta', '-tmeta')]
   const tpool = layer(group, volume, '-tpool', '-tpool', [data.name, meta.name])
-  return [data, meta, tpool, ...(named ? [{ ...top(host, group, volume, [tpool.name], '-pool'), volume: undefined }] : [])]
+  return [
+    data,
+    meta,
+    tpool,
+    ...(named ? [{ ...top(host, group, volume, [tpool.name], '-pool'), volume: undefined }] : []),
+  ]
 }
 
 const thin: LayersOf = (_volumes, host, group, volume) =>
-  volume.kind.kind === 'thin' && host.active.has(volume.uuid) ? [top(host, group, volume, [`${mapperName(group.name, volume.kind.pool)}-tpool`])] : []
+  volume.kind.kind === 'thin' && host.active.has(volume.uuid)
+    ? [top(host, group, volume, [`${mapperName(group.name, volume.kind.pool)}-tpool`])]
+    : []
 
 const LAYERS: Readonly<Record<Volume['kind']['kind'], LayersOf>> = {
-  linear: plain, striped: plain, raid1: plain, cache: plain, 'thin-pool': pool, thin, snapshot: () => [],
+  linear: plain,
+  striped: plain,
+  raid1: plain,
+  cache: plain,
+  'thin-pool': pool,
+  thin,
+  snapshot: () => [],
 }
 
 const foreignLayers = (volumes: Volumes, host: HostState): Layer[] =>
   host.foreign.flatMap(({ name, uuid, over, openers = 0 }) => {
     const below = over.flatMap((each) => volumes.byUuid(each) ?? [])
-    return below.length === 0 ? [] : [{ name, uuid, below: below.map(({ vg, lv }) => mapperName(vg, lv)), openers, volume: undefined }]
+    return below.length === 0
+      ? []
+      : [{ name, uuid, below: below.map(({ vg, lv }) => mapperName(vg, lv)), openers, volume: undefined }]
   })

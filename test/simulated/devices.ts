@@ -37,7 +37,15 @@ export class Devices {
     const minor = (name: string): number => host.minors.get(name) ?? -1
     return layers.map(({ name, uuid, openers, volume, below: under }) => {
       const holders = layers.filter(({ below }) => below.includes(name)).map((above) => minor(above.name))
-      return { name, uuid, minor: minor(name), open: openers + holders.length, holders, slaves: under.filter((each) => names.has(each)).map(minor), volume }
+      return {
+        name,
+        uuid,
+        minor: minor(name),
+        open: openers + holders.length,
+        holders,
+        slaves: under.filter((each) => names.has(each)).map(minor),
+        volume,
+      }
     })
   }
 
@@ -54,7 +62,9 @@ export class Devices {
   /** Whether it has a device: a snapshot has one with its origin, a pool with any of its thin volumes. */
   isActive(host: HostState, volume: Volume): boolean {
     if (host.active.has(this.#volumes.originOf(volume).uuid)) return true
-    return volume.kind.kind === 'thin-pool' && this.#volumes.thinVolumesOf(volume).some(({ uuid }) => host.active.has(uuid))
+    return (
+      volume.kind.kind === 'thin-pool' && this.#volumes.thinVolumesOf(volume).some(({ uuid }) => host.active.has(uuid))
+    )
   }
 
   /** Whether something outside LVM has it open or stands on it. */

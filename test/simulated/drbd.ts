@@ -4,12 +4,16 @@ import { ALL_IS_WELL, drbdCapture } from '../support/drbd.ts'
 import type { SimulatedHost } from './host.ts'
 
 /**
- * Puts the shared VG of a host on /dev/drbd0 until the next reset. @returns what changes the state of its resource, given in the words of
+ * Puts the shared VG of a host on /dev/drbd0 until the next reset. @returns what changes the state of its resource,
+ * given in the words of
  * `drbdsetup events2 --now`
  */
 export async function onDrbd(host: SimulatedHost): Promise<(events: string, show?: string) => void> {
   // The configuration names this host as the kernel does (uname -n), which no simulation changes.
-  const dump = drbdCapture('configuration', 'drbdadm dump r0').replace(/\bon node(\d)/g, (_, number: string) => `on ${host.name.endsWith(number) ? hostname() : `host${number}`}`)
+  const dump = drbdCapture('configuration', 'drbdadm dump r0').replace(
+    /\bon node(\d)/g,
+    (_, number: string) => `on ${host.name.endsWith(number) ? hostname() : `host${number}`}`,
+  )
   const put = (events: string, show = ''): void => {
     host.state.drbd = { events, show, dump }
   }

@@ -38,7 +38,8 @@ describe('what happens between the lines of a prepare', () => {
     const killed = a.startHook({ name: 'tintin', operation: 'prepare', xml: tintin.xml() })
     await gate.reached
     killed.kill('SIGKILL')
-    const isLocked = async (): Promise<boolean> => (await a.run('flock', '-n', a.root.at('run/lvguard/virtVG.lock'), 'true')).code === 1
+    const isLocked = async (): Promise<boolean> =>
+      (await a.run('flock', '-n', a.root.at('run/lvguard/virtVG.lock'), 'true')).code === 1
     expect(await isLocked()).toBe(true)
     const milou = new Vm('milou', tintin.disks).prepare(a)
     gate.open()
@@ -52,7 +53,11 @@ describe('what happens between the lines of a prepare', () => {
     const [a] = ring().hosts
     for (const name of ['root', 'data', 'iso']) await ring().volume(name)
     const gate = a.faults.block('lvs')
-    const vm = new Vm('tintin', [{ path: '/dev/virtVG/root' }, { path: '/dev/virtVG/data' }, { path: '/dev/virtVG/iso', inside: '<readonly/>' }])
+    const vm = new Vm('tintin', [
+      { path: '/dev/virtVG/root' },
+      { path: '/dev/virtVG/data' },
+      { path: '/dev/virtVG/iso', inside: '<readonly/>' },
+    ])
     const changed = a.faults.block(/^lvchange .*sy/, { when: 'after' })
     const prepared = vm.prepare(a)
     // Both lvchange are through before lvs has answered.
@@ -73,9 +78,20 @@ describe('what happens between the lines of a release', () => {
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
     a.open('virtVG/tintin')
-    assertRefused(await tintin.release(a), /tintin has ended, but virtVG\/tintin stays active and locked on this host: it is still in use here, /, /lvchange --activate n virtVG\/tintin/)
-    expect(ring().log.lines('host1', 'lvchange').filter((line) => line.includes('--activate n')).length).toBeGreaterThan(2)
-    expect(JSON.parse((await a.read(recordOf(tintin))) ?? '')).toMatchObject({ state: 'releasing', volumes: [{ lv: 'tintin' }] })
+    assertRefused(
+      await tintin.release(a),
+      /tintin has ended, but virtVG\/tintin stays active and locked on this host: it is still in use here, /,
+      /lvchange --activate n virtVG\/tintin/,
+    )
+    expect(
+      ring()
+        .log.lines('host1', 'lvchange')
+        .filter((line) => line.includes('--activate n')).length,
+    ).toBeGreaterThan(2)
+    expect(JSON.parse((await a.read(recordOf(tintin))) ?? '')).toMatchObject({
+      state: 'releasing',
+      volumes: [{ lv: 'tintin' }],
+    })
     a.close('virtVG/tintin')
     assertPassed(await tintin.release(a))
     expect(await a.read(recordOf(tintin))).toBeUndefined()
@@ -95,7 +111,10 @@ describe('what happens between the lines of a release', () => {
     const [a] = ring().hosts
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
-    a.faults.answer(/^lvchange .*--activate n/, { code: 0, stderr: '  LV virtVG/tintin lock failed: error -211\n  Failed to unlock logical volume virtVG/tintin.\n' })
+    a.faults.answer(/^lvchange .*--activate n/, {
+      code: 0,
+      stderr: '  LV virtVG/tintin lock failed: error -211\n  Failed to unlock logical volume virtVG/tintin.\n',
+    })
     assertRefused(await tintin.release(a), /stays active and locked/)
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
     a.faults.clear()
@@ -145,8 +164,14 @@ describe('what happens between the lines of a release', () => {
     const [a] = ring().hosts
     await ring().volume('tintin')
     assertPassed(await tintin.prepare(a))
-    await a.write('/run/libvirt/qemu/tintin.xml', `<domstatus state='running' reason='booted' pid='0'>\n  <domain type='qemu' id='1'>\n    <uuid>${tintin.uuid}</uuid>\n  </domain>\n</domstatus>\n`)
-    assertRefused(await tintin.release(a), /virtVG\/tintin stays active and locked on this host: its status file says that it runs/)
+    await a.write(
+      '/run/libvirt/qemu/tintin.xml',
+      `<domstatus state='running' reason='booted' pid='0'>\n  <domain type='qemu' id='1'>\n    <uuid>${tintin.uuid}</uuid>\n  </domain>\n</domstatus>\n`,
+    )
+    assertRefused(
+      await tintin.release(a),
+      /virtVG\/tintin stays active and locked on this host: its status file says that it runs/,
+    )
     await a.write('/run/libvirt/qemu/tintin.xml', undefined)
     await assertLocks(ring().hosts, 'tintin', ['ex', 'none'])
   })
@@ -160,7 +185,9 @@ describe('a volume group without a lock manager', () => {
     await ring().volume('tintin')
     await ring().volume('data', { vg: 'localVG' })
     assertPassed(await local.prepare(a))
-    expect(ring().log.lines('host1', 'lvchange').map(withoutForm)).toEqual(['lvchange --yes --activate ey --ignoreactivationskip -- virtVG/tintin'])
+    expect(ring().log.lines('host1', 'lvchange').map(withoutForm)).toEqual([
+      'lvchange --yes --activate ey --ignoreactivationskip -- virtVG/tintin',
+    ])
     assertPassed(await local.release(a))
   })
 

@@ -30,8 +30,8 @@ interface Entry extends Rule {
 }
 
 /**
- * What goes wrong on a host, and when: between the lines of the program under test. A rule applies to every command that
- * matches, or to the nth only.
+ * What goes wrong on a host, and when: between the lines of the program under test. A rule applies to every command
+ * that matches, or to the nth only.
  */
 export class Faults {
   #rules: Entry[] = []
@@ -49,22 +49,37 @@ export class Faults {
 
   /** Answers in the tool's place. A function may let the tool work (`perform`) and change what it says. */
   answer(match: Match, answer: Partial<Result> | Replacement, nth?: number): Rule {
-    const replace = typeof answer === 'function' ? answer : (): Result => ({ code: 0, stdout: '', stderr: '', ...answer })
+    const replace =
+      typeof answer === 'function' ? answer : (): Result => ({ code: 0, stdout: '', stderr: '', ...answer })
     return this.#add(match, nth, { replace })
   }
 
   /** Holds commands until the gate is opened: before they work, or after that but before the program learns of it. */
-  block(match: Match, { when = 'before', nth }: { readonly when?: 'before' | 'after'; readonly nth?: number } = {}): Gate {
+  block(
+    match: Match,
+    { when = 'before', nth }: { readonly when?: 'before' | 'after'; readonly nth?: number } = {},
+  ): Gate {
     let open = (): void => undefined
     let reach = (_command: Command): void => undefined
-    const opened = new Promise<void>((resolve) => { open = resolve })
-    const reached = new Promise<Command>((resolve) => { reach = resolve })
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    const reached = new Promise<Command>((resolve) => {
+      reach = resolve
+    })
     const wait = (command: Command): Promise<void> => {
       reach(command)
       return opened
     }
     const rule = this.#add(match, nth, when === 'before' ? { before: wait } : { after: wait })
-    const gate: Gate = { get matched() { return rule.matched }, remove: rule.remove, reached, open }
+    const gate: Gate = {
+      get matched() {
+        return rule.matched
+      },
+      remove: rule.remove,
+      reached,
+      open,
+    }
     this.#gates.add(gate)
     return gate
   }
@@ -89,8 +104,20 @@ export class Faults {
 
   #add(match: Match, nth: number | undefined, what: Pick<Entry, 'before' | 'after' | 'replace'>): Rule {
     const applies = (command: Command): boolean =>
-      typeof match === 'string' ? command.tool === match : match instanceof RegExp ? match.test(command.line) : match(command)
-    const rule: Entry = { ...what, applies, nth, matched: 0, remove: () => { this.#rules = this.#rules.filter((other) => other !== rule) } }
+      typeof match === 'string'
+        ? command.tool === match
+        : match instanceof RegExp
+          ? match.test(command.line)
+          : match(command)
+    const rule: Entry = {
+      ...what,
+      applies,
+      nth,
+      matched: 0,
+      remove: () => {
+        this.#rules = this.#rules.filter((other) => other !== rule)
+      },
+    }
     this.#rules.push(rule)
     return rule
   }

@@ -1,10 +1,28 @@
-import { existsSync, linkSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Device } from './devices.ts'
 
 const FOLDERS = [
-  'run/lvguard', 'run/libvirt/qemu', 'etc/libvirt/qemu', 'etc/libvirt/hooks', 'usr/sbin', 'var/log/libvirt',
-  'sys/block', 'dev/mapper', 'dev/disk/by-id', 'proc/sys/kernel/random',
+  'run/lvguard',
+  'run/libvirt/qemu',
+  'etc/libvirt/qemu',
+  'etc/libvirt/hooks',
+  'usr/sbin',
+  'var/log/libvirt',
+  'sys/block',
+  'dev/mapper',
+  'dev/disk/by-id',
+  'proc/sys/kernel/random',
 ]
 /** What the program may ask the kernel about itself and about time. */
 const REAL = ['proc/self', 'proc/uptime', 'proc/sys/kernel/random/boot_id']
@@ -19,7 +37,8 @@ export class HostRoot {
   constructor(path: string, contents: string) {
     this.path = path
     this.#contents = contents
-    for (const folder of FOLDERS) mkdirSync(join(path, folder), { recursive: true, mode: folder === 'run/lvguard' ? 0o700 : 0o755 })
+    for (const folder of FOLDERS)
+      mkdirSync(join(path, folder), { recursive: true, mode: folder === 'run/lvguard' ? 0o700 : 0o755 })
     for (const file of REAL) symlinkSync(`/${file}`, join(path, file))
   }
 
@@ -51,7 +70,10 @@ export class HostRoot {
     for (const name of this.list(directory)) rmSync(join(this.at(directory), name), { recursive: true })
   }
 
-  /** Takes all of /sys/block and /dev away, also what a test has put there itself: `show` makes what the devices call for anew. */
+  /**
+   * Takes all of /sys/block and /dev away, also what a test has put there itself: `show` makes what the devices call
+   * for anew.
+   */
   clearDevices(): void {
     this.#shown.clear()
     for (const folder of ['sys/block', 'dev']) this.empty(folder)
@@ -74,12 +96,24 @@ export class HostRoot {
     const block = `sys/block/dm-${minor}`
     mkdirSync(this.at(`${block}/dm`), { recursive: true })
     for (const folder of ['holders', 'slaves']) mkdirSync(this.at(`${block}/${folder}`))
-    for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dm/suspended', '0'], ['inflight', '       0        0'], ['dev', `253:${minor}`]] as const) writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
+    for (const [file, text] of [
+      ['dm/name', name],
+      ['dm/uuid', uuid],
+      ['dm/suspended', '0'],
+      ['inflight', '       0        0'],
+      ['dev', `253:${minor}`],
+    ] as const)
+      writeFileSync(this.at(`${block}/${file}`), `${text}\n`)
     for (const holder of holders) symlinkSync(`../../dm-${holder}`, this.at(`${block}/holders/dm-${holder}`))
     for (const slave of slaves) symlinkSync(`../../dm-${slave}`, this.at(`${block}/slaves/dm-${slave}`))
     // What stands on no other device stands on the physical volume.
     if (slaves.length === 0) symlinkSync('../../vdb', this.at(`${block}/slaves/vdb`))
-    const links = [`dev/mapper/${name}`, `dev/disk/by-id/dm-name-${name}`, `dev/disk/by-id/dm-uuid-${uuid}`, ...(volume === undefined ? [] : [`dev/${volume.vg}/${volume.lv}`])]
+    const links = [
+      `dev/mapper/${name}`,
+      `dev/disk/by-id/dm-name-${name}`,
+      `dev/disk/by-id/dm-uuid-${uuid}`,
+      ...(volume === undefined ? [] : [`dev/${volume.vg}/${volume.lv}`]),
+    ]
     for (const link of links) {
       mkdirSync(dirname(this.at(link)), { recursive: true })
       symlinkSync(`${'../'.repeat(link.split('/').length - 2)}dm-${minor}`, this.at(link))

@@ -53,7 +53,12 @@ export class SimulatedHost implements Host {
     this.#toolbox = new Toolbox({ cluster, host: state }, log, this.faults)
     this.#bin = join(folder, 'bin')
     mkdirSync(this.#bin)
-    writeFileSync(join(this.#bin, '.descriptors'), descriptorsFromOutside().map((line) => `${line}\n`).join(''))
+    writeFileSync(
+      join(this.#bin, '.descriptors'),
+      descriptorsFromOutside()
+        .map((line) => `${line}\n`)
+        .join(''),
+    )
     // A copy, because not every way to unpack the sources keeps a file executable.
     copyFileSync(CLIENT, join(this.#bin, '.client'))
     chmodSync(join(this.#bin, '.client'), 0o755)
@@ -154,7 +159,9 @@ export class SimulatedHost implements Host {
     else this.#cluster.locks.join(this.state)
   }
 
-  /** The power goes: all that ran ends, /run is empty. `restartLocking` boots it; its locks stay on the disk until then. */
+  /**
+   * The power goes: all that ran ends, /run is empty. `restartLocking` boots it; its locks stay on the disk until then.
+   */
   async crash(): Promise<void> {
     await this.#endPrograms()
     this.#cluster.crash(this.state)

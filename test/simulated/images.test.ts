@@ -22,7 +22,11 @@ describe('the backing files that a qcow2 image names', () => {
   test('one golden image under overlays on two hosts; one of them migrates', async () => {
     const { hosts } = ring()
     const [a, b] = hosts
-    await volumes({ golden: {}, tintin: { backing: '/dev/virtVG/golden', format: 'qcow2' }, milou: { backing: 'golden', format: 'qcow2' } })
+    await volumes({
+      golden: {},
+      tintin: { backing: '/dev/virtVG/golden', format: 'qcow2' },
+      milou: { backing: 'golden', format: 'qcow2' },
+    })
     const [tintin, milou] = [overlayVm('tintin'), overlayVm('milou')]
     assertPassed(await tintin.prepare(a))
     assertPassed(await milou.prepare(b))
@@ -45,7 +49,13 @@ describe('the backing files that a qcow2 image names', () => {
 
   test('a chain of five, one of them raw at its end, one lvchange a level', async () => {
     const { hosts, log } = ring()
-    await volumes({ raw: undefined, c: { backing: '/dev/virtVG/raw', format: 'raw' }, b: { backing: '/dev/mapper/virtVG-c', format: 'qcow2' }, a: { backing: '/dev/disk/by-id/dm-name-virtVG-b', format: 'qcow2' }, top: { backing: 'a', format: 'qcow2' } })
+    await volumes({
+      raw: undefined,
+      c: { backing: '/dev/virtVG/raw', format: 'raw' },
+      b: { backing: '/dev/mapper/virtVG-c', format: 'qcow2' },
+      a: { backing: '/dev/disk/by-id/dm-name-virtVG-b', format: 'qcow2' },
+      top: { backing: 'a', format: 'qcow2' },
+    })
     // Whatever a guest wrote into a raw image is not believed.
     ring().fill('virtVG/raw', qcow2({ backing: '/dev/virtVG/nope', format: 'qcow2' }))
     const vm = overlayVm('tintin', 'top')
@@ -59,8 +69,16 @@ describe('the backing files that a qcow2 image names', () => {
 
   test('a golden image that is another disk of the same VM, and one of two disks', async () => {
     const { hosts } = ring()
-    await volumes({ golden: {}, one: { backing: 'golden', format: 'qcow2' }, two: { backing: 'golden', format: 'qcow2' } })
-    const vm = new Vm('tintin', [{ path: '/dev/virtVG/one', inside: QCOW2 }, { path: '/dev/virtVG/two', inside: QCOW2 }, { path: '/dev/virtVG/golden', inside: '<readonly/>' }])
+    await volumes({
+      golden: {},
+      one: { backing: 'golden', format: 'qcow2' },
+      two: { backing: 'golden', format: 'qcow2' },
+    })
+    const vm = new Vm('tintin', [
+      { path: '/dev/virtVG/one', inside: QCOW2 },
+      { path: '/dev/virtVG/two', inside: QCOW2 },
+      { path: '/dev/virtVG/golden', inside: '<readonly/>' },
+    ])
     assertPassed(await vm.prepare(hosts[0]))
     await assertLocks(hosts, 'golden', ['sh', 'none'])
     assertPassed(await vm.release(hosts[0]))
@@ -97,7 +115,9 @@ describe('the backing files that a qcow2 image names', () => {
     await volumes({ golden: {}, top: undefined })
     ring().fill('virtVG/top', Buffer.concat([Buffer.alloc(1_048_576), qcow2({ backing: 'golden', format: 'qcow2' })]))
     const vm = overlayVm('tintin', 'top')
-    const xml = vm.xml().replace("top'/>", "top'><slices><slice type='storage' offset='1048576' size='65536'/></slices></source>")
+    const xml = vm
+      .xml()
+      .replace("top'/>", "top'><slices><slice type='storage' offset='1048576' size='65536'/></slices></source>")
     assertPassed(await vm.prepare(hosts[0], xml))
     await assertLocks(hosts, 'golden', ['sh', 'none'])
     assertPassed(await vm.release(hosts[0]))
@@ -105,7 +125,10 @@ describe('the backing files that a qcow2 image names', () => {
   })
 
   test.each<[string, string]>([
-    ['a folder called dev', '/var/lib/libvirt/images/dev/web1.qcow2'], ['/dev/shm', '/dev/shm/web1.qcow2'], ['a pool of type dir', 'pool'], ['LUKS on a volume', '/dev/mapper/web1_crypt'],
+    ['a folder called dev', '/var/lib/libvirt/images/dev/web1.qcow2'],
+    ['/dev/shm', '/dev/shm/web1.qcow2'],
+    ['a pool of type dir', 'pool'],
+    ['LUKS on a volume', '/dev/mapper/web1_crypt'],
   ])('a qcow2 image in %s', async (_, path) => {
     const { hosts, cluster } = ring()
     const [a] = hosts
@@ -113,14 +136,20 @@ describe('the backing files that a qcow2 image names', () => {
     const file = path === 'pool' ? '/srv/images/web1.qcow2' : path
     let disk = `<disk type='file'><source file='${file}'/>`
     if (path === 'pool') {
-      await a.write('/etc/libvirt/storage/images.xml', "<pool type='dir'><name>images</name><target><path>/srv/images</path></target></pool>")
+      await a.write(
+        '/etc/libvirt/storage/images.xml',
+        "<pool type='dir'><name>images</name><target><path>/srv/images</path></target></pool>",
+      )
       disk = "<disk type='volume'><source pool='images' volume='web1.qcow2'/>"
     }
     const bytes = qcow2({ backing: '/dev/virtVG/golden', format: 'qcow2' })
     if (path.startsWith('/dev/mapper/')) {
       await a.run('lvchange', '-aey', 'virtVG/below')
       cluster.devices.stack(a.state, 'virtVG/below', { name: 'web1_crypt', uuid: 'CRYPT-LUKS2-x' })
-      writeFileSync(a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'web1_crypt')?.minor}`), bytes)
+      writeFileSync(
+        a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'web1_crypt')?.minor}`),
+        bytes,
+      )
     } else {
       mkdirSync(dirname(a.root.at(file)), { recursive: true })
       writeFileSync(a.root.at(file), bytes)
@@ -134,14 +163,42 @@ describe('the backing files that a qcow2 image names', () => {
   })
 
   test.each<[string, Readonly<Record<string, Image | undefined>>, RegExp]>([
-    ['itself', { top: { backing: 'top', format: 'qcow2' } }, /virtVG\/top cannot be locked \(its header names virtVG\/top, which is above it\)/],
-    ['one above it', { middle: { backing: 'top', format: 'qcow2' }, top: { backing: 'middle', format: 'qcow2' } }, /virtVG\/middle cannot be locked \(its header names virtVG\/top, which is above it\)/],
-    ['a file of the host', { top: { backing: '/etc/passwd', format: 'raw' } }, /its header names '\/etc\/passwd', which is no logical volume/],
+    [
+      'itself',
+      { top: { backing: 'top', format: 'qcow2' } },
+      /virtVG\/top cannot be locked \(its header names virtVG\/top, which is above it\)/,
+    ],
+    [
+      'one above it',
+      { middle: { backing: 'top', format: 'qcow2' }, top: { backing: 'middle', format: 'qcow2' } },
+      /virtVG\/middle cannot be locked \(its header names virtVG\/top, which is above it\)/,
+    ],
+    [
+      'a file of the host',
+      { top: { backing: '/etc/passwd', format: 'raw' } },
+      /its header names '\/etc\/passwd', which is no logical volume/,
+    ],
     ['a folder', { top: { backing: '/dev', format: 'raw' } }, /its header names '\/dev', which is no logical volume/],
-    ['a volume of a VG that is not managed', { top: { backing: '/dev/localVG/golden', format: 'raw' } }, /'\/dev\/localVG\/golden', which is in no volume group that lvguard manages/],
-    ['a VG that does not exist', { top: { backing: '/dev/nopeVG/golden', format: 'raw' } }, /there is no volume group nopeVG/],
-    ['a volume that does not exist', { top: { backing: 'nope', format: 'raw' } }, /there is no logical volume virtVG\/nope/],
-    ['a path that climbs out', { top: { backing: '../../../../etc/shadow', format: 'raw' } }, /which is no logical volume/],
+    [
+      'a volume of a VG that is not managed',
+      { top: { backing: '/dev/localVG/golden', format: 'raw' } },
+      /'\/dev\/localVG\/golden', which is in no volume group that lvguard manages/,
+    ],
+    [
+      'a VG that does not exist',
+      { top: { backing: '/dev/nopeVG/golden', format: 'raw' } },
+      /there is no volume group nopeVG/,
+    ],
+    [
+      'a volume that does not exist',
+      { top: { backing: 'nope', format: 'raw' } },
+      /there is no logical volume virtVG\/nope/,
+    ],
+    [
+      'a path that climbs out',
+      { top: { backing: '../../../../etc/shadow', format: 'raw' } },
+      /which is no logical volume/,
+    ],
     ['a network', { top: { backing: 'nbd://evil/x', format: 'raw' } }, /names 'nbd:\/\/evil\/x', which is no path/],
     ['words for a shell', { top: { backing: '/dev/virtVG/$(reboot)', format: 'raw' } }, /which is no logical volume/],
     ['an option', { top: { backing: '/dev/virtVG/--config', format: 'raw' } }, /which is no logical volume/],
@@ -181,26 +238,38 @@ describe('the backing files that a qcow2 image names', () => {
     assertPassed(await vm.releaseRefused(a))
   })
 
-  const CHAIN = { c: {}, b: { backing: 'c', format: 'qcow2' }, a: { backing: 'b', format: 'qcow2' }, top: { backing: 'a', format: 'qcow2' } }
-  const failsWith = (stderr: string) => (_command: unknown, perform: () => Result): Result => ({ ...perform(), code: 5, stderr })
+  const CHAIN = {
+    c: {},
+    b: { backing: 'c', format: 'qcow2' },
+    a: { backing: 'b', format: 'qcow2' },
+    top: { backing: 'a', format: 'qcow2' },
+  }
+  const failsWith =
+    (stderr: string) =>
+    (_command: unknown, perform: () => Result): Result => ({ ...perform(), code: 5, stderr })
 
-  test.each([1, 2, 3, 4])('lvchange number %i of a chain works and fails all the same: undone to the last volume', async (nth) => {
-    const { hosts, cluster } = ring()
-    const [host] = hosts
-    await volumes(CHAIN)
-    // What was here before stays as it was.
-    await host.run('lvchange', '-asy', 'virtVG/c')
-    host.faults.answer(/^lvchange .*--activate (ey|sy)/, failsWith('  Something is wrong.\n'), nth)
-    const refused = await overlayVm('tintin', 'top').prepare(host)
-    // The fourth is not needed: its volume is shared already.
-    if (nth < 4) assertRefused(refused, /LVM says 'Something is wrong\.'/)
-    else assertPassed(refused)
-    assertPassed(await (nth < 4 ? overlayVm('tintin', 'top').releaseRefused(host) : overlayVm('tintin', 'top').release(host)))
-    for (const name of ['top', 'a', 'b']) await assertLocks(hosts, name, ['none', 'none'])
-    await assertLocks(hosts, 'c', ['sh', 'none'])
-    expect(cluster.devices.list(host.state).map(({ name }) => name)).toEqual(['virtVG-c', 'virtVG-lvmlock'])
-    expect((await host.list('/run/lvguard')).filter((file) => file.endsWith('.json'))).toEqual([])
-  })
+  test.each([1, 2, 3, 4])(
+    'lvchange number %i of a chain works and fails all the same: undone to the last volume',
+    async (nth) => {
+      const { hosts, cluster } = ring()
+      const [host] = hosts
+      await volumes(CHAIN)
+      // What was here before stays as it was.
+      await host.run('lvchange', '-asy', 'virtVG/c')
+      host.faults.answer(/^lvchange .*--activate (ey|sy)/, failsWith('  Something is wrong.\n'), nth)
+      const refused = await overlayVm('tintin', 'top').prepare(host)
+      // The fourth is not needed: its volume is shared already.
+      if (nth < 4) assertRefused(refused, /LVM says 'Something is wrong\.'/)
+      else assertPassed(refused)
+      assertPassed(
+        await (nth < 4 ? overlayVm('tintin', 'top').releaseRefused(host) : overlayVm('tintin', 'top').release(host)),
+      )
+      for (const name of ['top', 'a', 'b']) await assertLocks(hosts, name, ['none', 'none'])
+      await assertLocks(hosts, 'c', ['sh', 'none'])
+      expect(cluster.devices.list(host.state).map(({ name }) => name)).toEqual(['virtVG-c', 'virtVG-lvmlock'])
+      expect((await host.list('/run/lvguard')).filter((file) => file.endsWith('.json'))).toEqual([])
+    },
+  )
 
   test('the hook is killed between two levels: the release that follows finds what was locked', async () => {
     const { hosts } = ring()
@@ -238,15 +307,26 @@ describe('the backing files that a qcow2 image names', () => {
   test('a backing file on a device over several volumes locks them all', async () => {
     const { hosts, cluster } = ring()
     const [a, b] = hosts
-    await volumes({ left: undefined, right: undefined, golden: {}, top: { backing: '/dev/mapper/joined', format: 'qcow2' } })
+    await volumes({
+      left: undefined,
+      right: undefined,
+      golden: {},
+      top: { backing: '/dev/mapper/joined', format: 'qcow2' },
+    })
     for (const name of ['left', 'right']) await a.run('lvchange', '-asy', `virtVG/${name}`)
     cluster.devices.stack(a.state, ['virtVG/left', 'virtVG/right'], { name: 'joined', uuid: 'JOINED-x' })
     // Below what stands on both there is one more.
-    writeFileSync(a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'joined')?.minor}`), qcow2({ backing: '/dev/virtVG/golden', format: 'raw' }))
+    writeFileSync(
+      a.root.at(`/dev/dm-${cluster.devices.list(a.state).find(({ name }) => name === 'joined')?.minor}`),
+      qcow2({ backing: '/dev/virtVG/golden', format: 'raw' }),
+    )
     const vm = overlayVm('tintin', 'top')
     assertPassed(await vm.prepare(a))
-    expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes.map(({ lv, mode }: { lv: string; mode: string }) => `${lv} ${mode}`).sort())
-      .toEqual(['golden shared', 'left shared', 'right shared', 'top exclusive'])
+    expect(
+      JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '')
+        .volumes.map(({ lv, mode }: { lv: string; mode: string }) => `${lv} ${mode}`)
+        .sort(),
+    ).toEqual(['golden shared', 'left shared', 'right shared', 'top exclusive'])
     for (const name of ['left', 'right', 'golden']) await assertLocks(hosts, name, ['sh', 'none'])
     assertRefused(await new Vm('milou', [{ path: '/dev/virtVG/right' }]).prepare(b), /virtVG\/right is held shared by/)
     assertPassed(await vm.release(a))

@@ -16,18 +16,31 @@ const lost = (age: number, failed = age >= 80 ? 1 : 0): string => {
   return `daemon host1\n    use_watchdog=0\n    monotime=${seconds}\ns lvm_virtVG:1:/dev/mapper/virtVG-lvmlock:0\n    list=spaces\n    io_timeout=10\n    renew_fail=${failed}\n    renewal_last_success=${seconds - age}\n`
 }
 
-/** sanlock of this host says from now on that its lease is so old; dmsetup wipes, if it may. @returns the devices that were wiped */
+/**
+ * sanlock of this host says from now on that its lease is so old; dmsetup wipes, if it may. @returns the devices that
+ * were wiped
+ */
 function lease(host: SimulatedHost, age: number): string[] {
   const wiped: string[] = []
-  host.faults.answer('sanlock', ({ words }) => ({ code: words[1] === 'status' ? 0 : 1, stdout: words[1] === 'status' ? lost(age) : '', stderr: '' }))
+  host.faults.answer('sanlock', ({ words }) => ({
+    code: words[1] === 'status' ? 0 : 1,
+    stdout: words[1] === 'status' ? lost(age) : '',
+    stderr: '',
+  }))
   host.faults.answer('dmsetup', ({ words }) => {
     const name = words.at(-1) ?? ''
     if (words[0] === 'wipe_table') {
-      const node = host.root.list('/sys/block').find((each) => host.root.read(`/sys/block/${each}/dm/name`)?.trim() === name)
+      const node = host.root
+        .list('/sys/block')
+        .find((each) => host.root.read(`/sys/block/${each}/dm/name`)?.trim() === name)
       host.root.empty(`/sys/block/${node}/slaves`)
       wiped.push(name)
     }
-    return { code: 0, stdout: words[0] === 'table' ? wiped.map((each) => `${each}: 0 16384 error \n`).join('') : '', stderr: '' }
+    return {
+      code: 0,
+      stdout: words[0] === 'table' ? wiped.map((each) => `${each}: 0 16384 error \n`).join('') : '',
+      stderr: '',
+    }
   })
   return wiped
 }
@@ -50,9 +63,20 @@ describe('the lease is lost', () => {
     await until(qemu.ended)
     await until(() => agent.said(/<2>virtVG: cut off\. Nothing here can write on it any more/).length === 1)
     expect(wiped).toEqual(['virtVG-tintin'])
-    expect(agent.said(/<2>tintin was killed here \(process \d+\): this host has lost its lease on virtVG/)).toHaveLength(1)
-    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({ by: 'sanlock', state: 'clear', disks: ['vdb'], killed: [{ name: 'tintin', pid: qemu.pid, volumes: ['virtVG/tintin'] }] })
-    await until(() => ring().log.commands(a.name, 'lvmlockctl').some(({ line }) => line.includes('--drop virtVG')))
+    expect(
+      agent.said(/<2>tintin was killed here \(process \d+\): this host has lost its lease on virtVG/),
+    ).toHaveLength(1)
+    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({
+      by: 'sanlock',
+      state: 'clear',
+      disks: ['vdb'],
+      killed: [{ name: 'tintin', pid: qemu.pid, volumes: ['virtVG/tintin'] }],
+    })
+    await until(() =>
+      ring()
+        .log.commands(a.name, 'lvmlockctl')
+        .some(({ line }) => line.includes('--drop virtVG')),
+    )
     expect(await a.read('/proc/sysrq-trigger')).toBeUndefined()
     libvirt.remove(tintin)
     const before = ring().log.commands(a.name, 'lvchange').length
@@ -79,7 +103,11 @@ describe('the lease is lost', () => {
     await until(qemu.ended)
     await until(() => agent.said(/<2>virtVG: cut off\. Nothing here can write on it any more/).length === 1)
     expect(wiped).toEqual(['virtVG-tintin'])
-    await until(() => ring().log.commands(a.name, 'lvmlockctl').some(({ line }) => line.includes('--drop virtVG')))
+    await until(() =>
+      ring()
+        .log.commands(a.name, 'lvmlockctl')
+        .some(({ line }) => line.includes('--drop virtVG')),
+    )
     expect(agent.said(/has no thread of its own/)).toEqual([])
   })
 
@@ -96,8 +124,16 @@ describe('the lease is lost', () => {
     const qemu = fakeQemu(tintin.uuid)
     const { a, agent } = await running(qemu)
     lease(a, 45)
-    await until(() => agent.said(/<2>virtVG: this host has not renewed its lease for 4\d s: .* In 3\d s it is lost, and these VMs are killed here: tintin/).length === 1)
-    expect([qemu.ended(), await a.list('/run/lvguard').then((names) => names.includes('virtVG.killed'))]).toEqual([false, false])
+    await until(
+      () =>
+        agent.said(
+          /<2>virtVG: this host has not renewed its lease for 4\d s: .* In 3\d s it is lost, and these VMs are killed here: tintin/,
+        ).length === 1,
+    )
+    expect([qemu.ended(), await a.list('/run/lvguard').then((names) => names.includes('virtVG.killed'))]).toEqual([
+      false,
+      false,
+    ])
   })
 })
 
@@ -131,7 +167,8 @@ describe('a VG that is cut off while a start takes its locks', () => {
 describe('a VM on two VGs, of which one is cut off', () => {
   const MARK = '/run/lvguard/localVG.killed'
   const both = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/localVG/data' }])
-  const recordOf = async (host: SimulatedHost): Promise<unknown> => JSON.parse((await host.read(`/run/lvguard/${both.uuid}.json`)) ?? 'null')
+  const recordOf = async (host: SimulatedHost): Promise<unknown> =>
+    JSON.parse((await host.read(`/run/lvguard/${both.uuid}.json`)) ?? 'null')
 
   async function started(): Promise<SimulatedHost> {
     const [a] = ring().hosts
@@ -142,13 +179,23 @@ describe('a VM on two VGs, of which one is cut off', () => {
     await a.write(MARK, '')
     return a
   }
-  const isUp = (host: SimulatedHost): boolean => host.act('dmsetup info -c --noheadings -o name').stdout.includes('localVG-data')
+  const isUp = (host: SimulatedHost): boolean =>
+    host.act('dmsetup info -c --noheadings -o name').stdout.includes('localVG-data')
 
   test('its release gives back the volumes of the other, and keeps those of this one on record', async () => {
     const a = await started()
-    expect(await both.release(a)).toMatchObject({ code: 0, stderr: expect.stringMatching(/localVG was cut off here: its volumes are released when that is over/) })
+    expect(await both.release(a)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/localVG was cut off here: its volumes are released when that is over/),
+    })
     await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
-    expect([isUp(a), await recordOf(a)]).toEqual([true, expect.objectContaining({ state: 'releasing', volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })] })])
+    expect([isUp(a), await recordOf(a)]).toEqual([
+      true,
+      expect.objectContaining({
+        state: 'releasing',
+        volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })],
+      }),
+    ])
     // Once more, as libvirt does: nothing of it is touched.
     assertPassed(await both.release(a))
     expect(isUp(a)).toBe(true)
@@ -159,12 +206,21 @@ describe('a VM on two VGs, of which one is cut off', () => {
 
   test('so does the agent, where its release came to nothing, and gives back the rest when the mark has gone', async () => {
     const a = await started()
-    await a.write(`/run/lvguard/${both.uuid}.json`, JSON.stringify({ ...((await recordOf(a)) as object), state: 'releasing' }))
+    await a.write(
+      `/run/lvguard/${both.uuid}.json`,
+      JSON.stringify({ ...((await recordOf(a)) as object), state: 'releasing' }),
+    )
     new Libvirt(a).startDaemon()
     const agent = await Agent.start(ring(), a)
     await until(async () => (await a.lock('tintin')) === 'none')
     await agent.passTwice()
-    expect([isUp(a), await recordOf(a)]).toEqual([true, expect.objectContaining({ state: 'releasing', volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })] })])
+    expect([isUp(a), await recordOf(a)]).toEqual([
+      true,
+      expect.objectContaining({
+        state: 'releasing',
+        volumes: [expect.objectContaining({ vg: 'localVG', lv: 'data' })],
+      }),
+    ])
     await a.write(MARK, undefined)
     await agent.passTwice()
     await until(() => !isUp(a))
@@ -178,15 +234,29 @@ describe('lvguard kill', () => {
     const { a } = await running(qemu)
     const wiped = lease(a, 5)
     const { code, stderr } = await a.program(['kill', 'virtVG'])
-    expect([code, stderr]).toEqual([0, expect.stringMatching(/lvguard: tintin was killed here .*: virtVG is cut off\n.*virtVG: cut off\. Nothing here can write/)])
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(
+        /lvguard: tintin was killed here .*: virtVG is cut off\n.*virtVG: cut off\. Nothing here can write/,
+      ),
+    ])
     expect([qemu.ended(), wiped]).toEqual([true, ['virtVG-tintin']])
-    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({ by: 'person', state: 'clear' })
+    expect(JSON.parse((await a.read('/run/lvguard/virtVG.killed')) ?? '{}')).toMatchObject({
+      by: 'person',
+      state: 'clear',
+    })
   })
 
   test('a name that no VG can have, and a VG that was never cut off', async () => {
     const [a] = ring().hosts
-    expect(await a.program(['kill', '../x'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/no volume group can be called \.\.\/x; nothing was changed/) })
-    expect(await a.program(['recover', 'virtVG'])).toMatchObject({ code: 1, stderr: expect.stringMatching(/virtVG was not cut off on this host/) })
+    expect(await a.program(['kill', '../x'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/no volume group can be called \.\.\/x; nothing was changed/),
+    })
+    expect(await a.program(['recover', 'virtVG'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/virtVG was not cut off on this host/),
+    })
     expect(await a.list('/run/lvguard')).not.toContain('../x.killed')
   })
 
@@ -204,14 +274,26 @@ describe('lvguard kill', () => {
       did.push('lock-start')
       return { code: 0, stdout: '', stderr: '' }
     })
-    expect(await a.program(['recover', 'virtVG'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/virtVG can be used here again; no VM was killed/) })
+    expect(await a.program(['recover', 'virtVG'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/virtVG can be used here again; no VM was killed/),
+    })
     expect(did).toEqual(['drop', 'lock-start'])
   })
 
   test('a VG that is not here, without a terminal and with --yes: refused, and nothing is marked', async () => {
     const [a] = ring().hosts
-    for (const words of [['kill', 'otherVG'], ['kill', '--yes', 'otherVG'], ['kill', '--drop', 'otherVG']]) {
-      expect(await a.program(words)).toMatchObject({ code: 1, stderr: expect.stringMatching(/there is nothing of a shared volume group otherVG on this host; nothing was changed/) })
+    for (const words of [
+      ['kill', 'otherVG'],
+      ['kill', '--yes', 'otherVG'],
+      ['kill', '--drop', 'otherVG'],
+    ]) {
+      expect(await a.program(words)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(
+          /there is nothing of a shared volume group otherVG on this host; nothing was changed/,
+        ),
+      })
     }
     expect(await a.list('/run/lvguard')).not.toContain('otherVG.killed')
   })

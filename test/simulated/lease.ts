@@ -1,8 +1,8 @@
 export type Lock = 'ex' | 'sh' | 'un'
 
 /**
- * The lease of one volume on the shared disk, as sanlock writes it: the last owner, a time stamp that is 0 unless that owner holds
- * it exclusively, and the host_ids that share it (FACTS 31).
+ * The lease of one volume on the shared disk, as sanlock writes it: the last owner, a time stamp that is 0 unless that
+ * owner holds it exclusively, and the host_ids that share it (FACTS 31).
  */
 export class Lease {
   owner = 0
@@ -27,7 +27,8 @@ export class Lease {
     const before = this.held(hostId)
     if (before === mode) return undefined
     if (this.timestamp !== 0 && inTheWay(this.owner)) return this.owner
-    // Any other way than down, a host owns the lease for a moment, and stays its last owner even if it then finds sharers (measured).
+    // Any other way than down, a host owns the lease for a moment, and stays its last owner even if it then finds
+    // sharers (measured).
     if (before !== 'ex') {
       this.owner = hostId
       this.lver += 1

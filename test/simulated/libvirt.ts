@@ -8,7 +8,10 @@ const QEMU = 4711
 
 const DONE: Result = { code: 0, stdout: '', stderr: '' }
 
-/** What libvirt leaves in files on a host: its daemon's PID file, and a status file for each domain that is active (FACTS 13). */
+/**
+ * What libvirt leaves in files on a host: its daemon's PID file, and a status file for each domain that is active
+ * (FACTS 13).
+ */
 export class Libvirt {
   readonly #host: SimulatedHost
   /** What virsh was asked to do, such as `suspend tintin`. */
@@ -29,10 +32,24 @@ export class Libvirt {
 
   /** The domain is active, in this state; QEMU runs unless `pid` is 0. @param inside what stands before the domain */
   put(vm: Vm, changed: Partial<DomainStatus> = {}, inside = ''): void {
-    const { state, reason, pid, async, phase, flags } = { state: 'running', reason: 'booted', pid: QEMU, async: 'none', phase: undefined, flags: 0, ...changed }
-    const job = async === 'none' ? '' : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
+    const { state, reason, pid, async, phase, flags } = {
+      state: 'running',
+      reason: 'booted',
+      pid: QEMU,
+      async: 'none',
+      phase: undefined,
+      flags: 0,
+      ...changed,
+    }
+    const job =
+      async === 'none'
+        ? ''
+        : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
     if (pid !== 0) this.#host.root.write(`/proc/${pid}/comm`, 'qemu-system-x86\n')
-    this.#host.root.write(`/run/libvirt/qemu/${vm.name}.xml`, `<domstatus state='${state}' reason='${reason}' pid='${pid}'>\n${job}${inside}${vm.xml({ aliases: true })}</domstatus>\n`)
+    this.#host.root.write(
+      `/run/libvirt/qemu/${vm.name}.xml`,
+      `<domstatus state='${state}' reason='${reason}' pid='${pid}'>\n${job}${inside}${vm.xml({ aliases: true })}</domstatus>\n`,
+    )
   }
 
   out(vm: Vm, phase: string | undefined, changed: Partial<DomainStatus> = {}): void {

@@ -31,7 +31,8 @@ export class Locks {
   acquire(host: HostState, volume: Volume, mode: 'ex' | 'sh'): number | undefined {
     const { locks } = host.lockspace(volume.vg)
     const lease = this.lease(volume)
-    const isDead = (id: number): boolean => this.#hosts.some((other) => other.id === id && this.liveness(other) === 'DEAD')
+    const isDead = (id: number): boolean =>
+      this.#hosts.some((other) => other.id === id && this.liveness(other) === 'DEAD')
     const obstacle = lease.take(host.id, mode, this.#time.monotonic(), isDead)
     locks.set(volume.uuid, lease.held(host.id))
     return obstacle
@@ -59,10 +60,15 @@ export class Locks {
 
   /** All leases of a VG with their places in its lvmlock volume. */
   leases(group: VolumeGroup): { readonly volume: Volume; readonly lease: Lease; readonly offset: number }[] {
-    return group.volumes.flatMap((volume) => (volume.leaseOffset === undefined ? [] : [{ volume, lease: this.lease(volume), offset: volume.leaseOffset }]))
+    return group.volumes.flatMap((volume) =>
+      volume.leaseOffset === undefined ? [] : [{ volume, lease: this.lease(volume), offset: volume.leaseOffset }],
+    )
   }
 
-  /** From now on `-an` of the volume on the host says error -211, exits 0 and leaves the lock (FACTS 24); or no longer so. */
+  /**
+   * From now on `-an` of the volume on the host says error -211, exits 0 and leaves the lock (FACTS 24); or no longer
+   * so.
+   */
   keepOnDeactivation(host: HostState, name: string, keep = true): void {
     const volume = this.#volumes.lockVolume(this.#volumes.get(name))
     if (volume !== undefined && keep) host.keepsLock.add(volume.uuid)
@@ -78,7 +84,9 @@ export class Locks {
     host.lvmlockd = lvmlockd
   }
 
-  /** A new lvmlockd. With `adopt` all is as before; without, the leases stay and it knows of no lockspace (FACTS 34). */
+  /**
+   * A new lvmlockd. With `adopt` all is as before; without, the leases stay and it knows of no lockspace (FACTS 34).
+   */
   restartLvmlockd(host: HostState, { adopt }: { readonly adopt: boolean }): void {
     host.lvmlockd = 'running'
     for (const lockspace of adopt ? [] : host.lockspaces.values()) {

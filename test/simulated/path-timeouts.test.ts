@@ -14,7 +14,10 @@ test('the agent says once, at its start, what below a VG lets I/O wait for too l
   await a.write('/sys/class/iscsi_session/session7/recovery_tmo', '120\n')
   new Libvirt(a).startDaemon()
   const agent = await Agent.start(ring(), a)
-  const said = (): readonly string[] => agent.said(/^<4>if the storage of virtVG goes, its I\/O may wait for longer than 60 s .*: vdb: iSCSI replacement_timeout, 120 s/)
+  const said = (): readonly string[] =>
+    agent.said(
+      /^<4>if the storage of virtVG goes, its I\/O may wait for longer than 60 s .*: vdb: iSCSI replacement_timeout, 120 s/,
+    )
   await until(() => said().length > 0)
   await agent.passTwice()
   expect(said()).toHaveLength(1)

@@ -42,7 +42,15 @@ export class SimulatedRing implements Ring {
     const hostFor = (state: typeof first): SimulatedHost => {
       const folder = join(this.#folder, state.name)
       mkdirSync(folder)
-      return new SimulatedHost({ cluster: this.cluster, state, log: this.log, program, folder, contents: this.#contents, nodeFolder })
+      return new SimulatedHost({
+        cluster: this.cluster,
+        state,
+        log: this.log,
+        program,
+        folder,
+        contents: this.#contents,
+        nodeFolder,
+      })
     }
     this.hosts = [hostFor(first), hostFor(second)]
   }

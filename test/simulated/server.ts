@@ -46,7 +46,10 @@ export class ToolServer {
     client.on('data', (data) => {
       received.push(data)
       const request = requestIn(Buffer.concat(received), client)
-      if (request !== undefined) void answer(request).then((result) => client.end(frame(result))).finally(() => client.destroySoon())
+      if (request !== undefined)
+        void answer(request)
+          .then((result) => client.end(frame(result)))
+          .finally(() => client.destroySoon())
     })
   }
 }

@@ -3,7 +3,10 @@ export class Time {
   readonly #clock: (() => number) | undefined
   #now = 1000
 
-  /** @param clock CLOCK_MONOTONIC of the hosts, in seconds, for programs that compare with their own; without it, model time */
+  /**
+   * @param clock CLOCK_MONOTONIC of the hosts, in seconds, for programs that compare with their own; without it, model
+   *   time
+   */
   constructor(clock: (() => number) | undefined) {
     this.#clock = clock
   }

@@ -5,7 +5,9 @@ import type { Request } from './server.ts'
 import { runTool } from './tools.ts'
 import type { Scene } from './tools/answer.ts'
 
-/** They change something, and LVM lets one at a time do so on a host; `-asy` waits 5 s with that lock held (DESIGN 4). */
+/**
+ * They change something, and LVM lets one at a time do so on a host; `-asy` waits 5 s with that lock held (DESIGN 4).
+ */
 const CHANGING = new Set(['lvchange', 'vgchange'])
 const KILLED: Result = { code: 137, stdout: '', stderr: '' }
 
@@ -26,7 +28,9 @@ export class Toolbox {
 
   /** `kill -STOP` of lvmlockd: whatever asks it waits. */
   pause(): void {
-    this.#resumed ??= new Promise((resolve) => { this.#resume = resolve })
+    this.#resumed ??= new Promise((resolve) => {
+      this.#resume = resolve
+    })
   }
 
   resume(): void {

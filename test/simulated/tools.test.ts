@@ -40,7 +40,9 @@ describe('a simulated tool', () => {
   it('gives output, messages and exit status', async () => {
     await other.run('lvchange', '-aey', 'virtVG/b')
     expect(await host.run('lvchange', '--yes', '--activate', 'ey', '--', 'virtVG/a', 'virtVG/b')).toEqual({
-      code: 5, stdout: '', stderr: '  LV locked by other host: virtVG/b\n  Failed to lock logical volume virtVG/b.\n',
+      code: 5,
+      stdout: '',
+      stderr: '  LV locked by other host: virtVG/b\n  Failed to lock logical volume virtVG/b.\n',
     })
     expect((await host.run('lvs', '--nolocking', '--noheadings', '-o', 'name', 'virtVG')).stdout).toBe('  a\n  b\n')
     expect([await host.lock('a'), await host.lock('virtVG/b'), await other.lock('b')]).toEqual(['ex', 'none', 'ex'])
@@ -59,7 +61,8 @@ describe('an lvm tool and inherited descriptors', () => {
   const lock = (): string => host.root.at('run/lvguard/virtVG.lock')
   const isLocked = async (): Promise<boolean> => (await host.run('flock', '-n', lock(), 'true')).code !== 0
   /** A program that takes the lock, starts lvchange, and ends without waiting for it. */
-  const leaveBehind = (environment: string) => shell(`exec 3> ${lock()}; flock 3; ${environment} lvchange -aey virtVG/a < /dev/null > /dev/null 2>&1 &`)
+  const leaveBehind = (environment: string) =>
+    shell(`exec 3> ${lock()}; flock 3; ${environment} lvchange -aey virtVG/a < /dev/null > /dev/null 2>&1 &`)
 
   it('keeps the flock of LVM_REPORT_FD until it ends, whoever started it', async () => {
     const gate = host.faults.block('lvchange')
@@ -84,7 +87,10 @@ describe('an lvm tool and inherited descriptors', () => {
 
   // Measured on lvm2 2.03.16.
   it.each([
-    ['exec 3< /dev/null; LVM_REPORT_FD=3', '  File descriptor 3 already open in read-only mode, expected write-only or read-write mode.\n'],
+    [
+      'exec 3< /dev/null; LVM_REPORT_FD=3',
+      '  File descriptor 3 already open in read-only mode, expected write-only or read-write mode.\n',
+    ],
     ['LVM_REPORT_FD=99', '  Failed to open stream for file descriptor 99.\n'],
     ['LVM_REPORT_FD=x', '  LVM_REPORT_FD: invalid file descriptor.\n'],
   ])('does nothing with a report descriptor that it cannot write to: %s', async (how, stderr) => {
@@ -93,8 +99,14 @@ describe('an lvm tool and inherited descriptors', () => {
   })
 
   it('writes its report there', async () => {
-    const { stdout, code } = await shell(`exec 3> ${lock()}; LVM_REPORT_FD=3 lvs --nolocking --noheadings -o name virtVG/a`)
-    expect({ stdout, code, report: await host.read('/run/lvguard/virtVG.lock') }).toEqual({ stdout: '', code: 0, report: '  a\n' })
+    const { stdout, code } = await shell(
+      `exec 3> ${lock()}; LVM_REPORT_FD=3 lvs --nolocking --noheadings -o name virtVG/a`,
+    )
+    expect({ stdout, code, report: await host.read('/run/lvguard/virtVG.lock') }).toEqual({
+      stdout: '',
+      code: 0,
+      report: '  a\n',
+    })
   })
 
   it('has no such habits outside lvm', async () => {
@@ -110,12 +122,20 @@ describe('a host', () => {
     ring.fill('virtVG/a', 'QFI')
     await host.run('lvchange', '-aey', 'virtVG/a')
     host.open('virtVG/a')
-    expect([await active(host), await active(other)]).toEqual([['virtVG-lvmlock\n', 'virtVG-a\n'], ['virtVG-lvmlock\n']])
+    expect([await active(host), await active(other)]).toEqual([
+      ['virtVG-lvmlock\n', 'virtVG-a\n'],
+      ['virtVG-lvmlock\n'],
+    ])
     const { uuid } = ring.cluster.volumes.get('virtVG/a')
-    expect(await host.read('/sys/block/dm-1/dm/uuid')).toBe(`LVM-${`${ring.cluster.volumes.groups[0]?.uuid}${uuid}`.replaceAll('-', '')}\n`)
+    expect(await host.read('/sys/block/dm-1/dm/uuid')).toBe(
+      `LVM-${`${ring.cluster.volumes.groups[0]?.uuid}${uuid}`.replaceAll('-', '')}\n`,
+    )
     expect(await host.read('/sys/block/dm-1/dev')).toBe('253:1\n')
-    for (const path of ['/dev/virtVG/a', '/dev/mapper/virtVG-a', '/dev/dm-1', '/dev/disk/by-id/dm-name-virtVG-a']) expect(await host.read(path)).toBe('QFI')
-    expect((await host.run('dmsetup', 'info', '-c', '--noheadings', '--separator', ':', '-o', 'name,open')).stdout).toBe('virtVG-a:1\nvirtVG-lvmlock:1\n')
+    for (const path of ['/dev/virtVG/a', '/dev/mapper/virtVG-a', '/dev/dm-1', '/dev/disk/by-id/dm-name-virtVG-a'])
+      expect(await host.read(path)).toBe('QFI')
+    expect(
+      (await host.run('dmsetup', 'info', '-c', '--noheadings', '--separator', ':', '-o', 'name,open')).stdout,
+    ).toBe('virtVG-a:1\nvirtVG-lvmlock:1\n')
     host.close('virtVG/a')
     await host.run('lvchange', '-an', 'virtVG/a')
     expect([await active(host), await host.read('/dev/virtVG/a')]).toEqual([['virtVG-lvmlock\n'], undefined])
@@ -131,9 +151,17 @@ describe('a host', () => {
   it('runs the program as libvirtd does', async () => {
     const answer = await host.hook({ name: 'tintin', operation: 'prepare', xml: '<domain/>' })
     expect({ ...answer, stdout: JSON.parse(answer.stdout) }).toEqual({
-      code: 7, stderr: 'said\n', stdout: { words: ['tintin', 'prepare', 'begin', '-'], stdin: '<domain/>', others: { LC_ALL: 'C' } },
+      code: 7,
+      stderr: 'said\n',
+      stdout: { words: ['tintin', 'prepare', 'begin', '-'], stdin: '<domain/>', others: { LC_ALL: 'C' } },
     })
-    const release = await host.hook({ name: 'tintin', operation: 'release', extra: 'destroyed', xml: '', options: ['--dry-run'] })
+    const release = await host.hook({
+      name: 'tintin',
+      operation: 'release',
+      extra: 'destroyed',
+      xml: '',
+      options: ['--dry-run'],
+    })
     expect(release.stdout).toContain('["--dry-run","tintin","release","end","destroyed"]')
     expect((await host.program(['status'])).stdout).toContain('["status"]')
   })
@@ -153,7 +181,13 @@ describe('faults', () => {
   const activate = (...volumes: string[]) => host.run('lvchange', '-aey', ...volumes)
 
   it('happen before or after the nth command that matches', async () => {
-    host.faults.before(/^lvchange -aey/, () => { other.act('lvchange -aey virtVG/b') }, 2)
+    host.faults.before(
+      /^lvchange -aey/,
+      () => {
+        other.act('lvchange -aey virtVG/b')
+      },
+      2,
+    )
     host.faults.after('lvmlockctl', () => host.killLocking(), 1)
     expect([(await activate('virtVG/a')).code, (await activate('virtVG/b')).code]).toEqual([0, 5])
     expect([(await host.run('lvmlockctl', '-i')).code, (await host.run('lvmlockctl', '-i')).code]).toEqual([0, 255])
@@ -170,7 +204,10 @@ describe('faults', () => {
   })
 
   it('hold a command up: before it works, or after that', async () => {
-    for (const [when, lock] of [['before', 'none'], ['after', 'ex']] as const) {
+    for (const [when, lock] of [
+      ['before', 'none'],
+      ['after', 'ex'],
+    ] as const) {
       const gate = host.faults.block('lvchange', { when, nth: 1 })
       const answer = activate('virtVG/a')
       await gate.reached
@@ -211,7 +248,14 @@ describe('faults', () => {
     const change = activate('virtVG/a')
     expect((await host.run('lvs', '--nolocking')).code).toBe(0)
     expect((await host.run('sanlock', 'client', 'gets')).code).toBe(0)
-    expect(await Promise.race([change.then(() => 'done'), new Promise((resolve) => { setTimeout(resolve, 100, 'waits') })])).toBe('waits')
+    expect(
+      await Promise.race([
+        change.then(() => 'done'),
+        new Promise((resolve) => {
+          setTimeout(resolve, 100, 'waits')
+        }),
+      ]),
+    ).toBe('waits')
     await host.resumeLocking()
     expect((await change).code).toBe(0)
   })
@@ -224,6 +268,11 @@ describe('faults', () => {
     await host.write('/etc/libvirt/lvguard.conf', '')
     await ring.reset()
     expect((await change).code).not.toBe(0)
-    expect([await host.lock('a'), await host.list('/run/lvguard'), await host.read('/etc/libvirt/lvguard.conf'), ring.log.lines()]).toEqual(['none', [], '', []])
+    expect([
+      await host.lock('a'),
+      await host.list('/run/lvguard'),
+      await host.read('/etc/libvirt/lvguard.conf'),
+      ring.log.lines(),
+    ]).toEqual(['none', [], '', []])
   })
 })

@@ -14,7 +14,18 @@ import { pvs, vgchange, vgs } from './tools/vg-commands.ts'
 const virsh: Tool = () => ({ code: 1, stdout: '', stderr: 'error: failed to connect to the hypervisor\n' })
 
 export const TOOLS: Readonly<Record<string, Tool>> = {
-  lvchange: lvmTool('lvchange', lvchange), lvrename: lvmTool('lvrename', lvrename), lvs: lvmTool('lvs', lvs), vgs: lvmTool('vgs', vgs), pvs: lvmTool('pvs', pvs), vgchange: lvmTool('vgchange', vgchange), lvmlockctl, dmsetup, sanlock, virsh, drbdsetup, drbdadm,
+  lvchange: lvmTool('lvchange', lvchange),
+  lvrename: lvmTool('lvrename', lvrename),
+  lvs: lvmTool('lvs', lvs),
+  vgs: lvmTool('vgs', vgs),
+  pvs: lvmTool('pvs', pvs),
+  vgchange: lvmTool('vgchange', vgchange),
+  lvmlockctl,
+  dmsetup,
+  sanlock,
+  virsh,
+  drbdsetup,
+  drbdadm,
 }
 
 /** What a command answers on a host, and does to the cluster. */

@@ -4,7 +4,11 @@ import type { SimulatedRing } from './ring.ts'
 import { withRing } from './with-ring.ts'
 
 const ring = withRing()
-const devices = ({ cluster, hosts }: SimulatedRing): string[] => cluster.devices.list(hosts[0].state).map(({ name }) => name).filter((name) => name !== 'virtVG-lvmlock')
+const devices = ({ cluster, hosts }: SimulatedRing): string[] =>
+  cluster.devices
+    .list(hosts[0].state)
+    .map(({ name }) => name)
+    .filter((name) => name !== 'virtVG-lvmlock')
 
 describe('devices that stand on a volume', () => {
   const withDisk = (path: string, name = 'tintin'): Vm => new Vm(name, [{ path }])
@@ -18,25 +22,42 @@ describe('devices that stand on a volume', () => {
       const vm = withDisk(`/dev/mapper/${name}`)
       cluster.devices.stack(a.state, 'virtVG/tintin', { name, uuid: 'CRYPT-LUKS2-4711' })
       assertPassed(await vm.prepare(a))
-      expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes).toMatchObject([{ vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'active' }])
-      assertRefused(await withDisk('/dev/virtVG/tintin', 'milou').prepare(a), /virtVG\/tintin is used by the VM tintin on this host/)
+      expect(JSON.parse((await a.read(`/run/lvguard/${vm.uuid}.json`)) ?? '').volumes).toMatchObject([
+        { vg: 'virtVG', lv: 'tintin', role: 'exclusive', mode: 'exclusive', before: 'active' },
+      ])
+      assertRefused(
+        await withDisk('/dev/virtVG/tintin', 'milou').prepare(a),
+        /virtVG\/tintin is used by the VM tintin on this host/,
+      )
       // There it is not open, and a migration would find nothing.
-      assertRefused(await vm.migrate(b), /there is no (logical volume virtVG\/tintin_crypt|\/dev\/mapper\/tintin_crypt on this host)/)
+      assertRefused(
+        await vm.migrate(b),
+        /there is no (logical volume virtVG\/tintin_crypt|\/dev\/mapper\/tintin_crypt on this host)/,
+      )
       assertPassed(await vm.release(a))
       cluster.devices.unstack(a.state, name)
     }
   })
 
   test('one that is in use itself, and a volume that something else has open too', async () => {
-    const { hosts: [a], cluster } = ring()
+    const {
+      hosts: [a],
+      cluster,
+    } = ring()
     await ring().volume('tintin')
     await a.run('lvchange', '-aey', 'virtVG/tintin')
     cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711', openers: 1 })
-    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: opened once/)
+    assertRefused(
+      await withDisk('/dev/mapper/tintin_crypt').prepare(a),
+      /virtVG\/tintin is in use on this host: opened once/,
+    )
     cluster.devices.unstack(a.state, 'tintin_crypt')
     cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'tintin_crypt', uuid: 'CRYPT-LUKS2-4711' })
     cluster.devices.stack(a.state, 'virtVG/tintin', { name: 'other', uuid: 'CRYPT-LUKS2-4712' })
-    assertRefused(await withDisk('/dev/mapper/tintin_crypt').prepare(a), /virtVG\/tintin is in use on this host: used by the device other/)
+    assertRefused(
+      await withDisk('/dev/mapper/tintin_crypt').prepare(a),
+      /virtVG\/tintin is in use on this host: used by the device other/,
+    )
   })
 
   test('a VG inside a guest, which this host sees: who names its LV has the volume below', async () => {
@@ -68,17 +89,23 @@ describe('devices that stand on a volume', () => {
     const [a, b] = hosts
     await ring().volume('disk')
     await a.run('lvchange', '-aey', 'virtVG/disk')
-    for (const part of [1, 2]) cluster.devices.stack(a.state, 'virtVG/disk', { name: `virtVG-disk${part}`, uuid: `part${part}-LVM-x` })
+    for (const part of [1, 2])
+      cluster.devices.stack(a.state, 'virtVG/disk', { name: `virtVG-disk${part}`, uuid: `part${part}-LVM-x` })
     assertPassed(await withDisk('/dev/mapper/virtVG-disk1').prepare(a))
     assertPassed(await withDisk('/dev/mapper/virtVG-disk2', 'milou').prepare(a))
-    assertRefused(await withDisk('/dev/mapper/virtVG-disk2', 'haddock').prepare(a), /virtVG\/disk is used by the VM milou on this host/)
+    assertRefused(
+      await withDisk('/dev/mapper/virtVG-disk2', 'haddock').prepare(a),
+      /virtVG\/disk is used by the VM milou on this host/,
+    )
     assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(a), /virtVG\/disk is used by the VM/)
     await assertLocks(hosts, 'disk', ['ex', 'none'])
     assertRefused(await withDisk('/dev/virtVG/disk', 'haddock').prepare(b), /virtVG\/disk is held exclusively by/)
   })
 
   test('a device of that form which stands on nothing of LVM’s is left alone', async () => {
-    const { hosts: [a] } = ring()
+    const {
+      hosts: [a],
+    } = ring()
     await ring().volume('tintin')
     await a.write('/sys/block/dm-77/dm/name', 'virtVG-tintin\n')
     await a.write('/sys/block/dm-77/dm/uuid', 'CRYPT-PLAIN-x\n')
@@ -184,32 +211,39 @@ describe('thin volumes', () => {
 
 describe('a migration of what cannot be shared', () => {
   const KINDS = ['thin', 'raid1', 'cache', 'snapshot', 'origin'] as const
-  test.each(KINDS)('%s: passes where nobody holds it, as with --offline, and is refused while anybody does', async (kind) => {
-    const { hosts } = ring()
-    const [a, b] = hosts
-    if (kind === 'thin') await ring().volume('pool', { kind: { kind: 'thin-pool' } })
-    if (kind === 'snapshot') await ring().volume('base')
-    if (kind === 'thin') await ring().volume('tintin', { kind: { kind: 'thin', pool: 'pool' } })
-    else if (kind === 'snapshot') await ring().volume('tintin', { kind: { kind: 'snapshot', origin: 'base' } })
-    else if (kind === 'origin') await ring().volume('tintin')
-    else await ring().volume('tintin', { kind: { kind } })
-    if (kind === 'origin') await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'tintin' } })
-    await ring().volume('linear')
-    const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/linear' }])
-    // Without an agent too: nothing will have to be made exclusive.
-    const offline = await b.hook({ name: 'tintin', operation: 'migrate', xml: vm.xml() })
-    assertPassed(offline)
-    expect(offline.stdout).toBe('')
-    expect(await b.read(`/run/lvguard/${vm.uuid}.json`)).toBeUndefined()
-    // What follows, if anything, is a start.
-    assertPassed(await vm.prepare(b))
-    await assertLocks(hosts, 'linear', ['none', 'ex'])
-    assertRefused(await vm.migrate(a), /virtVG\/tintin cannot be shared, as a live migration needs/, /Shut tintin down/)
-    assertPassed(await vm.release(b))
-    // Some of it is held: it may run there, on what is left.
-    a.act('lvchange -asy virtVG/linear')
-    assertRefused(await vm.migrate(b), /virtVG\/tintin cannot be shared/)
-  })
+  test.each(KINDS)(
+    '%s: passes where nobody holds it, as with --offline, and is refused while anybody does',
+    async (kind) => {
+      const { hosts } = ring()
+      const [a, b] = hosts
+      if (kind === 'thin') await ring().volume('pool', { kind: { kind: 'thin-pool' } })
+      if (kind === 'snapshot') await ring().volume('base')
+      if (kind === 'thin') await ring().volume('tintin', { kind: { kind: 'thin', pool: 'pool' } })
+      else if (kind === 'snapshot') await ring().volume('tintin', { kind: { kind: 'snapshot', origin: 'base' } })
+      else if (kind === 'origin') await ring().volume('tintin')
+      else await ring().volume('tintin', { kind: { kind } })
+      if (kind === 'origin') await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'tintin' } })
+      await ring().volume('linear')
+      const vm = new Vm('tintin', [{ path: '/dev/virtVG/tintin' }, { path: '/dev/virtVG/linear' }])
+      // Without an agent too: nothing will have to be made exclusive.
+      const offline = await b.hook({ name: 'tintin', operation: 'migrate', xml: vm.xml() })
+      assertPassed(offline)
+      expect(offline.stdout).toBe('')
+      expect(await b.read(`/run/lvguard/${vm.uuid}.json`)).toBeUndefined()
+      // What follows, if anything, is a start.
+      assertPassed(await vm.prepare(b))
+      await assertLocks(hosts, 'linear', ['none', 'ex'])
+      assertRefused(
+        await vm.migrate(a),
+        /virtVG\/tintin cannot be shared, as a live migration needs/,
+        /Shut tintin down/,
+      )
+      assertPassed(await vm.release(b))
+      // Some of it is held: it may run there, on what is left.
+      a.act('lvchange -asy virtVG/linear')
+      assertRefused(await vm.migrate(b), /virtVG\/tintin cannot be shared/)
+    },
+  )
 })
 
 describe('COW snapshots', () => {
@@ -252,26 +286,33 @@ describe('COW snapshots', () => {
     await ring().volume('origin')
     await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
     assertPassed(await vmOn('virtVG', name).prepare(a))
-    assertRefused(await vmOn('virtVG', name).migrate(b), new RegExp(`virtVG/${name} cannot be shared`), /Shut .* down and start it on the other host/)
+    assertRefused(
+      await vmOn('virtVG', name).migrate(b),
+      new RegExp(`virtVG/${name} cannot be shared`),
+      /Shut .* down and start it on the other host/,
+    )
   })
 })
 
-test.each(['raid1', 'cache', 'striped', 'linear'] as const)('%s: started, stopped, refused elsewhere, and in a migration where LVM cannot share it', async (kind) => {
-  const { hosts } = ring()
-  const [a, b] = hosts
-  await ring().volume('tintin', { kind: { kind } })
-  const vm = vmOn('virtVG', 'tintin')
-  const isShareable = kind === 'striped' || kind === 'linear'
-  assertPassed(await vm.prepare(a))
-  assertRefused(await vm.prepare(b), /is held exclusively by/)
-  assertPassed(await vm.releaseRefused(b))
-  if (isShareable) {
-    await a.run('lvchange', '-asy', 'virtVG/tintin')
-    assertPassed(await vm.migrate(b))
-  } else assertRefused(await vm.migrate(b), new RegExp(`cannot be shared.*${kind}`))
-  assertPassed(await vm.release(a))
-  await assertLocks(hosts, 'tintin', ['none', 'none'])
-})
+test.each(['raid1', 'cache', 'striped', 'linear'] as const)(
+  '%s: started, stopped, refused elsewhere, and in a migration where LVM cannot share it',
+  async (kind) => {
+    const { hosts } = ring()
+    const [a, b] = hosts
+    await ring().volume('tintin', { kind: { kind } })
+    const vm = vmOn('virtVG', 'tintin')
+    const isShareable = kind === 'striped' || kind === 'linear'
+    assertPassed(await vm.prepare(a))
+    assertRefused(await vm.prepare(b), /is held exclusively by/)
+    assertPassed(await vm.releaseRefused(b))
+    if (isShareable) {
+      await a.run('lvchange', '-asy', 'virtVG/tintin')
+      assertPassed(await vm.migrate(b))
+    } else assertRefused(await vm.migrate(b), new RegExp(`cannot be shared.*${kind}`))
+    assertPassed(await vm.release(a))
+    await assertLocks(hosts, 'tintin', ['none', 'none'])
+  },
+)
 
 test('a thin snapshot, which LVM activates only when told to ignore its flag', async () => {
   const { hosts } = ring()
@@ -289,7 +330,10 @@ test('a thin snapshot, which LVM activates only when told to ignore its flag', a
 
 describe('several VGs in one VM', () => {
   const both = new Vm('tintin', [{ path: '/dev/virtVG/shared' }, { path: '/dev/localVG/local' }])
-  test.each([['ignore', []], ['activate', ['localVG-local']]])('a local one beside a shared one: %s', async (policy, expected) => {
+  test.each([
+    ['ignore', []],
+    ['activate', ['localVG-local']],
+  ])('a local one beside a shared one: %s', async (policy, expected) => {
     const { hosts, cluster } = ring()
     const [a] = hosts
     await ring().volume('shared')
@@ -306,7 +350,8 @@ test('a pool of type disk on a volume: VMs of one host have its partitions, anot
   const { hosts, cluster } = ring()
   const [a, b] = hosts
   await ring().volume('disk')
-  const pool = "<pool type='disk'><name>parts</name><source><device path='/dev/virtVG/disk'/></source><target><path>/dev/mapper</path></target></pool>"
+  const pool =
+    "<pool type='disk'><name>parts</name><source><device path='/dev/virtVG/disk'/></source><target><path>/dev/mapper</path></target></pool>"
   for (const host of hosts) await host.write('/etc/libvirt/storage/parts.xml', pool)
   const vm = (name: string, volume: string): Vm => new Vm(name, [{ pool: 'parts', volume }])
   // What an administrator does before libvirt can start the pool.
@@ -317,13 +362,19 @@ test('a pool of type disk on a volume: VMs of one host have its partitions, anot
   assertRefused(await vm('haddock', 'virtVG-disk2').prepare(a), /virtVG\/disk is used by the VM milou on this host/)
   assertRefused(await vm('tintin', 'virtVG-disk1').prepare(b), /virtVG\/disk is held exclusively by/)
   assertPassed(await vm('tintin', 'virtVG-disk1').releaseRefused(b))
-  for (const [name, volume] of [['tintin', 'virtVG-disk1'], ['milou', 'virtVG-disk2']] as const) assertPassed(await vm(name, volume).release(a))
+  for (const [name, volume] of [
+    ['tintin', 'virtVG-disk1'],
+    ['milou', 'virtVG-disk2'],
+  ] as const)
+    assertPassed(await vm(name, volume).release(a))
   // It was active before.
   await assertLocks(hosts, 'disk', ['ex', 'none'])
 })
 
 test('a volume that is active, in a VG which LVM does not see', async () => {
-  const { hosts: [a] } = ring()
+  const {
+    hosts: [a],
+  } = ring()
   await ring().volume('tintin')
   await a.write('/sys/block/dm-77/dm/name', 'hiddenVG-tintin\n')
   await a.write('/sys/block/dm-77/dm/uuid', `LVM-${'x'.repeat(64)}\n`)
@@ -331,7 +382,11 @@ test('a volume that is active, in a VG which LVM does not see', async () => {
   await a.run('mkdir', a.root.at('/dev/hiddenVG'))
   for (const path of ['/dev/mapper/hiddenVG-tintin', '/dev/hiddenVG/tintin']) {
     await a.run('ln', '-s', '../dm-77', a.root.at(path))
-    assertRefused(await new Vm('tintin', [{ path }]).prepare(a), /hiddenVG\/tintin is active on this host, but LVM does not see its volume group and cannot lock it/, /lvmdevices/)
+    assertRefused(
+      await new Vm('tintin', [{ path }]).prepare(a),
+      /hiddenVG\/tintin is active on this host, but LVM does not see its volume group and cannot lock it/,
+      /lvmdevices/,
+    )
   }
 })
 
@@ -362,7 +417,10 @@ test('a release without a record does not look at what another host has to answe
   await a.run('mkdir', '-p', a.root.at('/srv'))
   await a.run('ln', '-s', '/dev/virtVG/tintin', a.root.at('/srv/tintin'))
   const vm = new Vm('tintin', [{ path: '/srv/tintin' }, { path: '/dev/virtVG/other' }])
-  for (const [type, left] of [['ext4', 'none'], ['nfs4', 'ex']] as const) {
+  for (const [type, left] of [
+    ['ext4', 'none'],
+    ['nfs4', 'ex'],
+  ] as const) {
     await a.write('/proc/1/mountinfo', `30 22 0:25 / /srv rw - ${type} filer:/x rw\n`)
     assertPassed(await vm.prepare(a))
     await a.write(`/run/lvguard/${vm.uuid}.json`, undefined)
@@ -379,12 +437,27 @@ test('arguments for QEMU that name a volume: refused, until a policy says how it
   await ring().volume('root')
   await ring().volume('extra')
   const vm = vmOn('virtVG', 'root')
-  const policy = (mode: string): string => `<metadata><p:policy xmlns:p="urn:lvguard:policy:1"><p:disk target="qemu:commandline" mode="${mode}"/></p:policy></metadata>`
-  const xml = (metadata = ''): string => vm.xml({ metadata }).replace('<devices>', "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-drive'/><q:arg value='file=/dev/virtVG/extra,if=none'/></q:commandline><devices>")
-  assertRefused(await vm.prepare(a, xml()), /its <qemu:commandline> names \/dev\/virtVG\/extra/, /a policy for 'qemu:commandline'/)
+  const policy = (mode: string): string =>
+    `<metadata><p:policy xmlns:p="urn:lvguard:policy:1"><p:disk target="qemu:commandline" mode="${mode}"/></p:policy></metadata>`
+  const xml = (metadata = ''): string =>
+    vm
+      .xml({ metadata })
+      .replace(
+        '<devices>',
+        "<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-drive'/><q:arg value='file=/dev/virtVG/extra,if=none'/></q:commandline><devices>",
+      )
+  assertRefused(
+    await vm.prepare(a, xml()),
+    /its <qemu:commandline> names \/dev\/virtVG\/extra/,
+    /a policy for 'qemu:commandline'/,
+  )
   assertRefused(await vm.migrate(a, xml()), /its <qemu:commandline> names \/dev\/virtVG\/extra/)
   for (const name of ['root', 'extra']) await assertLocks(hosts, name, ['none', 'none'])
-  for (const [mode, lock] of [['ignore', 'none'], ['shared', 'sh'], ['exclusive', 'ex']] as const) {
+  for (const [mode, lock] of [
+    ['ignore', 'none'],
+    ['shared', 'sh'],
+    ['exclusive', 'ex'],
+  ] as const) {
     assertPassed(await vm.prepare(a, xml(policy(mode))))
     await assertLocks(hosts, 'extra', [lock, 'none'])
     assertPassed(await vm.release(a))
@@ -396,7 +469,12 @@ test('a kernel on a volume is shared, and the state of a TPM is exclusive', asyn
   const { hosts } = ring()
   for (const name of ['root', 'kernel', 'tpm']) await ring().volume(name)
   const vm = vmOn('virtVG', 'root')
-  const xml = vm.xml().replace('<devices>', "<os><kernel>/dev/virtVG/kernel</kernel></os><devices><tpm model='tpm-crb'><backend type='emulator'><source type='file' path='/dev/virtVG/tpm'/></backend></tpm>")
+  const xml = vm
+    .xml()
+    .replace(
+      '<devices>',
+      "<os><kernel>/dev/virtVG/kernel</kernel></os><devices><tpm model='tpm-crb'><backend type='emulator'><source type='file' path='/dev/virtVG/tpm'/></backend></tpm>",
+    )
   assertPassed(await vm.prepare(hosts[0], xml))
   await assertLocks(hosts, 'kernel', ['sh', 'none'])
   await assertLocks(hosts, 'tpm', ['ex', 'none'])

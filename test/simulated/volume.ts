@@ -1,4 +1,7 @@
-/** A logical volume of the model, and what LVM calls each kind of it. Pure data; the state of locks and devices is elsewhere. */
+/**
+ * A logical volume of the model, and what LVM calls each kind of it. Pure data; the state of locks and devices is
+ * elsewhere.
+ */
 export type Kind =
   | { readonly kind: 'linear' }
   | { readonly kind: 'striped' }
@@ -37,7 +40,8 @@ export const mapperName = (vg: string, lv: string): string => `${vg.replaceAll('
 /** `VG/LV`, `/dev/VG/LV` or `/dev/mapper/VG-LV` as lvm commands take it; a lone word is a VG. */
 export function parseName(word: string): { readonly vg: string; readonly lv: string | undefined } {
   const mapped = word.startsWith('/dev/mapper/') ? word.slice('/dev/mapper/'.length) : undefined
-  const path = mapped === undefined ? word.replace(/^\/dev\//, '') : mapped.replace(/(?<!-)-(?!-)/, '/').replaceAll('--', '-')
+  const path =
+    mapped === undefined ? word.replace(/^\/dev\//, '') : mapped.replace(/(?<!-)-(?!-)/, '/').replaceAll('--', '-')
   const slash = path.indexOf('/')
   return slash < 0 ? { vg: path, lv: undefined } : { vg: path.slice(0, slash), lv: path.slice(slash + 1) }
 }

@@ -31,7 +31,10 @@ export class Volumes {
     if (group.volumes.some((volume) => volume.lv === lv)) throw new Error(`${group.name}/${lv} exists`)
     const leased = group.lvmlockUuid !== undefined && lockArgs && kind.kind !== 'thin' && kind.kind !== 'snapshot'
     const volume: Volume = {
-      vg: group.name, lv, kind, skipActivation,
+      vg: group.name,
+      lv,
+      kind,
+      skipActivation,
       uuid: options.uuid ?? uuidOf(`${group.name}/${lv} ${this.#created++}`),
       leaseOffset: leased ? (options.leaseOffset ?? freeLease(group)) : undefined,
     }
@@ -71,7 +74,10 @@ export class Volumes {
     return volume.kind.kind === 'snapshot' ? this.get(`${volume.vg}/${volume.kind.origin}`) : volume
   }
 
-  /** The volume whose lock covers this one: a thin volume's pool, a snapshot's origin, or itself; undefined if none does. */
+  /**
+   * The volume whose lock covers this one: a thin volume's pool, a snapshot's origin, or itself; undefined if none
+   * does.
+   */
   lockVolume(volume: Volume): Volume | undefined {
     const covering = volume.kind.kind === 'thin' ? this.get(`${volume.vg}/${volume.kind.pool}`) : this.originOf(volume)
     return covering.leaseOffset === undefined ? undefined : covering

@@ -1,4 +1,7 @@
-/** Where chance comes from: one seed, and for each thing that asks a stream of its own, so that leaving one thing out changes nothing of the others. */
+/**
+ * Where chance comes from: one seed, and for each thing that asks a stream of its own, so that leaving one thing out
+ * changes nothing of the others.
+ */
 export class Chance {
   readonly #seed: number
   readonly #streams = new Map<string, () => number>()

@@ -6,11 +6,18 @@ import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
 import type { Process } from './process.ts'
 
-/** A command that runs on a host. One in a session of its own outlives whoever started it; so do the others, unless they are killed. */
+/**
+ * A command that runs on a host. One in a session of its own outlives whoever started it; so do the others, unless they
+ * are killed.
+ */
 export class Command extends Actor {
   readonly inherited: OpenFile[] = []
 
-  constructor(readonly host: Host, readonly name: string, readonly words: readonly string[]) {
+  constructor(
+    readonly host: Host,
+    readonly name: string,
+    readonly words: readonly string[],
+  ) {
     super(`${name} ${words.filter((word) => !word.includes('{')).join(' ')}`)
     host.commands.add(this)
     this.onEnd(() => void host.commands.delete(this))
@@ -18,7 +25,21 @@ export class Command extends Actor {
 }
 
 /** Milliseconds that a command takes as a rule: about what was measured on hosts. */
-const TYPICAL: Readonly<Record<string, number>> = { lvmlockctl: 10, lvchange: 90, vgchange: 300, lvs: 60, vgs: 60, pvs: 60, sanlock: 8, dmsetup: 6, virsh: 60, flock: 2, lvmconfig: 15, true: 2, dd: 10 }
+const TYPICAL: Readonly<Record<string, number>> = {
+  lvmlockctl: 10,
+  lvchange: 90,
+  vgchange: 300,
+  lvs: 60,
+  vgs: 60,
+  pvs: 60,
+  sanlock: 8,
+  dmsetup: 6,
+  virsh: 60,
+  flock: 2,
+  lvmconfig: 15,
+  true: 2,
+  dd: 10,
+}
 /** Of the lvm commands, whichever has come first on a host works first (DESIGN 4). */
 const IN_TURN = new Set(['lvchange', 'vgchange'])
 /** `-asy` tries for so long, and so often, while another host holds the volume exclusively (FACTS 21). */
@@ -57,16 +78,22 @@ export function startCommand(process: Process, name: string, words: readonly str
     kill = () => deliver({ exitCode: undefined, stdout: '', stderr: '' })
     command.onEnd(() => deliver({ exitCode: undefined, stdout: '', stderr: '' }))
     if (name === 'flock') flock(command, inherited[0], words, deliver)
-    else void perform(command, (result) => {
-      if (stderr?.node.kind === 'file') stderr.node.text += result.stderr
-      deliver({ exitCode: result.code, stdout: result.stdout, stderr: stderr === undefined ? result.stderr : '' })
-    })
+    else
+      void perform(command, (result) => {
+        if (stderr?.node.kind === 'file') stderr.node.text += result.stderr
+        deliver({ exitCode: result.code, stdout: result.stdout, stderr: stderr === undefined ? result.stderr : '' })
+      })
   })
   return { ended, kill: () => kill(), killGroup: () => kill(), unref: () => undefined }
 }
 
 /** flock -w SECONDS FD. */
-function flock(command: Command, file: OpenFile | undefined, [, seconds = '0']: readonly string[], deliver: Deliver): void {
+function flock(
+  command: Command,
+  file: OpenFile | undefined,
+  [, seconds = '0']: readonly string[],
+  deliver: Deliver,
+): void {
   const { host } = command
   const { engine } = host
   if (file === undefined || file.node.kind !== 'file') {
@@ -107,7 +134,11 @@ async function perform(command: Command, answer: (result: Result) => void): Prom
   await host.storageFor(command)
   if (IN_TURN.has(name)) host.checkHeld(command)
   const result = fate === 'does nothing' ? DONE : await effectOf(command, host)
-  if (name === 'lvchange' || name === 'virsh') engine.tell(() => `${host.name}: ${shortly(name, words)} → ${result.code}${result.stderr === '' ? '' : ` (${result.stderr.trim().split('\n')[0]?.trim()})`}${fate === 'lives' ? '' : `, ${fate}`}`)
+  if (name === 'lvchange' || name === 'virsh')
+    engine.tell(
+      () =>
+        `${host.name}: ${shortly(name, words)} → ${result.code}${result.stderr === '' ? '' : ` (${result.stderr.trim().split('\n')[0]?.trim()})`}${fate === 'lives' ? '' : `, ${fate}`}`,
+    )
   if (fate === 'killed after') {
     command.end()
     return
@@ -137,4 +168,5 @@ async function effectOf(command: Command, host: Host): Promise<Result> {
 }
 
 const LEFT_OUT = new Set(['--yes', '--config', '--ignoreactivationskip', '--connect', 'qemu:///system', '--'])
-const shortly = (name: string, words: readonly string[]): string => `${name} ${words.filter((word) => !word.includes('log/prefix') && !LEFT_OUT.has(word)).join(' ')}`
+const shortly = (name: string, words: readonly string[]): string =>
+  `${name} ${words.filter((word) => !word.includes('log/prefix') && !LEFT_OUT.has(word)).join(' ')}`

@@ -36,7 +36,11 @@ export interface OpenFile {
 
 /** What node:fs throws. Without a stack, which costs more than the look that has failed. */
 export class FileError extends Error {
-  constructor(readonly code: string, readonly syscall: string, path: string) {
+  constructor(
+    readonly code: string,
+    readonly syscall: string,
+    path: string,
+  ) {
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 0
     super(`${code}: ${syscall} '${path}'`)
@@ -81,7 +85,11 @@ export class Disk {
       if (next === undefined) return undefined
       if (next.kind === 'link' && (isFollowed || index < parts.length - 1)) {
         if (links > 40) return undefined
-        return this.find([pathFrom(`/${parts.slice(0, index).join('/')}`, next.target), ...parts.slice(index + 1)].join('/'), isFollowed, links + 1)
+        return this.find(
+          [pathFrom(`/${parts.slice(0, index).join('/')}`, next.target), ...parts.slice(index + 1)].join('/'),
+          isFollowed,
+          links + 1,
+        )
       }
       here = next
     }
@@ -95,7 +103,13 @@ export class Disk {
       const here = `/${parts.slice(0, index + 1).join('/')}`
       const node = this.find(here, false)
       if (node === undefined) return undefined
-      if (node.kind === 'link') return links > 40 ? undefined : this.real([pathFrom(`/${parts.slice(0, index).join('/')}`, node.target), ...parts.slice(index + 1)].join('/'), links + 1)
+      if (node.kind === 'link')
+        return links > 40
+          ? undefined
+          : this.real(
+              [pathFrom(`/${parts.slice(0, index).join('/')}`, node.target), ...parts.slice(index + 1)].join('/'),
+              links + 1,
+            )
     }
     return `/${parts.join('/')}`
   }
@@ -135,7 +149,13 @@ export class Disk {
   /** A file whose text is made when it is read. */
   live(path: string, make: () => string): void {
     const slash = path.lastIndexOf('/')
-    this.folder(path.slice(0, slash)).entries.set(path.slice(slash + 1), { kind: 'file', ino: this.inode(), text: '', changed: 0, make })
+    this.folder(path.slice(0, slash)).entries.set(path.slice(slash + 1), {
+      kind: 'file',
+      ino: this.inode(),
+      text: '',
+      changed: 0,
+      make,
+    })
   }
 
   link(path: string, target: string): void {
@@ -158,7 +178,8 @@ export class Disk {
   rename(from: string, to: string): void {
     const [source, target] = [this.folderOf(from), this.folderOf(to)]
     const node = source?.folder.entries.get(source.name)
-    if (source === undefined || target === undefined || node === undefined) throw new FileError('ENOENT', 'rename', from)
+    if (source === undefined || target === undefined || node === undefined)
+      throw new FileError('ENOENT', 'rename', from)
     source.folder.entries.delete(source.name)
     target.folder.entries.set(target.name, node)
     this.changed(source.at, source.name)

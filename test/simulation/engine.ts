@@ -1,7 +1,10 @@
 import { type World, enter } from '../../src/system/world.ts'
 import { Chance } from './chance.ts'
 
-/** Somebody to whom things happen: a process, a command, a thread of libvirt, a guest. What is to happen to one that has ended does not. */
+/**
+ * Somebody to whom things happen: a process, a command, a thread of libvirt, a guest. What is to happen to one that has
+ * ended does not.
+ */
 export class Actor {
   isAlive = true
   /** Of a process of the product: the world in which its code goes on. */
@@ -41,17 +44,21 @@ export interface Violation {
 }
 
 /** The product's code outside of a process of the simulation is a fault of the simulation. */
-const NOWHERE = new Proxy({}, {
-  get: (_, what) => {
-    throw new Error(`the product asks for ${String(what)}, and is in no process`)
+const NOWHERE = new Proxy(
+  {},
+  {
+    get: (_, what) => {
+      throw new Error(`the product asks for ${String(what)}, and is in no process`)
+    },
   },
-}) as never
+) as never
 
 const OUTSIDE: World = { files: NOWHERE, time: NOWHERE, self: NOWHERE, start: () => NOWHERE }
 
 /**
- * Owns the order of everything, and time. What is to happen has a moment; the next one is taken, its promise is resolved, all that follows from it at
- * once (microtasks) is done, and then comes the next. The product awaits nothing but what the simulated world has promised, so that no other order is possible.
+ * Owns the order of everything, and time. What is to happen has a moment; the next one is taken, its promise is
+ * resolved, all that follows from it at once (microtasks) is done, and then comes the next. The product awaits nothing
+ * but what the simulated world has promised, so that no other order is possible.
  */
 export class Engine {
   /** Milliseconds since the hosts were booted first. */
@@ -83,7 +90,13 @@ export class Engine {
 
   /** @returns what cancels it */
   after(actor: Actor, milliseconds: number, work: () => void): () => void {
-    const event: Event = { at: this.now + Math.max(0, milliseconds), order: this.#order++, actor, work, isCancelled: false }
+    const event: Event = {
+      at: this.now + Math.max(0, milliseconds),
+      order: this.#order++,
+      actor,
+      work,
+      isCancelled: false,
+    }
     this.#push(event)
     return () => {
       event.isCancelled = true
@@ -148,7 +161,8 @@ export class Engine {
   }
 }
 
-const isBefore = (one: Event, other: Event): boolean => one.at < other.at || (one.at === other.at && one.order < other.order)
+const isBefore = (one: Event, other: Event): boolean =>
+  one.at < other.at || (one.at === other.at && one.order < other.order)
 
 /** Node does all microtasks before it comes to this. */
 const drained = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -48,7 +48,10 @@ export class Host {
   #isShown = false
   #pids = 1000
 
-  constructor(readonly land: Land, readonly state: HostState) {
+  constructor(
+    readonly land: Land,
+    readonly state: HostState,
+  ) {
     this.engine = land.engine
     this.cluster = land.cluster
     this.disk = this.#newDisk()
@@ -76,7 +79,9 @@ export class Host {
     const { chance } = this.engine
     const stream = `${this.name} delay ${what}`
     const often = typical * (0.5 + chance.of(stream))
-    return chance.of(stream) < this.land.faults.slowness ? Math.min(LONGEST_DELAY, often * 10 ** (1 + 3 * chance.of(stream) ** 1.5)) : often
+    return chance.of(stream) < this.land.faults.slowness
+      ? Math.min(LONGEST_DELAY, often * 10 ** (1 + 3 * chance.of(stream) ** 1.5))
+      : often
   }
 
   fateOf({ name }: Command): Fate {
@@ -90,8 +95,13 @@ export class Host {
   /** What reads or writes the shared disk waits for it. */
   async storageFor(command: Command): Promise<void> {
     const { name, words } = command
-    const isOnDisk = ['lvchange', 'vgchange', 'lvs', 'vgs', 'pvs', 'dd'].includes(name) || (name === 'sanlock' && words[0] === 'direct')
-    while (this.isHung && isOnDisk) await new Promise<void>((resolve) => this.#waitingForStorage.push(() => void this.engine.after(command, this.delay('storage', 20), resolve)))
+    const isOnDisk =
+      ['lvchange', 'vgchange', 'lvs', 'vgs', 'pvs', 'dd'].includes(name) ||
+      (name === 'sanlock' && words[0] === 'direct')
+    while (this.isHung && isOnDisk)
+      await new Promise<void>((resolve) =>
+        this.#waitingForStorage.push(() => void this.engine.after(command, this.delay('storage', 20), resolve)),
+      )
   }
 
   /** LVM lets one command at a time change something on a host. */
@@ -146,7 +156,8 @@ export class Host {
     const qemu = this.land.qemus.find((each) => each.host === this && each.pid === pid)
     if (qemu === undefined) throw Object.assign(new Error('ESRCH'), { code: 'ESRCH' })
     this.engine.tell(() => `${this.name}: QEMU of ${qemu.vm.name} is killed by lvguard`)
-    if (!this.hasLostLease()) this.engine.violate('killed', `${qemu.vm.name} was killed on ${this.name}, which has its lease`)
+    if (!this.hasLostLease())
+      this.engine.violate('killed', `${qemu.vm.name} was killed on ${this.name}, which has its lease`)
     qemu.end()
   }
 
@@ -156,7 +167,11 @@ export class Host {
     this.agent = agent
     this.engine.tell(() => `${this.name}: the agent starts`)
     this.engine.after(agent, 1, () => {
-      this.land.product.agent().then((status) => agent.exit(status), (error: unknown) => this.engine.violate('fault', `${agent.label}: ${error instanceof Error ? error.stack : String(error)}`))
+      this.land.product.agent().then(
+        (status) => agent.exit(status),
+        (error: unknown) =>
+          this.engine.violate('fault', `${agent.label}: ${error instanceof Error ? error.stack : String(error)}`),
+      )
     })
   }
 
@@ -165,9 +180,18 @@ export class Host {
     if (!this.isUp) return
     const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), 1)
     this.engine.tell(() => `${this.name}: ${process.label}`)
-    process.onEnd(() => this.engine.tell(() => `${this.name}: ${process.label}: ${process.status ?? 'killed'} ${(process.stdout + process.stderr).trim().replaceAll('\n', ' ')}`))
+    process.onEnd(() =>
+      this.engine.tell(
+        () =>
+          `${this.name}: ${process.label}: ${process.status ?? 'killed'} ${(process.stdout + process.stderr).trim().replaceAll('\n', ' ')}`,
+      ),
+    )
     this.engine.after(process, this.delay('node', 90), () => {
-      this.land.product.command(words).then((status) => process.exit(status), (error: unknown) => this.engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`))
+      this.land.product.command(words).then(
+        (status) => process.exit(status),
+        (error: unknown) =>
+          this.engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`),
+      )
     })
   }
 
@@ -198,7 +222,8 @@ export class Host {
     const disk = new Disk(() => EPOCH + this.engine.now)
     disk.changed = (folder, name) => {
       for (const { process, folder: watched, changed } of this.#watches) {
-        if (watched !== folder || this.engine.chance.isTrue(`${this.name} inotify`, this.land.faults.lostEvents)) continue
+        if (watched !== folder || this.engine.chance.isTrue(`${this.name} inotify`, this.land.faults.lostEvents))
+          continue
         this.engine.after(process, this.delay('inotify', 1), () => changed('rename', name))
       }
     }
@@ -206,7 +231,17 @@ export class Host {
   }
 
   #boot(): void {
-    for (const folder of ['run/lvguard', 'run/libvirt/qemu', 'etc/libvirt/qemu', 'var/lib/lvguard', 'var/lib/libvirt/qemu/save', 'dev/mapper', 'sys/block', 'proc/1']) this.disk.folder(folder)
+    for (const folder of [
+      'run/lvguard',
+      'run/libvirt/qemu',
+      'etc/libvirt/qemu',
+      'var/lib/lvguard',
+      'var/lib/libvirt/qemu/save',
+      'dev/mapper',
+      'sys/block',
+      'proc/1',
+    ])
+      this.disk.folder(folder)
     this.disk.live('/proc/sys/kernel/random/uuid', () => this.#uuid())
     this.disk.live('/proc/uptime', () => `${this.engine.now / 1000}\n`)
     this.#isShown = false
@@ -214,7 +249,9 @@ export class Host {
   }
 
   #uuid(): string {
-    const hex = Array.from({ length: 32 }, () => this.engine.chance.below(`${this.name} uuid`, 16).toString(16)).join('')
+    const hex = Array.from({ length: 32 }, () => this.engine.chance.below(`${this.name} uuid`, 16).toString(16)).join(
+      '',
+    )
     return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}\n`
   }
 
@@ -232,7 +269,14 @@ export class Host {
       const isWiped = volume !== undefined && this.wiped.has(volume.uuid)
       disk.folder(`${folder}/holders`)
       disk.folder(`${folder}/slaves`)
-      for (const [file, text] of [['dm/name', name], ['dm/uuid', uuid], ['dm/suspended', '0'], ['inflight', '       0        0'], ['dev', `253:${minor}`]] as const) disk.live(`${folder}/${file}`, () => `${text}\n`)
+      for (const [file, text] of [
+        ['dm/name', name],
+        ['dm/uuid', uuid],
+        ['dm/suspended', '0'],
+        ['inflight', '       0        0'],
+        ['dev', `253:${minor}`],
+      ] as const)
+        disk.live(`${folder}/${file}`, () => `${text}\n`)
       for (const holder of holders) disk.link(`${folder}/holders/dm-${holder}`, `../../dm-${holder}`)
       for (const slave of slaves) disk.link(`${folder}/slaves/dm-${slave}`, `../../dm-${slave}`)
       if (slaves.length === 0 && !isWiped) disk.link(`${folder}/slaves/vdb`, '../../vdb')
@@ -253,13 +297,20 @@ export class Host {
 
   /** dmsetup table. */
   tables(): Result {
-    const lines = this.cluster.devices.list(this.state).map(({ name, volume }) => `${name}: 0 8192 ${volume !== undefined && this.wiped.has(volume.uuid) ? 'error' : 'linear 252:16 2048'}\n`)
+    const lines = this.cluster.devices
+      .list(this.state)
+      .map(
+        ({ name, volume }) =>
+          `${name}: 0 8192 ${volume !== undefined && this.wiped.has(volume.uuid) ? 'error' : 'linear 252:16 2048'}\n`,
+      )
     return { code: 0, stdout: lines.join(''), stderr: '' }
   }
 
   /** dmsetup wipe_table. */
   wipe(name: string): Result {
-    const volume = this.cluster.volumes.groups.flatMap(({ volumes }) => volumes).find(({ vg, lv }) => mapperName(vg, lv) === name)
+    const volume = this.cluster.volumes.groups
+      .flatMap(({ volumes }) => volumes)
+      .find(({ vg, lv }) => mapperName(vg, lv) === name)
     if (volume !== undefined) this.wiped.add(volume.uuid)
     this.#isShown = false
     return { code: 0, stdout: '', stderr: '' }
@@ -267,9 +318,12 @@ export class Host {
 
   /** dmsetup remove: of a device that nobody has open. */
   removeDevice(name: string): Result {
-    const volume = this.cluster.volumes.groups.flatMap(({ volumes }) => volumes).find(({ vg, lv }) => mapperName(vg, lv) === name)
+    const volume = this.cluster.volumes.groups
+      .flatMap(({ volumes }) => volumes)
+      .find(({ vg, lv }) => mapperName(vg, lv) === name)
     if (volume === undefined) return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
-    if (this.cluster.devices.isOpen(this.state, volume)) return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
+    if (this.cluster.devices.isOpen(this.state, volume))
+      return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
     this.wiped.delete(volume.uuid)
     this.cluster.devices.deactivate(this.state, volume)
     return { code: 0, stdout: '', stderr: '' }
@@ -289,9 +343,11 @@ export class Host {
     const { locks, volumes } = this.cluster
     const lockspace = this.state.lockspace(vg)
     if (lockspace.state === 'started') return { code: 0, stdout: '', stderr: '' }
-    for (const volume of volumes.group(vg)?.volumes ?? []) if (volume.leaseOffset !== undefined) locks.lease(volume).drop(this.state.id)
+    for (const volume of volumes.group(vg)?.volumes ?? [])
+      if (volume.leaseOffset !== undefined) locks.lease(volume).drop(this.state.id)
     // Every other lockspace has been left as well, or has never been lost.
-    if ([...this.state.lockspaces].every(([name, { state }]) => name === vg || state !== 'started')) this.state.diedAt = undefined
+    if ([...this.state.lockspaces].every(([name, { state }]) => name === vg || state !== 'started'))
+      this.state.diedAt = undefined
     lockspace.locks.clear()
     locks.setLockspace(this.state, vg, 'started')
     return { code: 0, stdout: '', stderr: '' }
@@ -315,16 +371,32 @@ export class Host {
   checkShared(process: Process, words: readonly string[]): void {
     if (!words.includes('sy')) return
     const { land, cluster, engine } = this
-    const named = cluster.volumes.groups.flatMap(({ volumes }) => volumes).filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
+    const named = cluster.volumes.groups
+      .flatMap(({ volumes }) => volumes)
+      .filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
     for (const { vg, lv } of named) {
       const volume = `${vg}/${lv}`
       const { startOf } = process
-      if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true) engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
+      if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
+        engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
-      if (cluster.locks.held(this.state, volume) !== 'ex' || process.startOf !== undefined || process.kind === 'command') continue
+      if (
+        cluster.locks.held(this.state, volume) !== 'ex' ||
+        process.startOf !== undefined ||
+        process.kind === 'command'
+      )
+        continue
       // Decided a moment ago.
-      const isLeaving = land.vms.some((vm) => land.recordsOf(this).get(vm.uuid)?.volumes.some((named) => named.vg === vg && named.lv === lv) === true && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000)
-      if (!isLeaving) engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
+      const isLeaving = land.vms.some(
+        (vm) =>
+          land
+            .recordsOf(this)
+            .get(vm.uuid)
+            ?.volumes.some((named) => named.vg === vg && named.lv === lv) === true &&
+          engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000,
+      )
+      if (!isLeaving)
+        engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
     }
   }
 
@@ -335,22 +407,37 @@ export class Host {
     const node = this.disk.find(path)
     const record = node?.kind === 'file' ? (JSON.parse(node.text) as DomainRecord) : undefined
     const before = this.land.recordsOf(this).get(uuid)
-    const words = record === undefined ? 'gone' : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
+    const words =
+      record === undefined
+        ? 'gone'
+        : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
-    for (const { vg, lv, before: was } of record?.volumes ?? []) if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)
+    for (const { vg, lv, before: was } of record?.volumes ?? [])
+      if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
     // A `release` that announces that its domain has ended waits for no lock.
     if (record?.state === 'releasing' && process.label.startsWith('release')) return
     // Nor one that goes and has nothing on a VG but what was active before.
-    const vgs = new Set([...(before?.volumes ?? []), ...(record?.volumes ?? [])].filter((volume) => record !== undefined || goesWithDomain(volume)).map(({ vg }) => vg))
+    const vgs = new Set(
+      [...(before?.volumes ?? []), ...(record?.volumes ?? [])]
+        .filter((volume) => record !== undefined || goesWithDomain(volume))
+        .map(({ vg }) => vg),
+    )
     // Of a VG that was cut off here nothing is changed: its lock is not asked for.
-    for (const vg of vgs) if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg)) this.engine.violate('R11', `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`)
+    for (const vg of vgs)
+      if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg))
+        this.engine.violate(
+          'R11',
+          `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`,
+        )
   }
 
   // ---- the power
 
-  /** The power goes: all that ran ends, /run is empty, its leases stay on the disk until it is back or counts as dead. */
+  /**
+   * The power goes: all that ran ends, /run is empty, its leases stay on the disk until it is back or counts as dead.
+   */
   crash(): void {
     if (!this.isUp) return
     this.engine.tell(() => `${this.name}: loses its power`)

@@ -72,7 +72,12 @@ export class Land {
   readonly #contents = new Map<string, Contents>()
   readonly #records = new Map<Host, Map<string, DomainRecord>>()
 
-  constructor(readonly engine: Engine, readonly product: Product, setting: Setting, public faults: FaultRates) {
+  constructor(
+    readonly engine: Engine,
+    readonly product: Product,
+    setting: Setting,
+    public faults: FaultRates,
+  ) {
     const { lvm, vms, volumes, volumeGroups, tellsReasons } = setting
     this.vms = vms
     this.tellsReasons = tellsReasons
@@ -83,9 +88,17 @@ export class Land {
     Object.defineProperty(this.cluster.time, 'advance', { value: () => undefined })
     const states = this.cluster.hosts as unknown as HostState[]
     while (states.length < setting.hosts) states.push(new HostState(`host${states.length + 1}`, states.length + 1))
-    const groups = this.cluster.volumes.groups as unknown as { name: string; uuid: string; lvmlockUuid: string | undefined; volumes: never[] }[]
-    for (const name of volumeGroups) if (!groups.some((group) => group.name === name)) groups.push({ name, uuid: uuidOf(name), lvmlockUuid: uuidOf(`${name}/lvmlock`), volumes: [] })
-    for (const state of states) for (const vg of volumeGroups) state.lockspaces.set(vg, { state: 'started', locks: new Map() })
+    const groups = this.cluster.volumes.groups as unknown as {
+      name: string
+      uuid: string
+      lvmlockUuid: string | undefined
+      volumes: never[]
+    }[]
+    for (const name of volumeGroups)
+      if (!groups.some((group) => group.name === name))
+        groups.push({ name, uuid: uuidOf(name), lvmlockUuid: uuidOf(`${name}/lvmlock`), volumes: [] })
+    for (const state of states)
+      for (const vg of volumeGroups) state.lockspaces.set(vg, { state: 'started', locks: new Map() })
     for (const name of volumes) {
       const [vg = '', lv = ''] = name.split('/')
       this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) })
@@ -121,7 +134,10 @@ export class Land {
     qemu.disks = disks
     this.qemus.push(qemu)
     host.addProcess(qemu.pid, 'qemu-system-x86')
-    host.disk.write(`/proc/${qemu.pid}/cmdline`, `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`)
+    host.disk.write(
+      `/proc/${qemu.pid}/cmdline`,
+      `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
+    )
     for (const { volume } of disks) this.cluster.devices.open(host.state, volume)
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
@@ -138,8 +154,15 @@ export class Land {
   plug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
     const lv = this.cluster.volumes.get(volume)
-    const isFree = !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) && !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
-    if (!isFree || host.libvirt.statuses.get(vm.name)?.async !== 'none' || this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined) return
+    const isFree =
+      !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) &&
+      !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
+    if (
+      !isFree ||
+      host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
+      this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
+    )
+      return
     this.cluster.devices.activate(host.state, lv)
     this.cluster.devices.open(host.state, volume)
     qemu.disks = [...qemu.disks, { volume, use: 'exclusive' }]
@@ -152,7 +175,12 @@ export class Land {
 
   unplug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
-    if (!qemu.disks.some((disk) => disk.volume === volume) || vm.disks.some((disk) => disk.volume === volume) || host.libvirt.statuses.get(vm.name)?.async !== 'none') return
+    if (
+      !qemu.disks.some((disk) => disk.volume === volume) ||
+      vm.disks.some((disk) => disk.volume === volume) ||
+      host.libvirt.statuses.get(vm.name)?.async !== 'none'
+    )
+      return
     this.cluster.devices.close(host.state, volume)
     qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
     this.reach('unplugged')
@@ -175,12 +203,14 @@ export class Land {
       const { version } = this.#versionOf(volume)
       const held = this.cluster.locks.held(host.state, volume)
       if (why === 'fresh' || why.startsWith('restored')) {
-        if (held !== 'ex') this.engine.violate('R1', `${vm.name} was started on ${host.name}, which holds ${volume} ${held}`)
+        if (held !== 'ex')
+          this.engine.violate('R1', `${vm.name} was started on ${host.name}, which holds ${volume} ${held}`)
       }
       // A guest that boots reads its disk.
       if (why === 'fresh') qemu.memory.set(volume, version)
       else if (qemu.memory.get(volume) !== version) {
-        if (why === 'restored') this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
+        if (why === 'restored')
+          this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
         else if (why === 'restored from an image that nobody noted') qemu.memory.set(volume, version)
       }
     }
@@ -206,13 +236,18 @@ export class Land {
     for (const { volume, use } of qemu.disks) {
       const lv = cluster.volumes.get(volume)
       if (host.wiped.has(lv.uuid)) continue
-      if (!cluster.devices.isActive(host.state, lv)) this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
-      if (cluster.locks.held(host.state, volume) === 'un') this.engine.violate('R1', `${vm.name} runs on ${host.name} without a lock on ${volume}`)
+      if (!cluster.devices.isActive(host.state, lv))
+        this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
+      if (cluster.locks.held(host.state, volume) === 'un')
+        this.engine.violate('R1', `${vm.name} runs on ${host.name} without a lock on ${volume}`)
       if (use !== 'exclusive') continue
       const contents = this.#versionOf(volume)
       if (memory.get(volume) !== contents.version && !this.contested.has(vm)) {
         const other = contents.writer
-        this.engine.violate('R1', `${vm.name} on ${host.name} writes to ${volume}, which ${other === undefined ? 'nobody' : `${other.vm.name} on ${other.host.name}`} has written meanwhile`)
+        this.engine.violate(
+          'R1',
+          `${vm.name} on ${host.name} writes to ${volume}, which ${other === undefined ? 'nobody' : `${other.vm.name} on ${other.host.name}`} has written meanwhile`,
+        )
       }
       contents.version++
       contents.writer = qemu
@@ -230,23 +265,39 @@ export class Land {
         if (one.vm === other.vm && this.contested.has(one.vm)) continue
         // One whose path hangs writes nothing; what becomes of it is the lease's matter.
         if (one.host.isHung || other.host.isHung) continue
-        const both = one.disks.find((disk) => other.disks.some((each) => each.volume === disk.volume && (each.use === 'exclusive' || disk.use === 'exclusive')))
-        if (both !== undefined) this.engine.violate('R1', `${both.volume} is used by ${one.vm.name} on ${one.host.name} and by ${other.vm.name} on ${other.host.name}`)
+        const both = one.disks.find((disk) =>
+          other.disks.some(
+            (each) => each.volume === disk.volume && (each.use === 'exclusive' || disk.use === 'exclusive'),
+          ),
+        )
+        if (both !== undefined)
+          this.engine.violate(
+            'R1',
+            `${both.volume} is used by ${one.vm.name} on ${one.host.name} and by ${other.vm.name} on ${other.host.name}`,
+          )
       }
     }
   }
 
-  /** What is not as it must be when nothing is under way any more: exclusive exactly where a VM runs, nothing active or locked anywhere else, no record of nobody. */
+  /**
+   * What is not as it must be when nothing is under way any more: exclusive exactly where a VM runs, nothing active or
+   * locked anywhere else, no record of nobody.
+   */
   unrest(): Violation | undefined {
     const { cluster } = this
     for (const vm of this.vms) {
       const own = this.qemus.filter((qemu) => qemu.vm === vm)
       const running = own.filter(({ cpus }) => cpus === 'running')
-      if (running.length > 1) return { rule: 'contested', text: `${vm.name} still runs on ${running.map(({ host }) => host.name).join(' and ')}` }
+      if (running.length > 1)
+        return {
+          rule: 'contested',
+          text: `${vm.name} still runs on ${running.map(({ host }) => host.name).join(' and ')}`,
+        }
       for (const { host, disks } of own.length === 1 ? running : []) {
         for (const { volume, use } of disks) {
           const held = cluster.locks.held(host.state, volume)
-          if (use === 'exclusive' && held !== 'ex') return { rule: 'quiet', text: `${vm.name} runs on ${host.name}, which holds ${volume} ${held}` }
+          if (use === 'exclusive' && held !== 'ex')
+            return { rule: 'quiet', text: `${vm.name} runs on ${host.name}, which holds ${volume} ${held}` }
         }
       }
     }
@@ -257,15 +308,25 @@ export class Land {
       for (const [volume] of this.#contents) {
         const isActive = cluster.devices.isActive(host.state, cluster.volumes.get(volume))
         const held = cluster.locks.held(host.state, volume)
-        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume)) return { rule: 'quiet', text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it` }
-        if (before.has(volume) && !used.has(volume) && isActive && held === 'sh') return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
+        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume))
+          return {
+            rule: 'quiet',
+            text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it`,
+          }
+        if (before.has(volume) && !used.has(volume) && isActive && held === 'sh')
+          return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
       }
       for (const { domain, state } of this.recordsOf(host).values()) {
-        if (!here.some(({ vm }) => vm.uuid === domain.uuid)) return { rule: 'quiet', text: `a record of ${domain.name} (${state}) is left on ${host.name}` }
+        if (!here.some(({ vm }) => vm.uuid === domain.uuid))
+          return { rule: 'quiet', text: `a record of ${domain.name} (${state}) is left on ${host.name}` }
       }
-      for (const { vm } of here) if (!this.recordsOf(host).has(vm.uuid)) return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
-      for (const process of host.processes) if (process.kind === 'hook') return { rule: 'progress', text: `${process.label} on ${host.name} does not end` }
-      for (const { vm } of host.libvirt.migrations) return { rule: 'progress', text: `the migration of ${vm.name} from ${host.name} does not end` }
+      for (const { vm } of here)
+        if (!this.recordsOf(host).has(vm.uuid))
+          return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+      for (const process of host.processes)
+        if (process.kind === 'hook') return { rule: 'progress', text: `${process.label} on ${host.name} does not end` }
+      for (const { vm } of host.libvirt.migrations)
+        return { rule: 'progress', text: `the migration of ${vm.name} from ${host.name} does not end` }
     }
     return undefined
   }

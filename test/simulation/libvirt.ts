@@ -40,7 +40,10 @@ export class Libvirt {
   readonly images = new Map<string, Image>()
   /** Migrations from here. */
   readonly migrations = new Set<Migration>()
-  /** A `release` was killed, or had no room: what is on record may say for as long as this daemon lives that a start is under way. */
+  /**
+   * A `release` was killed, or had no room: what is on record may say for as long as this daemon lives that a start is
+   * under way.
+   */
   isInterrupted = false
   readonly #threads = new Set<Thread>()
   #busy = new Map<string, Thread>()
@@ -60,7 +63,8 @@ export class Libvirt {
     this.daemon = { pid: this.host.pid() }
     this.host.addProcess(this.daemon.pid, 'libvirtd')
     disk.write('/run/libvirtd.pid', `${this.daemon.pid}\n`)
-    for (const vm of this.host.land.vms) if (this.statuses.has(vm.name)) this.run(`reconnect ${vm.name}`, (thread) => this.#recover(thread, vm))
+    for (const vm of this.host.land.vms)
+      if (this.statuses.has(vm.name)) this.run(`reconnect ${vm.name}`, (thread) => this.#recover(thread, vm))
   }
 
   /** It is killed, or restarted: its threads end in the middle; QEMUs and hooks live on. */
@@ -88,7 +92,8 @@ export class Libvirt {
   /** Work of the daemon. Resolves `undefined`, to whoever waits, where it ends with the daemon. */
   run<T>(label: string, work: (thread: Thread) => Promise<T>, waiter?: Actor): Promise<T | undefined> {
     return new Promise((resolve) => {
-      const tell = (value: T | undefined): void => void this.#engine.after(waiter ?? new Actor('nobody'), 1, () => resolve(value))
+      const tell = (value: T | undefined): void =>
+        void this.#engine.after(waiter ?? new Actor('nobody'), 1, () => resolve(value))
       if (this.daemon === undefined) return tell(undefined)
       const thread = new Thread(`libvirtd of ${this.host.name}: ${label}`)
       let isDone = false
@@ -98,7 +103,11 @@ export class Libvirt {
         for (const [name, owner] of this.#busy) if (owner === thread) this.unlock(name)
         if (!isDone) tell(undefined)
       })
-      const fail = (error: unknown): void => this.#engine.violate('fault of the simulation', `${thread.label}: ${error instanceof Error ? error.stack : String(error)}`)
+      const fail = (error: unknown): void =>
+        this.#engine.violate(
+          'fault of the simulation',
+          `${thread.label}: ${error instanceof Error ? error.stack : String(error)}`,
+        )
       this.#engine.after(thread, this.host.delay('libvirt', 3), () => {
         work(thread).then((value) => {
           isDone = true
@@ -115,7 +124,10 @@ export class Libvirt {
 
   /** Takes the domain's object, which one thread of the daemon has at a time. */
   async lock(thread: Thread, { name }: Vm): Promise<void> {
-    if (this.#busy.get(name)?.isAlive === true) await new Promise<void>((resolve) => this.#waiting.push({ name, thread, go: () => void this.#engine.after(thread, 1, resolve) }))
+    if (this.#busy.get(name)?.isAlive === true)
+      await new Promise<void>((resolve) =>
+        this.#waiting.push({ name, thread, go: () => void this.#engine.after(thread, 1, resolve) }),
+      )
     else this.#busy.set(name, thread)
   }
 
@@ -136,12 +148,22 @@ export class Libvirt {
     const whole: Status = { ...NO_JOB, ...status }
     const { state, reason, async, phase, flags } = whole
     this.statuses.set(vm.name, whole)
-    if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0) this.host.land.leaving.set(vm, this.#engine.now)
-    this.#engine.tell(() => `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`)
+    if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0)
+      this.host.land.leaving.set(vm, this.#engine.now)
+    this.#engine.tell(
+      () =>
+        `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`,
+    )
     const qemu = this.qemuOf(vm)
-    const job = async === 'none' ? '' : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
+    const job =
+      async === 'none'
+        ? ''
+        : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
     const xml = vm.xml({ aliases: true, metadata: qemu?.metadata ?? '', ...(qemu && { disks: qemu.disks }) })
-    this.host.disk.write(`/run/libvirt/qemu/${vm.name}.xml.new`, `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${xml}</domstatus>\n`)
+    this.host.disk.write(
+      `/run/libvirt/qemu/${vm.name}.xml.new`,
+      `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${xml}</domstatus>\n`,
+    )
     this.host.disk.rename(`/run/libvirt/qemu/${vm.name}.xml.new`, `/run/libvirt/qemu/${vm.name}.xml`)
   }
 
@@ -155,8 +177,16 @@ export class Libvirt {
 
   // ---- hooks
 
-  /** Runs a hook as a child and waits for its end. @returns undefined where it was killed, which libvirt takes for a failure */
-  hook(thread: Thread, vm: Vm, operation: string, { xml, subOperation = 'begin', reason = '-', isMigration = false }: Call): Promise<Result | undefined> {
+  /**
+   * Runs a hook as a child and waits for its end. @returns undefined where it was killed, which libvirt takes for a
+   * failure
+   */
+  hook(
+    thread: Thread,
+    vm: Vm,
+    operation: string,
+    { xml, subOperation = 'begin', reason = '-', isMigration = false }: Call,
+  ): Promise<Result | undefined> {
     const { host } = this
     const { land } = host
     const process = new Process(host, 'hook', `${operation} ${vm.name}`, host.pid(), this.daemon?.pid ?? 1)
@@ -169,7 +199,11 @@ export class Libvirt {
       })
     }
     this.#engine.after(process, host.delay('node', 60), () => {
-      land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then((status) => process.exit(status), (error: unknown) => this.#engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`))
+      land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(
+        (status) => process.exit(status),
+        (error: unknown) =>
+          this.#engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`),
+      )
     })
     return new Promise((resolve) => {
       const wasFull = host.isRunFull
@@ -177,9 +211,14 @@ export class Libvirt {
         const { status, stdout, stderr } = process
         // It could not put down that the domain has ended.
         if (operation === 'release' && (wasFull || host.isRunFull)) this.isInterrupted = true
-        this.#engine.tell(() => `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`)
+        this.#engine.tell(
+          () =>
+            `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,
+        )
         if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
-        this.#engine.after(thread, 1, () => resolve(status === undefined ? undefined : { code: status, stdout, stderr }))
+        this.#engine.after(thread, 1, () =>
+          resolve(status === undefined ? undefined : { code: status, stdout, stderr }),
+        )
       })
     })
   }
@@ -188,9 +227,20 @@ export class Libvirt {
     return (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
   }
 
-  async releaseOf(thread: Thread, vm: Vm, gotPastPrepare: boolean, reason: string, metadata = '', disks = vm.disks): Promise<void> {
+  async releaseOf(
+    thread: Thread,
+    vm: Vm,
+    gotPastPrepare: boolean,
+    reason: string,
+    metadata = '',
+    disks = vm.disks,
+  ): Promise<void> {
     await this.step(thread)
-    await this.hook(thread, vm, 'release', { xml: vm.xml({ aliases: gotPastPrepare, metadata, disks }), subOperation: 'end', reason: this.host.land.tellsReasons ? reason : '-' })
+    await this.hook(thread, vm, 'release', {
+      xml: vm.xml({ aliases: gotPastPrepare, metadata, disks }),
+      subOperation: 'end',
+      reason: this.host.land.tellsReasons ? reason : '-',
+    })
   }
 
   // ---- a domain's life
@@ -234,18 +284,36 @@ export class Libvirt {
     await this.step(thread)
     const isSpoiled = isPrepared && this.#engine.chance.isTrue(`${host.name} start`, land.faults.failedStarts)
     const qemu = isPrepared && !isSpoiled ? this.launch(vm, metadata, disks) : undefined
-    if (qemu === undefined) return this.releaseOf(thread, vm, isPrepared && this.#engine.chance.isTrue(`${host.name} start`, 0.5), 'failed', metadata, disks)
+    if (qemu === undefined)
+      return this.releaseOf(
+        thread,
+        vm,
+        isPrepared && this.#engine.chance.isTrue(`${host.name} start`, 0.5),
+        'failed',
+        metadata,
+        disks,
+      )
     this.setStatus(vm, { state: 'paused', reason: 'starting up' })
     await this.step(thread)
     if (!qemu.isAlive) return this.#end(thread, vm, 'crashed')
     if (image !== undefined) qemu.memory = new Map(image.memory)
     const isPaused = image?.cpus === 'paused'
-    if (!isPaused) land.runCpus(qemu, image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted')
+    if (!isPaused)
+      land.runCpus(
+        qemu,
+        image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted',
+      )
     land.reach(image === undefined ? 'started' : 'restored')
     await this.step(thread)
     this.images.delete(vm.name)
     host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
-    if (this.qemuOf(vm) === qemu) this.setStatus(vm, isPaused ? { state: 'paused', reason: 'save' } : { state: 'running', reason: image === undefined ? 'booted' : 'restored' })
+    if (this.qemuOf(vm) === qemu)
+      this.setStatus(
+        vm,
+        isPaused
+          ? { state: 'paused', reason: 'save' }
+          : { state: 'running', reason: image === undefined ? 'booted' : 'restored' },
+      )
   }
 
   /** Of its persistent definition here, which an offline migration may have brought. */
@@ -254,7 +322,10 @@ export class Libvirt {
     return node?.kind === 'file' ? metadataIn(node.text) : ''
   }
 
-  /** The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's object. */
+  /**
+   * The way every domain ends: QEMU killed, status file removed, `release` (FACTS 2). The caller has the domain's
+   * object.
+   */
   async #end(thread: Thread, vm: Vm, reason: string): Promise<void> {
     const qemu = this.qemuOf(vm)
     const metadata = qemu?.metadata ?? ''
@@ -268,11 +339,16 @@ export class Libvirt {
 
   /** virsh destroy, the guest shuts down, or QEMU has crashed. */
   stop(vm: Vm, reason = 'shutdown', waiter?: Actor): Promise<void> {
-    return this.run(`stop ${vm.name}`, async (thread) => {
-      await this.lock(thread, vm)
-      // Whether it crashed is known by its QEMU.
-      if (this.statuses.has(vm.name) && !(reason === 'crashed' && this.qemuOf(vm) !== undefined)) await this.#end(thread, vm, reason)
-    }, waiter)
+    return this.run(
+      `stop ${vm.name}`,
+      async (thread) => {
+        await this.lock(thread, vm)
+        // Whether it crashed is known by its QEMU.
+        if (this.statuses.has(vm.name) && !(reason === 'crashed' && this.qemuOf(vm) !== undefined))
+          await this.#end(thread, vm, reason)
+      },
+      waiter,
+    )
   }
 
   /** virsh managedsave. */
@@ -295,17 +371,25 @@ export class Libvirt {
 
   /** virsh suspend, virsh resume. @returns whether it was done */
   setCpus(vm: Vm, cpus: Qemu['cpus'], who: string, waiter?: Actor): Promise<boolean | undefined> {
-    return this.run(`${cpus === 'paused' ? 'suspend' : 'resume'} ${vm.name}`, async (thread) => {
-      await this.lock(thread, vm)
-      const qemu = this.qemuOf(vm)
-      if (qemu === undefined || this.statuses.get(vm.name)?.async !== 'none') return false
-      if (qemu.cpus === cpus) return true
-      if (cpus === 'running') this.host.land.runCpus(qemu, who)
-      else qemu.cpus = 'paused'
-      await this.step(thread)
-      if (this.qemuOf(vm) === qemu) this.setStatus(vm, cpus === 'paused' ? { state: 'paused', reason: 'user' } : { state: 'running', reason: 'unpaused' })
-      return true
-    }, waiter)
+    return this.run(
+      `${cpus === 'paused' ? 'suspend' : 'resume'} ${vm.name}`,
+      async (thread) => {
+        await this.lock(thread, vm)
+        const qemu = this.qemuOf(vm)
+        if (qemu === undefined || this.statuses.get(vm.name)?.async !== 'none') return false
+        if (qemu.cpus === cpus) return true
+        if (cpus === 'running') this.host.land.runCpus(qemu, who)
+        else qemu.cpus = 'paused'
+        await this.step(thread)
+        if (this.qemuOf(vm) === qemu)
+          this.setStatus(
+            vm,
+            cpus === 'paused' ? { state: 'paused', reason: 'user' } : { state: 'running', reason: 'unpaused' },
+          )
+        return true
+      },
+      waiter,
+    )
   }
 
   /** What the agent may ask for. */
@@ -328,7 +412,10 @@ export class Libvirt {
     return FAILED('unknown command')
   }
 
-  /** What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect, qemuMigrationRecover). */
+  /**
+   * What a daemon that starts again makes of a domain, from the phase in its status file (qemuProcessReconnect,
+   * qemuMigrationRecover).
+   */
   async #recover(thread: Thread, vm: Vm): Promise<void> {
     await this.lock(thread, vm)
     await this.step(thread, 20)
@@ -344,10 +431,18 @@ export class Libvirt {
       const wasPaused = qemu.cpus === 'paused'
       this.host.land.runCpus(qemu, 'libvirt')
       await this.step(thread)
-      if (this.qemuOf(vm) === qemu) this.setStatus(vm, { state: 'running', reason: status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason })
+      if (this.qemuOf(vm) === qemu)
+        this.setStatus(vm, {
+          state: 'running',
+          reason: status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason,
+        })
     } else if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason })
     // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
-    else this.setStatus(vm, qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' })
+    else
+      this.setStatus(
+        vm,
+        qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' },
+      )
   }
 }
 

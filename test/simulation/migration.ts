@@ -26,7 +26,12 @@ export class Migration {
   #arriving: Qemu | undefined
   #hasFinishBegun = false
 
-  constructor(readonly vm: Vm, from: Host, to: Host, readonly kind: MigrationKind) {
+  constructor(
+    readonly vm: Vm,
+    from: Host,
+    to: Host,
+    readonly kind: MigrationKind,
+  ) {
     this.#client = new Actor(`virsh migrate ${vm.name}`)
     this.#source = from.libvirt
     this.#destination = to.libvirt
@@ -58,7 +63,14 @@ export class Migration {
   start(): void {
     this.#source.migrations.add(this)
     this.#land.engine.after(this.#client, 1, () => {
-      this.#run().then(() => void this.#source.migrations.delete(this), (error: unknown) => this.#land.engine.violate('fault of the simulation', `${this.#client.label}: ${error instanceof Error ? error.stack : String(error)}`))
+      this.#run().then(
+        () => void this.#source.migrations.delete(this),
+        (error: unknown) =>
+          this.#land.engine.violate(
+            'fault of the simulation',
+            `${this.#client.label}: ${error instanceof Error ? error.stack : String(error)}`,
+          ),
+      )
     })
   }
 
@@ -91,7 +103,9 @@ export class Migration {
   async #define(): Promise<void> {
     const { vm } = this
     const { host } = this.#destination
-    const answer = await this.#at(this.#destination, 'define', (thread) => this.#destination.hook(thread, vm, 'migrate', { xml: vm.xml() }))
+    const answer = await this.#at(this.#destination, 'define', (thread) =>
+      this.#destination.hook(thread, vm, 'migrate', { xml: vm.xml() }),
+    )
     if (answer?.code !== 0 || !this.#isDestinationUp) return
     this.#land.reach('offline migration')
     host.disk.write(`/etc/libvirt/qemu/${vm.name}.xml`, answer.stdout === '' ? vm.xml() : answer.stdout)
@@ -111,11 +125,16 @@ export class Migration {
       if (destination.statuses.has(vm.name)) return false
       const { cluster, state } = destination.host
       // libvirt's own refusal to copy to a path that is not there yet.
-      if (kind === 'copyStorage' && disks.some(({ volume }) => !cluster.devices.isActive(state, cluster.volumes.get(volume)))) return false
+      if (
+        kind === 'copyStorage' &&
+        disks.some(({ volume }) => !cluster.devices.isActive(state, cluster.volumes.get(volume)))
+      )
+        return false
       const metadata = metadataIn(answer.stdout)
       const isPrepared = await destination.prepare(thread, vm, answer.stdout === '' ? xml : answer.stdout, true)
       await destination.step(thread)
-      const isSpoiled = isPrepared && this.#land.engine.chance.isTrue(`${destination.host.name} start`, this.#land.faults.failedStarts)
+      const isSpoiled =
+        isPrepared && this.#land.engine.chance.isTrue(`${destination.host.name} start`, this.#land.faults.failedStarts)
       const qemu = isPrepared && !isSpoiled ? destination.launch(vm, metadata, disks) : undefined
       if (qemu === undefined) {
         await destination.releaseOf(thread, vm, false, 'failed', metadata, disks)
@@ -141,14 +160,22 @@ export class Migration {
     this.#arriving.memory = new Map(this.#qemu.memory)
     await this.#pause(20)
     if (this.#isBroken) return false
-    this.#source.setStatus(vm, { state: 'paused', reason: 'migration', async: OUT, phase: 'perform3', flags: FLAGS[this.kind] })
+    this.#source.setStatus(vm, {
+      state: 'paused',
+      reason: 'migration',
+      async: OUT,
+      phase: 'perform3',
+      flags: FLAGS[this.kind],
+    })
     await this.#pause(20)
     const isDone = !this.#isBroken && this.#setPhase('perform3_done')
     await this.#pause(5)
     return isDone
   }
 
-  /** Finish on the destination: its CPUs run, then its status file says so. @returns whether the answer is that it runs */
+  /**
+   * Finish on the destination: its CPUs run, then its status file says so. @returns whether the answer is that it runs
+   */
   #finish(): Promise<boolean | undefined> {
     const { vm } = this
     const destination = this.#destination
@@ -183,7 +210,10 @@ export class Migration {
     await this.#cancel()
   }
 
-  /** Confirm, cancelled: the source runs on. Where the destination's CPUs may run, libvirt has made two of one (FACTS 19). */
+  /**
+   * Confirm, cancelled: the source runs on. Where the destination's CPUs may run, libvirt has made two of one (FACTS
+   * 19).
+   */
   async #cancel(): Promise<void> {
     await this.#pause(5)
     const qemu = this.#qemu
@@ -218,12 +248,22 @@ export class Migration {
   }
 
   get #isSourceThere(): boolean {
-    return this.#isSourceUp && this.#qemu !== undefined && this.#source.qemuOf(this.vm) === this.#qemu && this.#source.statuses.get(this.vm.name)?.async === OUT
+    return (
+      this.#isSourceUp &&
+      this.#qemu !== undefined &&
+      this.#source.qemuOf(this.vm) === this.#qemu &&
+      this.#source.statuses.get(this.vm.name)?.async === OUT
+    )
   }
 
   /** The incoming domain is still there, under the same daemon. */
   get #isThere(): boolean {
-    return this.#isDestinationUp && this.#arriving !== undefined && this.#destination.qemuOf(this.vm) === this.#arriving && this.#destination.statuses.get(this.vm.name)?.async === IN
+    return (
+      this.#isDestinationUp &&
+      this.#arriving !== undefined &&
+      this.#destination.qemuOf(this.vm) === this.#arriving &&
+      this.#destination.statuses.get(this.vm.name)?.async === IN
+    )
   }
 
   get #isBroken(): boolean {

@@ -10,10 +10,43 @@ import { Vm, type VmDisk } from './vm.ts'
 export type Move =
   | { readonly at: number; readonly kind: 'start'; readonly host: number; readonly vm: number }
   /** Where the VM is; where it is on no host, or on two, the number of the host decides. */
-  | { readonly at: number; readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'; readonly host: number; readonly vm: number }
-  /** `steps`: to the next host, or the one after that. `fate`: what befalls it, so many milliseconds after its beginning. */
-  | { readonly at: number; readonly kind: 'migrate'; readonly host: number; readonly steps: number; readonly vm: number; readonly how: MigrationKind; readonly fates: readonly Befall[] }
-  | { readonly at: number; readonly kind: 'agent ends' | 'agent starts' | 'libvirtd ends' | 'libvirtd starts' | 'libvirtd restarts' | 'power' | 'boot' | 'hang' | 'unhang' | 'lvmlockd ends' | 'lvmlockd starts' | '/run is full' | '/run has room'; readonly host: number }
+  | {
+      readonly at: number
+      readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'
+      readonly host: number
+      readonly vm: number
+    }
+  /**
+   * `steps`: to the next host, or the one after that. `fate`: what befalls it, so many milliseconds after its
+   * beginning.
+   */
+  | {
+      readonly at: number
+      readonly kind: 'migrate'
+      readonly host: number
+      readonly steps: number
+      readonly vm: number
+      readonly how: MigrationKind
+      readonly fates: readonly Befall[]
+    }
+  | {
+      readonly at: number
+      readonly kind:
+        | 'agent ends'
+        | 'agent starts'
+        | 'libvirtd ends'
+        | 'libvirtd starts'
+        | 'libvirtd restarts'
+        | 'power'
+        | 'boot'
+        | 'hang'
+        | 'unhang'
+        | 'lvmlockd ends'
+        | 'lvmlockd starts'
+        | '/run is full'
+        | '/run has room'
+      readonly host: number
+    }
   /** A disk on a volume that is nobody's is plugged in, or out again. */
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
   /** `lvguard demote`, `lvguard promote`. */
@@ -21,7 +54,19 @@ export type Move =
   | { readonly at: number; readonly kind: 'active before'; readonly host: number; readonly volume: number }
 
 /** What can befall a migration. */
-const FATES = ['lost reply', 'abort', 'client', 'source crashes', 'destination crashes', 'source daemon', 'destination daemon', 'source agent', 'destination agent', 'source power', 'destination power'] as const
+const FATES = [
+  'lost reply',
+  'abort',
+  'client',
+  'source crashes',
+  'destination crashes',
+  'source daemon',
+  'destination daemon',
+  'source agent',
+  'destination agent',
+  'source power',
+  'destination power',
+] as const
 export type Fate = (typeof FATES)[number]
 const PHASES = ['begin3', 'perform3', 'perform3_done', 'finish3', 'confirm3', 'confirm3_cancelled'] as const
 
@@ -35,7 +80,9 @@ export interface Befall {
 /** All that a schedule is made from. The same schedule is the same story, to the letter. */
 export interface Schedule {
   readonly seed: number
-  readonly setting: Omit<Setting, 'vms'> & { readonly vms: readonly { readonly name: string; readonly disks: readonly VmDisk[] }[] }
+  readonly setting: Omit<Setting, 'vms'> & {
+    readonly vms: readonly { readonly name: string; readonly disks: readonly VmDisk[] }[]
+  }
   readonly faults: FaultRates
   readonly moves: readonly Move[]
 }
@@ -44,51 +91,168 @@ export interface Schedule {
 const SPARE = 'virtVG/spare'
 
 const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
-const LAYOUTS: readonly { readonly volumeGroups: readonly string[]; readonly volumes: readonly string[]; readonly lockless?: readonly string[]; readonly vms: Schedule['setting']['vms'] }[] = [
+const LAYOUTS: readonly {
+  readonly volumeGroups: readonly string[]
+  readonly volumes: readonly string[]
+  readonly lockless?: readonly string[]
+  readonly vms: Schedule['setting']['vms']
+}[] = [
   { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }] },
-  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/milou'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'milou', disks: [own('virtVG/milou')] }] },
-  { volumeGroups: ['virtVG', 'moreVG'], volumes: ['virtVG/root', 'moreVG/data'], vms: [{ name: 'tintin', disks: [own('virtVG/root'), own('moreVG/data')] }] },
   {
-    volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/milou', 'virtVG/cd'],
-    vms: [{ name: 'tintin', disks: [own('virtVG/tintin'), { volume: 'virtVG/cd', use: 'readonly' }] }, { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] }],
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/milou'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou')] },
+    ],
+  },
+  {
+    volumeGroups: ['virtVG', 'moreVG'],
+    volumes: ['virtVG/root', 'moreVG/data'],
+    vms: [{ name: 'tintin', disks: [own('virtVG/root'), own('moreVG/data')] }],
+  },
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/milou', 'virtVG/cd'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin'), { volume: 'virtVG/cd', use: 'readonly' }] },
+      { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] },
+    ],
   },
   // Both want the same volume for themselves.
-  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin', 'virtVG/lockless'], lockless: ['virtVG/lockless'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'milou', disks: [own('virtVG/lockless')] }] },
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/lockless'],
+    lockless: ['virtVG/lockless'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/lockless')] },
+    ],
+  },
   // Each lacks what the other has.
-  { volumeGroups: ['virtVG'], volumes: ['virtVG/root', 'virtVG/both'], vms: [{ name: 'tintin', disks: [own('virtVG/root'), own('virtVG/both')] }, { name: 'thief', disks: [own('virtVG/both')] }] },
-  { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }, { name: 'thief', disks: [own('virtVG/tintin')] }] },
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/root', 'virtVG/both'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/root'), own('virtVG/both')] },
+      { name: 'thief', disks: [own('virtVG/both')] },
+    ],
+  },
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'thief', disks: [own('virtVG/tintin')] },
+    ],
+  },
 ]
 
 /** Each kind of move with how often it comes; those of a migration in doubt come soon after one. */
 const KINDS: readonly (readonly [Move['kind'], number])[] = [
-  ['start', 10], ['stop', 5], ['migrate', 12], ['save', 3], ['suspend', 1], ['resume', 1], ['crash of QEMU', 2],
-  ['plug', 2], ['unplug', 2], ['demote', 1], ['promote', 1], ['lvmlockd ends', 1],
-  ['agent ends', 3], ['libvirtd restarts', 2], ['libvirtd ends', 1], ['power', 1], ['hang', 1], ['/run is full', 1], ['active before', 1],
+  ['start', 10],
+  ['stop', 5],
+  ['migrate', 12],
+  ['save', 3],
+  ['suspend', 1],
+  ['resume', 1],
+  ['crash of QEMU', 2],
+  ['plug', 2],
+  ['unplug', 2],
+  ['demote', 1],
+  ['promote', 1],
+  ['lvmlockd ends', 1],
+  ['agent ends', 3],
+  ['libvirtd restarts', 2],
+  ['libvirtd ends', 1],
+  ['power', 1],
+  ['hang', 1],
+  ['/run is full', 1],
+  ['active before', 1],
 ]
 
 /**
- * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before, on one host, or on the next one (`true`).
+ * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
+ * on one host, or on the next one (`true`).
  */
-const SEQUENCES: readonly (readonly (readonly [number, Exclude<Move['kind'], 'migrate' | 'active before'> | 'live' | 'offline', true?])[])[] = [
+const SEQUENCES: readonly (readonly (readonly [
+  number,
+  Exclude<Move['kind'], 'migrate' | 'active before'> | 'live' | 'offline',
+  true?,
+])[])[] = [
   // The daemon ends in the middle of a hook, and the next one starts the domain again.
-  [[3000, 'stop'], [600, 'libvirtd restarts'], [800, 'start']],
-  [[3000, 'start'], [600, 'libvirtd restarts'], [1500, 'start']],
-  [[3000, 'save'], [1500, 'libvirtd restarts'], [1500, 'start']],
-  [[3000, 'start'], [600, 'libvirtd restarts'], [1500, 'start', true]],
+  [
+    [3000, 'stop'],
+    [600, 'libvirtd restarts'],
+    [800, 'start'],
+  ],
+  [
+    [3000, 'start'],
+    [600, 'libvirtd restarts'],
+    [1500, 'start'],
+  ],
+  [
+    [3000, 'save'],
+    [1500, 'libvirtd restarts'],
+    [1500, 'start'],
+  ],
+  [
+    [3000, 'start'],
+    [600, 'libvirtd restarts'],
+    [1500, 'start', true],
+  ],
   // Two hosts want it at once.
-  [[3000, 'start'], [300, 'start', true]],
-  [[3000, 'stop'], [400, 'start', true]],
+  [
+    [3000, 'start'],
+    [300, 'start', true],
+  ],
+  [
+    [3000, 'stop'],
+    [400, 'start', true],
+  ],
   // A saved memory, and a life of the domain elsewhere.
-  [[3000, 'save'], [4000, 'start', true], [8000, 'stop', true], [5000, 'start']],
+  [
+    [3000, 'save'],
+    [4000, 'start', true],
+    [8000, 'stop', true],
+    [5000, 'start'],
+  ],
   // What a migration has let in, and a start that is none of it.
-  [[3000, 'offline'], [2000, 'start', true]],
-  [[3000, 'live'], [12_000, 'save'], [3000, 'offline'], [2000, 'start', true]],
-  [[3000, 'offline'], [300, 'agent ends', true], [300, 'start', true], [3000, 'agent starts', true]],
+  [
+    [3000, 'offline'],
+    [2000, 'start', true],
+  ],
+  [
+    [3000, 'live'],
+    [12_000, 'save'],
+    [3000, 'offline'],
+    [2000, 'start', true],
+  ],
+  [
+    [3000, 'offline'],
+    [300, 'agent ends', true],
+    [300, 'start', true],
+    [3000, 'agent starts', true],
+  ],
   // The storage of one host hangs for longer than its lease lasts, and somebody starts its VM elsewhere.
-  [[3000, 'start'], [3000, 'hang'], [300_000, 'start', true], [100_000, 'unhang']],
+  [
+    [3000, 'start'],
+    [3000, 'hang'],
+    [300_000, 'start', true],
+    [100_000, 'unhang'],
+  ],
   // One way and back.
-  [[3000, 'live'], [9000, 'live', true], [9000, 'live']],
-  [[3000, 'live'], [3000, 'agent ends'], [8000, 'agent starts'], [9000, 'live', true]],
+  [
+    [3000, 'live'],
+    [9000, 'live', true],
+    [9000, 'live'],
+  ],
+  [
+    [3000, 'live'],
+    [3000, 'agent ends'],
+    [8000, 'agent starts'],
+    [9000, 'live', true],
+  ],
 ]
 
 /** Milliseconds for which moves come. */
@@ -105,7 +269,14 @@ export function scheduleOf(seed: number): Schedule {
   const layout = chance.pick('layout', LAYOUTS)
   const hosts = chance.isTrue('layout', 0.25) ? 3 : 2
   const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
-  const faults: FaultRates = { slowness: rate(chance.pick('faults', [0.02, 0.1, 0.3])), commands: rate(0.02), lies: rate(0.03), hookKills: rate(0.1), failedStarts: rate(0.1), lostEvents: rate(0.2) }
+  const faults: FaultRates = {
+    slowness: rate(chance.pick('faults', [0.02, 0.1, 0.3])),
+    commands: rate(0.02),
+    lies: rate(0.03),
+    hookKills: rate(0.1),
+    failedStarts: rate(0.1),
+    lostEvents: rate(0.2),
+  }
   const kinds = KINDS.filter(([kind]) => kind === 'start' || chance.isTrue('kinds', 0.5))
   const sum = kinds.reduce((all, [, weight]) => all + weight, 0)
   const anyKind = (): Move['kind'] => {
@@ -124,7 +295,8 @@ export function scheduleOf(seed: number): Schedule {
   const vm = (): number => chance.below('schedule', layout.vms.length)
   const count = 4 + chance.below('schedule', 14)
   // It begins with VMs that run, as a rule.
-  for (let index = 0; index < layout.vms.length; index++) if (of() < 0.8) moves.push({ at: Math.round(1000 + 2000 * of()), kind: 'start', host: host(), vm: index })
+  for (let index = 0; index < layout.vms.length; index++)
+    if (of() < 0.8) moves.push({ at: Math.round(1000 + 2000 * of()), kind: 'start', host: host(), vm: index })
   // Times cluster: what comes close together meets.
   let at = 5000
   for (let index = 0; index < count; index++) {
@@ -134,7 +306,8 @@ export function scheduleOf(seed: number): Schedule {
       for (const [pause, kind, elsewhere] of chance.pick('schedule', SEQUENCES)) {
         then += Math.round(pause * of())
         const there = elsewhere === true ? (where.host + 1) % hosts : where.host
-        if (kind === 'live' || kind === 'offline') moves.push({ at: then, kind: 'migrate', ...where, host: there, steps: 1, how: kind, fates: [] })
+        if (kind === 'live' || kind === 'offline')
+          moves.push({ at: then, kind: 'migrate', ...where, host: there, steps: 1, how: kind, fates: [] })
         else moves.push({ at: then, kind, ...where, host: there } as Move)
       }
       at = then
@@ -144,22 +317,78 @@ export function scheduleOf(seed: number): Schedule {
     const kind = anyKind()
     if (kind === 'migrate') {
       const befalls: Befall[] = of() < 0.25 ? [{ what: 'lost reply', after: 0 }] : []
-      befalls.push(...Array.from({ length: [0, 1, 2, 2][chance.below('schedule', 4)] ?? 0 }, () => ({ what: chance.pick('schedule', fates), after: Math.round(6000 * of()), ...(of() < 0.8 && { phase: chance.pick('schedule', PHASES) }) })))
-      moves.push({ at, kind, host: host(), steps: 1 + chance.below('schedule', hosts - 1), vm: vm(), how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]), fates: befalls })
-    } else if (kind === 'start' || kind === 'stop' || kind === 'save' || kind === 'suspend' || kind === 'resume' || kind === 'crash of QEMU' || kind === 'plug' || kind === 'unplug' || kind === 'demote' || kind === 'promote') moves.push({ at, kind, host: host(), vm: vm() })
-    else if (kind === 'active before') moves.push({ at: Math.round(500 * of()), kind, host: host(), volume: chance.below('schedule', layout.volumes.length) })
+      befalls.push(
+        ...Array.from({ length: [0, 1, 2, 2][chance.below('schedule', 4)] ?? 0 }, () => ({
+          what: chance.pick('schedule', fates),
+          after: Math.round(6000 * of()),
+          ...(of() < 0.8 && { phase: chance.pick('schedule', PHASES) }),
+        })),
+      )
+      moves.push({
+        at,
+        kind,
+        host: host(),
+        steps: 1 + chance.below('schedule', hosts - 1),
+        vm: vm(),
+        how: of() < 0.8 ? 'live' : chance.pick('schedule', Object.keys(FLAGS) as MigrationKind[]),
+        fates: befalls,
+      })
+    } else if (
+      kind === 'start' ||
+      kind === 'stop' ||
+      kind === 'save' ||
+      kind === 'suspend' ||
+      kind === 'resume' ||
+      kind === 'crash of QEMU' ||
+      kind === 'plug' ||
+      kind === 'unplug' ||
+      kind === 'demote' ||
+      kind === 'promote'
+    )
+      moves.push({ at, kind, host: host(), vm: vm() })
+    else if (kind === 'active before')
+      moves.push({
+        at: Math.round(500 * of()),
+        kind,
+        host: host(),
+        volume: chance.below('schedule', layout.volumes.length),
+      })
     else {
       const where = host()
       moves.push({ at, kind, host: where } as Move)
       const back = BACK[kind]
-      if (back !== undefined) moves.push({ at: at + Math.round((kind === 'power' ? 200_000 : kind === 'hang' ? 100_000 : 20_000) * of() ** 2), kind: back, host: where } as Move)
+      if (back !== undefined)
+        moves.push({
+          at: at + Math.round((kind === 'power' ? 200_000 : kind === 'hang' ? 100_000 : 20_000) * of() ** 2),
+          kind: back,
+          host: where,
+        } as Move)
     }
   }
-  return { seed, setting: { lockless: [], ...layout, volumes: [...layout.volumes, SPARE], hosts, lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']), tellsReasons: of() < 0.5 }, faults, moves: moves.sort((a, b) => a.at - b.at) }
+  return {
+    seed,
+    setting: {
+      lockless: [],
+      ...layout,
+      volumes: [...layout.volumes, SPARE],
+      hosts,
+      lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']),
+      tellsReasons: of() < 0.5,
+    },
+    faults,
+    moves: moves.sort((a, b) => a.at - b.at),
+  }
 }
 
 /** What brings back what a move has taken. */
-const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = { 'agent ends': 'agent starts', 'libvirtd ends': 'libvirtd starts', power: 'boot', hang: 'unhang', 'lvmlockd ends': 'lvmlockd starts', '/run is full': '/run has room' }
+const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = {
+  'agent ends': 'agent starts',
+  'libvirtd ends': 'libvirtd starts',
+  power: 'boot',
+  hang: 'unhang',
+  'lvmlockd ends': 'lvmlockd starts',
+  '/run is full': '/run has room',
+}
 
 /** All must come to rest, and stay there; how soon does not matter, up to a limit. */
 async function rest(land: Land, end: number): Promise<void> {
@@ -178,7 +407,8 @@ async function migrateAll(land: Land): Promise<void> {
   const { engine } = land
   for (const vm of land.vms) {
     const [qemu, second] = land.qemus.filter((each) => each.vm === vm)
-    if (engine.violation !== undefined || qemu?.cpus !== 'running' || second !== undefined || land.contested.has(vm)) continue
+    if (engine.violation !== undefined || qemu?.cpus !== 'running' || second !== undefined || land.contested.has(vm))
+      continue
     const from = land.hosts.indexOf(qemu.host)
     const to = land.hosts[(from + 1) % land.hosts.length]
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
@@ -187,8 +417,14 @@ async function migrateAll(land: Land): Promise<void> {
     await engine.runUntil(engine.now - BEGINNING + 30_000)
     const now = land.qemus.filter((each) => each.vm === vm)
     const isThere = now.length === 1 && now[0]?.host === to && now[0].cpus === 'running'
-    const isLocked = vm.disks.every(({ volume, use }) => use !== 'exclusive' || land.cluster.locks.held(to.state, volume) === 'ex')
-    if (!isThere || !isLocked) engine.violate('progress', `${vm.name} ${isThere ? 'has migrated' : 'does not migrate'} from ${qemu.host.name} to ${to.name}${isThere ? ', and is not locked for itself there' : ''}, where nothing goes wrong`)
+    const isLocked = vm.disks.every(
+      ({ volume, use }) => use !== 'exclusive' || land.cluster.locks.held(to.state, volume) === 'ex',
+    )
+    if (!isThere || !isLocked)
+      engine.violate(
+        'progress',
+        `${vm.name} ${isThere ? 'has migrated' : 'does not migrate'} from ${qemu.host.name} to ${to.name}${isThere ? ', and is not locked for itself there' : ''}, where nothing goes wrong`,
+      )
   }
 }
 
@@ -201,9 +437,18 @@ export interface Result {
 }
 
 /** Plays one schedule, then lets everything come to rest, and looks at what is left. */
-export async function play({ seed, setting, faults, moves }: Schedule, isTold = false, product: Product = PRODUCT): Promise<Result> {
+export async function play(
+  { seed, setting, faults, moves }: Schedule,
+  isTold = false,
+  product: Product = PRODUCT,
+): Promise<Result> {
   const engine = new Engine(seed, isTold)
-  const land = new Land(engine, product, { ...setting, vms: setting.vms.map(({ name, disks }) => new Vm(name, disks)) }, faults)
+  const land = new Land(
+    engine,
+    product,
+    { ...setting, vms: setting.vms.map(({ name, disks }) => new Vm(name, disks)) },
+    faults,
+  )
   engine.afterStep = () => land.checkMoment()
   for (const host of land.hosts) engine.after(NOBODY, 10, () => host.startAgent())
   for (const move of moves) engine.after(NOBODY, move.at, () => make(move, land, setting))
@@ -275,7 +520,8 @@ function befall(migration: Migration, { what: fate, after: milliseconds, phase }
 function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
   const { engine } = land
   const vm = 'vm' in move ? land.vms[move.vm] : undefined
-  const where = move.kind === 'start' || vm === undefined ? [] : land.hosts.filter(({ libvirt }) => libvirt.statuses.has(vm.name))
+  const where =
+    move.kind === 'start' || vm === undefined ? [] : land.hosts.filter(({ libvirt }) => libvirt.statuses.has(vm.name))
   const host = where[move.host % where.length] ?? land.hosts[move.host]
   if (host === undefined) return
   const { libvirt } = host
@@ -318,7 +564,14 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       case 'plug':
       case 'unplug': {
         const qemu = libvirt.qemuOf(vm)
-        if (qemu === undefined || host.isHung || host.state.lvmlockd !== 'running' || libvirt.daemon === undefined || libvirt.isBusy(vm)) return
+        if (
+          qemu === undefined ||
+          host.isHung ||
+          host.state.lvmlockd !== 'running' ||
+          libvirt.daemon === undefined ||
+          libvirt.isBusy(vm)
+        )
+          return
         told(`virsh ${move.kind === 'plug' ? 'attach' : 'detach'}-disk ${vm.name} ${SPARE}`)
         land[move.kind](qemu, SPARE)
         break
@@ -383,7 +636,12 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
     case 'active before': {
       const name = volumes[move.volume] ?? ''
       const volume = land.cluster.volumes.get(name)
-      if (volume.leaseOffset === undefined || land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) || land.cluster.locks.acquire(host.state, volume, 'ex') !== undefined) return
+      if (
+        volume.leaseOffset === undefined ||
+        land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) ||
+        land.cluster.locks.acquire(host.state, volume, 'ex') !== undefined
+      )
+        return
       told(`lvchange -aey ${name}, by a person`)
       land.cluster.devices.activate(host.state, volume)
       host.activeBefore.add(name)

@@ -27,7 +27,13 @@ export class Process extends Actor {
   #descriptor = 2
   #line = ''
 
-  constructor(readonly host: Host, readonly kind: ProcessKind, label: string, readonly pid: number, ppid: number) {
+  constructor(
+    readonly host: Host,
+    readonly kind: ProcessKind,
+    label: string,
+    readonly pid: number,
+    ppid: number,
+  ) {
     super(label)
     this.world = { files: filesOf(this), time: timeOf(this), start: startOf(this), self: selfOf(this, ppid) }
     host.addProcess(pid, kind === 'hook' ? 'qemu' : 'lvguard')
@@ -71,9 +77,17 @@ function statsOf(node: Node): Stats {
   const isFile = node.kind === 'file'
   const mtimeMs = isFile ? node.changed : 0
   return {
-    ino: node.ino, size: isFile ? node.text.length : 0, mtimeMs, rdev: 0,
-    isFile: () => isFile, isDirectory: () => node.kind === 'folder', isSymbolicLink: () => node.kind === 'link', isBlockDevice: () => node.kind === 'device',
-    isCharacterDevice: () => false, isSocket: () => false, isFIFO: () => false,
+    ino: node.ino,
+    size: isFile ? node.text.length : 0,
+    mtimeMs,
+    rdev: 0,
+    isFile: () => isFile,
+    isDirectory: () => node.kind === 'folder',
+    isSymbolicLink: () => node.kind === 'link',
+    isBlockDevice: () => node.kind === 'device',
+    isCharacterDevice: () => false,
+    isSocket: () => false,
+    isFIFO: () => false,
   } as unknown as Stats
 }
 
@@ -154,7 +168,8 @@ function filesOf(process: Process): Files {
       host.show(path)
       let node = disk.find(path)
       if (node === undefined && !isNew) throw new FileError('ENOENT', 'open', path)
-      if (node !== undefined && typeof flags === 'string' && flags.includes('x')) throw new FileError('EEXIST', 'open', path)
+      if (node !== undefined && typeof flags === 'string' && flags.includes('x'))
+        throw new FileError('EEXIST', 'open', path)
       if (node === undefined || flags === 'w') {
         mayWrite(path, 'open')
         node = disk.write(path, '')
@@ -167,7 +182,8 @@ function filesOf(process: Process): Files {
       leave(opened(descriptor))
       process.open.delete(descriptor)
     },
-    readSync: (descriptor, buffer, offset = 0, length = buffer.length, position = null) => buffer.write(fileAt(descriptor).text.slice(position ?? 0), offset, length),
+    readSync: (descriptor, buffer, offset = 0, length = buffer.length, position = null) =>
+      buffer.write(fileAt(descriptor).text.slice(position ?? 0), offset, length),
     writeSync: (descriptor, data) => {
       const text = String(data)
       if (descriptor <= 2) process.say(descriptor, text)
@@ -213,11 +229,18 @@ function timeOf(process: Process): Time {
   }
 }
 
-const startOf = (process: Process): Start => (command, words, manner) => startCommand(process, command, words, manner)
+const startOf =
+  (process: Process): Start =>
+  (command, words, manner) =>
+    startCommand(process, command, words, manner)
 
 const selfOf = (process: Process, ppid: number): Self => ({
-  pid: process.pid, ppid, environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-  uid: () => 0, hostname: () => process.host.name, isTerminal: () => false,
+  pid: process.pid,
+  ppid,
+  environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+  uid: () => 0,
+  hostname: () => process.host.name,
+  isTerminal: () => false,
   random: () => process.host.engine.chance.of(`${process.label} random`),
   kill: (pid) => process.host.killPid(pid),
   onHangup: (work) => {

@@ -7,7 +7,10 @@ import { exitStatusOf, linesOf } from '../../src/hook/outcome.ts'
 import { write } from '../../src/output.ts'
 import type { Product } from './land.ts'
 
-/** The product: the code that ships. A hook is what src/hook/run-hook.ts does, without the log, whose loss changes nothing (R10). */
+/**
+ * The product: the code that ships. A hook is what src/hook/run-hook.ts does, without the log, whose loss changes
+ * nothing (R10).
+ */
 export const PRODUCT: Product = {
   hook: async (event, xml) => {
     noteCaller()

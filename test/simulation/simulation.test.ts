@@ -7,9 +7,17 @@ import { MUTANTS } from './mutants.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The simulation in a program of its own: only there is it certain that nothing else has a say in the order of things. */
-const simulate = async (...words: string[]): Promise<{ readonly status: number | undefined; readonly text: string }> => {
-  const { exitCode, all } = await execa('node', ['test/run.mjs', 'simulation/cli.ts', ...words], { cwd: ROOT, all: true, reject: false })
+/**
+ * The simulation in a program of its own: only there is it certain that nothing else has a say in the order of things.
+ */
+const simulate = async (
+  ...words: string[]
+): Promise<{ readonly status: number | undefined; readonly text: string }> => {
+  const { exitCode, all } = await execa('node', ['test/run.mjs', 'simulation/cli.ts', ...words], {
+    cwd: ROOT,
+    all: true,
+    reject: false,
+  })
   return { status: exitCode, text: all }
 }
 
@@ -20,13 +28,19 @@ describe('the code that ships, in simulated worlds', () => {
   })
 
   test('the same seed tells the same story, to the letter', async () => {
-    const [one, other] = await Promise.all([simulate('--seeds', '25', '--digest'), simulate('--seeds', '25', '--digest')])
+    const [one, other] = await Promise.all([
+      simulate('--seeds', '25', '--digest'),
+      simulate('--seeds', '25', '--digest'),
+    ])
     expect(one.text).toMatch(/^25 stories [0-9a-f]{64}$/m)
     expect(other.text).toBe(one.text)
   })
 
   test('a seed alone tells what it tells among others', async () => {
-    const [{ text: alone }, { text: among }] = await Promise.all([simulate('--from', '7', '--seeds', '1', '--digests'), simulate('--from', '5', '--seeds', '4', '--digests')])
+    const [{ text: alone }, { text: among }] = await Promise.all([
+      simulate('--from', '7', '--seeds', '1', '--digests'),
+      simulate('--from', '5', '--seeds', '4', '--digests'),
+    ])
     expect(alone).toMatch(/^7 [0-9a-f]{64}$/m)
     expect(among).toContain(alone.trim())
   })

@@ -12,20 +12,37 @@ export interface VmDisk {
 export class Vm {
   readonly uuid: string
 
-  constructor(readonly name: string, public disks: readonly VmDisk[]) {
+  constructor(
+    readonly name: string,
+    public disks: readonly VmDisk[],
+  ) {
     const hex = [1, 2, 3, 4].map((part) => hashOf(`${name} ${part}`).toString(16).padStart(8, '0')).join('')
     this.uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
   }
 
   /** As libvirt gives it to hooks. @param aliases libvirt has got past `prepare` */
-  xml({ aliases = false, metadata = '', disks = this.disks }: { readonly aliases?: boolean; readonly metadata?: string; readonly disks?: readonly VmDisk[] } = {}): string {
+  xml({
+    aliases = false,
+    metadata = '',
+    disks = this.disks,
+  }: {
+    readonly aliases?: boolean
+    readonly metadata?: string
+    readonly disks?: readonly VmDisk[]
+  } = {}): string {
     const words = { exclusive: '', readonly: '<readonly/>', shareable: '<shareable/>' } as const
-    const lines = disks.map(({ volume, use }, index) => `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${words[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`)
+    const lines = disks.map(
+      ({ volume, use }, index) =>
+        `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${words[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`,
+    )
     return `<domain type='kvm'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${metadata}  <devices>\n${lines.join('')}  </devices>\n</domain>\n`
   }
 }
 
-/** A QEMU: the memory of a VM, and its CPUs. What it remembers of its disks is how often each had been written when it looked last. */
+/**
+ * A QEMU: the memory of a VM, and its CPUs. What it remembers of its disks is how often each had been written when it
+ * looked last.
+ */
 export class Qemu extends Actor {
   cpus: 'running' | 'paused' = 'paused'
   /** By `VG/LV`. */
@@ -35,7 +52,12 @@ export class Qemu extends Actor {
   /** Of its live XML. */
   metadata = ''
 
-  constructor(readonly vm: Vm, readonly host: Host, readonly pid: number, memory: Map<string, number>) {
+  constructor(
+    readonly vm: Vm,
+    readonly host: Host,
+    readonly pid: number,
+    memory: Map<string, number>,
+  ) {
     super(`QEMU of ${vm.name} on ${host.name}`)
     this.memory = memory
     this.disks = vm.disks

@@ -23,7 +23,10 @@ export function qcow2({ version = 3, clusterBits = 16, backing, format, dataFile
     bytes.writeUInt32BE(headerLength, 100)
   }
   let at = headerLength
-  for (const [type, text] of [[0xe2792aca, format], [0x44415441, dataFile]] as const) {
+  for (const [type, text] of [
+    [0xe2792aca, format],
+    [0x44415441, dataFile],
+  ] as const) {
     if (text === undefined) continue
     bytes.writeUInt32BE(type, at)
     bytes.writeUInt32BE(Buffer.byteLength(text), at + 4)

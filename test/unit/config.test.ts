@@ -27,9 +27,15 @@ describe('what a configuration may say', () => {
     ['local_volume_groups = "ignore"', { localVolumeGroups: 'ignore' }],
     ['local_volume_groups = "activate"', { localVolumeGroups: 'activate' }],
     ['policy = []', { policy: [] }],
-    ['policy = [ "virtVG/iso = shared", "scratchVG = ignore" ]', { policy: ['virtVG/iso = shared', 'scratchVG = ignore'] }],
+    [
+      'policy = [ "virtVG/iso = shared", "scratchVG = ignore" ]',
+      { policy: ['virtVG/iso = shared', 'scratchVG = ignore'] },
+    ],
     // The same twice, and a volume in another mode than its volume group.
-    ['policy = [ "virtVG/iso = shared", "virtVG/iso=shared", "virtVG = ignore" ]', { policy: ['virtVG/iso = shared', 'virtVG/iso=shared', 'virtVG = ignore'] }],
+    [
+      'policy = [ "virtVG/iso = shared", "virtVG/iso=shared", "virtVG = ignore" ]',
+      { policy: ['virtVG/iso = shared', 'virtVG/iso=shared', 'virtVG = ignore'] },
+    ],
     ['start_wait = 0', { startWait: 0 }],
     ['start_wait = 180', { startWait: 180 }],
     ['migrate_wait = 0', { migrateWait: 0 }],
@@ -37,7 +43,10 @@ describe('what a configuration may say', () => {
     ['lock_wait = 1', { lockWait: 1 }],
     ['lock_wait = 600', { lockWait: 600 }],
     ['fence_command = []', { fenceCommand: [] }],
-    ['fence_command = [ "/sbin/off", "--ip=%h-bmc", "100%%" ]', { fenceCommand: ['/sbin/off', '--ip=%h-bmc', '100%%'] }],
+    [
+      'fence_command = [ "/sbin/off", "--ip=%h-bmc", "100%%" ]',
+      { fenceCommand: ['/sbin/off', '--ip=%h-bmc', '100%%'] },
+    ],
     ['fence_delay = 30', { fenceDelay: 30 }],
     ['log_level = "error"', { logLevel: 'error' }],
     ['log_level = "warn"', { logLevel: 'warn' }],
@@ -51,17 +60,26 @@ describe('what a configuration may say', () => {
 
 describe('what is wrong, with its line', () => {
   test.each<[string, string]>([
-    ['volume_groups = "virtVG"', 'line 1: volume_groups must be a list of names of volume groups, such as [ "virtVG" ]'],
+    [
+      'volume_groups = "virtVG"',
+      'line 1: volume_groups must be a list of names of volume groups, such as [ "virtVG" ]',
+    ],
     ['volume_groups = [ "-f" ]', 'line 1: volume_groups must be'],
     ['volume_groups = [ "a b" ]', 'line 1: volume_groups must be'],
     ['volume_groups = [ 1 ]', 'line 1: volume_groups must be'],
     ['local_volume_groups = "yes"', 'line 1: local_volume_groups must be "ignore" or "activate"'],
     ['local_volume_groups = true', 'line 1: local_volume_groups must be'],
-    ['policy = "virtVG = shared"', 'line 1: policy must be a list of "VG = MODE" or "VG/LV = MODE", with MODE exclusive, shared or ignore'],
+    [
+      'policy = "virtVG = shared"',
+      'line 1: policy must be a list of "VG = MODE" or "VG/LV = MODE", with MODE exclusive, shared or ignore',
+    ],
     ['policy = [ "virtVG = on" ]', 'line 1: policy must be'],
     ['policy = [ "a/b/c = shared" ]', 'line 1: policy must be'],
     ['policy = [ 1 ]', 'line 1: policy must be'],
-    ['log_level = "info"\npolicy = [ "virtVG/iso = shared", "scratchVG = ignore", "virtVG/iso=exclusive" ]', 'line 2: policy says both shared and exclusive for virtVG/iso'],
+    [
+      'log_level = "info"\npolicy = [ "virtVG/iso = shared", "scratchVG = ignore", "virtVG/iso=exclusive" ]',
+      'line 2: policy says both shared and exclusive for virtVG/iso',
+    ],
     ['policy = [ "virtVG = shared", "virtVG = ignore" ]', 'line 1: policy says both shared and ignore for virtVG'],
     ['start_wait = 601', 'line 1: start_wait must be a whole number of seconds from 0 to 600'],
     ['migrate_wait = -1', 'line 1: migrate_wait must be a whole number of seconds from 0 to 600'],
@@ -71,7 +89,10 @@ describe('what is wrong, with its line', () => {
     ['migrate_wait = inf', 'line 1: migrate_wait must be'],
     ['migrate_wait = nan', 'line 1: migrate_wait must be'],
     ['lock_wait = 0', 'line 1: lock_wait must be a whole number of seconds from 1 to 600'],
-    ['fence_command = "/sbin/off %h"', 'line 1: fence_command must be a list of texts: a program with its whole path, and each of its arguments, with %h for the host\'s name'],
+    [
+      'fence_command = "/sbin/off %h"',
+      "line 1: fence_command must be a list of texts: a program with its whole path, and each of its arguments, with %h for the host's name",
+    ],
     ['fence_command = [ "off", "%h" ]', 'line 1: fence_command must be'],
     ['fence_command = [ "/sbin/off", "%n" ]', 'line 1: fence_command must be'],
     ['fence_command = [ "/sbin/off", 1 ]', 'line 1: fence_command must be'],
@@ -97,7 +118,10 @@ describe('what is wrong, with its line', () => {
     ['start_wait 30', 'line 1: write key = value, such as start_wait = '],
     ['volume_groups', 'line 1: volume_groups has no value; write key = value, such as volume_groups = [ "virtVG" ]'],
     ['volume_groups =', 'line 1: volume_groups has no value; write key = value, such as volume_groups = [ "virtVG" ]'],
-    ['volume_groups = virtVG', 'line 1: a list stands in brackets, its texts in quotes; write key = value, such as volume_groups = [ "virtVG" ]'],
+    [
+      'volume_groups = virtVG',
+      'line 1: a list stands in brackets, its texts in quotes; write key = value, such as volume_groups = [ "virtVG" ]',
+    ],
     ['volume_groups = [ virtVG ]', 'line 1: the list is not closed, or not all of its texts stand in quotes'],
     ['volume_groups = [ "virtVG" "b" ]', 'line 1: the list is not closed, or not all'],
     // The line that opens the list, and not the one where a parser gives up.
@@ -108,7 +132,10 @@ describe('what is wrong, with its line', () => {
     ['// volume_groups = 1', 'line 1: a comment begins with #'],
     ['; x', 'line 1: a comment begins with #'],
     ['= 3', 'line 1: write key = value, such as log_level = "info"'],
-    ['log_file = /var/log/x.log', 'line 1: a text stands in quotes; write key = value, such as log_file = "/var/log/x.log"'],
+    [
+      'log_file = /var/log/x.log',
+      'line 1: a text stands in quotes; write key = value, such as log_file = "/var/log/x.log"',
+    ],
     ['volume_group = [ "virtVG" ]', 'line 1: unknown key volume_group; did you mean volume_groups?'],
     ['log_levle = "info"', 'line 1: unknown key log_levle; did you mean log_level?'],
   ])('%j', (text, message) => {
@@ -119,13 +146,19 @@ describe('what is wrong, with its line', () => {
   })
 
   test('all of it at once', () => {
-    expect(errorsIn('colour = "blue"\nlock_wait = 0\n\nlog_level = "all"\nlog_file = ""\n').map((error) => error.slice(0, 17)))
-      .toEqual(['line 1: unknown k', 'line 2: lock_wait', 'line 4: log_level'])
+    expect(
+      errorsIn('colour = "blue"\nlock_wait = 0\n\nlog_level = "all"\nlog_file = ""\n').map((error) =>
+        error.slice(0, 17),
+      ),
+    ).toEqual(['line 1: unknown k', 'line 2: lock_wait', 'line 4: log_level'])
   })
 
   test('all of it at once, also behind lines that are no TOML', () => {
-    expect(errorsIn('start_wait: 30\nlock_wait = 0\nvolume_groups = virtVG\ncolour = 1\n').map((error) => error.slice(0, 17)))
-      .toEqual(['line 1: write key', 'line 2: lock_wait', 'line 3: a list st', 'line 4: unknown k'])
+    expect(
+      errorsIn('start_wait: 30\nlock_wait = 0\nvolume_groups = virtVG\ncolour = 1\n').map((error) =>
+        error.slice(0, 17),
+      ),
+    ).toEqual(['line 1: write key', 'line 2: lock_wait', 'line 3: a list st', 'line 4: unknown k'])
   })
 
   test('a list that is not closed does not make every line behind it wrong', () => {
@@ -134,15 +167,29 @@ describe('what is wrong, with its line', () => {
     expect(isUsable('volume_groups = [ "virtVG",\n\nlog_level = "info"\nlock_wait = 5\n')).toBe(false)
   })
 
-  test('a byte order mark is no mistake', () => expect(parse('\ufefflog_level = "warn"\n')).toEqual({ ...DEFAULTS, logLevel: 'warn' }))
+  test('a byte order mark is no mistake', () =>
+    expect(parse('\ufefflog_level = "warn"\n')).toEqual({ ...DEFAULTS, logLevel: 'warn' }))
 
   test('nothing makes it throw, and it gives a configuration or says what is wrong', () => {
-    const line = fc.tuple(fc.constantFrom(...Object.keys(KEYS), 'x', '[a]', ''), fc.constantFrom(' = ', '=', ''), fc.oneof(fc.string(), fc.constantFrom('1', '[]', '""', '"/x"', '"debug"', '1e3', '[', '{}', '{a = 1}')))
-    fc.assert(fc.property(fc.array(line.map((words) => words.join('')), { maxLength: 5 }), (lines) => {
-      const parsed = parseConfiguration(lines.join('\n'))
-      if ('errors' in parsed) expect(parsed.errors.length).toBeGreaterThan(0)
-      else expect(Object.keys(parsed.configuration).sort()).toEqual(Object.keys(DEFAULTS).sort())
-    }), { numRuns: 500 })
+    const line = fc.tuple(
+      fc.constantFrom(...Object.keys(KEYS), 'x', '[a]', ''),
+      fc.constantFrom(' = ', '=', ''),
+      fc.oneof(fc.string(), fc.constantFrom('1', '[]', '""', '"/x"', '"debug"', '1e3', '[', '{}', '{a = 1}')),
+    )
+    fc.assert(
+      fc.property(
+        fc.array(
+          line.map((words) => words.join('')),
+          { maxLength: 5 },
+        ),
+        (lines) => {
+          const parsed = parseConfiguration(lines.join('\n'))
+          if ('errors' in parsed) expect(parsed.errors.length).toBeGreaterThan(0)
+          else expect(Object.keys(parsed.configuration).sort()).toEqual(Object.keys(DEFAULTS).sort())
+        },
+      ),
+      { numRuns: 500 },
+    )
   })
 
   test('lists inside lists inside lists are wrong, not the end of the program', () => {
@@ -152,9 +199,28 @@ describe('what is wrong, with its line', () => {
 
 describe('what a mistake does: nothing starts, or one key has its default', () => {
   test.each([
-    'volume_groups = "virtVG"', 'volume_groups = [ virtVG ]', 'volume_groups: x', 'volume_groups', 'volume_group = [ "virtVG" ]', 'Volume_Groups = []', 'local_volume_groups = "yes"',
-    'local_volume_group = "activate"', 'policy = [ "virtVG = on" ]', 'policy = [ "a/b = shared", "a/b = ignore" ]', 'policies = []', 'polciy = []', 'colour = "red"', '[section]', '[log_level]\npolicy = [ "virtVG = exclusive" ]', '[[log_files]]\npolicy = []', '[log_levl]\npolicy = []', 'volume_groups = []\nvolume_groups = []',
-    'what is this', '"', 'volume_groups = [ "virtVG"', 'log_level = "info"\npolicy = "x"',
+    'volume_groups = "virtVG"',
+    'volume_groups = [ virtVG ]',
+    'volume_groups: x',
+    'volume_groups',
+    'volume_group = [ "virtVG" ]',
+    'Volume_Groups = []',
+    'local_volume_groups = "yes"',
+    'local_volume_group = "activate"',
+    'policy = [ "virtVG = on" ]',
+    'policy = [ "a/b = shared", "a/b = ignore" ]',
+    'policies = []',
+    'polciy = []',
+    'colour = "red"',
+    '[section]',
+    '[log_level]\npolicy = [ "virtVG = exclusive" ]',
+    '[[log_files]]\npolicy = []',
+    '[log_levl]\npolicy = []',
+    'volume_groups = []\nvolume_groups = []',
+    'what is this',
+    '"',
+    'volume_groups = [ "virtVG"',
+    'log_level = "info"\npolicy = "x"',
   ])('%j keeps every VM from starting', (text) => expect(isUsable(text)).toBe(false))
 
   test.each<[string, Partial<Configuration>]>([
@@ -185,6 +251,10 @@ describe('the file that is installed', () => {
   test('it has every key, once, and every key has a field of its own', () => {
     const keys = [...uncommented.matchAll(/^(\w+) = /gm)].map(([, key]) => key)
     expect(keys.sort()).toEqual(Object.keys(KEYS).sort())
-    expect(Object.values(KEYS).map(({ field }) => field).sort()).toEqual(Object.keys(DEFAULTS).sort())
+    expect(
+      Object.values(KEYS)
+        .map(({ field }) => field)
+        .sort(),
+    ).toEqual(Object.keys(DEFAULTS).sort())
   })
 })

@@ -15,23 +15,31 @@ beforeAll(async () => {
   const contents = `import { openLog } from './src/log.ts'
     const entry = { level: 'warn', message: 'm', domain: 'tintin', operation: 'prepare', volumes: ['virtVG/root'], outcome: 'refused', milliseconds: 1 }
     openLog({ logFile: process.argv[2], logLevel: 'info' }).write(entry).then(() => process.exit(7))`
-  await build({ stdin: { contents, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' }, bundle: true, platform: 'node', format: 'cjs', outfile: program, logLevel: 'error' })
+  await build({
+    stdin: { contents, resolveDir: fileURLToPath(new URL('../..', import.meta.url)), loader: 'ts' },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    outfile: program,
+    logLevel: 'error',
+  })
   mkdirSync(join(folder, 'folder'))
   writeFileSync(join(folder, 'file'), '')
 })
 
-const log = (path: string): Promise<number | null> => new Promise((resolve) => {
-  const child = spawn(process.execPath, [program, path], { stdio: 'ignore' })
-  // One that hangs in the kernel does not go even by SIGKILL: it is not waited for.
-  const timer = setTimeout(() => {
-    child.kill('SIGKILL')
-    resolve(null)
-  }, 20_000)
-  child.on('exit', (status) => {
-    clearTimeout(timer)
-    resolve(status)
+const log = (path: string): Promise<number | null> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, path], { stdio: 'ignore' })
+    // One that hangs in the kernel does not go even by SIGKILL: it is not waited for.
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      resolve(null)
+    }, 20_000)
+    child.on('exit', (status) => {
+      clearTimeout(timer)
+      resolve(status)
+    })
   })
-})
 
 describe('a log changes nothing about how the program ends (R10)', () => {
   test.concurrent.each([
@@ -45,14 +53,25 @@ describe('a log changes nothing about how the program ends (R10)', () => {
     const path = join(folder, 'entries.log')
     for (const count of [1, 2]) {
       expect(await log(path)).toBe(7)
-      await expect.poll(() => (existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0), { timeout: 20_000 }).toBe(count)
+      await expect
+        .poll(() => (existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0), { timeout: 20_000 })
+        .toBe(count)
     }
     const lines = readFileSync(path, 'utf8').trim().split('\n')
     // Whoever reads the file sees the time first.
-    for (const line of lines) expect(line).toMatch(/^\{"time":"[^"]+","level":"warn","domain":"tintin","operation":"prepare","outcome":"refused","message":"m",/)
+    for (const line of lines)
+      expect(line).toMatch(
+        /^\{"time":"[^"]+","level":"warn","domain":"tintin","operation":"prepare","outcome":"refused","message":"m",/,
+      )
     const entries = lines.map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
     expect(entries).toHaveLength(2)
-    expect(entries[0]).toMatchObject({ level: 'warn', domain: 'tintin', operation: 'prepare', volumes: ['virtVG/root'], outcome: 'refused' })
+    expect(entries[0]).toMatchObject({
+      level: 'warn',
+      domain: 'tintin',
+      operation: 'prepare',
+      volumes: ['virtVG/root'],
+      outcome: 'refused',
+    })
     expect(entries[0]?.['time']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
   })
 
@@ -64,9 +83,13 @@ describe('a log changes nothing about how the program ends (R10)', () => {
   })
 })
 
-const run = (command: string, ...words: string[]): string => execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+const run = (command: string, ...words: string[]): string =>
+  execFileSync(command, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 
-/** A file system that can be frozen: whoever opens a file for writing then waits in the kernel, as on an NFS server that is gone. */
+/**
+ * A file system that can be frozen: whoever opens a file for writing then waits in the kernel, as on an NFS server that
+ * is gone.
+ */
 function mounted(): string | undefined {
   const [image, point] = [join(folder, 'image'), join(folder, 'frozen')]
   try {
@@ -91,7 +114,9 @@ describe.skipIf(process.getuid?.() !== 0)('a folder that does not answer (needs 
       // Two: one that waits keeps no other.
       expect([await log(path), await log(path)]).toEqual([7, 7])
       run('fsfreeze', '-u', point)
-      await expect.poll(() => (existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0), { timeout: 20_000 }).toBe(2)
+      await expect
+        .poll(() => (existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0), { timeout: 20_000 })
+        .toBe(2)
     } finally {
       try {
         run('fsfreeze', '-u', point)

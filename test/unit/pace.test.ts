@@ -21,7 +21,9 @@ describe('the ring of nodes goes with the machine', () => {
   })
 
   test('a smaller form is said, with its reason', () => {
-    expect(new Pace(6.7).smallerForm('VMs', 10, 4)).toBe('played with 4 VMs instead of 10: a hook call takes 6.7 s here')
+    expect(new Pace(6.7).smallerForm('VMs', 10, 4)).toBe(
+      'played with 4 VMs instead of 10: a hook call takes 6.7 s here',
+    )
     expect(new Pace(2.5).smallerForm('VMs', 10, 10)).toBeUndefined()
   })
 })

@@ -68,7 +68,7 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
     expect(onRecord()).toEqual(now)
   })
 
-  test('one that cannot be read is nobody\'s to replace (R9)', () => {
+  test("one that cannot be read is nobody's to replace (R9)", () => {
     root.write(`run/lvguard/${uuidOf(1)}.json`, 'x')
     expect(replaceRecord(uuidOf(1), undefined, record)).toBe('changed')
     expect(replaceRecord(uuidOf(1), undefined, undefined)).toBe('changed')
@@ -84,11 +84,12 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
 
   test('what was decided on a record that others change is decided again, not for ever', async () => {
     let tries = 0
-    const act = (failures: number) => lookingAgain(async () => {
-      tries += 1
-      if (tries <= failures) throw new RecordChanged()
-      return 'done'
-    })
+    const act = (failures: number) =>
+      lookingAgain(async () => {
+        tries += 1
+        if (tries <= failures) throw new RecordChanged()
+        return 'done'
+      })
     expect([await act(1), tries]).toEqual(['done', 2])
     tries = 0
     await expect(act(100)).rejects.toThrow('changed by somebody else')
@@ -120,7 +121,11 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
     afterEach(() => useFiles(REAL_FILES))
 
     test('nobody is at work on it: said, and nothing is left beside it', () => {
-      expect([announceEnd(uuidOf(1), record, ended), onRecord(), readdirSync(folder)]).toEqual(['replaced', ended, [`${uuidOf(1)}.json`]])
+      expect([announceEnd(uuidOf(1), record, ended), onRecord(), readdirSync(folder)]).toEqual([
+        'replaced',
+        ended,
+        [`${uuidOf(1)}.json`],
+      ])
     })
 
     test('another act changes it between the look and the rename: what that one has put down stays', () => {
@@ -136,13 +141,21 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
       meanwhile(() => results.push(announceEnd(uuidOf(1), record, ended)))
       results.push(replaceRecord(uuidOf(1), record, running))
       useFiles(REAL_FILES)
-      expect([results, onRecord(), readdirSync(folder)]).toEqual([['changed', 'replaced'], running, [`${uuidOf(1)}.json`]])
+      expect([results, onRecord(), readdirSync(folder)]).toEqual([
+        ['changed', 'replaced'],
+        running,
+        [`${uuidOf(1)}.json`],
+      ])
     })
 
     test('the turn of one that was killed is taken away by an act that has the locks, and by nobody else', () => {
       writeFileSync(join(folder, `.${uuidOf(1)}.turn`), '')
       expect([announceEnd(uuidOf(1), record, ended), onRecord()]).toEqual(['changed', record])
-      expect([replaceRecord(uuidOf(1), record, running), onRecord(), readdirSync(folder)]).toEqual(['replaced', running, [`${uuidOf(1)}.json`]])
+      expect([replaceRecord(uuidOf(1), record, running), onRecord(), readdirSync(folder)]).toEqual([
+        'replaced',
+        running,
+        [`${uuidOf(1)}.json`],
+      ])
     })
 
     test('there is none, and none is to be: one that comes at this moment stays', () => {
@@ -154,18 +167,47 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
     })
   })
 
-  // Whatever else writes into /run/lvguard is named here: locks, marks, the agent's sign of life, what a command has said.
+  // Whatever else writes into /run/lvguard is named here: locks, marks, the agent's sign of life, what a command has
+  // said.
   test('nothing else writes one', () => {
-    expect(Object.keys(store).sort()).toEqual(['RecordChanged', 'announceEnd', 'lookingAgain', 'makeRunFolder', 'readRecords', 'recordOf', 'replaceRecord', 'replacing'])
-    const writers = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).filter((name) => {
-      const text = readFileSync(join('src', name), 'utf8')
-      return /RUN_FOLDER|run\/lvguard\//.test(text) && /\b(write|append|rename|rm|unlink|open|copyFile|link|truncate)(File)?Sync\b/.test(text)
-    })
-    expect(writers.sort()).toEqual(['agent-presence.ts', 'cli/check.ts', 'cli/sync.ts', 'drbd/notes.ts', 'kill/mark.ts', 'lvm/run.ts', 'record-store.ts', 'saved-images.ts', 'vg-lock.ts'])
+    expect(Object.keys(store).sort()).toEqual([
+      'RecordChanged',
+      'announceEnd',
+      'lookingAgain',
+      'makeRunFolder',
+      'readRecords',
+      'recordOf',
+      'replaceRecord',
+      'replacing',
+    ])
+    const writers = readdirSync('src', { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => {
+        const text = readFileSync(join('src', name), 'utf8')
+        return (
+          /RUN_FOLDER|run\/lvguard\//.test(text) &&
+          /\b(write|append|rename|rm|unlink|open|copyFile|link|truncate)(File)?Sync\b/.test(text)
+        )
+      })
+    expect(writers.sort()).toEqual([
+      'agent-presence.ts',
+      'cli/check.ts',
+      'cli/sync.ts',
+      'drbd/notes.ts',
+      'kill/mark.ts',
+      'lvm/run.ts',
+      'record-store.ts',
+      'saved-images.ts',
+      'vg-lock.ts',
+    ])
     const withJson = ['record-store.ts', 'saved-images.ts', 'drbd/notes.ts']
-    for (const name of writers.filter((each) => !withJson.includes(each))) expect(readFileSync(join('src', name), 'utf8')).not.toMatch(/\.json['"`]/)
+    for (const name of writers.filter((each) => !withJson.includes(each)))
+      expect(readFileSync(join('src', name), 'utf8')).not.toMatch(/\.json['"`]/)
     // Two others write JSON, but into a folder of their own, and something else here.
-    const writesHere = (name: string) => readFileSync(join('src', name), 'utf8').match(/join\(RUN_FOLDER.*/g)?.map((each) => each.replace(/.*}/, ''))
+    const writesHere = (name: string) =>
+      readFileSync(join('src', name), 'utf8')
+        .match(/join\(RUN_FOLDER.*/g)
+        ?.map((each) => each.replace(/.*}/, ''))
     expect(writesHere('saved-images.ts')).toEqual(['.restore`)'])
     expect(writesHere('drbd/notes.ts')).toEqual(['`)', "join(RUN_FOLDER, 'drbd')"])
   })
@@ -173,7 +215,8 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
 
 describe('what is no record cannot be read, and is not taken for none (R9)', () => {
   const changed = (change: Readonly<Record<string, unknown>>): string => JSON.stringify({ ...record, ...change })
-  const withVolume = (change: Readonly<Record<string, unknown>>): string => changed({ volumes: [{ ...volume, ...change }] })
+  const withVolume = (change: Readonly<Record<string, unknown>>): string =>
+    changed({ volumes: [{ ...volume, ...change }] })
   test.each<[string, string]>([
     ['nothing', ''],
     ['cut off', changed({}).slice(0, 50)],
@@ -200,12 +243,30 @@ describe('what is no record cannot be read, and is not taken for none (R9)', () 
 
   // One line each as 0.1.0 wrote it, over the days before 0.2.0 in which it was used.
   test.each<[string, string]>([
-    ['a VM that was started', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"prepared","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"exclusive","before":"inactive","ids":{"lv":"a","vg":"b","lock":"c"}}],"daemon":{"pid":899,"start":"1234"}}'],
-    ['one whose volumes were not looked up yet', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"active"}]}'],
-    ['a local one', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"ownVG","lv":"tintin","role":"exclusive","mode":"local","before":"inactive"}]}'],
-    ['a thin one, and one of which the VM has a partition', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"thin","role":"exclusive","mode":"exclusive","before":"inactive","pool":{"lv":"pool","before":"inactive"}},{"vg":"virtVG","lv":"parts","role":"exclusive","mode":"exclusive","before":"inactive","partition":true}]}'],
-    ['one that comes by a migration', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"incoming","volumes":[],"daemon":{"pid":899,"start":"1234"},"incoming":{"id":"x","at":1.5}}'],
-    ['one with a migration in doubt', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"inactive"}],"migration":{"phase":"perform3_done","suspend":"asked"}}'],
+    [
+      'a VM that was started',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"prepared","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"exclusive","before":"inactive","ids":{"lv":"a","vg":"b","lock":"c"}}],"daemon":{"pid":899,"start":"1234"}}',
+    ],
+    [
+      'one whose volumes were not looked up yet',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"active"}]}',
+    ],
+    [
+      'a local one',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"ownVG","lv":"tintin","role":"exclusive","mode":"local","before":"inactive"}]}',
+    ],
+    [
+      'a thin one, and one of which the VM has a partition',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"thin","role":"exclusive","mode":"exclusive","before":"inactive","pool":{"lv":"pool","before":"inactive"}},{"vg":"virtVG","lv":"parts","role":"exclusive","mode":"exclusive","before":"inactive","partition":true}]}',
+    ],
+    [
+      'one that comes by a migration',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"incoming","volumes":[],"daemon":{"pid":899,"start":"1234"},"incoming":{"id":"x","at":1.5}}',
+    ],
+    [
+      'one with a migration in doubt',
+      '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"running","volumes":[{"vg":"virtVG","lv":"tintin","role":"exclusive","mode":"shared","before":"inactive"}],"migration":{"phase":"perform3_done","suspend":"asked"}}',
+    ],
     ['one that was refused', '{"format":1,"domain":{"name":"tintin","uuid":"UUID"},"state":"refused","volumes":[]}'],
   ])('a record of 0.1.0 is read, and goes on: %s', (_, line) => {
     const text = line.replace('UUID', uuidOf(1))
@@ -218,7 +279,8 @@ describe('what is no record cannot be read, and is not taken for none (R9)', () 
   })
 
   test('other files are none of it', () => {
-    for (const name of ['virtVG.lock', `.${uuidOf(1)}-7`, 'notes.json', `${uuidOf(1)}.json.bak`]) root.write(`run/lvguard/${name}`, 'x')
+    for (const name of ['virtVG.lock', `.${uuidOf(1)}-7`, 'notes.json', `${uuidOf(1)}.json.bak`])
+      root.write(`run/lvguard/${name}`, 'x')
     expect(readRecords()).toEqual({ known: [], unreadable: [] })
   })
 })

@@ -8,9 +8,13 @@ import type { VgLocks } from '../../src/vg-lock.ts'
 const root = await vi.hoisted(async () => new (await import('./support/root.ts')).Root())
 /** Stands for the clock and for waiting: time passes when a test says so. flock(1) is the real one. */
 const time = vi.hoisted(() => ({ now: 0, waits: [] as { readonly end: number; readonly over: () => void }[] }))
-vi.mock('../../src/clock.ts', async (original) => ({ ...(await original<typeof import('../../src/clock.ts')>()), milliseconds: () => time.now }))
+vi.mock('../../src/clock.ts', async (original) => ({
+  ...(await original<typeof import('../../src/clock.ts')>()),
+  milliseconds: () => time.now,
+}))
 vi.mock('../../src/within.ts', () => ({
-  within: (limit: number, work: Promise<unknown>) => Promise.race([work, new Promise<void>((resolve) => time.waits.push({ end: time.now + limit, over: resolve }))]),
+  within: (limit: number, work: Promise<unknown>) =>
+    Promise.race([work, new Promise<void>((resolve) => time.waits.push({ end: time.now + limit, over: resolve }))]),
 }))
 const { lockVgs } = await import('../../src/vg-lock.ts')
 
@@ -25,26 +29,33 @@ const lockFile = (vg: string): string => join(root.path, 'run/lvguard', `${vg}.l
 /** Whether a process is a flock(1) that sleeps with this file as its descriptor 3: it waits for the lock. */
 function isWaiting(pid: string, file: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(' (flock) S ') && readlinkSync(`/proc/${pid}/fd/3`) === file
+    return (
+      readFileSync(`/proc/${pid}/stat`, 'utf8').includes(' (flock) S ') && readlinkSync(`/proc/${pid}/fd/3`) === file
+    )
   } catch {
     return false
   }
 }
 
 /**
- * Resolves when so many wait for the lock of a VG. Not by /proc/locks: in a PID namespace it leaves out a lock, and all who wait for it,
- * once the process that took it has ended (Linux 6.18, `locks_show`), as flock(1) does.
+ * Resolves when so many wait for the lock of a VG. Not by /proc/locks: in a PID namespace it leaves out a lock, and all
+ * who wait for it, once the process that took it has ended (Linux 6.18, `locks_show`), as flock(1) does.
  */
 const waiting = async (vg: string, number: number): Promise<void> => {
   const file = realpathSync(lockFile(vg))
   let before: string[] = []
-  await expect.poll(() => {
-    const now = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && isWaiting(pid, file))
-    // Asleep at two looks: not for a moment on its way there.
-    const still = now.filter((pid) => before.includes(pid))
-    before = now
-    return still.length
-  }, { timeout: 20_000, interval: 5 }).toBe(number)
+  await expect
+    .poll(
+      () => {
+        const now = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && isWaiting(pid, file))
+        // Asleep at two looks: not for a moment on its way there.
+        const still = now.filter((pid) => before.includes(pid))
+        before = now
+        return still.length
+      },
+      { timeout: 20_000, interval: 5 },
+    )
+    .toBe(number)
 }
 
 /** Lets seconds pass, one by one, and those who waited for it look. */
@@ -59,7 +70,10 @@ async function pass(seconds: number): Promise<void> {
 }
 
 /** A wish that nobody awaits yet. */
-function wishFor(vgs: readonly string[], ...limits: readonly [seconds: number, inAll?: number]): { readonly locks: Promise<VgLocks> } {
+function wishFor(
+  vgs: readonly string[],
+  ...limits: readonly [seconds: number, inAll?: number]
+): { readonly locks: Promise<VgLocks> } {
   const locks = lockVgs(vgs, ...limits)
   locks.catch(() => undefined)
   return { locks }
@@ -72,10 +86,12 @@ test('the lock of a VG is given in the order in which they came', async () => {
   const served: number[] = []
   const wishes = []
   for (let number = 1; number <= 12; number++) {
-    wishes.push(lockVgs(['vg'], 30).then((locks) => {
-      served.push(number)
-      locks.release()
-    }))
+    wishes.push(
+      lockVgs(['vg'], 30).then((locks) => {
+        served.push(number)
+        locks.release()
+      }),
+    )
     await waiting('vg', number)
   }
   first.release()
@@ -107,7 +123,10 @@ test('one act that keeps it is not waited for, and who gives up leaves the queue
   const patient = wishFor(['vg'], 60)
   await waiting('vg', 2)
   await pass(31)
-  await expect(impatient.locks).rejects.toMatchObject({ ...busy(30, false), message: 'another act on vg has been at work for 30 s' })
+  await expect(impatient.locks).rejects.toMatchObject({
+    ...busy(30, false),
+    message: 'another act on vg has been at work for 30 s',
+  })
   await waiting('vg', 1)
   holder.release()
   ;(await patient.locks).release()
@@ -135,14 +154,19 @@ test('nor is a queue waited in for longer than in all', async () => {
   first.release()
   const holder = await second.locks
   await pass(1)
-  await expect(hurried.locks).rejects.toMatchObject({ ...busy(3, true), message: 'the acts on vg that came first took longer than 3 s' })
+  await expect(hurried.locks).rejects.toMatchObject({
+    ...busy(3, true),
+    message: 'the acts on vg that came first took longer than 3 s',
+  })
   holder.release()
 })
 
 test('a program that is killed while it waits keeps nobody else from it', async () => {
   const holder = await lockVgs(['vg'], 30)
   // What a killed program leaves: its flock(1), in the middle of the queue.
-  const program = spawn('sh', ['-c', 'exec 3>> "$1"; flock -w 600 3; sleep 600', 'sh', lockFile('vg')], { stdio: 'ignore' })
+  const program = spawn('sh', ['-c', 'exec 3>> "$1"; flock -w 600 3; sleep 600', 'sh', lockFile('vg')], {
+    stdio: 'ignore',
+  })
   await waiting('vg', 1)
   const next = wishFor(['vg'], 30)
   await waiting('vg', 2)

@@ -7,4 +7,10 @@ import { ownFindings } from './own.ts'
 import { storageFindings } from './storage.ts'
 
 /** All that is not as it should be on a host, or that cannot be told. */
-export const findingsOfHost = (facts: CheckFacts): Finding[] => [...lockFindings(facts), ...storageFindings(facts), ...drbdFindings(facts), ...ownFindings(facts), ...domainFindings(facts)]
+export const findingsOfHost = (facts: CheckFacts): Finding[] => [
+  ...lockFindings(facts),
+  ...storageFindings(facts),
+  ...drbdFindings(facts),
+  ...ownFindings(facts),
+  ...domainFindings(facts),
+]

@@ -2,8 +2,8 @@ import type { SavedImage } from '../saved-image.ts'
 import type { Known, Status, StatusFacts } from '../status.ts'
 
 /**
- * All that `lvguard check` knows of a host. What a command says is here as it said it: each check reads it itself, so that its test is what the command
- * really said.
+ * All that `lvguard check` knows of a host. What a command says is here as it said it: each check reads it itself, so
+ * that its test is what the command really said.
  */
 export interface CheckFacts {
   readonly status: StatusFacts
@@ -20,19 +20,37 @@ export interface CheckFacts {
   /** Whether a wdmd runs. */
   readonly wdmd: boolean
   /** /sys/class/watchdog, with the names of the processes that have each device open. */
-  readonly watchdogs: readonly { readonly device: string; readonly identity: string; readonly users: readonly string[] }[]
+  readonly watchdogs: readonly {
+    readonly device: string
+    readonly identity: string
+    readonly users: readonly string[]
+  }[]
   /** `pvs -a`, as JSON: pv_name, vg_name, pv_duplicate, pv_missing. */
   readonly pvs: Known<string>
-  /** What definitions on this host name in the form of a volume's, and nothing in /dev is called: the VG, with its VMs. */
+  /**
+   * What definitions on this host name in the form of a volume's, and nothing in /dev is called: the VG, with its VMs.
+   */
   readonly absent: ReadonlyMap<string, readonly string[]>
-  /** `lvs`, as JSON: vg_name, lv_name, vg_lock_type, lv_autoactivation, vg_autoactivation, lv_lockargs, lv_layout, lv_role. */
+  /**
+   * `lvs`, as JSON: vg_name, lv_name, vg_lock_type, lv_autoactivation, vg_autoactivation, lv_lockargs, lv_layout,
+   * lv_role.
+   */
   readonly lvs: Known<string>
   /** libvirt's storage pools of type logical. */
-  readonly pools: readonly { readonly name: string; readonly vg: string; readonly isAutostarted: boolean; readonly isRunning: boolean }[]
+  readonly pools: readonly {
+    readonly name: string
+    readonly vg: string
+    readonly isAutostarted: boolean
+    readonly isRunning: boolean
+  }[]
   /** `multipathd show maps raw format "%n %Q"`; empty where no multipathd runs. */
   readonly multipath: Known<string>
   /** Seconds until an iSCSI session, or a port of Fibre Channel, gives up; undefined: never. */
-  readonly paths: readonly { readonly name: string; readonly kind: 'iSCSI' | 'FC'; readonly giveUp: number | undefined }[]
+  readonly paths: readonly {
+    readonly name: string
+    readonly kind: 'iSCSI' | 'FC'
+    readonly giveUp: number | undefined
+  }[]
   /** `drbdadm dump RESOURCE`, by resource. */
   readonly drbdDumps: ReadonlyMap<string, Known<string>>
   readonly hook: {
@@ -44,7 +62,12 @@ export interface CheckFacts {
   /** The agent was started before the program that stands there now was put there. */
   readonly isAgentOlder: boolean
   /** `volumeGroups`: the only ones that lvguard is to lock; empty: all with a lock manager. */
-  readonly configuration: { readonly errors: readonly string[]; readonly mistakes: readonly string[]; readonly warnings: readonly string[]; readonly volumeGroups: readonly string[] }
+  readonly configuration: {
+    readonly errors: readonly string[]
+    readonly mistakes: readonly string[]
+    readonly warnings: readonly string[]
+    readonly volumeGroups: readonly string[]
+  }
   /** The XML of the domains that are defined here. */
   readonly definitions: readonly { readonly name: string; readonly xml: string }[]
   readonly hostname: string
@@ -63,28 +86,52 @@ export interface CheckFacts {
 }
 
 /** The units that matter. */
-export const UNITS = ['lvmlockd.service', 'lvmlocks.service', 'sanlock.service', 'wdmd.service', 'lvguard.service', 'libvirtd.service', 'virtqemud.service', 'libvirt-guests.service'] as const
+export const UNITS = [
+  'lvmlockd.service',
+  'lvmlocks.service',
+  'sanlock.service',
+  'wdmd.service',
+  'lvguard.service',
+  'libvirtd.service',
+  'virtqemud.service',
+  'libvirt-guests.service',
+] as const
 
 /** A unit as `systemctl show` tells it, by its properties. */
 export type Unit = ReadonlyMap<string, string>
 
 /** Reads `systemctl show -p … UNIT…`: blocks of KEY=VALUE with an empty line between them. */
 export function unitsIn(text: string): ReadonlyMap<string, Unit> {
-  const blocks = text.split(/\n\s*\n/).map((block) => new Map(block.split('\n').flatMap((line): [string, string][] => {
-    const at = line.indexOf('=')
-    return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]]
-  })))
+  const blocks = text.split(/\n\s*\n/).map(
+    (block) =>
+      new Map(
+        block.split('\n').flatMap((line): [string, string][] => {
+          const at = line.indexOf('=')
+          return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]]
+        }),
+      ),
+  )
   return new Map(blocks.flatMap((block): [string, Unit][] => (block.has('Id') ? [[block.get('Id') ?? '', block]] : [])))
 }
 
 /** Reads `lvmconfig`: lines KEY=VALUE; a text stands in quotation marks. */
 export const settingsIn = (text: string): ReadonlyMap<string, string> =>
-  new Map([...text.matchAll(/^\s*(?:[\w]+\/)?(\w+)=(.*)$/gm)].map(([, key = '', value = '']) => [key, value.trim().replace(/^"(.*)"$/, '$1')]))
+  new Map(
+    [...text.matchAll(/^\s*(?:[\w]+\/)?(\w+)=(.*)$/gm)].map(([, key = '', value = '']) => [
+      key,
+      value.trim().replace(/^"(.*)"$/, '$1'),
+    ]),
+  )
 
 /** Reads the rows of a report in JSON that has one list of this name. @returns undefined if it is none */
-export function rowsIn(text: string, name: 'pv' | 'lv' | 'vg'): readonly Readonly<Record<string, string>>[] | undefined {
+export function rowsIn(
+  text: string,
+  name: 'pv' | 'lv' | 'vg',
+): readonly Readonly<Record<string, string>>[] | undefined {
   try {
-    const { report } = JSON.parse(text) as { report: Readonly<Record<string, readonly Readonly<Record<string, string>>[]>>[] }
+    const { report } = JSON.parse(text) as {
+      report: Readonly<Record<string, readonly Readonly<Record<string, string>>[]>>[]
+    }
     return report.flatMap((part) => {
       const rows = part[name]
       if (!Array.isArray(rows)) throw new SyntaxError(name)

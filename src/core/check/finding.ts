@@ -2,7 +2,8 @@
 export type Severity = 'warning' | 'critical' | 'unknown'
 
 /**
- * All codes, each with what it looks at. A code keeps its meaning for ever: it stands in `mute`, in monitoring and in tickets. 1: locks and watchdog;
+ * All codes, each with what it looks at. A code keeps its meaning for ever: it stands in `mute`, in monitoring and in
+ * tickets. 1: locks and watchdog;
  * 2: LVM and storage; 3: DRBD; 4: lvguard itself; 5: libvirt and VMs. README.md has the same table (tested).
  */
 export const CODES = {
@@ -11,8 +12,11 @@ export const CODES = {
   LVG103: { severity: 'critical', looksAt: 'nobody but wdmd has its watchdog device (systemd, another daemon)' },
   LVG104: { severity: 'warning', looksAt: 'the watchdog is more than softdog' },
   LVG105: { severity: 'warning', looksAt: 'all hosts have the same io_timeout, by their leases' },
-  LVG106: { severity: 'critical', looksAt: 'host_id is set, from 1 to 2000, and the one with which this host has joined' },
-  LVG107: { severity: 'critical', looksAt: 'no other host has this host\'s host_id or name' },
+  LVG106: {
+    severity: 'critical',
+    looksAt: 'host_id is set, from 1 to 2000, and the one with which this host has joined',
+  },
+  LVG107: { severity: 'critical', looksAt: "no other host has this host's host_id or name" },
   LVG108: { severity: 'warning', looksAt: 'the name of the lease is the name of this host' },
   LVG109: { severity: 'critical', looksAt: 'use_lvmlockd is 1' },
   LVG110: { severity: 'warning', looksAt: 'lvmlockd, lvmlocks, sanlock, wdmd and lvguard are enabled' },
@@ -22,7 +26,7 @@ export const CODES = {
   LVG114: { severity: 'warning', looksAt: 'the lease disk answers fast' },
   LVG115: { severity: 'critical', looksAt: 'this host renews its leases' },
   LVG116: { severity: 'warning', looksAt: 'the locking of each shared volume group is started' },
-  LVG117: { severity: 'warning', looksAt: 'lvmlockctl_kill_command is lvguard\'s, if it is set' },
+  LVG117: { severity: 'warning', looksAt: "lvmlockctl_kill_command is lvguard's, if it is set" },
   LVG118: { severity: 'critical', looksAt: 'no volume group is cut off here' },
   LVG119: { severity: 'critical', looksAt: 'sanlock holds no lease that lvmlockd does not know of (ORPHAN)' },
   LVG201: { severity: 'critical', looksAt: 'LVM sees each physical volume once' },
@@ -43,7 +47,10 @@ export const CODES = {
   LVG306: { severity: 'critical', looksAt: 'all copies of DRBD are up to date' },
   LVG401: { severity: 'critical', looksAt: 'the hook is there, and can be run' },
   LVG402: { severity: 'warning', looksAt: 'the hook is of the version of this command' },
-  LVG403: { severity: 'critical', looksAt: 'the hook is in force: each VM that runs on a shared volume group is on record' },
+  LVG403: {
+    severity: 'critical',
+    looksAt: 'the hook is in force: each VM that runs on a shared volume group is on record',
+  },
   LVG404: { severity: 'warning', looksAt: 'no other hook can start or change something beside lvguard' },
   LVG405: { severity: 'critical', looksAt: 'the agent runs' },
   LVG406: { severity: 'warning', looksAt: 'the agent is of the version of this command' },
@@ -73,12 +80,25 @@ export interface Finding {
   readonly mend: string
 }
 
-export const finding = (code: Code, what: string, mend: string, severity: Severity = CODES[code].severity): Finding => ({ code, severity, what, mend })
+export const finding = (
+  code: Code,
+  what: string,
+  mend: string,
+  severity: Severity = CODES[code].severity,
+): Finding => ({ code, severity, what, mend })
 
 /** What could not be looked at. */
-export const untold = (code: Code, why: string, mend = 'see why, and run lvguard check again'): Finding => ({ code, severity: 'unknown', what: `it cannot be told whether ${CODES[code].looksAt}: ${why}`, mend })
+export const untold = (code: Code, why: string, mend = 'see why, and run lvguard check again'): Finding => ({
+  code,
+  severity: 'unknown',
+  what: `it cannot be told whether ${CODES[code].looksAt}: ${why}`,
+  mend,
+})
 
-/** Exit status as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown. What is known to be wrong goes before what is not known. */
+/**
+ * Exit status as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown. What is known to be wrong goes
+ * before what is not known.
+ */
 export function exitOf(findings: readonly Finding[]): 0 | 1 | 2 | 3 {
   const has = (severity: Severity): boolean => findings.some((each) => each.severity === severity)
   return has('critical') ? 2 : has('warning') ? 1 : has('unknown') ? 3 : 0
@@ -88,13 +108,30 @@ const ORDER: readonly Severity[] = ['critical', 'warning', 'unknown']
 
 /** Without what is muted; the worst first, then by code. */
 export const inOrder = (findings: readonly Finding[], mute: readonly string[]): Finding[] =>
-  findings.filter(({ code }) => !mute.includes(code)).sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity) || a.code.localeCompare(b.code) || a.what.localeCompare(b.what))
+  findings
+    .filter(({ code }) => !mute.includes(code))
+    .sort(
+      (a, b) =>
+        ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity) ||
+        a.code.localeCompare(b.code) ||
+        a.what.localeCompare(b.what),
+    )
 
-/** What tells one finding from another over time: of a number in its sentence (seconds, milliseconds) only that there is one. */
-export const keyOf = ({ code, severity, what }: Finding): string => `${code} ${severity} ${what.replaceAll(/\b\d+(?= (?:s|ms)\b)/g, '#')}`
+/**
+ * What tells one finding from another over time: of a number in its sentence (seconds, milliseconds) only that there is
+ * one.
+ */
+export const keyOf = ({ code, severity, what }: Finding): string =>
+  `${code} ${severity} ${what.replaceAll(/\b\d+(?= (?:s|ms)\b)/g, '#')}`
 
 /** What has come and what has gone since the run before. */
-export function changes(before: readonly Finding[], now: readonly Finding[]): { readonly come: readonly Finding[]; readonly gone: readonly Finding[] } {
+export function changes(
+  before: readonly Finding[],
+  now: readonly Finding[],
+): { readonly come: readonly Finding[]; readonly gone: readonly Finding[] } {
   const [old, present] = [before, now].map((findings) => new Set(findings.map(keyOf)))
-  return { come: now.filter((each) => old?.has(keyOf(each)) !== true), gone: before.filter((each) => present?.has(keyOf(each)) !== true) }
+  return {
+    come: now.filter((each) => old?.has(keyOf(each)) !== true),
+    gone: before.filter((each) => present?.has(keyOf(each)) !== true),
+  }
 }

@@ -1,11 +1,14 @@
 /**
- * Judges what `guest-journal list` read from a volume. The guest (guest.c) writes record N into slot (N - 1) % slots, each
- * with the id of its boot and the number with which that boot began, and notes what it found other than it had left it.
+ * Judges what `guest-journal list` read from a volume. The guest (guest.c) writes record N into slot (N - 1) % slots,
+ * each with the id of its boot and the number with which that boot began, and notes what it found other than it had
+ * left it.
  */
 export type Fault =
   /** A record that was written, or must have been, and is not there. */
   | { readonly kind: 'lost'; readonly number: number }
-  /** A number that two boots have written: both ran at once, or the later one did not see what the earlier had written. */
+  /**
+   * A number that two boots have written: both ran at once, or the later one did not see what the earlier had written.
+   */
   | { readonly kind: 'repeated'; readonly number: number; readonly boots: readonly [string, string] }
   /** Something that another boot, or no guest at all, wrote into a slot while this boot was running. */
   | { readonly kind: 'foreign'; readonly number: number }
@@ -34,7 +37,8 @@ export function judge(listing: string, acknowledged = 0): Journal {
   const held = new Map<number, Written | 'alien' | 'torn'>()
   const faults: Fault[] = []
   for (const [what, at, is, number, first, boot] of lines) {
-    if (what === 'slot' && is === 'record') held.set(Number(at), { number: Number(number), first: Number(first), boot: boot ?? '' })
+    if (what === 'slot' && is === 'record')
+      held.set(Number(at), { number: Number(number), first: Number(first), boot: boot ?? '' })
     if (what === 'slot' && (is === 'alien' || is === 'torn')) held.set(Number(at), is)
     if (what === 'note') faults.push({ kind: kindOf(at), number: Number(is) })
   }
@@ -49,7 +53,8 @@ export function judge(listing: string, acknowledged = 0): Journal {
     else if (there?.number !== number) faults.push({ kind: 'lost', number })
     else inOrder.push(there)
   }
-  for (const [at, there] of held) if (at >= last && typeof there === 'string') faults.push({ kind: there === 'torn' ? 'torn' : 'foreign', number: 0 })
+  for (const [at, there] of held)
+    if (at >= last && typeof there === 'string') faults.push({ kind: there === 'torn' ? 'torn' : 'foreign', number: 0 })
   for (let number = last + 1; number <= acknowledged; number++) faults.push({ kind: 'lost', number })
 
   const boots: string[] = []
@@ -58,7 +63,8 @@ export function judge(listing: string, acknowledged = 0): Journal {
     if (record.boot !== before?.boot) {
       boots.push(record.boot)
       // A boot writes without gaps from its first number on: it has written all from there to here, and so has another.
-      if (before !== undefined && record.first <= before.number) faults.push({ kind: 'repeated', number: before.number, boots: [before.boot, record.boot] })
+      if (before !== undefined && record.first <= before.number)
+        faults.push({ kind: 'repeated', number: before.number, boots: [before.boot, record.boot] })
     }
     before = record
   }
@@ -67,7 +73,12 @@ export function judge(listing: string, acknowledged = 0): Journal {
 
 /** The highest number that the console of a guest reports as written. */
 export function acknowledged(console: string): number {
-  return Math.max(0, ...[...console.matchAll(/^guest: boot \w+ (?:wrote|powers off after|resets after) (\d+)$/gm)].map(([, number]) => Number(number)))
+  return Math.max(
+    0,
+    ...[...console.matchAll(/^guest: boot \w+ (?:wrote|powers off after|resets after) (\d+)$/gm)].map(([, number]) =>
+      Number(number),
+    ),
+  )
 }
 
 function kindOf(word: string | undefined): Fault['kind'] & ('lost' | 'foreign' | 'torn') {

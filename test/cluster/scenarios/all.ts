@@ -8,10 +8,22 @@ import { storage } from './storage.ts'
 import { packages } from './packages.ts'
 import { volumes } from './volumes.ts'
 
-/** The stories that need libvirt, in the order in which they are told: those about one VM that stands follow each other. */
-export const clusterScenarios: readonly ClusterScenario[] = [...life, ...migration, ...migrationFaults, ...faults, ...volumes, ...storage.filter((scenario) => !isLong(scenario))]
+/**
+ * The stories that need libvirt, in the order in which they are told: those about one VM that stands follow each other.
+ */
+export const clusterScenarios: readonly ClusterScenario[] = [
+  ...life,
+  ...migration,
+  ...migrationFaults,
+  ...faults,
+  ...volumes,
+  ...storage.filter((scenario) => !isLong(scenario)),
+]
 
-/** Those that wait for leases to run out, and need nodes of their own: they come last, so that a run with little time has played all else. */
+/**
+ * Those that wait for leases to run out, and need nodes of their own: they come last, so that a run with little time
+ * has played all else.
+ */
 export const longScenarios: readonly ClusterScenario[] = [...storage.filter(isLong), ...drbd, ...packages]
 
 function isLong({ spoils }: ClusterScenario): boolean {

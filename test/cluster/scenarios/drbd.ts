@@ -18,12 +18,16 @@ const isInSync = async ({ node }: ClusterHost): Promise<boolean> => {
 }
 
 const inSync = async (hosts: readonly ClusterHost[]): Promise<void> => {
-  for (const host of hosts) await untilTrue(`both copies are one, says ${host.name}`, () => isInSync(host), { seconds: 180, every: 1 })
+  for (const host of hosts)
+    await untilTrue(`both copies are one, says ${host.name}`, () => isInSync(host), { seconds: 180, every: 1 })
 }
 
 /** Waits until the agent of a host has said it. */
 const says = (host: ClusterHost, words: RegExp): Promise<void> =>
-  untilTrue(`the agent of ${host.name} says ${words.source}`, async () => words.test(await host.agentSaid()), { seconds: 90, every: 2 })
+  untilTrue(`the agent of ${host.name} says ${words.source}`, async () => words.test(await host.agentSaid()), {
+    seconds: 90,
+    every: 2,
+  })
 
 /** A VM on each host, and both write. */
 async function oneOnEach(cluster: ClusterRing) {
@@ -48,7 +52,10 @@ async function isBackInSync(one: ClusterHost, two: ClusterHost, milou: Domain): 
 }
 
 /** node2 is Primary again: its VM, which runs on node1, comes back by a migration, and writes to its end. */
-async function takesItsShare(cluster: ClusterRing, { one, two, tintin, milou }: { one: ClusterHost; two: ClusterHost; tintin: Domain; milou: Domain }): Promise<void> {
+async function takesItsShare(
+  cluster: ClusterRing,
+  { one, two, tintin, milou }: { one: ClusterHost; two: ClusterHost; tintin: Domain; milou: Domain },
+): Promise<void> {
   await two.node.must('drbdadm primary r0')
   await cluster.nodes.startLockspace(two.node)
   await cluster.startAgents()
@@ -64,7 +71,9 @@ async function takesItsShare(cluster: ClusterRing, { one, two, tintin, milou }: 
 /** Each host may switch the other one off, the second one later: the README's file, and DRBD's handler. */
 async function fenceEachOther({ hosts: [one, two] }: ClusterRing): Promise<void> {
   for (const { node } of [one, two]) {
-    await node.must(`sed -i 's|^  protocol C;|  protocol C;\\n  disk { fencing resource-and-stonith; }\\n  handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }|' /etc/drbd.d/r0.res && drbdadm adjust r0 && sync`)
+    await node.must(
+      `sed -i 's|^  protocol C;|  protocol C;\\n  disk { fencing resource-and-stonith; }\\n  handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }|' /etc/drbd.d/r0.res && drbdadm adjust r0 && sync`,
+    )
     assert.match(await node.must('drbdsetup show r0'), /fencing\s+resource-and-stonith/)
   }
   await one.configure(`fence_command = [ "${SWITCH}", "%h" ]`, 'fence_delay = 0')
@@ -75,7 +84,8 @@ async function fenceEachOther({ hosts: [one, two] }: ClusterRing): Promise<void>
 }
 
 /** What the kernel's log says of the handler, with seconds since boot. */
-const handlerSaid = ({ node }: ClusterHost): Promise<string> => node.must("journalctl -q --no-pager -b -k -o short-monotonic | grep -E 'fence-peer|lvguard' || true")
+const handlerSaid = ({ node }: ClusterHost): Promise<string> =>
+  node.must("journalctl -q --no-pager -b -k -o short-monotonic | grep -E 'fence-peer|lvguard' || true")
 
 /** Two hosts on DRBD that lose each other: what runs, runs on, and nothing starts that may run on the other side. */
 export const drbd: readonly ClusterScenario[] = [
@@ -93,7 +103,11 @@ export const drbd: readonly ClusterScenario[] = [
       await tintin.writes(one)
       await milou.writes(two)
       // A VM that ran nowhere, on either side; and one that runs on the other side.
-      await isRefused(haddock.start(one), /haddock was not started: DRBD resource r0, below volume group virtVG, has not seen node2 since/, /drbdadm status r0.*lvguard confirm-off node2/)
+      await isRefused(
+        haddock.start(one),
+        /haddock was not started: DRBD resource r0, below volume group virtVG, has not seen node2 since/,
+        /drbdadm status r0.*lvguard confirm-off node2/,
+      )
       await isRefused(haddock.start(two), /has not seen node1 since/)
       await isRefused(tintin.start(two), /has not seen node1 since/)
       // libvirt's own line is whole.
@@ -109,13 +123,26 @@ export const drbd: readonly ClusterScenario[] = [
       await tintin.writes(one)
 
       await Promise.all([one, two].map((host) => host.freeStream()))
-      await until('a split brain', async () => ((await Promise.all([one, two].map(({ node }) => state(node)))).some((said) => said.includes('connection:StandAlone')) ? true : undefined), { seconds: 90, every: 1 })
+      await until(
+        'a split brain',
+        async () =>
+          (await Promise.all([one, two].map(({ node }) => state(node)))).some((said) =>
+            said.includes('connection:StandAlone'),
+          )
+            ? true
+            : undefined,
+        { seconds: 90, every: 1 },
+      )
       const alone = (await state(one.node)).includes('connection:StandAlone') ? one : two
       await says(alone, /DRBD resource r0 is StandAlone: .*split brain/)
       await isRefused(haddock.start(alone), /r0, below volume group virtVG, is StandAlone/, /README, Two hosts on DRBD/)
       await isRefused(haddock.start(one), /DRBD resource r0/)
       await isRefused(haddock.start(two), /DRBD resource r0/)
-      assert.match((await one.program(['confirm-off', 'node2', '--yes'])).stderr + (await two.program(['confirm-off', 'node1', '--yes'])).stderr, /StandAlone.*cannot be confirmed/)
+      assert.match(
+        (await one.program(['confirm-off', 'node2', '--yes'])).stderr +
+          (await two.program(['confirm-off', 'node1', '--yes'])).stderr,
+        /StandAlone.*cannot be confirmed/,
+      )
       for (const host of [one, two]) await host.node.must('rm -rf /var/lib/lvguard/confirm-off')
 
       // As the README says it: the second host gives its writes up.
@@ -125,7 +152,11 @@ export const drbd: readonly ClusterScenario[] = [
       await two.node.must('drbdadm connect --discard-my-data r0')
       await one.node.must('drbdadm disconnect r0; drbdadm connect r0')
       await inSync([one, two])
-      await isRefused(haddock.start(two), /LVM sees no volume group virtVG on this host, and what it may stand on, DRBD resource r0, is Secondary/, /drbdadm primary r0; then vgchange --lock-start virtVG/)
+      await isRefused(
+        haddock.start(two),
+        /LVM sees no volume group virtVG on this host, and what it may stand on, DRBD resource r0, is Secondary/,
+        /drbdadm primary r0; then vgchange --lock-start virtVG/,
+      )
       await two.node.must('drbdadm primary r0')
       await cluster.nodes.startLockspace(two.node)
       await says(one, /DRBD resource r0 sees its peer again, which it had not seen since/)
@@ -152,13 +183,22 @@ export const drbd: readonly ClusterScenario[] = [
       await succeeds(one.program(['confirm-off', 'node2'], 'node2\n'))
       await says(one, /DRBD resource r0 does not see node2, which counts as off .*: VMs start here/)
       // Its lease runs out 140 to 150 s after its last renewal (FACTS 32).
-      await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), { seconds: 300, every: 15 })
+      await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), {
+        seconds: 300,
+        every: 15,
+      })
       await untilTrue('milou is exclusive on node1', async () => (await one.lock('milou')) === 'ex', { seconds: 30 })
       await milou.writes(one)
-      assert.match((await one.read('/var/log/libvirt/lvguard.log')) ?? '', /counts as off since 'lvguard confirm-off node2'/)
+      assert.match(
+        (await one.read('/var/log/libvirt/lvguard.log')) ?? '',
+        /counts as off since 'lvguard confirm-off node2'/,
+      )
 
       await isBackInSync(one, two, milou)
-      await says(one, /DRBD resource r0 sees node2 again: what was said with 'lvguard confirm-off node2' counts no longer/)
+      await says(
+        one,
+        /DRBD resource r0 sees node2 again: what was said with 'lvguard confirm-off node2' counts no longer/,
+      )
       assert.deepEqual(await one.list('/var/lib/lvguard/confirm-off'), [])
       await takesItsShare(cluster, { one, two, tintin, milou })
       await milou.dataIsWhole()
@@ -178,9 +218,16 @@ export const drbd: readonly ClusterScenario[] = [
       const since = (): string => `${((Date.now() - cutAt) / 1000).toFixed(0)} s after the cut`
       await Promise.all([one, two].map((host) => host.cutReplication()))
       try {
-        await untilTrue('node2 is switched off', async () => (await two.node.pid()) === undefined, { seconds: 70, every: 0.5 })
+        await untilTrue('node2 is switched off', async () => (await two.node.pid()) === undefined, {
+          seconds: 70,
+          every: 0.5,
+        })
         cluster.notes.push(`${since()}: node2 is off`)
-        await untilTrue('the handler has answered', async () => /r0 goes on without node2, which is off \(fence_command\)/.test(await handlerSaid(one)), { seconds: 40, every: 1 })
+        await untilTrue(
+          'the handler has answered',
+          async () => /r0 goes on without node2, which is off \(fence_command\)/.test(await handlerSaid(one)),
+          { seconds: 40, every: 1 },
+        )
       } finally {
         await power.stop()
       }
@@ -195,7 +242,10 @@ export const drbd: readonly ClusterScenario[] = [
       assert.equal(await one.lock('haddock'), 'ex')
       const note = JSON.parse((await one.read('/var/lib/lvguard/confirm-off/r0+0.json')) ?? '{}')
       assert.deepEqual([note.resource, note.host, note.by], ['r0', 'node2', 'fence'])
-      await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), { seconds: 300, every: 10 })
+      await until('the start of what ran there', async () => ((await milou.start(one)).code === 0 ? true : undefined), {
+        seconds: 300,
+        every: 10,
+      })
       cluster.notes.push(`${since()}: milou runs on node1`)
       await milou.writes(one)
 
@@ -215,14 +265,28 @@ export const drbd: readonly ClusterScenario[] = [
       const { one, two, tintin } = await oneOnEach(cluster)
       await fenceEachOther(cluster)
       // A switch that does not answer.
-      for (const { node } of [one, two]) await node.must(`printf '#!/bin/sh\\necho no route to the switch >&2\\nexit 1\\n' > ${SWITCH} && chmod 755 ${SWITCH} && sync`)
+      for (const { node } of [one, two])
+        await node.must(
+          `printf '#!/bin/sh\\necho no route to the switch >&2\\nexit 1\\n' > ${SWITCH} && chmod 755 ${SWITCH} && sync`,
+        )
       await Promise.all([one, two].map((host) => host.cutReplication()))
-      await untilTrue('fence_command was tried', async () => /fence_command does not say that node2 is off, and is tried again: exit status 1, no route to the switch/.test(await handlerSaid(one)), { seconds: 60, every: 1 })
+      await untilTrue(
+        'fence_command was tried',
+        async () =>
+          /fence_command does not say that node2 is off, and is tried again: exit status 1, no route to the switch/.test(
+            await handlerSaid(one),
+          ),
+        { seconds: 60, every: 1 },
+      )
       assert.match(await state(one.node), / suspended:fencing/)
       // Before the lease of node1 runs out, whose I/O waits too.
       await two.node.cut()
       await succeeds(one.program(['confirm-off', 'node2', '--yes']))
-      await untilTrue('the handler has answered', async () => /r0 goes on without node2, which is off \(confirm-off\)/.test(await handlerSaid(one)), { seconds: 30, every: 1 })
+      await untilTrue(
+        'the handler has answered',
+        async () => /r0 goes on without node2, which is off \(confirm-off\)/.test(await handlerSaid(one)),
+        { seconds: 30, every: 1 },
+      )
       await tintin.writes(one)
       assert.equal(await one.lock('tintin'), 'ex')
       assert.doesNotMatch(await one.agentSaid(), /was killed/)

@@ -3,7 +3,9 @@ import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { untilTrue } from '../wait.ts'
 
-/** Something happens to the host of the VM that stands, and the VM runs on, with its lock, through a restart of libvirt. */
+/**
+ * Something happens to the host of the VM that stands, and the VM runs on, with its lock, through a restart of libvirt.
+ */
 const survivesRestart = (name: string, happens: string, undone: string): ClusterScenario => ({
   name,
   standing: true,
@@ -43,21 +45,43 @@ export const faults: readonly ClusterScenario[] = [
       const { node } = cluster.hosts[0]
       for (const [unit, before] of AFTER) {
         const after = (await node.must(`systemctl show -P After ${unit}`)).trim().split(' ')
-        assert.deepEqual(before.filter((each) => !after.includes(`${each}.service`)), [], `${unit} starts after these`)
+        assert.deepEqual(
+          before.filter((each) => !after.includes(`${each}.service`)),
+          [],
+          `${unit} starts after these`,
+        )
       }
       const { stdout, stderr } = await node.shell('/root/lvguard/install/install.sh')
       assert.match(stdout, /^started {4}lvguard\.service, the agent$/m)
       // A node has no watchdog: nothing may reset it in the middle of a test.
-      assert.match(stderr, /^warning: this host has no watchdog \(sanlock runs without one\)\. .*\nwarning: to have one: .*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf; .*\n$/)
+      assert.match(
+        stderr,
+        /^warning: this host has no watchdog \(sanlock runs without one\)\. .*\nwarning: to have one: .*take use_watchdog = 0 out of \/etc\/sanlock\/sanlock\.conf; .*\n$/,
+      )
       await cluster.hosts[0].agentWatches()
     },
   },
   survivesRestart('libvirt restarts: the VM lives', 'true', 'true'),
   survivesRestart('libvirt restarts without Node: the VM lives', NO_NODE, NODE_AGAIN),
-  survivesRestart('libvirt restarts with a broken configuration: the VM lives', 'echo "][" > /etc/libvirt/lvguard.conf', 'rm /etc/libvirt/lvguard.conf'),
-  { ...survivesRestart('libvirt restarts after an upgrade of the hook: the VM lives', 'echo "// newer" >> /root/lvguard/dist/qemu && /root/lvguard/install/install.sh', 'true'), not: BY_INSTALL_SH },
+  survivesRestart(
+    'libvirt restarts with a broken configuration: the VM lives',
+    'echo "][" > /etc/libvirt/lvguard.conf',
+    'rm /etc/libvirt/lvguard.conf',
+  ),
+  {
+    ...survivesRestart(
+      'libvirt restarts after an upgrade of the hook: the VM lives',
+      'echo "// newer" >> /root/lvguard/dist/qemu && /root/lvguard/install/install.sh',
+      'true',
+    ),
+    not: BY_INSTALL_SH,
+  },
   // What is left of both file systems, but libvirt can write its own small files: it kills VMs itself otherwise.
-  survivesRestart('libvirt restarts with /run and /var/log full: the VM lives', `mount -t tmpfs -o size=4k full /run/lvguard && dd if=/dev/zero of=/run/lvguard/full bs=4k count=1 status=none; ${NO_LOG}`, `umount /run/lvguard; ${LOG_AGAIN}`),
+  survivesRestart(
+    'libvirt restarts with /run and /var/log full: the VM lives',
+    `mount -t tmpfs -o size=4k full /run/lvguard && dd if=/dev/zero of=/run/lvguard/full bs=4k count=1 status=none; ${NO_LOG}`,
+    `umount /run/lvguard; ${LOG_AGAIN}`,
+  ),
   {
     name: 'no Node: a start is refused in one clear sentence, and nothing is left active',
     async play(cluster) {
@@ -94,7 +118,9 @@ export const faults: readonly ClusterScenario[] = [
       const [one] = cluster.hosts
       const tintin = await cluster.domain('tintin')
       const device = `/dev/${cluster.volumeGroup}/tintin`
-      await one.node.must(`lvchange -aey ${cluster.volumeGroup}/tintin && mkfs.ext4 -q ${device} && mount ${device} /mnt`)
+      await one.node.must(
+        `lvchange -aey ${cluster.volumeGroup}/tintin && mkfs.ext4 -q ${device} && mount ${device} /mnt`,
+      )
       await isRefused(tintin.start(one), /virtVG\/tintin/)
       const [here] = await cluster.truth()
       assert.deepEqual([here.locks.get('tintin'), here.devices.get('tintin')], ['ex', 1])

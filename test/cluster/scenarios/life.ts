@@ -69,13 +69,21 @@ export const life: readonly ClusterScenario[] = [
       const vms = []
       for (const name of names) vms.push(await cluster.domain(name))
       // Ten hooks one after the other, on one emulated processor: longer than the half minute of a real host.
-      for (const host of cluster.hosts) await host.write('/etc/libvirt/lvguard.conf', `lock_wait = ${Math.min(600, pace().limit(120))}\n`)
+      for (const host of cluster.hosts)
+        await host.write('/etc/libvirt/lvguard.conf', `lock_wait = ${Math.min(600, pace().limit(120))}\n`)
       const started = await Promise.all(
         vms.flatMap((vm) => cluster.hosts.map(async (host) => ({ vm, host, ...(await vm.start(host)) }))),
       )
       for (const vm of vms) {
         const winners = started.filter((one) => one.vm === vm && one.code === 0)
-        assert.equal(winners.length, 1, started.filter((one) => one.vm === vm).map(({ stderr }) => stderr).join(''))
+        assert.equal(
+          winners.length,
+          1,
+          started
+            .filter((one) => one.vm === vm)
+            .map(({ stderr }) => stderr)
+            .join(''),
+        )
         await vm.runs(winners[0]?.host ?? 'nowhere')
       }
     },
@@ -133,7 +141,10 @@ export const life: readonly ClusterScenario[] = [
       await succeeds(tintin.destroy(two))
       await tintin.runs('nowhere')
       const refused = await tintin.start(one)
-      await isRefused(Promise.resolve(refused), /tintin was not started: node2 has locked virtVG\/tintin since its memory was saved here/)
+      await isRefused(
+        Promise.resolve(refused),
+        /tintin was not started: node2 has locked virtVG\/tintin since its memory was saved here/,
+      )
       assert.match(refused.stderr, /virsh managedsave-remove tintin/)
       await tintin.runs('nowhere')
       await succeeds(one.virsh('managedsave-remove', 'tintin'))
@@ -163,7 +174,10 @@ export const life: readonly ClusterScenario[] = [
       await succeeds(tintin.start(one))
       await tintin.writes(one)
       await succeeds(tintin.destroy(one))
-      await isRefused(one.virsh('restore', '/var/lib/libvirt/qemu/save/by-hand'), /this host has locked virtVG\/tintin since its memory was saved here/)
+      await isRefused(
+        one.virsh('restore', '/var/lib/libvirt/qemu/save/by-hand'),
+        /this host has locked virtVG\/tintin since its memory was saved here/,
+      )
       await tintin.runs('nowhere')
     },
   },

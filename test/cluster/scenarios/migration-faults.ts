@@ -16,7 +16,12 @@ interface Middle {
 }
 
 /** Something happens while the memory goes over, which stands still meanwhile; both hosts share the volume then. */
-function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, more: Partial<ClusterScenario> = {}, ...flags: string[]): ClusterScenario {
+function inTheMiddle(
+  name: string,
+  happens: (middle: Middle) => Promise<void>,
+  more: Partial<ClusterScenario> = {},
+  ...flags: string[]
+): ClusterScenario {
   return {
     name: `in the middle of a migration ${name}`,
     standing: true,
@@ -32,14 +37,17 @@ function inTheMiddle(name: string, happens: (middle: Middle) => Promise<void>, m
   }
 }
 
-/** It fails, whatever virsh says, and the VM runs on where it was, exclusive there and nothing left on the other host. */
+/**
+ * It fails, whatever virsh says, and the VM runs on where it was, exclusive there and nothing left on the other host.
+ */
 async function failsAndRunsOn({ vm, from, migration }: Middle): Promise<void> {
   await from.freeStream()
   await isRefused(migration)
   await vm.isWholeOn(from)
 }
 
-const killAgent = ({ node }: ClusterHost): Promise<string> => node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+const killAgent = ({ node }: ClusterHost): Promise<string> =>
+  node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
 const abort = ({ from, vm }: Middle) => succeeds(from.virsh('domjobabort', vm.name))
 
 /** What goes wrong in a migration leads back to exclusive on the host where the VM runs. */
@@ -55,8 +63,8 @@ export const migrationFaults: readonly ClusterScenario[] = [
   inTheMiddle('libvirt stops on the destination: exclusive again where it runs', async (middle) => {
     const { to } = middle
     await to.stopLibvirt()
-    // Before the line is free: where libvirt 11.3 loses the other one just as all memory is over, QEMU 10.0 refuses its `cont` (`Migration
-    // is not finalized yet`), and the VM stays paused, exclusive, until a person resumes it.
+    // Before the line is free: where libvirt 11.3 loses the other one just as all memory is over, QEMU 10.0 refuses its
+    // `cont` (`Migration is not finalized yet`), and the VM stays paused, exclusive, until a person resumes it.
     await isRefused(middle.migration)
     await middle.from.freeStream()
     await to.restartLibvirt()
@@ -66,14 +74,18 @@ export const migrationFaults: readonly ClusterScenario[] = [
     await middle.from.restartLibvirt()
     await failsAndRunsOn(middle)
   }),
-  inTheMiddle('the guest is shut down: free on both hosts', async ({ vm, from, migration }) => {
-    await vm.powerOffFromInside(from)
-    await from.freeStream()
-    await migration
-    // Whoever ran it last: the guest has powered off.
-    await vm.runs('nowhere', { seconds: 60 })
-    await vm.dataIsWhole()
-  }, { standing: false }),
+  inTheMiddle(
+    'the guest is shut down: free on both hosts',
+    async ({ vm, from, migration }) => {
+      await vm.powerOffFromInside(from)
+      await from.freeStream()
+      await migration
+      // Whoever ran it last: the guest has powered off.
+      await vm.runs('nowhere', { seconds: 60 })
+      await vm.dataIsWhole()
+    },
+    { standing: false },
+  ),
   inTheMiddle('both agents are killed, and come back before it ends', async ({ vm, from, to, migration, cluster }) => {
     for (const host of [from, to]) await killAgent(host)
     await cluster.startAgents()
@@ -81,25 +93,31 @@ export const migrationFaults: readonly ClusterScenario[] = [
     await succeeds(migration)
     await vm.isWholeOn(to)
   }),
-  inTheMiddle('both agents are killed, and come back after it has ended', async ({ vm, from, to, migration, cluster }) => {
-    for (const host of [from, to]) await killAgent(host)
-    await from.freeStream()
-    await succeeds(migration)
-    // Shared still, since nobody has promoted it; and nobody else can take it.
-    await vm.runs(to, { lock: 'sh' })
-    await cluster.startAgents()
-    await vm.isWholeOn(to)
-  }),
-  inTheMiddle('both agents are killed and it is aborted: exclusive where it runs when they are back', async (middle) => {
-    const { vm, from, to, cluster } = middle
-    for (const host of [from, to]) await killAgent(host)
-    await abort(middle)
-    await from.freeStream()
-    await isRefused(middle.migration)
-    await vm.runs(from, { lock: 'sh' })
-    await cluster.startAgents()
-    await vm.isWholeOn(from)
-  }),
+  inTheMiddle(
+    'both agents are killed, and come back after it has ended',
+    async ({ vm, from, to, migration, cluster }) => {
+      for (const host of [from, to]) await killAgent(host)
+      await from.freeStream()
+      await succeeds(migration)
+      // Shared still, since nobody has promoted it; and nobody else can take it.
+      await vm.runs(to, { lock: 'sh' })
+      await cluster.startAgents()
+      await vm.isWholeOn(to)
+    },
+  ),
+  inTheMiddle(
+    'both agents are killed and it is aborted: exclusive where it runs when they are back',
+    async (middle) => {
+      const { vm, from, to, cluster } = middle
+      for (const host of [from, to]) await killAgent(host)
+      await abort(middle)
+      await from.freeStream()
+      await isRefused(middle.migration)
+      await vm.runs(from, { lock: 'sh' })
+      await cluster.startAgents()
+      await vm.isWholeOn(from)
+    },
+  ),
   {
     name: 'the agent of the source is killed before it demotes, and comes back while the destination waits',
     standing: true,
@@ -123,25 +141,54 @@ export const migrationFaults: readonly ClusterScenario[] = [
     not: { drbd: 'the line that is cut carries DRBD too' },
     async play(cluster) {
       const { vm, from, to } = await cluster.standing()
-      // What the destination says takes four seconds to arrive: time to cut the line between the start of its CPUs and its answer.
+      // What the destination says takes four seconds to arrive: time to cut the line between the start of its CPUs and
+      // its answer.
       await to.node.must('tc qdisc add dev eth1 root netem delay 4s')
       // A virsh that gives a silent host up after a quarter of a minute instead of half a one, but not for the delay.
-      const migration = from.node.run('virsh', '-q', '-k', '5', '-K', '2', 'migrate', '--live', vm.name, `qemu+ssh://${to.name}/system`)
-      // Cut by the node itself: on a busy machine a command may come too late. Another handle is another queue: what was on its way in
-      // the old one, the answer among it, is gone with that.
+      const migration = from.node.run(
+        'virsh',
+        '-q',
+        '-k',
+        '5',
+        '-K',
+        '2',
+        'migrate',
+        '--live',
+        vm.name,
+        `qemu+ssh://${to.name}/system`,
+      )
+      // Cut by the node itself: on a busy machine a command may come too late. Another handle is another queue: what
+      // was on its way in the old one, the answer among it, is gone with that.
       const run = `grep -qs "<domstatus state='running' reason='migrated'" /run/libvirt/qemu/${vm.name}.xml`
-      await to.node.until('the CPUs run on the destination', `{ ${run} && tc qdisc replace dev eth1 root handle 2: netem loss 100%; }`, { seconds: 180 })
+      await to.node.until(
+        'the CPUs run on the destination',
+        `{ ${run} && tc qdisc replace dev eth1 root handle 2: netem loss 100%; }`,
+        { seconds: 180 },
+      )
       await isRefused(migration)
       // libvirt has let the source run again (FACTS 19); two shared locks would stop neither.
-      await untilTrue('the agent of the source has suspended it', async () => new RegExp(`${vm.name} stays suspended here after a migration whose end is in doubt .*virsh destroy ${vm.name} here, and start it anew`).test(await from.agentSaid()))
+      await untilTrue('the agent of the source has suspended it', async () =>
+        new RegExp(
+          `${vm.name} stays suspended here after a migration whose end is in doubt .*virsh destroy ${vm.name} here, and start it anew`,
+        ).test(await from.agentSaid()),
+      )
       const states = await Promise.all([from, to].map(async (host) => (await host.truth()).domains.get(vm.name)))
       assert.deepEqual([...states, await from.lock(vm.name), await to.lock(vm.name)], ['paused', 'running', 'sh', 'sh'])
       await to.freeStream()
       await vm.writes(to)
       // The other host has run it, and ends it: what is here is older than its disk.
       await succeeds(vm.destroy(to))
-      await untilTrue('exclusive where it is suspended', async () => (await from.lock(vm.name)) === 'ex', { seconds: 60 })
-      await untilTrue('what is known is said', async () => new RegExp(`${vm.name} stays suspended .*: ${to.name} has locked its volumes since.*Only if it certainly never ran there: virsh resume ${vm.name}`).test(await from.agentSaid()), { seconds: 60 })
+      await untilTrue('exclusive where it is suspended', async () => (await from.lock(vm.name)) === 'ex', {
+        seconds: 60,
+      })
+      await untilTrue(
+        'what is known is said',
+        async () =>
+          new RegExp(
+            `${vm.name} stays suspended .*: ${to.name} has locked its volumes since.*Only if it certainly never ran there: virsh resume ${vm.name}`,
+          ).test(await from.agentSaid()),
+        { seconds: 60 },
+      )
       assert.equal((await from.truth()).domains.get(vm.name), 'paused')
       await succeeds(vm.destroy(from))
       await vm.runs('nowhere')
@@ -169,8 +216,14 @@ export const migrationFaults: readonly ClusterScenario[] = [
       await isRefused(milou.start(from), new RegExp(`virtVG/milou is held exclusively by ${to.name}`))
       assert.equal(await from.lock(vm.name), 'sh')
       // 140 to 150 s after the last renewal (FACTS 32).
-      await until('the start of what ran there', async () => ((await milou.start(from)).code === 0 ? true : undefined), { seconds: 300, every: 15 })
-      await untilTrue('the promotion of what runs here', async () => (await from.lock(vm.name)) === 'ex', { seconds: 30 })
+      await until(
+        'the start of what ran there',
+        async () => ((await milou.start(from)).code === 0 ? true : undefined),
+        { seconds: 300, every: 15 },
+      )
+      await untilTrue('the promotion of what runs here', async () => (await from.lock(vm.name)) === 'ex', {
+        seconds: 30,
+      })
       await isRefused(migration)
       const { locks, domains } = await from.truth()
       assert.deepEqual([locks.get('milou'), domains.get('milou'), domains.get(vm.name)], ['ex', 'running', 'running'])

@@ -8,8 +8,9 @@ import type { ClusterScenario } from '../scenario.ts'
 const HOOK = '/etc/libvirt/hooks/qemu'
 const INSTALL_SH = '/root/lvguard/install/install.sh'
 /**
- * A folder with `dist` and `install` of an older version, as its `npm run build` made them: what host 1 has before it gets the package. By
- * default this version's own. For example: git worktree add /tmp/old COMMIT; npm ci and npm run build there.
+ * A folder with `dist` and `install` of an older version, as its `npm run build` made them: what host 1 has before it
+ * gets the package. By default this version's own. For example: git worktree add /tmp/old COMMIT; npm ci and npm run
+ * build there.
  */
 const OLD = process.env['OLD']
 
@@ -26,10 +27,15 @@ async function olderByInstallSh({ node }: ClusterHost): Promise<void> {
 
 /** What is locked here, and for which VM in which state: a change of the package changes none of it. */
 async function kept({ node }: ClusterHost): Promise<string> {
-  return await node.must(`lvmlockctl -i | grep '^LK LV' | sort; for file in /run/lvguard/*-*.json; do jq -c '[.format, .domain, .state, [.volumes[] | [.vg, .lv, .role, .mode]]]' $file; done`)
+  return await node.must(
+    `lvmlockctl -i | grep '^LK LV' | sort; for file in /run/lvguard/*-*.json; do jq -c '[.format, .domain, .state, [.volumes[] | [.vg, .lv, .role, .mode]]]' $file; done`,
+  )
 }
 
-/** Runs a command on the host, while VMs' starts ask for the hook all the time. @throws if a call found none, or half of one */
+/**
+ * Runs a command on the host, while VMs' starts ask for the hook all the time. @throws if a call found none, or half of
+ * one
+ */
 async function whileCalled({ node }: ClusterHost, command: string): Promise<string> {
   const said = await node.must(
     [
@@ -80,7 +86,8 @@ async function confinement(host: ClusterHost, vm: Domain): Promise<{ readonly ho
   } finally {
     await node.must(`mv /usr/bin/node.real /usr/bin/node; cat /root/program > ${quote(program)}`)
   }
-  const profile = async (what: string): Promise<string> => ((await host.read(`/run/profile-${what}`)) ?? 'none').replaceAll('\0', '').trim()
+  const profile = async (what: string): Promise<string> =>
+    ((await host.read(`/run/profile-${what}`)) ?? 'none').replaceAll('\0', '').trim()
   return { hook: await profile('hook'), node: await profile('node') }
 }
 
@@ -118,7 +125,8 @@ export const packages: readonly ClusterScenario[] = [
       assert.notEqual(await one.node.must('systemctl show -P MainPID lvguard'), agent, 'the agent was restarted')
       assert.equal(await kept(one), before, 'an upgrade')
 
-      // Nobody noticed: the VM lives through a restart of libvirt, is refused elsewhere, and migrates to a host of the other version and back.
+      // Nobody noticed: the VM lives through a restart of libvirt, is refused elsewhere, and migrates to a host of the
+      // other version and back.
       await one.restartLibvirt()
       await tintin.isWholeOn(one)
       await isRefused(tintin.start(two), /virtVG\/tintin is held exclusively by node1/)
@@ -148,7 +156,9 @@ export const packages: readonly ClusterScenario[] = [
       const file = await confinement(one, tintin)
       await one.node.must(INSTALL_PACKAGE)
       const link = await confinement(one, tintin)
-      cluster.notes.push(`as a file: hook ${file.hook}, Node ${file.node}; as a link: hook ${link.hook}, Node ${link.node}`)
+      cluster.notes.push(
+        `as a file: hook ${file.hook}, Node ${file.node}; as a link: hook ${link.hook}, Node ${link.node}`,
+      )
       assert.equal(link.node, file.node)
       if (cluster.nodes.settings.suite === 'trixie') assert.equal(link.node, 'unconfined')
     },
@@ -172,7 +182,9 @@ export const packages: readonly ClusterScenario[] = [
       await succeeds(tintin.destroy(one))
       assert.deepEqual((await one.truth()).locks.get('tintin'), 'ex', 'nobody unlocks it')
       await one.node.must('lvchange -an virtVG/tintin; dpkg --purge lvguard', { seconds: 120 })
-      const left = await one.node.must('find / -xdev -name "*lvguard*" ! -path "/root/*" ! -path "/var/lib/dpkg/*" ! -path "/proc/*" ! -path "/sys/*"; ls -d /run/lvguard 2> /dev/null || true')
+      const left = await one.node.must(
+        'find / -xdev -name "*lvguard*" ! -path "/root/*" ! -path "/var/lib/dpkg/*" ! -path "/proc/*" ! -path "/sys/*"; ls -d /run/lvguard 2> /dev/null || true',
+      )
       assert.equal(left.trim(), '', 'what is left')
     },
   },

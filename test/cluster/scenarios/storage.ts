@@ -5,7 +5,8 @@ import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { pause, untilTrue } from '../wait.ts'
 
-// The hang is of one node's path to the shared disk (Node.hangStorage); sanlock's io_timeout is its default, 10 s. A node has no watchdog.
+// The hang is of one node's path to the shared disk (Node.hangStorage); sanlock's io_timeout is its default, 10 s. A
+// node has no watchdog.
 const NOT_DRBD = { drbd: 'a disk below DRBD that hangs is another story' }
 
 const KILLED = /tintin was killed here \(process \d+\): this host has lost its lease on virtVG/
@@ -13,8 +14,15 @@ const CUT_OFF = /virtVG: cut off\. Nothing here can write on it any more/
 const NOT_CUT_OFF = /virtVG is not cut off, and other hosts may take its locks: /
 const RECOVERED = /virtVG can be used here again; killed when it was cut off: tintin \(virtVG\/tintin is held by node2/
 
-/** Notes when the agent said each of these, in seconds after the last renewal; and how long the other host had to wait. */
-async function noteTimes(cluster: ClusterRing, host: ClusterHost, renewed: number, words: Readonly<Record<string, RegExp>>): Promise<void> {
+/**
+ * Notes when the agent said each of these, in seconds after the last renewal; and how long the other host had to wait.
+ */
+async function noteTimes(
+  cluster: ClusterRing,
+  host: ClusterHost,
+  renewed: number,
+  words: Readonly<Record<string, RegExp>>,
+): Promise<void> {
   for (const [what, pattern] of Object.entries(words)) {
     const at = await host.saidAt(pattern)
     cluster.notes.push(`T0+${at === undefined ? '?' : (at - renewed).toFixed(1)} s: ${what}`)
@@ -23,14 +31,21 @@ async function noteTimes(cluster: ClusterRing, host: ClusterHost, renewed: numbe
 
 /** Waits until the agent has said it. */
 const says = (host: ClusterHost, words: RegExp, seconds: number): Promise<void> =>
-  untilTrue(`the agent of ${host.name} says ${words}`, async () => words.test(await host.agentSaid()), { seconds, every: 1 })
+  untilTrue(`the agent of ${host.name} says ${words}`, async () => words.test(await host.agentSaid()), {
+    seconds,
+    every: 1,
+  })
 
 /**
  * tintin runs on the first node and writes; then its path hangs.
  * @param before done while all is well
  * @returns T0, the last renewal there, in seconds of that node's monotonic clock
  */
-async function hangsUnderTintin(cluster: ClusterRing, configuration: readonly string[] = [], before: (one: ClusterHost) => Promise<void> = async () => undefined) {
+async function hangsUnderTintin(
+  cluster: ClusterRing,
+  configuration: readonly string[] = [],
+  before: (one: ClusterHost) => Promise<void> = async () => undefined,
+) {
   const [one, two] = cluster.hosts
   const tintin = await cluster.domain('tintin')
   // Off. Of tintin libvirt says that it runs for as long as a thread of its QEMU hangs.
@@ -47,8 +62,16 @@ async function hangsUnderTintin(cluster: ClusterRing, configuration: readonly st
 }
 
 /** Starts tintin on the other node as soon as it can be, and notes when that was. */
-async function startsElsewhere(cluster: ClusterRing, tintin: Domain, { one, two, renewed }: { one: ClusterHost; two: ClusterHost; renewed: number }, age?: () => Promise<number>): Promise<void> {
-  await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, { seconds: 240, every: 2 })
+async function startsElsewhere(
+  cluster: ClusterRing,
+  tintin: Domain,
+  { one, two, renewed }: { one: ClusterHost; two: ClusterHost; renewed: number },
+  age?: () => Promise<number>,
+): Promise<void> {
+  await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, {
+    seconds: 240,
+    every: 2,
+  })
   const seconds = age === undefined ? (await one.lease()).now - renewed : await age()
   cluster.notes.push(`T0+${seconds.toFixed(0)} s: tintin runs on node2`)
   assert.ok(seconds >= 139, `node2 has the lock after ${seconds} s`)
@@ -81,7 +104,8 @@ async function livesElsewhere(tintin: Domain, two: ClusterHost): Promise<void> {
 }
 
 /** What lvmlockctl's command has said into the kernel's log. */
-const kernelSaid = ({ node }: ClusterHost): Promise<string> => node.must('journalctl -q --no-pager -b -k -g lvguard || true')
+const kernelSaid = ({ node }: ClusterHost): Promise<string> =>
+  node.must('journalctl -q --no-pager -b -k -g lvguard || true')
 
 /** Seconds since T0, also while the node cannot be asked. */
 async function clockOf(one: ClusterHost, renewed: number): Promise<() => number> {
@@ -90,7 +114,10 @@ async function clockOf(one: ClusterHost, renewed: number): Promise<() => number>
   return () => now - renewed + (Date.now() - began) / 1000
 }
 
-/** A migration stands in the middle, and the storage of one of the two hangs for 50 s: it is said, and costs nobody anything. */
+/**
+ * A migration stands in the middle, and the storage of one of the two hangs for 50 s: it is said, and costs nobody
+ * anything.
+ */
 const hangInTheMiddle = (which: 'source' | 'destination'): ClusterScenario => ({
   name: `in the middle of a migration the storage of the ${which} hangs for 50 s: it goes on, and no write is lost`,
   standing: true,
@@ -153,7 +180,12 @@ export const storage: readonly ClusterScenario[] = [
       await one.node.freeStorage()
       await says(one, CUT_OFF, 60)
       await says(one, RECOVERED, 400)
-      await noteTimes(cluster, one, renewed, { 'tintin is killed on node1': KILLED, 'it cannot be cut off': NOT_CUT_OFF, 'cut off, the path is back': CUT_OFF, recovered: RECOVERED })
+      await noteTimes(cluster, one, renewed, {
+        'tintin is killed on node1': KILLED,
+        'it cannot be cut off': NOT_CUT_OFF,
+        'cut off, the path is back': CUT_OFF,
+        recovered: RECOVERED,
+      })
       assert.equal((await one.node.shell('ls /run/lvguard/virtVG.killed')).code, 2)
       await tintin.writes(two)
       await tintin.runs(two)
@@ -162,7 +194,8 @@ export const storage: readonly ClusterScenario[] = [
       await succeeds(tintin.destroy(two))
       await tintin.runs('nowhere')
       const { faults } = await tintin.journal()
-      // What was in flight when the path hung may land when it is back: only a reset takes it back. One guest has one write in flight.
+      // What was in flight when the path hung may land when it is back: only a reset takes it back. One guest has one
+      // write in flight.
       if (faults.length > 0) cluster.notes.push(`late writes: ${JSON.stringify(faults)}`)
       assert.ok(faults.length <= 1, JSON.stringify(faults))
     },
@@ -178,7 +211,12 @@ export const storage: readonly ClusterScenario[] = [
       const { now } = await one.lease()
       const age = async (): Promise<number> => now - renewed + (Date.now() - began) / 1000
       await says(one, KILLED, 120)
-      await untilTrue('node1 resets itself', async () => (await one.node.console()).includes('lvguard resets this host: virtVG could not be cut off within 125 s'), { seconds: 120, every: 1 })
+      await untilTrue(
+        'node1 resets itself',
+        async () =>
+          (await one.node.console()).includes('lvguard resets this host: virtVG could not be cut off within 125 s'),
+        { seconds: 120, every: 1 },
+      )
       const seconds = await age()
       cluster.notes.push(`T0+${seconds.toFixed(0)} s: node1 resets itself`)
       await startsElsewhere(cluster, tintin, { one, two, renewed }, age)
@@ -195,7 +233,8 @@ export const storage: readonly ClusterScenario[] = [
     not: NOT_DRBD,
     async play(cluster) {
       const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['on_lost_lease = "alert"'])
-      const LOST = /virtVG: the lease of this host is lost, and in \d+ s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/
+      const LOST =
+        /virtVG: the lease of this host is lost, and in \d+ s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/
       await says(one, LOST, 120)
       await noteTimes(cluster, one, renewed, { 'said that it is lost': LOST })
       assert.doesNotMatch(await one.agentSaid(), /was killed/)
@@ -237,8 +276,14 @@ export const storage: readonly ClusterScenario[] = [
       const [{ node }] = cluster.hosts
       // On the first node's own disk: that is no less a volume group with a lock manager.
       await node.must('vgcreate -q --shared otherVG /dev/vdc', { seconds: 300 })
-      await node.until('the lockspace of otherVG', "lvcreate -q -an -y -Wn -Zn -L 8m --setautoactivation n -n milou otherVG", { seconds: 120, every: 2 })
-      await node.must('lvchange -q -aey otherVG/milou && dd if=/dev/zero of=/dev/otherVG/milou bs=1M count=8 oflag=direct status=none && lvchange -q -an otherVG/milou')
+      await node.until(
+        'the lockspace of otherVG',
+        'lvcreate -q -an -y -Wn -Zn -L 8m --setautoactivation n -n milou otherVG',
+        { seconds: 120, every: 2 },
+      )
+      await node.must(
+        'lvchange -q -aey otherVG/milou && dd if=/dev/zero of=/dev/otherVG/milou bs=1M count=8 oflag=direct status=none && lvchange -q -an otherVG/milou',
+      )
       const milou = await cluster.domain('milou', { volumes: [], disks: [diskOf('/dev/otherVG/milou', 'vda')] })
       await succeeds(milou.start(cluster.hosts[0]))
       await milou.writes(cluster.hosts[0])
@@ -272,7 +317,12 @@ export const storage: readonly ClusterScenario[] = [
       const { renewed } = await one.lease()
       const age = await clockOf(one, renewed)
       await says(one, KILLED, 120)
-      await untilTrue('node1 resets itself', async () => (await one.node.console()).includes('lvguard resets this host: virtVG could not be cut off within 125 s'), { seconds: 120, every: 1 })
+      await untilTrue(
+        'node1 resets itself',
+        async () =>
+          (await one.node.console()).includes('lvguard resets this host: virtVG could not be cut off within 125 s'),
+        { seconds: 120, every: 1 },
+      )
       cluster.notes.push(`T0+${age().toFixed(0)} s: node1 resets itself`)
       await isRefused(migration)
       // The destination gives up what came in when the other end of its ssh has been silent for half a minute.
@@ -302,7 +352,10 @@ export const storage: readonly ClusterScenario[] = [
       await isRefused(migration)
       await tintin.writes(one)
       // Shared with a host whose lease has still to run out: 140 to 150 s after its last renewal.
-      await untilTrue('tintin is exclusive on node1', async () => (await one.lock('tintin')) === 'ex', { seconds: 240, every: 2 })
+      await untilTrue('tintin is exclusive on node1', async () => (await one.lock('tintin')) === 'ex', {
+        seconds: 240,
+        every: 2,
+      })
       await two.node.freeStorage()
       await says(two, /virtVG can be used here again/, 400)
       await tintin.isWholeOn(one)
@@ -321,7 +374,11 @@ export const storage: readonly ClusterScenario[] = [
       const { one, two, tintin, renewed } = await hangsUnderTintin(cluster)
       const age = await clockOf(one, renewed)
       await says(one, KILLED, 120)
-      await untilTrue('the watchdog resets node1', async () => (await one.node.console()).includes('softdog: Initiating system reboot'), { seconds: 120, every: 1 })
+      await untilTrue(
+        'the watchdog resets node1',
+        async () => (await one.node.console()).includes('softdog: Initiating system reboot'),
+        { seconds: 120, every: 1 },
+      )
       cluster.notes.push(`T0+${age().toFixed(0)} s: the watchdog resets node1`)
       assert.ok(age() < 155, `the watchdog has fired after ${age()} s`)
       assert.doesNotMatch(await one.node.console(), /lvguard resets this host/)
@@ -371,7 +428,10 @@ export const storage: readonly ClusterScenario[] = [
       const [one, two] = cluster.hosts
       await cluster.volume('tintin')
       // It writes its journal on the node's own disk; of virtVG it has a disk that it does not use.
-      const tintin = await cluster.domain('tintin', { volumes: ['tintin'], disks: [diskOf('/dev/vdc', 'vda'), diskOf('tintin', 'vdb')] })
+      const tintin = await cluster.domain('tintin', {
+        volumes: ['tintin'],
+        disks: [diskOf('/dev/vdc', 'vda'), diskOf('tintin', 'vdb')],
+      })
       const haddock = await cluster.domain('haddock', { disks: [diskOf('tintin', 'vda')], volumes: [] })
       await succeeds(tintin.start(one))
       await tintin.writes(one)
@@ -380,10 +440,17 @@ export const storage: readonly ClusterScenario[] = [
       await pause(1)
       const { renewed } = await one.lease()
       await says(one, KILLED, 120)
-      await says(one, /virtVG is not cut off, and other hosts may take its locks: tintin \(process \d+\) was killed, and is not gone: a thread waits for I\/O/, 90)
+      await says(
+        one,
+        /virtVG is not cut off, and other hosts may take its locks: tintin \(process \d+\) was killed, and is not gone: a thread waits for I\/O/,
+        90,
+      )
       await pause(15)
       assert.doesNotMatch(await one.node.console(), /lvguard resets this host/)
-      await untilTrue('its volume starts on node2', async () => (await haddock.start(two)).code === 0, { seconds: 240, every: 2 })
+      await untilTrue('its volume starts on node2', async () => (await haddock.start(two)).code === 0, {
+        seconds: 240,
+        every: 2,
+      })
       cluster.notes.push(`T0+${((await one.lease()).now - renewed).toFixed(0)} s: its volume is used on node2`)
       await one.node.freeStorage('local')
       await says(one, CUT_OFF, 60)
@@ -398,8 +465,14 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], (host) => host.node.useKillCommand())
-      await untilTrue('one of the two kills tintin', async () => KILLED.test((await one.agentSaid()) + (await kernelSaid(one))), { seconds: 120, every: 1 })
+      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], (host) =>
+        host.node.useKillCommand(),
+      )
+      await untilTrue(
+        'one of the two kills tintin',
+        async () => KILLED.test((await one.agentSaid()) + (await kernelSaid(one))),
+        { seconds: 120, every: 1 },
+      )
       await noteTimes(cluster, one, renewed, { 'tintin is killed by the agent': KILLED })
       await startsElsewhere(cluster, tintin, { one, two, renewed })
       await one.node.freeStorage()
@@ -415,12 +488,21 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, renewed } = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], async (host) => {
-        await host.node.useKillCommand()
-        await host.node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+      const { one, two, tintin, renewed } = await hangsUnderTintin(
+        cluster,
+        ['kill_fallback = "none"'],
+        async (host) => {
+          await host.node.useKillCommand()
+          await host.node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+        },
+      )
+      await untilTrue('its command kills tintin', async () => KILLED.test(await kernelSaid(one)), {
+        seconds: 120,
+        every: 1,
       })
-      await untilTrue('its command kills tintin', async () => KILLED.test(await kernelSaid(one)), { seconds: 120, every: 1 })
-      cluster.notes.push(`T0+${((await one.lease()).now - renewed).toFixed(0)} s: tintin is killed by lvmlockctl's command`)
+      cluster.notes.push(
+        `T0+${((await one.lease()).now - renewed).toFixed(0)} s: tintin is killed by lvmlockctl's command`,
+      )
       await startsElsewhere(cluster, tintin, { one, two, renewed })
       await one.node.freeStorage()
       await cluster.startAgents()
@@ -441,13 +523,20 @@ export const storage: readonly ClusterScenario[] = [
       await says(one, KILLED, 120)
       await untilTrue('130 s', async () => age() >= 130, { seconds: 60, every: 0.2 })
       await one.node.freeStorage()
-      await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, { seconds: 240, every: 2 })
+      await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, {
+        seconds: 240,
+        every: 2,
+      })
       const started = age()
       cluster.notes.push(`T0+${started.toFixed(0)} s: tintin runs on node2`)
       await says(one, RECOVERED, 400)
-      // Before 140 s only if nothing on node1 can write any more: a lockspace that is given back is waited for by nobody.
+      // Before 140 s only if nothing on node1 can write any more: a lockspace that is given back is waited for by
+      // nobody.
       const cutOff = await one.saidAt(CUT_OFF)
-      assert.ok(started >= 139 || (cutOff !== undefined && cutOff - renewed <= started), `node2 has the lock after ${started} s, and node1 was cut off at ${cutOff}`)
+      assert.ok(
+        started >= 139 || (cutOff !== undefined && cutOff - renewed <= started),
+        `node2 has the lock after ${started} s, and node1 was cut off at ${cutOff}`,
+      )
       await endsWhole(tintin, two)
     },
   },

@@ -9,12 +9,20 @@ import { untilTrue } from '../wait.ts'
 /** A qcow2 image on a volume, on top of another one where `backing` names it. */
 async function makeImage(on: ClusterHost, volume: string, backing?: string): Promise<void> {
   const device = `/dev/${volumeGroup}/${volume}`
-  const [up, down] = backing === undefined ? ['true', 'true'] : [`lvchange -q -asy ${volumeGroup}/${backing}`, `lvchange -q -an ${volumeGroup}/${backing}`]
+  const [up, down] =
+    backing === undefined
+      ? ['true', 'true']
+      : [`lvchange -q -asy ${volumeGroup}/${backing}`, `lvchange -q -an ${volumeGroup}/${backing}`]
   const on_top = backing === undefined ? '' : `-F qcow2 -b /dev/${volumeGroup}/${backing}`
-  await on.node.must(`${up}; lvchange -q -aey ${volumeGroup}/${volume} && qemu-img create -q -f qcow2 ${on_top} ${device} 6M; code=$?; lvchange -q -an ${volumeGroup}/${volume}; ${down}; exit $code`)
+  await on.node.must(
+    `${up}; lvchange -q -aey ${volumeGroup}/${volume} && qemu-img create -q -f qcow2 ${on_top} ${device} 6M; code=$?; lvchange -q -an ${volumeGroup}/${volume}; ${down}; exit $code`,
+  )
 }
 
-/** An image on a volume, on top of the first of a chain of others; the first gets 4 MiB of zeros before, written out, which the guest takes for an empty disk. */
+/**
+ * An image on a volume, on top of the first of a chain of others; the first gets 4 MiB of zeros before, written out,
+ * which the guest takes for an empty disk.
+ */
 async function makeOverlay(on: ClusterHost, volume: string, chain: readonly [string, ...string[]]): Promise<void> {
   const names = [volume, ...chain].map((each) => `${volumeGroup}/${each}`).join(' ')
   const upper = `/dev/${volumeGroup}/${chain[0]}`
@@ -27,9 +35,11 @@ async function makeOverlay(on: ClusterHost, volume: string, chain: readonly [str
 /** Bytes in a second of a commit that is to be seen at work. */
 const COMMIT_BYTES = 65_536
 
-// Debian 13: the VM's AppArmor profile lists what libvirt has seen when it was made: no backing file (FACTS 37c), and no volume of a storage
-// pool (measured, libvirt 11.3: `Could not open '/dev/virtVG/tintin': Permission denied`). That is libvirt's matter, with and without lvguard.
-const unconfined = (cluster: ClusterRing): DomainOptions => (cluster.nodes.settings.suite === 'trixie' ? { security: "<seclabel type='none' model='apparmor'/>" } : {})
+// Debian 13: the VM's AppArmor profile lists what libvirt has seen when it was made: no backing file (FACTS 37c), and
+// no volume of a storage pool (measured, libvirt 11.3: `Could not open '/dev/virtVG/tintin': Permission denied`). That
+// is libvirt's matter, with and without lvguard.
+const unconfined = (cluster: ClusterRing): DomainOptions =>
+  cluster.nodes.settings.suite === 'trixie' ? { security: "<seclabel type='none' model='apparmor'/>" } : {}
 
 /** The ways in which a VM can name and use a volume, each with libvirt's and LVM's own eyes. */
 export const volumes: readonly ClusterScenario[] = [
@@ -42,7 +52,11 @@ export const volumes: readonly ClusterScenario[] = [
       await makeImage(one, 'golden')
       const overlay = async (name: string) => {
         const domain = await cluster.domain(name, {
-          volumes: [name], shared: ['golden'], format: 'qcow2', disks: [diskOf(name, 'vda', { format: 'qcow2' })], ...unconfined(cluster),
+          volumes: [name],
+          shared: ['golden'],
+          format: 'qcow2',
+          disks: [diskOf(name, 'vda', { format: 'qcow2' })],
+          ...unconfined(cluster),
         })
         await makeImage(one, name, 'golden')
         return domain
@@ -73,20 +87,35 @@ export const volumes: readonly ClusterScenario[] = [
       const [one, two] = cluster.hosts
       await cluster.volume('golden')
       await makeImage(one, 'golden')
-      const tintin = await cluster.domain('tintin', { shared: ['golden'], format: 'qcow2', disks: [diskOf('tintin', 'vda', { format: 'qcow2' })], ...unconfined(cluster) })
+      const tintin = await cluster.domain('tintin', {
+        shared: ['golden'],
+        format: 'qcow2',
+        disks: [diskOf('tintin', 'vda', { format: 'qcow2' })],
+        ...unconfined(cluster),
+      })
       await makeImage(one, 'tintin', 'golden')
       await succeeds(tintin.start(one))
       await tintin.writes(one)
       assert.equal(await one.lock('golden'), 'sh')
       await two.node.must(`lvchange -q -asy ${volumeGroup}/golden`)
       await succeeds(one.virsh('blockcommit', 'tintin', 'vda', '--active', '--pivot'))
-      await untilTrue('it is said who is in the way', async () => /tintin runs here, and virtVG\/golden cannot be made exclusive: held by .*node2 \(shared/.test(await one.agentSaid()), { seconds: 60 })
+      await untilTrue(
+        'it is said who is in the way',
+        async () =>
+          /tintin runs here, and virtVG\/golden cannot be made exclusive: held by .*node2 \(shared/.test(
+            await one.agentSaid(),
+          ),
+        { seconds: 60 },
+      )
       assert.equal(await one.lock('golden'), 'sh')
       await two.node.must(`lvchange -q -an ${volumeGroup}/golden`)
       await untilTrue('the volume that it writes now is exclusive', async () => (await one.lock('golden')) === 'ex')
       await tintin.writes(one)
       await succeeds(tintin.destroy(one))
-      await untilTrue('both are free', async () => (await one.lock('golden')) === 'none' && (await one.lock('tintin')) === 'none')
+      await untilTrue(
+        'both are free',
+        async () => (await one.lock('golden')) === 'none' && (await one.lock('tintin')) === 'none',
+      )
     },
   },
   {
@@ -97,26 +126,59 @@ export const volumes: readonly ClusterScenario[] = [
       await makeImage(one, 'base')
       await makeImage(one, 'middle', 'base')
       const tintin = await cluster.domain('tintin', {
-        shared: ['base', 'middle'], format: 'qcow2', disks: [diskOf('tintin', 'vda', { format: 'qcow2' })], ...unconfined(cluster),
+        shared: ['base', 'middle'],
+        format: 'qcow2',
+        disks: [diskOf('tintin', 'vda', { format: 'qcow2' })],
+        ...unconfined(cluster),
       })
       await makeOverlay(one, 'tintin', ['middle', 'base'])
       await succeeds(tintin.start(one))
       await tintin.runs(one)
       await tintin.writes(one)
-      // In the middle there is something to commit, so that the job takes its time: 4 MiB at 64 KiB/s, a minute. Another host reads what it writes to.
+      // In the middle there is something to commit, so that the job takes its time: 4 MiB at 64 KiB/s, a minute.
+      // Another host reads what it writes to.
       await two.node.must(`lvchange -q -asy ${volumeGroup}/base`)
-      await succeeds(one.virsh('blockcommit', 'tintin', 'vda', '--top', `/dev/${volumeGroup}/middle`, '--base', `/dev/${volumeGroup}/base`, '--bandwidth', String(COMMIT_BYTES), '--bytes'))
-      await untilTrue('it is said who is in the way', async () => /tintin runs here, and virtVG\/base cannot be made exclusive: held by .*node2 \(shared/.test(await one.agentSaid()), { seconds: 60 })
+      await succeeds(
+        one.virsh(
+          'blockcommit',
+          'tintin',
+          'vda',
+          '--top',
+          `/dev/${volumeGroup}/middle`,
+          '--base',
+          `/dev/${volumeGroup}/base`,
+          '--bandwidth',
+          String(COMMIT_BYTES),
+          '--bytes',
+        ),
+      )
+      await untilTrue(
+        'it is said who is in the way',
+        async () =>
+          /tintin runs here, and virtVG\/base cannot be made exclusive: held by .*node2 \(shared/.test(
+            await one.agentSaid(),
+          ),
+        { seconds: 60 },
+      )
       assert.deepEqual([await one.lock('base'), await one.lock('tintin')], ['sh', 'ex'])
       await two.node.must(`lvchange -q -an ${volumeGroup}/base`)
       // For good: a role never goes down while the VM runs (R3).
       await untilTrue('the volume that is written to is exclusive', async () => (await one.lock('base')) === 'ex')
       await succeeds(one.virsh('blockjob', 'tintin', 'vda', '--bandwidth', '0'))
-      await untilTrue('the end of the job', async () => /No current block job|^$/.test((await one.virsh('blockjob', 'tintin', 'vda', '--info')).stdout.trim()), { seconds: 120 })
+      await untilTrue(
+        'the end of the job',
+        async () =>
+          /No current block job|^$/.test((await one.virsh('blockjob', 'tintin', 'vda', '--info')).stdout.trim()),
+        { seconds: 120 },
+      )
       assert.equal(await one.lock('base'), 'ex')
       await tintin.writes(one)
       await succeeds(tintin.destroy(one))
-      await untilTrue('all are free', async () => (await Promise.all(['base', 'middle', 'tintin'].map((volume) => one.lock(volume)))).every((lock) => lock === 'none'))
+      await untilTrue('all are free', async () =>
+        (await Promise.all(['base', 'middle', 'tintin'].map((volume) => one.lock(volume)))).every(
+          (lock) => lock === 'none',
+        ),
+      )
     },
   },
   {
@@ -129,15 +191,22 @@ export const volumes: readonly ClusterScenario[] = [
       await succeeds(tintin.start(one))
       await tintin.runs(one)
       await two.node.must(`mkdir -p /dev/${volumeGroup} && dd if=/dev/zero of=${path} bs=1M count=1 status=none`)
-      await isRefused(tintin.migrate(one, two), /\/dev\/virtVG\/tintin is not the volume but a regular file/, /rm \/dev\/virtVG\/tintin/)
+      await isRefused(
+        tintin.migrate(one, two),
+        /\/dev\/virtVG\/tintin is not the volume but a regular file/,
+        /rm \/dev\/virtVG\/tintin/,
+      )
       await isRefused(tintin.start(two), /\/dev\/virtVG\/tintin is not the volume but a regular file/)
       await tintin.runs(one)
       await two.node.must(`rm ${path}`)
       // Locked on this host by hand, as whoever plugs a disk in has to.
       await one.node.must(`lvchange -q -asy ${volumeGroup}/data && udevadm settle`)
-      await succeeds(one.virsh('attach-disk', 'tintin', `/dev/disk/by-id/dm-name-${volumeGroup}-data`, 'vdb', '--subdriver', 'raw'))
+      await succeeds(
+        one.virsh('attach-disk', 'tintin', `/dev/disk/by-id/dm-name-${volumeGroup}-data`, 'vdb', '--subdriver', 'raw'),
+      )
       await untilTrue('the disk that was plugged in is exclusive', async () => (await one.lock('data')) === 'ex')
-      // It is not taken out again: this guest does not answer when it is asked to let a disk go, and libvirt waits for that.
+      // It is not taken out again: this guest does not answer when it is asked to let a disk go, and libvirt waits for
+      // that.
       await succeeds(tintin.destroy(one))
     },
   },
@@ -168,9 +237,13 @@ export const volumes: readonly ClusterScenario[] = [
     name: 'a volume of a logical storage pool: the pool that holds it is named, and the VM runs where the pool does',
     async play(cluster) {
       const [one, two] = cluster.hosts
-      const disk = "<disk type='volume' device='disk'><driver name='qemu' type='raw' cache='none'/><source pool='virtpool' volume='tintin'/><target dev='vda' bus='virtio'/></disk>"
+      const disk =
+        "<disk type='volume' device='disk'><driver name='qemu' type='raw' cache='none'/><source pool='virtpool' volume='tintin'/><target dev='vda' bus='virtio'/></disk>"
       const tintin = await cluster.domain('tintin', { disks: [disk], ...unconfined(cluster) })
-      const hasPool = async (host: ClusterHost): Promise<void> => void (await host.node.must(`virsh -q pool-define-as virtpool logical --source-name ${volumeGroup} --target /dev/${volumeGroup}`))
+      const hasPool = async (host: ClusterHost): Promise<void> =>
+        void (await host.node.must(
+          `virsh -q pool-define-as virtpool logical --source-name ${volumeGroup} --target /dev/${volumeGroup}`,
+        ))
       const pool = (host: ClusterHost, command: string) => host.virsh(`pool-${command}`, 'virtpool')
       await hasPool(one)
       await hasPool(two)
@@ -188,7 +261,10 @@ export const volumes: readonly ClusterScenario[] = [
         await tintin.runs(two)
         await succeeds(tintin.destroy(two))
       } finally {
-        for (const host of cluster.hosts) await host.node.shell('virsh -q destroy tintin; virsh -q pool-destroy virtpool; virsh -q pool-undefine virtpool')
+        for (const host of cluster.hosts)
+          await host.node.shell(
+            'virsh -q destroy tintin; virsh -q pool-destroy virtpool; virsh -q pool-undefine virtpool',
+          )
       }
     },
   },
@@ -212,7 +288,11 @@ export const volumes: readonly ClusterScenario[] = [
     async play(cluster) {
       const [one, two] = cluster.hosts
       await cluster.volume('iso')
-      const withCd = (name: string) => cluster.domain(name, { shared: ['iso'], disks: [diskOf(name, 'vda'), diskOf('iso', 'hda', { device: 'cdrom', inside: '<readonly/>' })] })
+      const withCd = (name: string) =>
+        cluster.domain(name, {
+          shared: ['iso'],
+          disks: [diskOf(name, 'vda'), diskOf('iso', 'hda', { device: 'cdrom', inside: '<readonly/>' })],
+        })
       const tintin = await withCd('tintin')
       const milou = await withCd('milou')
       await succeeds(tintin.start(one))
@@ -229,13 +309,21 @@ export const volumes: readonly ClusterScenario[] = [
     async play(cluster) {
       const [one, two] = cluster.hosts
       await cluster.volume('quorum')
-      const tintin = await cluster.domain('tintin', { shared: ['quorum'], disks: [diskOf('tintin', 'vda'), diskOf('quorum', 'vdb', { inside: '<shareable/>' })] })
-      const milou = await cluster.domain('milou', { shared: ['quorum'], disks: [diskOf('milou', 'vda'), diskOf('quorum', 'vdb')] })
+      const tintin = await cluster.domain('tintin', {
+        shared: ['quorum'],
+        disks: [diskOf('tintin', 'vda'), diskOf('quorum', 'vdb', { inside: '<shareable/>' })],
+      })
+      const milou = await cluster.domain('milou', {
+        shared: ['quorum'],
+        disks: [diskOf('milou', 'vda'), diskOf('quorum', 'vdb')],
+      })
       await succeeds(tintin.start(one))
       await tintin.runs(one)
       await isRefused(milou.start(two), /virtVG\/quorum is held shared by node1/)
       const policy = '<policy><disk target="vdb" mode="shared"/></policy>'
-      await succeeds(two.virsh('metadata', 'milou', 'urn:lvguard:policy:1', '--config', '--key', 'lvguard', '--set', policy))
+      await succeeds(
+        two.virsh('metadata', 'milou', 'urn:lvguard:policy:1', '--config', '--key', 'lvguard', '--set', policy),
+      )
       await succeeds(milou.start(two))
       await milou.runs(two)
       await tintin.runs(one)
@@ -289,7 +377,9 @@ export const volumes: readonly ClusterScenario[] = [
       )
       const held = async (host: ClusterHost): Promise<number> => [...(await host.truth()).locks].length
       try {
-        const disks = ['mirror', 'cached', 'origin', 'snap', 'thinsnap'].map((lv, index) => diskOf(lv, `vd${String.fromCharCode(97 + index)}`))
+        const disks = ['mirror', 'cached', 'origin', 'snap', 'thinsnap'].map((lv, index) =>
+          diskOf(lv, `vd${String.fromCharCode(97 + index)}`),
+        )
         const tintin = await cluster.domain('tintin', { volumes: [], disks })
         await succeeds(tintin.start(one))
         await tintin.runs(one)
@@ -304,7 +394,9 @@ export const volumes: readonly ClusterScenario[] = [
         const { devices } = await one.truth()
         assert.deepEqual([...devices.keys()], [])
       } finally {
-        await one.node.shell(`virsh -q destroy tintin; lvchange -q -y -an ${vg}; for lv in snap origin mirror cached thinsnap thinpool; do lvremove -q -y ${vg}/$lv; done`)
+        await one.node.shell(
+          `virsh -q destroy tintin; lvchange -q -y -an ${vg}; for lv in snap origin mirror cached thinsnap thinpool; do lvremove -q -y ${vg}/$lv; done`,
+        )
       }
     },
   },
@@ -313,11 +405,16 @@ export const volumes: readonly ClusterScenario[] = [
     not: { drbd: 'the disk of each node’s own carries DRBD' },
     async play(cluster) {
       const [one] = cluster.hosts
-      await one.node.must('vgcreate -q localVG /dev/vdc && lvcreate -q -y -L 8m -n scratch localVG && lvchange -q -an localVG/scratch')
+      await one.node.must(
+        'vgcreate -q localVG /dev/vdc && lvcreate -q -y -L 8m -n scratch localVG && lvchange -q -an localVG/scratch',
+      )
       try {
         await one.write('/etc/libvirt/lvguard.conf', 'local_volume_groups = "activate"\n')
-        const tintin = await cluster.domain('tintin', { disks: [diskOf('tintin', 'vda'), diskOf('/dev/localVG/scratch', 'vdb')] })
-        const isActive = async (): Promise<boolean> => (await one.node.must('lvs --noheadings -o lv_active localVG/scratch')).trim() === 'active'
+        const tintin = await cluster.domain('tintin', {
+          disks: [diskOf('tintin', 'vda'), diskOf('/dev/localVG/scratch', 'vdb')],
+        })
+        const isActive = async (): Promise<boolean> =>
+          (await one.node.must('lvs --noheadings -o lv_active localVG/scratch')).trim() === 'active'
         await succeeds(tintin.start(one))
         await tintin.runs(one)
         assert.equal(await isActive(), true)
@@ -325,7 +422,9 @@ export const volumes: readonly ClusterScenario[] = [
         await tintin.runs('nowhere')
         await untilTrue('the local volume is inactive', async () => !(await isActive()))
       } finally {
-        await one.node.shell('virsh -q destroy tintin; vgchange -q -an localVG; vgremove -q -f -y localVG; pvremove -q -y /dev/vdc')
+        await one.node.shell(
+          'virsh -q destroy tintin; vgchange -q -an localVG; vgremove -q -f -y localVG; pvremove -q -y /dev/vdc',
+        )
       }
     },
   },

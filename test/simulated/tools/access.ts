@@ -20,8 +20,13 @@ export function lockVg({ host }: Scene, group: VolumeGroup, answer: Answer, acce
   if (group.lvmlockUuid === undefined) return true
   const { state } = host.lockspace(group.name)
   if (host.lvmlockd === 'running' && state === 'started') return true
-  if (host.lvmlockd === 'running' && state === 'starting') answer.say(`VG ${group.name} lock skipped: lock start in progress`)
-  answer.say(access === 'write' ? `Cannot access VG ${group.name} due to failed lock.` : `Reading VG ${group.name} without a lock.`)
+  if (host.lvmlockd === 'running' && state === 'starting')
+    answer.say(`VG ${group.name} lock skipped: lock start in progress`)
+  answer.say(
+    access === 'write'
+      ? `Cannot access VG ${group.name} due to failed lock.`
+      : `Reading VG ${group.name} without a lock.`,
+  )
   return false
 }
 
@@ -51,6 +56,7 @@ export function missingVg(vg: string, answer: Answer): void {
 /** LVM comes to the names that it has not found after all that it has. */
 export function missingVolumes(group: VolumeGroup, { lvs }: Named, answer: Answer): void {
   for (const lv of lvs) {
-    if (!group.volumes.some((volume) => volume.lv === lv)) answer.say(`Failed to find logical volume "${group.name}/${lv}"`).fail()
+    if (!group.volumes.some((volume) => volume.lv === lv))
+      answer.say(`Failed to find logical volume "${group.name}/${lv}"`).fail()
   }
 }

@@ -21,10 +21,12 @@ export const dmsetup: Tool = ({ cluster, host }, words) => {
   if (!isWords(parsed)) return parsed
   const answer = new Answer()
   const [command, ...names] = parsed.operands
-  if (command !== 'info' || !parsed.flags.has('columns')) return answer.complain('The model knows `dmsetup info -c` only.').fail(1).result()
+  if (command !== 'info' || !parsed.flags.has('columns'))
+    return answer.complain('The model knows `dmsetup info -c` only.').fail(1).result()
   const devices = cluster.devices.list(host)
   const unknown = names.find((name) => !devices.some((device) => device.name === name))
-  if (unknown !== undefined) return answer.complain(`Device ${unknown} not found`).complain('Command failed.').fail(1).result()
+  if (unknown !== undefined)
+    return answer.complain(`Device ${unknown} not found`).complain('Command failed.').fail(1).result()
   if (devices.length === 0) return answer.print('No devices found').result()
   const columns = (parsed.values.get('columns') ?? 'name,uuid,open').split(',')
   const separator = parsed.values.get('separator') ?? ':'

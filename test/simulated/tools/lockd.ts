@@ -19,24 +19,36 @@ export function lockVolume({ cluster, host }: Scene, volume: Volume, mode: 'ex' 
   const obstacle = cluster.locks.acquire(host, covering, mode)
   if (obstacle === undefined) return true
   if (mode === 'sh') cluster.time.advance(SHARED_RETRIES)
-  answer.say(`LV locked by other host: ${fullName(covering)}${cluster.lvm === '2.03.33' ? ` (host_id ${obstacle})` : ''}`)
+  answer.say(
+    `LV locked by other host: ${fullName(covering)}${cluster.lvm === '2.03.33' ? ` (host_id ${obstacle})` : ''}`,
+  )
   return false
 }
 
 /** FACTS 27, 37a. */
 function unshareableType(lvm: string, { kind }: Volume, snapshots: readonly Volume[]): string | undefined {
-  if (kind.kind === 'linear' || kind.kind === 'striped') return snapshots.length > 0 && lvm !== '2.03.16' ? kind.kind : undefined
+  if (kind.kind === 'linear' || kind.kind === 'striped')
+    return snapshots.length > 0 && lvm !== '2.03.16' ? kind.kind : undefined
   return kind.kind
 }
 
-/** Gives the lock back, with LVM's words if that fails. A pool keeps its lock while it or a thin volume of it is active (FACTS 27). */
+/**
+ * Gives the lock back, with LVM's words if that fails. A pool keeps its lock while it or a thin volume of it is active
+ * (FACTS 27).
+ */
 export function unlockVolume({ cluster, host }: Scene, volume: Volume, answer: Answer): boolean {
   const covering = cluster.volumes.lockVolume(volume)
-  if (covering === undefined || (covering.kind.kind === 'thin-pool' && cluster.devices.isActive(host, covering))) return true
+  if (covering === undefined || (covering.kind.kind === 'thin-pool' && cluster.devices.isActive(host, covering)))
+    return true
   if (cluster.locks.keepPools && covering !== volume && covering.kind.kind === 'thin-pool') return true
   if (host.lvmlockd !== 'running') return false
   const { state } = host.lockspace(covering.vg)
-  const error = state === 'stopped' ? 'lockspace is inactive' : state === 'starting' || host.keepsLock.has(covering.uuid) ? 'error -211' : undefined
+  const error =
+    state === 'stopped'
+      ? 'lockspace is inactive'
+      : state === 'starting' || host.keepsLock.has(covering.uuid)
+        ? 'error -211'
+        : undefined
   if (error === undefined) cluster.locks.release(host, covering)
   else answer.say(`LV ${fullName(covering)} lock failed: ${error}`)
   return error === undefined

@@ -4,18 +4,24 @@ import type { VolumeGroup } from '../volume.ts'
 import { LEASE_SIZE } from '../volumes.ts'
 import { Answer, type Scene, type Tool } from './answer.ts'
 
-/** `sanlock client …` asks the host's daemon; `sanlock direct …` reads the lvmlock volume, without any lock (FACTS 31). */
+/**
+ * `sanlock client …` asks the host's daemon; `sanlock direct …` reads the lvmlock volume, without any lock (FACTS 31).
+ */
 export const sanlock: Tool = (scene, words) => {
   const [area = '', command = '', ...rest] = words
   const run = COMMANDS[`${area} ${command}`]
-  return run === undefined ? new Answer().complain(`The model has no sanlock ${area} ${command}.`).fail(1).result() : run(scene, rest)
+  return run === undefined
+    ? new Answer().complain(`The model has no sanlock ${area} ${command}.`).fail(1).result()
+    : run(scene, rest)
 }
 
 const valueAfter = (words: readonly string[], option: string): string => words[words.indexOf(option) + 1] ?? ''
 
 /** The VGs whose lockspace this host's sanlock is in. lvmlockd may be down, or know nothing of it. */
 const joined = ({ cluster, host }: Scene): VolumeGroup[] =>
-  cluster.volumes.groups.filter(({ name }) => host.lockspaces.has(name) && host.lockspaces.get(name)?.state !== 'stopped')
+  cluster.volumes.groups.filter(
+    ({ name }) => host.lockspaces.has(name) && host.lockspaces.get(name)?.state !== 'stopped',
+  )
 
 /** The VG whose lvmlock volume a path names, if that device is there. */
 function groupAt(scene: Scene, path: string): VolumeGroup | undefined {
@@ -28,19 +34,42 @@ const readLeader: Tool = (scene, words) => {
   const [space = '', name = '', path = '', offset = ''] = valueAfter(words, lockspace ? '-s' : '-r').split(':')
   const group = groupAt(scene, path)
   const answer = new Answer()
-  if (group === undefined) return answer.print('read_leader done -2').print('magic 0xffffffff').print('owner_id 4294967295').fail(1).result()
-  return lockspace ? hostLease(scene, group, Number(name), answer) : volumeLease(scene, group, { space, name, offset: Number(offset) }, answer)
+  if (group === undefined)
+    return answer.print('read_leader done -2').print('magic 0xffffffff').print('owner_id 4294967295').fail(1).result()
+  return lockspace
+    ? hostLease(scene, group, Number(name), answer)
+    : volumeLease(scene, group, { space, name, offset: Number(offset) }, answer)
 }
 
-function volumeLease(scene: Scene, group: VolumeGroup, wanted: { readonly space: string; readonly name: string; readonly offset: number }, answer: Answer): ReturnType<Tool> {
+function volumeLease(
+  scene: Scene,
+  group: VolumeGroup,
+  wanted: { readonly space: string; readonly name: string; readonly offset: number },
+  answer: Answer,
+): ReturnType<Tool> {
   const found = scene.cluster.locks.leases(group).find(({ offset }) => offset === wanted.offset)
   const lease = found?.lease ?? new Lease()
   const right = found?.volume.uuid === wanted.name && wanted.space === `lvm_${group.name}`
   const generation = lease.owner === 0 ? 0 : 1
   const lines = [
-    `read_leader done ${right ? 0 : -227}`, 'magic 0x6152010', 'version 0x60004', 'flags 0x10', 'sector_size 512', 'num_hosts 2000', 'max_hosts 2000',
-    `owner_id ${lease.owner}`, `owner_generation ${generation}`, `lver ${lease.lver}`, `space_name lvm_${group.name}`, `resource_name ${found?.volume.uuid ?? '#unused'}`,
-    `timestamp ${lease.timestamp}`, 'checksum 0xdcf8fa', 'io_timeout 0', `write_id ${lease.owner}`, `write_generation ${generation}`, `write_timestamp ${lease.writeTimestamp}`,
+    `read_leader done ${right ? 0 : -227}`,
+    'magic 0x6152010',
+    'version 0x60004',
+    'flags 0x10',
+    'sector_size 512',
+    'num_hosts 2000',
+    'max_hosts 2000',
+    `owner_id ${lease.owner}`,
+    `owner_generation ${generation}`,
+    `lver ${lease.lver}`,
+    `space_name lvm_${group.name}`,
+    `resource_name ${found?.volume.uuid ?? '#unused'}`,
+    `timestamp ${lease.timestamp}`,
+    'checksum 0xdcf8fa',
+    'io_timeout 0',
+    `write_id ${lease.owner}`,
+    `write_generation ${generation}`,
+    `write_timestamp ${lease.writeTimestamp}`,
   ]
   for (const line of lines) answer.print(line)
   return answer.fail(right ? 0 : 1).result()
@@ -49,9 +78,24 @@ function volumeLease(scene: Scene, group: VolumeGroup, wanted: { readonly space:
 function hostLease(scene: Scene, group: VolumeGroup, hostId: number, answer: Answer): ReturnType<Tool> {
   const owner = scene.cluster.hosts.find(({ id }) => id === hostId)
   const lines = [
-    'read_leader done 0', 'magic 0x12212010', 'version 0x30004', 'flags 0x10', 'sector_size 512', 'num_hosts 0', 'max_hosts 1',
-    `owner_id ${owner?.id ?? 0}`, `owner_generation ${owner === undefined ? 0 : 1}`, 'lver 0', `space_name lvm_${group.name}`, `resource_name ${owner?.name ?? ''}`,
-    `timestamp ${owner === undefined ? 0 : renewed(scene, owner)}`, 'checksum 0x7c25c900', 'io_timeout 10', 'extra1 0', 'extra2 0', 'extra3 0',
+    'read_leader done 0',
+    'magic 0x12212010',
+    'version 0x30004',
+    'flags 0x10',
+    'sector_size 512',
+    'num_hosts 0',
+    'max_hosts 1',
+    `owner_id ${owner?.id ?? 0}`,
+    `owner_generation ${owner === undefined ? 0 : 1}`,
+    'lver 0',
+    `space_name lvm_${group.name}`,
+    `resource_name ${owner?.name ?? ''}`,
+    `timestamp ${owner === undefined ? 0 : renewed(scene, owner)}`,
+    'checksum 0x7c25c900',
+    'io_timeout 10',
+    'extra1 0',
+    'extra2 0',
+    'extra3 0',
   ]
   for (const line of lines) answer.print(line)
   return answer.result()
@@ -66,7 +110,9 @@ const dump: Tool = (scene, words) => {
   const group = groupAt(scene, path)
   const answer = new Answer()
   if (group === undefined) return answer.print(`Device ${path} not found.`).fail(1).result()
-  answer.print('  offset                            lockspace                                         resource  timestamp  own  gen lver')
+  answer.print(
+    '  offset                            lockspace                                         resource  timestamp  own  gen lver',
+  )
   for (const { volume, lease, offset } of scene.cluster.locks.leases(group)) {
     if (offset < Number(from) || offset >= Number(from) + Number(size)) continue
     const start = `${pad(offset, 8)} ${`lvm_${group.name}`.padStart(36)} ${volume.uuid.padStart(48)} ${pad(lease.timestamp, 10)} `
@@ -84,8 +130,14 @@ const hostStatus: Tool = (scene, words) => {
     answer.print(`${host.id} timestamp ${renewed(scene, host)}`)
     if (!words.includes('-D')) continue
     const details = {
-      last_check: cluster.time.monotonic(), last_live: renewed(scene, host), last_req: 0, owner_id: host.id, owner_generation: 1,
-      timestamp: renewed(scene, host), io_timeout: 10, owner_name: host.name,
+      last_check: cluster.time.monotonic(),
+      last_live: renewed(scene, host),
+      last_req: 0,
+      owner_id: host.id,
+      owner_generation: 1,
+      timestamp: renewed(scene, host),
+      io_timeout: 10,
+      owner_name: host.name,
     }
     for (const [name, value] of Object.entries(details)) answer.print(`    ${name}=${value}`)
   }
@@ -97,7 +149,8 @@ const gets: Tool = (scene, words) => {
   for (const { name } of joined(scene)) {
     answer.print(`s lvm_${name}:${scene.host.id}:/dev/mapper/${name.replaceAll('-', '--')}-lvmlock:0 `)
     if (valueAfter(words, '-h') !== '1') continue
-    for (const host of scene.cluster.hosts) answer.print(`h ${host.id} gen 1 timestamp ${renewed(scene, host)} ${scene.cluster.locks.liveness(host)}`)
+    for (const host of scene.cluster.hosts)
+      answer.print(`h ${host.id} gen 1 timestamp ${renewed(scene, host)} ${scene.cluster.locks.liveness(host)}`)
   }
   return answer.result()
 }
@@ -108,15 +161,28 @@ const status: Tool = (scene) => {
     answer.print(head)
     for (const [name, value] of Object.entries(fields)) answer.print(`    ${name}=${value}`)
   }
-  section(`daemon ${scene.host.name}`, { our_host_name: scene.host.name, use_watchdog: 0, monotime: scene.cluster.time.monotonic() })
+  section(`daemon ${scene.host.name}`, {
+    our_host_name: scene.host.name,
+    use_watchdog: 0,
+    monotime: scene.cluster.time.monotonic(),
+  })
   for (const { name } of joined(scene)) {
     section(`s lvm_${name}:${scene.host.id}:/dev/mapper/${name.replaceAll('-', '--')}-lvmlock:0`, {
-      list: 'spaces', io_timeout: 10, renew_fail: 0, space_dead: 0, killing_pids: 0, renewal_last_success: renewed(scene, scene.host),
+      list: 'spaces',
+      io_timeout: 10,
+      renew_fail: 0,
+      space_dead: 0,
+      killing_pids: 0,
+      renewal_last_success: renewed(scene, scene.host),
     })
   }
   return answer.result()
 }
 
 const COMMANDS: Readonly<Record<string, Tool>> = {
-  'direct read_leader': readLeader, 'direct dump': dump, 'client host_status': hostStatus, 'client gets': gets, 'client status': status,
+  'direct read_leader': readLeader,
+  'direct dump': dump,
+  'client host_status': hostStatus,
+  'client gets': gets,
+  'client status': status,
 }

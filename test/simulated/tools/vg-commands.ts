@@ -25,32 +25,74 @@ export const vgs: Tool = (scene, words) => {
     }
     if (locking) lockVg(scene, group, answer, 'read')
     const shared = group.lvmlockUuid !== undefined
-    rows.push(new Map([
-      ['vg_name', vg], ['vg_uuid', group.uuid], ['vg_lock_type', shared ? 'sanlock' : ''],
-      ['vg_lock_args', shared ? '1.0.0:lvmlock' : ''], ['vg_shared', shared ? 'shared' : ''],
-    ]))
+    rows.push(
+      new Map([
+        ['vg_name', vg],
+        ['vg_uuid', group.uuid],
+        ['vg_lock_type', shared ? 'sanlock' : ''],
+        ['vg_lock_args', shared ? '1.0.0:lvmlock' : ''],
+        ['vg_shared', shared ? 'shared' : ''],
+      ]),
+    )
   }
-  printReport({ kind: 'vg', fields, format: parsed.values.get('format'), settings: settingsOf(scene, words), headings: !parsed.flags.has('noheadings') }, rows, scene.cluster.lvm, answer)
+  printReport(
+    {
+      kind: 'vg',
+      fields,
+      format: parsed.values.get('format'),
+      settings: settingsOf(scene, words),
+      headings: !parsed.flags.has('noheadings'),
+    },
+    rows,
+    scene.cluster.lvm,
+    answer,
+  )
   return answer.result()
 }
 
-/** `pvs`: the one PV of each VG. On DRBD, that of the shared one is not to be seen where the device is Secondary: LVM cannot open it. */
+/**
+ * `pvs`: the one PV of each VG. On DRBD, that of the shared one is not to be seen where the device is Secondary: LVM
+ * cannot open it.
+ */
 export const pvs: Tool = (scene, words) => {
-  const parsed = parseWords('pvs', words, { flags: COMMON.flags, values: { ...COMMON.values, '-o': 'fields', '--reportformat': 'format' } })
+  const parsed = parseWords('pvs', words, {
+    flags: COMMON.flags,
+    values: { ...COMMON.values, '-o': 'fields', '--reportformat': 'format' },
+  })
   if (!isWords(parsed)) return parsed
   const answer = new Answer()
   const { drbd } = scene.host
   const isHidden = drbd !== undefined && / role:Secondary suspended:/.test(drbd.events)
-  const rows = scene.cluster.volumes.groups.filter(({ lvmlockUuid }) => lvmlockUuid === undefined || !isHidden).map(({ name, lvmlockUuid }): Row => (
-    new Map([['pv_name', lvmlockUuid === undefined ? '/dev/vda' : drbd === undefined ? '/dev/vdb' : '/dev/drbd0'], ['vg_name', name]])
-  ))
-  printReport({ kind: 'pv', fields: (parsed.values.get('fields') ?? '').split(','), format: parsed.values.get('format'), settings: settingsOf(scene, words), headings: true }, rows, scene.cluster.lvm, answer)
+  const rows = scene.cluster.volumes.groups
+    .filter(({ lvmlockUuid }) => lvmlockUuid === undefined || !isHidden)
+    .map(
+      ({ name, lvmlockUuid }): Row =>
+        new Map([
+          ['pv_name', lvmlockUuid === undefined ? '/dev/vda' : drbd === undefined ? '/dev/vdb' : '/dev/drbd0'],
+          ['vg_name', name],
+        ]),
+    )
+  printReport(
+    {
+      kind: 'pv',
+      fields: (parsed.values.get('fields') ?? '').split(','),
+      format: parsed.values.get('format'),
+      settings: settingsOf(scene, words),
+      headings: true,
+    },
+    rows,
+    scene.cluster.lvm,
+    answer,
+  )
   return answer.result()
 }
 
 /** `vgchange --lock-start` (done at once: a slow start is `setLockspace(…, 'starting')`) and `--lock-stop`. */
 export const vgchange: Tool = ({ cluster, host }, words) => {
-  const parsed = parseWords('vgchange', words, { flags: { ...COMMON.flags, '--lock-start': 'start', '--lock-stop': 'stop' }, values: COMMON.values })
+  const parsed = parseWords('vgchange', words, {
+    flags: { ...COMMON.flags, '--lock-start': 'start', '--lock-stop': 'stop' },
+    values: COMMON.values,
+  })
   if (!isWords(parsed)) return parsed
   const answer = new Answer()
   for (const vg of parsed.operands) {
@@ -64,7 +106,9 @@ export const vgchange: Tool = ({ cluster, host }, words) => {
     } else {
       cluster.locks.setLockspace(host, vg, 'started')
       const wait = cluster.lvm === '2.03.16' ? '20 sec' : 'a few seconds'
-      answer.print(`  VG ${vg} starting sanlock lockspace`).print(`  Starting locking.  Waiting for sanlock may take ${wait} to 3 min...`)
+      answer
+        .print(`  VG ${vg} starting sanlock lockspace`)
+        .print(`  Starting locking.  Waiting for sanlock may take ${wait} to 3 min...`)
       if (cluster.lvm === '2.03.16') answer.say('Skipping global lock: lockspace not found or started')
     }
   }

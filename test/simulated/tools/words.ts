@@ -13,7 +13,10 @@ export interface Words {
   readonly operands: readonly string[]
 }
 
-/** Reads words as getopt_long does: options before and after operands, `-aey`, `-a ey`, `--activate=ey`, all operands after `--`. */
+/**
+ * Reads words as getopt_long does: options before and after operands, `-aey`, `-a ey`, `--activate=ey`, all operands
+ * after `--`.
+ */
 export function parseWords(tool: string, words: readonly string[], syntax: Syntax): Words | Result {
   const flags = new Set<string>()
   const values = new Map<string, string>()
@@ -45,13 +48,26 @@ export const isWords = (parsed: Words | Result): parsed is Words => 'operands' i
 
 const unrecognised = (tool: string, name: string): Result =>
   new Answer()
-    .complain(name.startsWith('--') ? `${tool}: unrecognized option '${name}'` : `${tool}: invalid option -- '${name.slice(1)}'`)
+    .complain(
+      name.startsWith('--')
+        ? `${tool}: unrecognized option '${name}'`
+        : `${tool}: invalid option -- '${name.slice(1)}'`,
+    )
     .say('Error during parsing of command line.')
     .fail(3)
     .result()
 
 /** Options that every lvm command takes and that change nothing here. */
 export const COMMON: Syntax = {
-  flags: { '-y': 'yes', '--yes': 'yes', '-q': 'quiet', '--quiet': 'quiet', '-v': 'verbose', '--verbose': 'verbose', '--nolocking': 'nolocking', '--nohints': 'nohints' },
+  flags: {
+    '-y': 'yes',
+    '--yes': 'yes',
+    '-q': 'quiet',
+    '--quiet': 'quiet',
+    '-v': 'verbose',
+    '--verbose': 'verbose',
+    '--nolocking': 'nolocking',
+    '--nohints': 'nohints',
+  },
   values: { '--config': 'config', '--devices': 'devices' },
 }

@@ -8,10 +8,12 @@ import { recordOf, recorded, uuidOf } from '../support/lvm.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 /** What the agent acts on, call by call. */
 const acts = vi.hoisted((): string[][] => [])
-vi.mock('../../../src/agent/act.ts', () => ({ act: async (uuids: readonly string[]) => {
-  acts.push([...uuids].sort())
-  return []
-} }))
+vi.mock('../../../src/agent/act.ts', () => ({
+  act: async (uuids: readonly string[]) => {
+    acts.push([...uuids].sort())
+    return []
+  },
+}))
 const { Agent } = await import('../../../src/agent/agent.ts')
 const { Aftermath } = await import('../../../src/agent/aftermath.ts')
 const { AgentHost } = await import('../../../src/agent/host.ts')
@@ -27,7 +29,11 @@ afterAll(() => root.remove())
 
 const put = (number: number, state: RecordState): string => {
   const uuid = uuidOf(number)
-  replaceRecord(uuid, recordOfDomain(uuid, readRecords()), recordOf(number, state, [recorded({ vg: 'virtVG', lv: `vm${number}` })]))
+  replaceRecord(
+    uuid,
+    recordOfDomain(uuid, readRecords()),
+    recordOf(number, state, [recorded({ vg: 'virtVG', lv: `vm${number}` })]),
+  )
   return `${uuidOf(number)}.json`
 }
 

@@ -37,7 +37,15 @@ function beats(patient: Patient, ...pauses: readonly number[]): string[] {
 describe('the agent’s signs of life', () => {
   test('one for hooks at each beat, one for systemd in each of its periods', () => {
     const patient = new Patient()
-    expect(beats(patient, 0, 5, 5, 5, 5, 5, 5)).toEqual(['systemd,file', 'file', 'file', 'file', 'systemd,file', 'file', 'file'])
+    expect(beats(patient, 0, 5, 5, 5, 5, 5, 5)).toEqual([
+      'systemd,file',
+      'file',
+      'file',
+      'file',
+      'systemd,file',
+      'file',
+      'file',
+    ])
   })
 
   test('none while no pass ends, and why; again when one has ended', () => {
@@ -52,11 +60,17 @@ describe('the agent’s signs of life', () => {
   test('a full /run is said, and systemd told all the same', () => {
     const patient = new Patient()
     patient.full = true
-    expect(beats(patient, 0)[0]).toMatch(/^systemd,<3>\/run\/lvguard\/agent cannot be written \(ENOSPC.*\): no migration is let in here$/)
+    expect(beats(patient, 0)[0]).toMatch(
+      /^systemd,<3>\/run\/lvguard\/agent cannot be written \(ENOSPC.*\): no migration is let in here$/,
+    )
   })
 
   test.each<[string, AgentState, RegExp]>([
-    ['that works has taken its place', { kind: 'runs', pid: 2 }, /^ends: this agent hung, and another one \(process 2\)/],
+    [
+      'that works has taken its place',
+      { kind: 'runs', pid: 2 },
+      /^ends: this agent hung, and another one \(process 2\)/,
+    ],
     ['that hangs, it takes the place of', { kind: 'hangs', pid: 2, seconds: 31 }, /^systemd,file$/],
     ['is this very one', { kind: 'runs', pid: 1 }, /^systemd,file$/],
     ['is this very one, which hung', { kind: 'hangs', pid: 1, seconds: 99 }, /^systemd,file$/],
@@ -67,6 +81,13 @@ describe('the agent’s signs of life', () => {
   })
 
   test('systemd hears thrice within its limit, and nothing where it does not listen', () => {
-    expect([{ NOTIFY_SOCKET: '/run/systemd/notify', WATCHDOG_USEC: '60000000' }, { WATCHDOG_USEC: '60000000' }, { NOTIFY_SOCKET: 'x' }, {}].map((each) => watchdogPeriod(each))).toEqual([20, undefined, undefined, undefined])
+    expect(
+      [
+        { NOTIFY_SOCKET: '/run/systemd/notify', WATCHDOG_USEC: '60000000' },
+        { WATCHDOG_USEC: '60000000' },
+        { NOTIFY_SOCKET: 'x' },
+        {},
+      ].map((each) => watchdogPeriod(each)),
+    ).toEqual([20, undefined, undefined, undefined])
   })
 })

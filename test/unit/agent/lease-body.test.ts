@@ -13,7 +13,14 @@ function host(): KillDouble {
   return world
 }
 /** Takes the record of a VM away, as one that cannot be read. */
-const forget = (world: KillDouble, ...names: readonly string[]): void => void world.known.splice(0, world.known.length, ...world.known.filter(({ domain }) => !names.includes(world.status.get(`vm${domain.name.replace(/\D/g, '')}`)?.name ?? '')))
+const forget = (world: KillDouble, ...names: readonly string[]): void =>
+  void world.known.splice(
+    0,
+    world.known.length,
+    ...world.known.filter(
+      ({ domain }) => !names.includes(world.status.get(`vm${domain.name.replace(/\D/g, '')}`)?.name ?? ''),
+    ),
+  )
 
 describe('the VMs that use a VG', () => {
   test('by their records', () => expect(usersOf('virtVG', host())).toEqual(['vm1', 'vm2']))
@@ -21,13 +28,24 @@ describe('the VMs that use a VG', () => {
   test('one whose record cannot be read, by what it has open, also where it is the only one on its VG', () => {
     const world = host()
     forget(world, 'vm1', 'vm3')
-    expect([world.known.length, usersOf('virtVG', world), usersOf('otherVG', world)]).toEqual([1, ['vm1', 'vm2'], ['vm3']])
+    expect([world.known.length, usersOf('virtVG', world), usersOf('otherVG', world)]).toEqual([
+      1,
+      ['vm1', 'vm2'],
+      ['vm3'],
+    ])
   })
 
   test('a command of lvguard with, which writes as a VM does', () => {
     const world = host()
     const [first] = world.known
-    if (first !== undefined) world.known.push({ ...first, domain: { name: 'lvguard with dd (process 7)', uuid: uuidOf(7) }, state: 'prepared', command: 'keeps', volumes: [recorded({ vg: 'thirdVG', lv: 'data' })] })
+    if (first !== undefined)
+      world.known.push({
+        ...first,
+        domain: { name: 'lvguard with dd (process 7)', uuid: uuidOf(7) },
+        state: 'prepared',
+        command: 'keeps',
+        volumes: [recorded({ vg: 'thirdVG', lv: 'data' })],
+      })
     expect(usersOf('thirdVG', world)).toEqual(['lvguard with dd (process 7)'])
   })
 

@@ -4,7 +4,16 @@ import type { Left } from '../../../src/core/cut-off.ts'
 import type { Lockspace } from '../../../src/core/lease.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
 
-const mark = (vg: string, changed: Partial<Mark> = {}): Mark => ({ format: 1, vg, by: 'sanlock', at: 'then', killed: [], disks: [], state: 'clear', ...changed })
+const mark = (vg: string, changed: Partial<Mark> = {}): Mark => ({
+  format: 1,
+  vg,
+  by: 'sanlock',
+  at: 'then',
+  killed: [],
+  disks: [],
+  state: 'clear',
+  ...changed,
+})
 
 /** What the clock says when a test begins. */
 const BOOTED = 10_000
@@ -29,13 +38,29 @@ class Patient implements LeaseBody {
   readonly said: string[] = []
 
   constructor(...vgs: readonly string[]) {
-    for (const vg of vgs.length === 0 ? ['virtVG'] : vgs) this.lockspaces.push({ vg, list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: false })
+    for (const vg of vgs.length === 0 ? ['virtVG'] : vgs)
+      this.lockspaces.push({ vg, list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: false })
   }
 
   now = (): number => BOOTED + this.time
-  ask: LeaseBody['ask'] = () => Promise.resolve(this.silent ? { kind: 'silent', why: 'no answer in 4 s' } : {
-    kind: 'status', status: { now: this.now(), hasWatchdog: this.hasWatchdog, watchdogFire: this.watchdogFire, notUnderstood: this.notUnderstood, lockspaces: this.lockspaces.map((each) => ({ ...each, renewed: BOOTED + Math.min(this.time, this.hung.get(each.vg) ?? this.time) })) },
-  })
+  ask: LeaseBody['ask'] = () =>
+    Promise.resolve(
+      this.silent
+        ? { kind: 'silent', why: 'no answer in 4 s' }
+        : {
+            kind: 'status',
+            status: {
+              now: this.now(),
+              hasWatchdog: this.hasWatchdog,
+              watchdogFire: this.watchdogFire,
+              notUnderstood: this.notUnderstood,
+              lockspaces: this.lockspaces.map((each) => ({
+                ...each,
+                renewed: BOOTED + Math.min(this.time, this.hung.get(each.vg) ?? this.time),
+              })),
+            },
+          },
+    )
   configuration = () => this.config
   usersOf = (vg: string): readonly string[] => this.users.get(vg) ?? []
   vgsOnRecord = (): readonly string[] => [...this.users.keys()]
@@ -62,7 +87,9 @@ class Patient implements LeaseBody {
     return Promise.resolve({ kind: 'recovered', text: `${vg} can be used here again` })
   }
   sleep = (seconds: number): Promise<void> => {
-    this.slept.push(`${this.said.at(-1)}, then ${seconds} s, ${this.did.some((each) => each.includes('reset')) ? 'after' : 'before'} the reset`)
+    this.slept.push(
+      `${this.said.at(-1)}, then ${seconds} s, ${this.did.some((each) => each.includes('reset')) ? 'after' : 'before'} the reset`,
+    )
     return Promise.resolve()
   }
   readonly slept: string[] = []
@@ -80,7 +107,8 @@ async function until(time: number, patient: Patient, watch = new LeaseWatch(pati
   return watch
 }
 const acts = ({ did }: Patient): string[] => did.filter((each) => each !== 'rehearse')
-const times = ({ said }: Patient, words: RegExp): number[] => said.filter((line) => words.test(line)).map((line) => Number(line.split(' ')[0]))
+const times = ({ said }: Patient, words: RegExp): number[] =>
+  said.filter((line) => words.test(line)).map((line) => Number(line.split(' ')[0]))
 
 describe('a lease that is late', () => {
   test('is said at once, each minute, and once when it is over; nobody is touched', async () => {
@@ -89,7 +117,10 @@ describe('a lease that is late', () => {
     const watch = await until(50, patient)
     patient.hung.clear()
     await until(200, patient, watch)
-    expect(patient.said.map((line) => line.slice(0, 60))).toEqual(['30 <2>virtVG: this host has not renewed its lease for 30 s: ', '50 <2>virtVG: this host renews its lease again, after 45 s. '])
+    expect(patient.said.map((line) => line.slice(0, 60))).toEqual([
+      '30 <2>virtVG: this host has not renewed its lease for 30 s: ',
+      '50 <2>virtVG: this host renews its lease again, after 45 s. ',
+    ])
     expect(acts(patient)).toEqual([])
   })
 
@@ -127,20 +158,31 @@ describe('a lease that is lost', () => {
     expect(acts(patient)[0]).toBe('0: kill virtVG until 125')
   })
 
-  test.each([[20, 60, '160: kill virtVG until 205'], [10, 20, '80: kill virtVG until 95']])('io_timeout %i, watchdog_fire_timeout %i: in time for what others wait', async (ioTimeout, watchdogFire, expected) => {
-    const patient = Object.assign(new Patient(), { watchdogFire })
-    patient.lockspaces.splice(0, 1, { vg: 'virtVG', list: 'spaces', ioTimeout, renewed: 0, hasFailed: false })
-    patient.hung.set('virtVG', 0)
-    await until(165, patient)
-    expect(acts(patient)[0]).toBe(expected)
-  })
+  test.each([
+    [20, 60, '160: kill virtVG until 205'],
+    [10, 20, '80: kill virtVG until 95'],
+  ])(
+    'io_timeout %i, watchdog_fire_timeout %i: in time for what others wait',
+    async (ioTimeout, watchdogFire, expected) => {
+      const patient = Object.assign(new Patient(), { watchdogFire })
+      patient.lockspaces.splice(0, 1, { vg: 'virtVG', list: 'spaces', ioTimeout, renewed: 0, hasFailed: false })
+      patient.hung.set('virtVG', 0)
+      await until(165, patient)
+      expect(acts(patient)[0]).toBe(expected)
+    },
+  )
 
   test('with "alert" it is said each minute, with what may happen, and nothing is done', async () => {
     const patient = new Patient()
     patient.config = { onLostLease: 'alert', killFallback: 'reset' }
     patient.hung.set('virtVG', 0)
     await until(205, patient)
-    expect(times(patient, /the lease of this host is lost, and in 60 s another host may take its locks and start these VMs, which run here still: tintin/)).toEqual([80])
+    expect(
+      times(
+        patient,
+        /the lease of this host is lost, and in 60 s another host may take its locks and start these VMs, which run here still: tintin/,
+      ),
+    ).toEqual([80])
     expect(times(patient, /another host may have taken its locks/)).toEqual([140, 200])
     expect(acts(patient)).toEqual([])
   })
@@ -155,35 +197,60 @@ describe('a lease that is lost', () => {
   })
 
   const WRITES: Left = { kind: 'device', text: 'virtVG-tintin is not wiped (0 reads and 3 writes in flight)' }
-  const PROCESS: Left = { kind: 'process', text: 'tintin (process 899) was killed, and is not gone: a thread waits for I/O' }
+  const PROCESS: Left = {
+    kind: 'process',
+    text: 'tintin (process 899) was killed, and is not gone: a thread waits for I/O',
+  }
   const UNKNOWN: Left = { kind: 'unknown', text: 'dmsetup does not tell the tables of the devices' }
   test.each<[string, Partial<Patient>, RegExp | undefined]>([
-    ['reset, without a watchdog', { left: [WRITES] }, /^80: reset: virtVG could not be cut off within 125 s of its last renewal: virtVG-tintin is not wiped \(0 reads and 3 writes in flight\)$/],
+    [
+      'reset, without a watchdog',
+      { left: [WRITES] },
+      /^80: reset: virtVG could not be cut off within 125 s of its last renewal: virtVG-tintin is not wiped \(0 reads and 3 writes in flight\)$/,
+    ],
     ['not with a watchdog', { left: [WRITES], hasWatchdog: true }, undefined],
     ['not where nobody says whether there is one', { left: [WRITES], hasWatchdog: undefined }, undefined],
-    ['not with kill_fallback = "none"', { left: [WRITES], config: { onLostLease: 'kill', killFallback: 'none' } }, undefined],
+    [
+      'not with kill_fallback = "none"',
+      { left: [WRITES], config: { onLostLease: 'kill', killFallback: 'none' } },
+      undefined,
+    ],
     ['not for what cannot be told', { left: [UNKNOWN] }, undefined],
     ['not for a process alone: the devices are proven to fail', { left: [PROCESS] }, undefined],
-    ['reset for a process while the devices are not proven to fail', { left: [PROCESS, UNKNOWN] }, /^80: reset: virtVG could not be cut off .*: tintin .*; dmsetup does not tell/],
+    [
+      'reset for a process while the devices are not proven to fail',
+      { left: [PROCESS, UNKNOWN] },
+      /^80: reset: virtVG could not be cut off .*: tintin .*; dmsetup does not tell/,
+    ],
   ])('what is left after a kill: the host is %s', async (_, spoil, reset) => {
     const patient = Object.assign(new Patient(), spoil)
     patient.hung.set('virtVG', 0)
     await until(85, patient)
-    expect(acts(patient).filter((each) => each.includes('reset'))).toEqual(reset === undefined ? [] : [expect.stringMatching(reset)])
+    expect(acts(patient).filter((each) => each.includes('reset'))).toEqual(
+      reset === undefined ? [] : [expect.stringMatching(reset)],
+    )
     expect(acts(patient).some((each) => each.includes('drop'))).toBe(false)
-    if (reset === undefined) expect(patient.said.at(-1)).toMatch(/virtVG is not cut off, and other hosts may take its locks: /)
+    if (reset === undefined)
+      expect(patient.said.at(-1)).toMatch(/virtVG is not cut off, and other hosts may take its locks: /)
   })
 
   test('why the host is reset is said to the journal before, which has a moment to keep it', async () => {
     const patient = Object.assign(new Patient(), { left: [WRITES] })
     patient.hung.set('virtVG', 0)
     await until(81, patient)
-    expect(patient.slept).toEqual([expect.stringMatching(/^80 <2>this host is reset: virtVG could not be cut off within 125 s .*, then 0.2 s, before the reset$/)])
+    expect(patient.slept).toEqual([
+      expect.stringMatching(
+        /^80 <2>this host is reset: virtVG could not be cut off within 125 s .*, then 0.2 s, before the reset$/,
+      ),
+    ])
     expect(acts(patient).at(-1)).toMatch(/^80: reset/)
   })
 
   test('what is left is looked at again, and dropped when it is gone', async () => {
-    const patient = Object.assign(new Patient(), { left: [WRITES], config: { onLostLease: 'kill' as const, killFallback: 'none' as const } })
+    const patient = Object.assign(new Patient(), {
+      left: [WRITES],
+      config: { onLostLease: 'kill' as const, killFallback: 'none' as const },
+    })
     patient.hung.set('virtVG', 0)
     const watch = await until(160, patient)
     patient.left = []
@@ -198,14 +265,21 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     const watch = await until(5, patient)
     patient.silent = true
     await until(200, patient, watch)
-    expect(times(patient, /<2>sanlock does not answer \(no answer in 4 s\), since \d+ s: whether this host still has its lease on virtVG cannot be told, and nothing is done/)).toEqual([5, 65, 125, 185])
+    expect(
+      times(
+        patient,
+        /<2>sanlock does not answer \(no answer in 4 s\), since \d+ s: whether this host still has its lease on virtVG cannot be told, and nothing is done/,
+      ),
+    ).toEqual([5, 65, 125, 185])
     expect(acts(patient)).toEqual([])
   })
 
   test('silence from the start of the agent on: said for the VMs that are on record', async () => {
     const patient = Object.assign(new Patient(), { silent: true })
     await until(65, patient)
-    expect(times(patient, /<2>sanlock does not answer .* whether this host still has its lease on virtVG cannot be told/)).toEqual([0, 60])
+    expect(
+      times(patient, /<2>sanlock does not answer .* whether this host still has its lease on virtVG cannot be told/),
+    ).toEqual([0, 60])
     patient.silent = false
     patient.users.clear()
     await until(75, patient)
@@ -224,7 +298,12 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     const watch = await until(5, patient)
     patient.lockspaces.length = 0
     await until(70, patient, watch)
-    expect(times(patient, /<2>virtVG: sanlock has no lease of this host any more, .* which run here still: tintin\. Nothing is done/)).toEqual([5, 65])
+    expect(
+      times(
+        patient,
+        /<2>virtVG: sanlock has no lease of this host any more, .* which run here still: tintin\. Nothing is done/,
+      ),
+    ).toEqual([5, 65])
     expect(patient.said[0]).toContain('within 140 s')
     patient.users.clear()
     await until(140, patient, watch)
@@ -235,7 +314,10 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     const patient = Object.assign(new Patient(), { notUnderstood: ['virtVG'] })
     patient.lockspaces.length = 0
     await until(65, patient)
-    expect([times(patient, /what sanlock says of its lease on virtVG is not understood, and nothing is done/), acts(patient)]).toEqual([[0, 60], []])
+    expect([
+      times(patient, /what sanlock says of its lease on virtVG is not understood, and nothing is done/),
+      acts(patient),
+    ]).toEqual([[0, 60], []])
   })
 
   test('a lockspace that is stopped in order', async () => {
@@ -251,7 +333,10 @@ describe('what is not sanlock’s clear word kills nobody (R9)', () => {
     patient.there.push(mark('virtVG', { by: 'unknown', state: 'started' }))
     await until(100, patient)
     expect(acts(patient)).toEqual([])
-    expect(patient.said).toEqual([expect.stringMatching(/^0 <3>nothing starts on virtVG here: .* lvguard recover virtVG$/), expect.stringMatching(/^60 /)])
+    expect(patient.said).toEqual([
+      expect.stringMatching(/^0 <3>nothing starts on virtVG here: .* lvguard recover virtVG$/),
+      expect.stringMatching(/^60 /),
+    ])
   })
 })
 
@@ -292,7 +377,10 @@ describe('the way back', () => {
   })
 
   test('but not of one that somebody has stopped meanwhile, nor of one that is marked, nor of one that was never lost', async () => {
-    for (const spoil of [(patient: Patient) => patient.leftBehind.clear(), (patient: Patient) => void patient.there.push(mark('virtVG', { by: 'person' }))]) {
+    for (const spoil of [
+      (patient: Patient) => patient.leftBehind.clear(),
+      (patient: Patient) => void patient.there.push(mark('virtVG', { by: 'person' })),
+    ]) {
       const { patient, watch } = await lostUnused()
       spoil(patient)
       await until(200, patient, watch)
@@ -307,7 +395,10 @@ describe('the way back', () => {
     expect(acts(fine)).toEqual([])
   })
 
-  test.each<[string, Partial<Mark>]>([['a person has cut off', { by: 'person' }], ['is not cut off yet', { state: 'started' }]])('is not taken where the VG %s', async (_, changed) => {
+  test.each<[string, Partial<Mark>]>([
+    ['a person has cut off', { by: 'person' }],
+    ['is not cut off yet', { state: 'started' }],
+  ])('is not taken where the VG %s', async (_, changed) => {
     const patient = Object.assign(new Patient(), { answers: true })
     patient.there.push(mark('virtVG', changed))
     await until(60, patient)

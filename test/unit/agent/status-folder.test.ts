@@ -9,7 +9,8 @@ beforeEach(() => root.clear())
 afterAll(() => root.remove())
 
 const OTHER = UUID.replace('b', 'c')
-const status = (pid: number, uuid = UUID): string => `<domstatus state='running' reason='booted' pid='${pid}'>\n${domainXml({ uuid })}</domstatus>\n`
+const status = (pid: number, uuid = UUID): string =>
+  `<domstatus state='running' reason='booted' pid='${pid}'>\n${domainXml({ uuid })}</domstatus>\n`
 const put = (name: string, text: string): void => root.write(`run/libvirt/qemu/${name}.xml`, text)
 const lives = (pid: number): void => root.write(`proc/${pid}/stat`, '')
 
@@ -49,7 +50,10 @@ describe('a status file that cannot be understood', () => {
   })
 })
 
-test.each([['a', 'z'], ['z', 'a']])('a stale file with the same UUID hides none that lives: %s, %s', (stale, alive) => {
+test.each([
+  ['a', 'z'],
+  ['z', 'a'],
+])('a stale file with the same UUID hides none that lives: %s, %s', (stale, alive) => {
   put(stale, status(4711))
   put(alive, status(4712))
   lives(4712)

@@ -15,7 +15,8 @@ const start: Start = (data, events) => {
   threads.push(thread)
   return { post: (message) => void thread.told.push(message) }
 }
-const begin = (by: Start = start): Watching => watchLeases(SETTINGS, 30, ({ priority, text }) => void said.push(`<${priority}>${text}`), by)
+const begin = (by: Start = start): Watching =>
+  watchLeases(SETTINGS, 30, ({ priority, text }) => void said.push(`<${priority}>${text}`), by)
 async function pass(seconds: number): Promise<void> {
   now += seconds
   for (const { at, work } of due) if (at <= now) work()
@@ -28,11 +29,21 @@ beforeEach(() => {
   due = []
   threads = []
   said.length = 0
-  useTime({ ...REAL_TIME, monotonic: () => now, after: (milliseconds, work) => {
-    due.push({ at: now + milliseconds / 1000, work })
-    return () => undefined
-  }, every: () => undefined })
-  useStart(() => ({ ended: Promise.resolve({ code: 'ENOENT' }), kill: () => undefined, killGroup: () => undefined, unref: () => undefined }))
+  useTime({
+    ...REAL_TIME,
+    monotonic: () => now,
+    after: (milliseconds, work) => {
+      due.push({ at: now + milliseconds / 1000, work })
+      return () => undefined
+    },
+    every: () => undefined,
+  })
+  useStart(() => ({
+    ended: Promise.resolve({ code: 'ENOENT' }),
+    kill: () => undefined,
+    killGroup: () => undefined,
+    unref: () => undefined,
+  }))
 })
 afterEach(() => {
   useTime(REAL_TIME)
@@ -45,14 +56,19 @@ describe('the watch in a thread of its own', () => {
     expect([watching.isOwnThread, threads[0]?.data]).toEqual([true, { settings: SETTINGS, watchdog: 30 }])
     watching.settings({ onLostLease: 'alert', killFallback: 'none' })
     watching.alive()
-    expect(threads[0]?.told).toEqual([{ kind: 'settings', settings: { onLostLease: 'alert', killFallback: 'none' } }, { kind: 'alive' }])
+    expect(threads[0]?.told).toEqual([
+      { kind: 'settings', settings: { onLostLease: 'alert', killFallback: 'none' } },
+      { kind: 'alive' },
+    ])
   })
 
   test('one that ends is said, and started again, with the settings of now', async () => {
     const watching = begin()
     watching.settings({ onLostLease: 'alert', killFallback: 'none' })
     threads[0]?.events.ended('x is not a function (exit status 1)')
-    expect(said).toEqual(['<2>the watch over the leases has ended, and is started again: x is not a function (exit status 1)'])
+    expect(said).toEqual([
+      '<2>the watch over the leases has ended, and is started again: x is not a function (exit status 1)',
+    ])
     expect(threads).toHaveLength(1)
     await pass(1)
     expect(threads[1]?.data).toEqual({ settings: { onLostLease: 'alert', killFallback: 'none' }, watchdog: 30 })
@@ -79,7 +95,10 @@ describe('the watch in a thread of its own', () => {
     const watching = begin()
     await pass(61)
     expect(watching.trouble()).toBeUndefined()
-    expect(watching.trouble()).toMatchObject({ priority: 2, text: expect.stringMatching(/has not looked for 61 s: a lost lease is not acted on here/) })
+    expect(watching.trouble()).toMatchObject({
+      priority: 2,
+      text: expect.stringMatching(/has not looked for 61 s: a lost lease is not acted on here/),
+    })
     threads[0]?.events.message({ kind: 'looked' })
     expect(watching.trouble()).toBeUndefined()
   })
@@ -87,8 +106,12 @@ describe('the watch in a thread of its own', () => {
 
 test('without a thread it is in this one, and that is said where one was to be had', () => {
   expect([begin(() => undefined).isOwnThread, said]).toEqual([false, []])
-  expect(begin(() => {
-    throw new Error('no memory')
-  }).isOwnThread).toBe(false)
-  expect(said).toEqual(['<3>the watch over the leases has no thread of its own, and stands still when the agent does: no memory'])
+  expect(
+    begin(() => {
+      throw new Error('no memory')
+    }).isOwnThread,
+  ).toBe(false)
+  expect(said).toEqual([
+    '<3>the watch over the leases has no thread of its own, and stands still when the agent does: no memory',
+  ])
 })

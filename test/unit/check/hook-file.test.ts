@@ -22,10 +22,26 @@ test.each<[string, () => void, ReturnType<typeof hookFile>]>([
   ['an older one', () => put(MAIN, lvguard('0')), { file: 'different', others: [] }],
   ['one that cannot be run', () => put(MAIN, lvguard('1'), 0o644), { file: 'not executable', others: [] }],
   ['another program', () => put(MAIN, FOREIGN), { file: 'other', others: [] }],
-  ['lvguard, and others after it', () => [put(MAIN, lvguard('1')), put(`${MAIN}.d/b`, FOREIGN), put(`${MAIN}.d/a`, FOREIGN)], { file: 'same', others: [`${MAIN}.d/a`, `${MAIN}.d/b`] }],
-  ['another program, and lvguard after it, as the package does it', () => [put(MAIN, FOREIGN), put(`${MAIN}.d/50-lvguard`, lvguard('1')), put(`${MAIN}.d/60-net`, FOREIGN)], { file: 'same', others: [MAIN, `${MAIN}.d/60-net`] }],
-  ['lvguard, and what libvirt does not run', () => [put(MAIN, lvguard('1')), put(`${MAIN}.d/README`, 'text', 0o644), put(`${MAIN}.d/old/x`, FOREIGN)], { file: 'same', others: [] }],
-  ['another program, and an older lvguard after it', () => [put(MAIN, FOREIGN), put(`${MAIN}.d/50-lvguard`, lvguard('0'))], { file: 'different', others: [MAIN] }],
+  [
+    'lvguard, and others after it',
+    () => [put(MAIN, lvguard('1')), put(`${MAIN}.d/b`, FOREIGN), put(`${MAIN}.d/a`, FOREIGN)],
+    { file: 'same', others: [`${MAIN}.d/a`, `${MAIN}.d/b`] },
+  ],
+  [
+    'another program, and lvguard after it, as the package does it',
+    () => [put(MAIN, FOREIGN), put(`${MAIN}.d/50-lvguard`, lvguard('1')), put(`${MAIN}.d/60-net`, FOREIGN)],
+    { file: 'same', others: [MAIN, `${MAIN}.d/60-net`] },
+  ],
+  [
+    'lvguard, and what libvirt does not run',
+    () => [put(MAIN, lvguard('1')), put(`${MAIN}.d/README`, 'text', 0o644), put(`${MAIN}.d/old/x`, FOREIGN)],
+    { file: 'same', others: [] },
+  ],
+  [
+    'another program, and an older lvguard after it',
+    () => [put(MAIN, FOREIGN), put(`${MAIN}.d/50-lvguard`, lvguard('0'))],
+    { file: 'different', others: [MAIN] },
+  ],
 ])('%s', (_, make, expected) => {
   make()
   expect(hookFile('1')).toEqual(expected)

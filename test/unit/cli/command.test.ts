@@ -15,7 +15,9 @@ function short(command: Command): string {
   switch (command.kind) {
     case 'run': {
       const operands = command.verb === '--dry-run' ? Object.values(eventOf(command.operands)) : command.operands
-      const options = Object.entries(command.options).filter(([name]) => name !== 'dry-run').map(([name, value]) => (value === true ? name : `${name}=${value}`))
+      const options = Object.entries(command.options)
+        .filter(([name]) => name !== 'dry-run')
+        .map(([name, value]) => (value === true ? name : `${name}=${value}`))
       return [command.verb, ...operands, ...options].join(' ')
     }
     case 'help':
@@ -140,12 +142,19 @@ describe('wrong usage is said in one line, with what was probably meant', () => 
   })
 
   test('whatever is typed, nothing but a verb that was named is run', () => {
-    const word = fc.oneof(hostileName, fc.constantFrom('--dry-run', '--json', '--xml', '--force', '-h', 'prepare', 'begin', ...VERB_NAMES))
-    fc.assert(fc.property(fc.array(word, { maxLength: 6 }), (words) => {
-      if (parseCall(words).kind === 'hook') return
-      const command = parseCommand(words)
-      if (command.kind === 'run') expect(words.some((each) => each === command.verb || each.startsWith('--dry-run'))).toBe(true)
-    }), { numRuns: 300 })
+    const word = fc.oneof(
+      hostileName,
+      fc.constantFrom('--dry-run', '--json', '--xml', '--force', '-h', 'prepare', 'begin', ...VERB_NAMES),
+    )
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 6 }), (words) => {
+        if (parseCall(words).kind === 'hook') return
+        const command = parseCommand(words)
+        if (command.kind === 'run')
+          expect(words.some((each) => each === command.verb || each.startsWith('--dry-run'))).toBe(true)
+      }),
+      { numRuns: 300 },
+    )
   })
 })
 
@@ -162,13 +171,16 @@ describe('help', () => {
   test.each(VERB_NAMES)('%s has its own, with its options', (name) => {
     const text = helpText(name)
     expect(text).toContain(`Usage: lvguard ${name}`)
-    for (const [option, { help }] of Object.entries(verbOf(name).options)) expect(text).toMatch(new RegExp(`^  --${option}.*${help.replace(/[()]/g, '.')}$`, 'm'))
+    for (const [option, { help }] of Object.entries(verbOf(name).options))
+      expect(text).toMatch(new RegExp(`^  --${option}.*${help.replace(/[()]/g, '.')}$`, 'm'))
     expect(text).not.toMatch(/undefined|.{161}|[^\0-\x7f]/)
   })
 })
 
 describe('what is generated from this table, and from lvguard.conf', () => {
-  test.each(GENERATED)('%s is up to date; if not: npm run man', (file, text) => expect(readFileSync(file, 'utf8')).toBe(text()))
+  test.each(GENERATED)('%s is up to date; if not: npm run man', (file, text) =>
+    expect(readFileSync(file, 'utf8')).toBe(text()),
+  )
 
   const hasMan = (): boolean => {
     try {
@@ -178,22 +190,59 @@ describe('what is generated from this table, and from lvguard.conf', () => {
       return false
     }
   }
-  test.skipIf(!hasMan()).each(GENERATED.flatMap(([file]) => (/\.\d$/.test(file) ? [file] : [])))('man finds nothing wrong with %s', (file) => {
-    const warned = execFileSync('sh', ['-c', 'LC_ALL=C.UTF-8 man --warnings -Tutf8 -Z -l "$1" 2>&1 > /dev/null', 'sh', file], { encoding: 'utf8' })
-    expect(warned).toBe('')
-  })
+  test.skipIf(!hasMan()).each(GENERATED.flatMap(([file]) => (/\.\d$/.test(file) ? [file] : [])))(
+    'man finds nothing wrong with %s',
+    (file) => {
+      const warned = execFileSync(
+        'sh',
+        ['-c', 'LC_ALL=C.UTF-8 man --warnings -Tutf8 -Z -l "$1" 2>&1 > /dev/null', 'sh', file],
+        { encoding: 'utf8' },
+      )
+      expect(warned).toBe('')
+    },
+  )
   test('lvguard.conf(5) has each key', () => {
     const page = readFileSync(GENERATED[1]?.[0] ?? '', 'utf8')
     expect([...page.matchAll(/^\\fB(\w+) = /gm)].map(([, key]) => key).sort()).toEqual(Object.keys(KEYS).sort())
   })
 
-  const completed = (...words: string[]): string[] => execFileSync('bash', ['-c', `
+  const completed = (...words: string[]): string[] =>
+    execFileSync(
+      'bash',
+      [
+        '-c',
+        `
     virsh() { echo tintin; echo milou; printf '%s\\n' 'cap haddock' 'x$(echo run)' 'x*'; }; lvs() { echo '  virtVG/tintin'; }; vgs() { echo '  virtVG'; }
-    . "$1"; shift; COMP_WORDS=(lvguard "$@"); COMP_CWORD=$#; _lvguard; printf '%s\\n' "\${COMPREPLY[@]}"`, 'bash', GENERATED[2]?.[0] ?? '', ...words], { encoding: 'utf8' }).trim().split('\n')
+    . "$1"; shift; COMP_WORDS=(lvguard "$@"); COMP_CWORD=$#; _lvguard; printf '%s\\n' "\${COMPREPLY[@]}"`,
+        'bash',
+        GENERATED[2]?.[0] ?? '',
+        ...words,
+      ],
+      { encoding: 'utf8' },
+    )
+      .trim()
+      .split('\n')
   test.each<[readonly string[], readonly string[]]>([
-    [['sta'], ['status']], [['ev'], ['evacuate']], [['status', '--j'], ['--json']], [['status', 'virt'], ['virtVG/tintin', 'virtVG']], [['status', 'mi'], ['milou']],
-    [['holders', ''], ['--json', '--help', 'virtVG/tintin']], [['kill', 'v'], ['virtVG']], [['evacuate', '--to', 'x', 't'], ['tintin']], [['nope', 'virt'], ['']],
+    [['sta'], ['status']],
+    [['ev'], ['evacuate']],
+    [['status', '--j'], ['--json']],
+    [
+      ['status', 'virt'],
+      ['virtVG/tintin', 'virtVG'],
+    ],
+    [['status', 'mi'], ['milou']],
+    [
+      ['holders', ''],
+      ['--json', '--help', 'virtVG/tintin'],
+    ],
+    [['kill', 'v'], ['virtVG']],
+    [['evacuate', '--to', 'x', 't'], ['tintin']],
+    [['nope', 'virt'], ['']],
     // A name is never run, nor expanded, and comes so that it may be typed.
-    [['status', 'x'], ['x\\$\\(echo\\ run\\)', 'x\\*']], [['demote', 'c'], ['cap\\ haddock']],
+    [
+      ['status', 'x'],
+      ['x\\$\\(echo\\ run\\)', 'x\\*'],
+    ],
+    [['demote', 'c'], ['cap\\ haddock']],
   ])('completion of %j', (words, expected) => expect(completed(...words)).toEqual(expected))
 })

@@ -13,10 +13,43 @@ function running(count: number): StatusFacts {
   const each = NAMES.slice(0, count).map((name, at) => ({ name, uuid: uuidOf(at), lv: name, lock: lockOf(at) }))
   return checkFacts({
     status: {
-      table: known(each.map(({ lv, lock }) => volume(lv, { uuid: lock, lockUuid: lock }))), locks: { kind: 'known', lockspaces: new Map([['virtVG', 'sanlock']]), locks: new Map(each.map(({ lock }) => [lock, 'exclusive'])) },
-      areas: new Map([['virtVG', known(area({ leases: new Map(each.map(({ lock }) => [lock, { resource: lock, exclusive: { hostId: 1, generation: 1 }, shared: [] }])) }))]]),
-      active: { found: each.map(({ name, uuid, lv }) => ({ name, uuid, volumes: [{ vg: 'virtVG', lv }], state: 'running', reason: 'booted', job: 'none' })), unreadable: [] },
-      records: { known: each.map(({ name, uuid, lv }) => ({ ...record, domain: { name, uuid }, volumes: [{ vg: 'virtVG', lv, role: 'exclusive', mode: 'exclusive', before: 'inactive' }] })), unreadable: [] },
+      table: known(each.map(({ lv, lock }) => volume(lv, { uuid: lock, lockUuid: lock }))),
+      locks: {
+        kind: 'known',
+        lockspaces: new Map([['virtVG', 'sanlock']]),
+        locks: new Map(each.map(({ lock }) => [lock, 'exclusive'])),
+      },
+      areas: new Map([
+        [
+          'virtVG',
+          known(
+            area({
+              leases: new Map(
+                each.map(({ lock }) => [lock, { resource: lock, exclusive: { hostId: 1, generation: 1 }, shared: [] }]),
+              ),
+            }),
+          ),
+        ],
+      ]),
+      active: {
+        found: each.map(({ name, uuid, lv }) => ({
+          name,
+          uuid,
+          volumes: [{ vg: 'virtVG', lv }],
+          state: 'running',
+          reason: 'booted',
+          job: 'none',
+        })),
+        unreadable: [],
+      },
+      records: {
+        known: each.map(({ name, uuid, lv }) => ({
+          ...record,
+          domain: { name, uuid },
+          volumes: [{ vg: 'virtVG', lv, role: 'exclusive', mode: 'exclusive', before: 'inactive' }],
+        })),
+        unreadable: [],
+      },
     },
   }).status
 }
@@ -31,15 +64,24 @@ class World implements EvacuateWorld {
   readonly #failing: ReadonlySet<string>
   readonly there: string[]
 
-  constructor(facts: StatusFacts, { failing = [], there = [] }: { failing?: readonly string[]; there?: string[] } = {}) {
+  constructor(
+    facts: StatusFacts,
+    { failing = [], there = [] }: { failing?: readonly string[]; there?: string[] } = {},
+  ) {
     this.#facts = facts
     this.#failing = new Set(failing)
     this.there = there
   }
   status = async () => this.#facts
   xml = () => "<domain><disk><driver cache='none'/><source dev='/dev/virtVG/x'/><target dev='vda'/></disk></domain>"
-  destination = async (host: string) => (host === 'node9' ? unknown('libvirt on node9 does not answer (No route)') : known({ host, agent: 'runs' as const, locking: new Map([['virtVG', 'started']]), domains: [] }))
-  running = async (host: string) => (host === 'node9' ? unknown('libvirt on node9 does not answer (No route)') : known(this.there.map((uuid) => ({ uuid, name: '' }))))
+  destination = async (host: string) =>
+    host === 'node9'
+      ? unknown('libvirt on node9 does not answer (No route)')
+      : known({ host, agent: 'runs' as const, locking: new Map([['virtVG', 'started']]), domains: [] })
+  running = async (host: string) =>
+    host === 'node9'
+      ? unknown('libvirt on node9 does not answer (No route)')
+      : known(this.there.map((uuid) => ({ uuid, name: '' })))
   migrate = async (uuid: string, from: string | undefined, to: string | undefined) => {
     this.calls.push(`${uuid} ${from ?? 'here'} -> ${to ?? 'here'}`)
     this.most = Math.max(this.most, ++this.atOnce)
@@ -65,10 +107,18 @@ describe.skipIf(process.getuid?.() !== 0)('evacuate', () => {
     const world = new World(running(4))
     expect(await evacuate(call, world)).toBe(0)
     expect(world.most).toBe(2)
-    expect(world.calls).toEqual(NAMES.map((_, at) => `${uuidOf([3, 2, 1, 0][at] ?? 0)} here -> node2`).sort((a, b) => world.calls.indexOf(a) - world.calls.indexOf(b)))
-    expect(world.said).toEqual(expect.arrayContaining(['tintin: migrates to node2', 'tintin: 60 %', 'tintin: runs on node2 (0 s)']))
+    expect(world.calls).toEqual(
+      NAMES.map((_, at) => `${uuidOf([3, 2, 1, 0][at] ?? 0)} here -> node2`).sort(
+        (a, b) => world.calls.indexOf(a) - world.calls.indexOf(b),
+      ),
+    )
+    expect(world.said).toEqual(
+      expect.arrayContaining(['tintin: migrates to node2', 'tintin: 60 %', 'tintin: runs on node2 (0 s)']),
+    )
     expect(world.said.at(-1)).toBe('4 VMs are on node2')
-    expect(world.memory.map(({ name, to }) => `${name} ${to}`).sort()).toEqual(NAMES.map((name) => `${name} node2`).sort())
+    expect(world.memory.map(({ name, to }) => `${name} ${to}`).sort()).toEqual(
+      NAMES.map((name) => `${name} node2`).sort(),
+    )
   })
 
   test('one that fails does not keep the others, and is in the list at the end', async () => {
@@ -87,7 +137,14 @@ describe.skipIf(process.getuid?.() !== 0)('evacuate', () => {
   test('a host that does not answer: all stay, and nothing is migrated', async () => {
     const world = new World(running(1))
     expect(await evacuate({ ...call, to: 'node9' }, world)).toBe(1)
-    expect([world.said, world.calls]).toEqual([['tintin stays: libvirt on node9 does not answer (No route)', '0 VMs are on node9, 1 is not:', '  tintin: libvirt on node9 does not answer (No route)'], []])
+    expect([world.said, world.calls]).toEqual([
+      [
+        'tintin stays: libvirt on node9 does not answer (No route)',
+        '0 VMs are on node9, 1 is not:',
+        '  tintin: libvirt on node9 does not answer (No route)',
+      ],
+      [],
+    ])
   })
 
   test('no other host, volumes that cannot be told, no VM, a name that is no host', async () => {
@@ -97,14 +154,21 @@ describe.skipIf(process.getuid?.() !== 0)('evacuate', () => {
       return `${await evacuate({ ...call, ...more }, world)} ${world.said.join('; ')} ${world.calls.length}`
     }
     expect(await said(alone)).toMatch(/^1 no other host is seen alive .* nothing was migrated 0$/)
-    expect(await said({ ...running(1), table: unknown('lvs does not answer') })).toMatch(/^3 the volumes cannot be told: lvs does not answer; nothing was migrated 0$/)
+    expect(await said({ ...running(1), table: unknown('lvs does not answer') })).toMatch(
+      /^3 the volumes cannot be told: lvs does not answer; nothing was migrated 0$/,
+    )
     expect(await said(running(0))).toBe('0 no VM runs here 0')
     expect(await said(running(1), { to: '-oProxyCommand=x' })).toMatch(/^2 -oProxyCommand=x is no name of a host/)
   })
 })
 
 describe.skipIf(process.getuid?.() !== 0)('return', () => {
-  const away = (at: number, to = 'node2'): Evacuated => ({ name: NAMES[at] ?? '', uuid: uuidOf(at), to, at: '2026-11-27T22:31:00.000Z' })
+  const away = (at: number, to = 'node2'): Evacuated => ({
+    name: NAMES[at] ?? '',
+    uuid: uuidOf(at),
+    to,
+    at: '2026-11-27T22:31:00.000Z',
+  })
 
   test('what was sent away comes back from where it was sent, and is forgotten', async () => {
     const world = new World(running(0), { there: [uuidOf(0), uuidOf(1)] })
@@ -121,8 +185,12 @@ describe.skipIf(process.getuid?.() !== 0)('return', () => {
     expect(world.calls).toEqual([])
     expect(world.memory.map(({ name }) => name)).toEqual(['milou', 'haddock'])
     expect(world.said).toEqual([
-      'tintin runs here already', 'milou stays away: it does not run on node2 any more', 'haddock stays away: libvirt on node9 does not answer (No route)',
-      '0 VMs are back here, 2 are not:', '  milou: it does not run on node2 any more', '  haddock: libvirt on node9 does not answer (No route)',
+      'tintin runs here already',
+      'milou stays away: it does not run on node2 any more',
+      'haddock stays away: libvirt on node9 does not answer (No route)',
+      '0 VMs are back here, 2 are not:',
+      '  milou: it does not run on node2 any more',
+      '  haddock: libvirt on node9 does not answer (No route)',
     ])
   })
 
@@ -135,7 +203,11 @@ describe.skipIf(process.getuid?.() !== 0)('return', () => {
   test('a failure stays remembered; a dry run changes nothing', async () => {
     const world = new World(running(0), { there: [uuidOf(0)], failing: [uuidOf(0)] })
     world.memory = [away(0)]
-    expect([await returnVms({ ...call, dryRun: true }, world), world.said, world.calls]).toEqual([0, ['tintin would come back from node2'], []])
+    expect([await returnVms({ ...call, dryRun: true }, world), world.said, world.calls]).toEqual([
+      0,
+      ['tintin would come back from node2'],
+      [],
+    ])
     expect([await returnVms(call, world), world.memory.length]).toEqual([1, 1])
   })
 

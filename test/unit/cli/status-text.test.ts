@@ -3,29 +3,64 @@ import { holderLines, selected, statusText } from '../../../src/cli/status-text.
 import { colored, columns, paintFor, plain, shortened } from '../../../src/cli/table.ts'
 import type { Holding, Status, VolumeStatus } from '../../../src/core/status.ts'
 
-const holding = (host: string, mode: Holding['mode'], more: Partial<Holding> = {}): Holding =>
-  ({ host, hostId: host === 'node1' ? 1 : 2, here: host === 'node1', mode, state: host === 'node1' ? 'this host' : 'alive', silentFor: 5, ...more })
-const volume = (lv: string, vms: readonly string[], holders: readonly Holding[], more: Partial<VolumeStatus> = {}): VolumeStatus =>
-  ({ volume: `virtVG/${lv}`, vg: 'virtVG', lv, uuid: lv, vms, holders, state: holders.length > 0 ? 'held' : 'free', active: false, ...more })
+const holding = (host: string, mode: Holding['mode'], more: Partial<Holding> = {}): Holding => ({
+  host,
+  hostId: host === 'node1' ? 1 : 2,
+  here: host === 'node1',
+  mode,
+  state: host === 'node1' ? 'this host' : 'alive',
+  silentFor: 5,
+  ...more,
+})
+const volume = (
+  lv: string,
+  vms: readonly string[],
+  holders: readonly Holding[],
+  more: Partial<VolumeStatus> = {},
+): VolumeStatus => ({
+  volume: `virtVG/${lv}`,
+  vg: 'virtVG',
+  lv,
+  uuid: lv,
+  vms,
+  holders,
+  state: holders.length > 0 ? 'held' : 'free',
+  active: false,
+  ...more,
+})
 
 const STATUS: Status = {
-  format: 1, host: 'node1', at: '2026-11-27T22:31:00.000Z', agent: 'runs',
+  format: 1,
+  host: 'node1',
+  at: '2026-11-27T22:31:00.000Z',
+  agent: 'runs',
   vgs: [{ vg: 'virtVG', lockManager: 'sanlock', locking: 'started', hostId: 1, renewed: 5 }],
   hosts: [
-    { vg: 'virtVG', host: 'node1', hostId: 1, state: 'this host', silentFor: 5 }, { vg: 'virtVG', host: 'node2', hostId: 2, state: 'alive', silentFor: 5 },
+    { vg: 'virtVG', host: 'node1', hostId: 1, state: 'this host', silentFor: 5 },
+    { vg: 'virtVG', host: 'node2', hostId: 2, state: 'alive', silentFor: 5 },
     { vg: 'virtVG', host: 'node3', hostId: 3, state: 'silent', silentFor: 95, freeIn: 45 },
   ],
   drbd: [],
   vms: [
-    { name: 'tintin', uuid: '1f5d7a0c-0000-4000-8000-000000000001', state: 'running', volumes: ['virtVG/tintin', 'virtVG/tintin-data'] },
+    {
+      name: 'tintin',
+      uuid: '1f5d7a0c-0000-4000-8000-000000000001',
+      state: 'running',
+      volumes: ['virtVG/tintin', 'virtVG/tintin-data'],
+    },
     { name: 'milou', uuid: '1f5d7a0c-0000-4000-8000-000000000002', state: 'migrating out', volumes: ['virtVG/milou'] },
   ],
   volumes: [
-    volume('tintin', ['tintin'], [holding('node1', 'exclusive')]), volume('tintin-data', ['tintin'], []), volume('milou', ['milou'], [holding('node1', 'shared'), holding('node2', 'shared')]),
-    volume('haddock', ['haddock'], [holding('node2', 'exclusive')]), volume('old', [], [holding('node3', 'exclusive', { hostId: 3, state: 'silent', silentFor: 95, freeIn: 45 })]),
-    volume('spare', [], []), volume('odd', [], [], { state: 'unknown' }),
+    volume('tintin', ['tintin'], [holding('node1', 'exclusive')]),
+    volume('tintin-data', ['tintin'], []),
+    volume('milou', ['milou'], [holding('node1', 'shared'), holding('node2', 'shared')]),
+    volume('haddock', ['haddock'], [holding('node2', 'exclusive')]),
+    volume('old', [], [holding('node3', 'exclusive', { hostId: 3, state: 'silent', silentFor: 95, freeIn: 45 })]),
+    volume('spare', [], []),
+    volume('odd', [], [], { state: 'unknown' }),
   ],
-  attention: ['tintin runs here without a lock on virtVG/tintin-data'], unknown: ['the leases of otherVG: /dev/mapper/otherVG-lvmlock does not answer within 5 s'],
+  attention: ['tintin runs here without a lock on virtVG/tintin-data'],
+  unknown: ['the leases of otherVG: /dev/mapper/otherVG-lvmlock does not answer within 5 s'],
 }
 
 describe('the screen', () => {
@@ -63,26 +98,48 @@ unknown who holds: virtVG/odd
   })
 
   test('long names give way in their middle: 80 columns are never exceeded', () => {
-    const [name, lv] = ['a-virtual-machine-with-quite-a-long-name-indeed-1', 'a-virtual-machine-with-quite-a-long-name-indeed-1-data']
-    const long: Status = { ...STATUS, vms: [{ name, uuid: 'u', state: 'migrating out', volumes: [`virtVG/${lv}`] }], volumes: [volume(lv, [name], [holding('node1', 'exclusive')])] }
-    const lines = statusText(long, { width: 80, paint: colored }).split('\n').map((line) => line.replaceAll(/\u001b\[\d+m/g, ''))
+    const [name, lv] = [
+      'a-virtual-machine-with-quite-a-long-name-indeed-1',
+      'a-virtual-machine-with-quite-a-long-name-indeed-1-data',
+    ]
+    const long: Status = {
+      ...STATUS,
+      vms: [{ name, uuid: 'u', state: 'migrating out', volumes: [`virtVG/${lv}`] }],
+      volumes: [volume(lv, [name], [holding('node1', 'exclusive')])],
+    }
+    const lines = statusText(long, { width: 80, paint: colored })
+      .split('\n')
+      .map((line) => line.replaceAll(/\u001b\[\d+m/g, ''))
     expect(lines.filter((line) => line.length > 80)).toEqual([])
-    expect(lines.join('\n')).toMatch(/^ {2}a-vir\S+\.\.\S+-1 {2}migrating out {2}virtVG\/a\S+\.\.\S+-data {2}exclusive$/m)
+    expect(lines.join('\n')).toMatch(
+      /^ {2}a-vir\S+\.\.\S+-1 {2}migrating out {2}virtVG\/a\S+\.\.\S+-data {2}exclusive$/m,
+    )
   })
 
   test('many free volumes are counted', () => {
     const volumes = Array.from({ length: 200 }, (_, at) => volume(`vm${at}`, [], []))
-    expect(statusText({ ...STATUS, volumes }, { width: 80, paint: plain })).toContain('free: 200 volumes (lvguard status --json names them)')
+    expect(statusText({ ...STATUS, volumes }, { width: 80, paint: plain })).toContain(
+      'free: 200 volumes (lvguard status --json names them)',
+    )
   })
 
   test('a name that would move the cursor does not', () => {
-    expect(columns(['VM'], [['a\u001b[2Jb']], { width: 80, indent: 0, shrink: [0], paint: plain })).toEqual(['VM', 'a?[2Jb'])
+    expect(columns(['VM'], [['a\u001b[2Jb']], { width: 80, indent: 0, shrink: [0], paint: plain })).toEqual([
+      'VM',
+      'a?[2Jb',
+    ])
     expect(shortened('abcdefghij', 6)).toBe('ab..ij')
   })
 
   test.each<[Record<string, string>, boolean, boolean]>([
-    [{}, true, true], [{}, false, false], [{ NO_COLOR: '1' }, true, false], [{ NO_COLOR: '' }, true, true], [{ TERM: 'dumb' }, true, false],
-  ])('%j on a terminal (%s): colours %s', (environment, onTerminal, expected) => expect(paintFor(environment, onTerminal) === colored).toBe(expected))
+    [{}, true, true],
+    [{}, false, false],
+    [{ NO_COLOR: '1' }, true, false],
+    [{ NO_COLOR: '' }, true, true],
+    [{ TERM: 'dumb' }, true, false],
+  ])('%j on a terminal (%s): colours %s', (environment, onTerminal, expected) =>
+    expect(paintFor(environment, onTerminal) === colored).toBe(expected),
+  )
 })
 
 describe('a part of it', () => {
@@ -91,7 +148,11 @@ describe('a part of it', () => {
     return 'error' in part ? part.error : part.volumes.map(({ lv }) => lv).join(' ')
   }
   test.each<[string, string]>([
-    ['tintin', 'tintin tintin-data'], ['haddock', 'haddock'], ['virtVG/old', 'old'], ['/dev/virtVG/old', 'old'], ['1f5d7a0c-0000-4000-8000-000000000002', 'milou'],
+    ['tintin', 'tintin tintin-data'],
+    ['haddock', 'haddock'],
+    ['virtVG/old', 'old'],
+    ['/dev/virtVG/old', 'old'],
+    ['1f5d7a0c-0000-4000-8000-000000000002', 'milou'],
     ['virtVG', 'tintin tintin-data milou haddock old spare odd'],
     ['tintn', 'there is no VM, volume or volume group tintn that this host knows of; did you mean tintin?'],
   ])('%s', (word, expected) => expect(chosen(word)).toBe(expected))

@@ -15,11 +15,18 @@ vi.mock('../../../src/system/signals.ts', () => ({
   },
 }))
 vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(), openVolumes: () => host.openVolumes(), volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  leaseOf: () => host.leaseOf(), holdersOf: () => host.holdersOf(), bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
+  lockState: () => host.lockState(),
+  openVolumes: () => host.openVolumes(),
+  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
+  leaseOf: () => host.leaseOf(),
+  holdersOf: () => host.holdersOf(),
+  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+vi.mock('../../../src/vg-lock.ts', () => ({
+  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
+  VgBusy: class extends Error {},
+}))
 vi.mock('../../../src/output.ts', () => ({ write: (_: number, text: string) => void said.push(text) }))
 const said: string[] = []
 const { runWith } = await import('../../../src/cli/with.ts')
@@ -37,7 +44,12 @@ beforeEach(() => {
   useStart((command, words, manner) => {
     if (command !== 'mkfs') return REAL_START(command, words, manner)
     ran.push(`${command} while ${[...host.active.keys()].join(' ')} is locked`)
-    return { ended: Promise.resolve({ exitCode: 0 }), kill: () => undefined, killGroup: () => undefined, unref: () => undefined }
+    return {
+      ended: Promise.resolve({ exitCode: 0 }),
+      kill: () => undefined,
+      killGroup: () => undefined,
+      unref: () => undefined,
+    }
   })
 })
 afterAll(() => {
@@ -45,7 +57,8 @@ afterAll(() => {
   root.remove()
 })
 
-const call = (...volumes: readonly string[]): Promise<number> => runWith({ volumes, command: ['mkfs'], shared: false, handOver: false })
+const call = (...volumes: readonly string[]): Promise<number> =>
+  runWith({ volumes, command: ['mkfs'], shared: false, handOver: false })
 const left = (): unknown => [[...host.locks], [...host.active.keys()], readRecords().known]
 
 describe('the command', () => {
@@ -54,35 +67,59 @@ describe('the command', () => {
     expect([ran, left()]).toEqual([['mkfs while virtVG/root is locked'], [[], [], []]])
   })
 
-  test.each([true, false])('does not run after a signal that came while the volumes were locked (for lvguard alone: %s)', async (alone) => {
-    const { bringTo } = host
-    host.bringTo = (...words) => {
-      if (words[0] === 'exclusive') signal(alone)
-      return bringTo(...words)
-    }
-    expect(await call('virtVG/root')).toBe(126)
-    expect([ran, left()]).toEqual([[], [[], [], []]])
-    expect(said.join('')).toMatch(/a signal came before mkfs was run; nothing was run/)
-  })
+  test.each([true, false])(
+    'does not run after a signal that came while the volumes were locked (for lvguard alone: %s)',
+    async (alone) => {
+      const { bringTo } = host
+      host.bringTo = (...words) => {
+        if (words[0] === 'exclusive') signal(alone)
+        return bringTo(...words)
+      }
+      expect(await call('virtVG/root')).toBe(126)
+      expect([ran, left()]).toEqual([[], [[], [], []]])
+      expect(said.join('')).toMatch(/a signal came before mkfs was run; nothing was run/)
+    },
+  )
 
   test('runs on a volume that the memory of a VM was saved with: that memory is older from then on, also where the host keeps the lock', async () => {
-    const image = (number: number, uuid: string) => ({ format: 1, domain: { name: `vm${number}`, uuid: uuidOf(number) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid, lver: 5 }] } as const)
+    const image = (number: number, uuid: string) =>
+      ({
+        format: 1,
+        domain: { name: `vm${number}`, uuid: uuidOf(number) },
+        at: '2026-11-27T22:31:09.123Z',
+        volumes: [{ vg: 'virtVG', lv: 'root', uuid, lver: 5 }],
+      }) as const
     writeSavedImage(image(1, ROOT_VOLUME.uuid))
     writeSavedImage(image(2, HOME_VOLUME.uuid))
     // As LVM does at boot.
     await host.bringTo('exclusive', [ROOT_VOLUME])
     expect(await call('virtVG/root')).toBe(0)
-    expect([ran.length, host.locks.size, readSavedImage(uuidOf(1))?.spent, readSavedImage(uuidOf(2))?.spent]).toEqual([1, 1, true, undefined])
+    expect([ran.length, host.locks.size, readSavedImage(uuidOf(1))?.spent, readSavedImage(uuidOf(2))?.spent]).toEqual([
+      1,
+      1,
+      true,
+      undefined,
+    ])
   })
 
   test('and that is put down before it runs, since a VM that it starts may take the lock over as it is', async () => {
-    writeSavedImage({ format: 1, domain: { name: 'vm1', uuid: uuidOf(1) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+    writeSavedImage({
+      format: 1,
+      domain: { name: 'vm1', uuid: uuidOf(1) },
+      at: '2026-11-27T22:31:09.123Z',
+      volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }],
+    })
     expect(await runWith({ volumes: ['virtVG/root'], command: ['mkfs'], shared: false, handOver: true })).toBe(0)
     expect(readSavedImage(uuidOf(1))?.spent).toBe(true)
   })
 
   test('what it only reads is no newer for it', async () => {
-    writeSavedImage({ format: 1, domain: { name: 'vm1', uuid: uuidOf(1) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+    writeSavedImage({
+      format: 1,
+      domain: { name: 'vm1', uuid: uuidOf(1) },
+      at: '2026-11-27T22:31:09.123Z',
+      volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }],
+    })
     expect(await runWith({ volumes: ['virtVG/root'], command: ['mkfs'], shared: true, handOver: false })).toBe(0)
     expect(readSavedImage(uuidOf(1))?.spent).toBe(undefined)
   })

@@ -7,7 +7,11 @@ import type { Unchanged } from '../../../src/core/reconcile.ts'
 const because = (why: Unchanged, detail = ''): Report => ({ kind: 'unchanged', why, detail })
 describe('a line for the journal', () => {
   test.each<[Report, number, RegExp]>([
-    [{ kind: 'lockspace-lost', vg: 'virtVG' }, 2, /tintin runs here, but volume group virtVG has no lockspace here.*Nothing is changed/],
+    [
+      { kind: 'lockspace-lost', vg: 'virtVG' },
+      2,
+      /tintin runs here, but volume group virtVG has no lockspace here.*Nothing is changed/,
+    ],
     [{ kind: 'locks-unknown', detail: 'x' }, 3, /cannot be read \(x\); nothing is changed/],
     [{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, 3, /\/run\/lvguard\/x\.json cannot be read/],
     [{ kind: 'claimed', volume: 'virtVG/a', domain: 'milou' }, 3, /virtVG\/a stays exclusive: milou uses it/],
@@ -26,11 +30,28 @@ describe('a line for the journal', () => {
     expect(line.text).not.toMatch(/undefined|\n/)
   })
 
-  test('a transition', () => expect(transition('tintin', { vg: 'virtVG', lv: 'a', to: 'shared', reason: 'the domain is migrating out' }, 'exclusive', 57.4)).toBe('tintin: virtVG/a exclusive -> shared: the domain is migrating out (57 ms)'))
+  test('a transition', () =>
+    expect(
+      transition(
+        'tintin',
+        { vg: 'virtVG', lv: 'a', to: 'shared', reason: 'the domain is migrating out' },
+        'exclusive',
+        57.4,
+      ),
+    ).toBe('tintin: virtVG/a exclusive -> shared: the domain is migrating out (57 ms)'))
 
   test('holders', () => {
-    const node: Holder = { name: 'node2', hostId: 2, mode: 'shared', silentFor: 3.4, expiresAfter: 140, isThisHost: false }
-    expect(byWhom([node, { ...node, name: 'node3', silentFor: undefined }])).toBe('node2 (shared, last alive 3 s ago) and node3 (shared)')
+    const node: Holder = {
+      name: 'node2',
+      hostId: 2,
+      mode: 'shared',
+      silentFor: 3.4,
+      expiresAfter: 140,
+      isThisHost: false,
+    }
+    expect(byWhom([node, { ...node, name: 'node3', silentFor: undefined }])).toBe(
+      'node2 (shared, last alive 3 s ago) and node3 (shared)',
+    )
     expect(byWhom([])).toBe('another host')
   })
 })

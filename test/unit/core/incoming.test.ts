@@ -12,7 +12,13 @@ import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
 const thin = logicalVolume({ vg: 'virtVG', lv: 'root' }, { layout: 'thin,sparse', shareable: false })
-const wanted = (role: Mode | 'local'): ManagedVolume => ({ vg: 'virtVG', lv: 'root', role: role === 'local' ? 'exclusive' : role, isLocal: role === 'local', reason: 'disk vda' })
+const wanted = (role: Mode | 'local'): ManagedVolume => ({
+  vg: 'virtVG',
+  lv: 'root',
+  role: role === 'local' ? 'exclusive' : role,
+  isLocal: role === 'local',
+  reason: 'disk vda',
+})
 const RUNS = { kind: 'runs', pid: 4711 } as const
 const ON = [deviceOf(root)]
 const EX = lockTable([[root, 'exclusive']])
@@ -26,9 +32,21 @@ interface Case extends Partial<IncomingFacts> {
 /** The plan in short words: `shared`, `stays`, or the problems. */
 function plan({ role = 'exclusive', volume = root, ...facts }: Case): string {
   const { record } = facts
-  const host: IncomingFacts = { locks: lockTable(), devices: [], users: new Map(), table: volumeTable([volume]), activeHere: false, agent: RUNS, record, records: records(...(record === undefined ? [] : [record])), ...facts }
+  const host: IncomingFacts = {
+    locks: lockTable(),
+    devices: [],
+    users: new Map(),
+    table: volumeTable([volume]),
+    activeHere: false,
+    agent: RUNS,
+    record,
+    records: records(...(record === undefined ? [] : [record])),
+    ...facts,
+  }
   const made = planIncoming([wanted(role)], host, uuidOf(1))
-  return made.kind === 'refuse' ? made.problems.map(({ kind }) => `!${kind}`).join() : made.changes.map(({ to }) => to).join() || 'stays'
+  return made.kind === 'refuse'
+    ? made.problems.map(({ kind }) => `!${kind}`).join()
+    : made.changes.map(({ to }) => to).join() || 'stays'
 }
 
 describe('whether a migration is let in', () => {
@@ -47,15 +65,27 @@ describe('whether a migration is let in', () => {
     ['the agent hangs', { agent: agentStateOf(4711, 100, 131) }, '!agent-hangs'],
     ['the agent hangs, and it only shares', { agent: agentStateOf(4711, 100, 131), role: 'shared' }, 'shared'],
     ['the agent has not been heard of for a while', { agent: agentStateOf(4711, 100, 130) }, 'shared'],
-    ['the agent of an older lvguard, which gives no sign of life', { agent: agentStateOf(4711, undefined, 1e9) }, 'shared'],
+    [
+      'the agent of an older lvguard, which gives no sign of life',
+      { agent: agentStateOf(4711, undefined, 1e9) },
+      'shared',
+    ],
     ['it was refused here', { record: recordOf(1, 'refused', []) }, 'shared'],
     ['it left this host', { record: recordOf(1, 'releasing', [recorded(root)]) }, 'shared'],
     ['it was announced before', { record: recordOf(1, 'incoming', [], { incoming: { id: 'x', at: 1 } }) }, 'shared'],
     ['its volume is exclusive here', { devices: ON, locks: EX }, '!locked-here'],
     ['its volume is shared here', { devices: ON, locks: SH }, '!locked-here'],
     ['its volume is locked here without a device', { locks: EX }, '!locked-here'],
-    ['its volume is shared by a trial that died', { devices: ON, locks: SH, record: recordOf(1, 'incoming', [recorded(root)]) }, 'stays'],
-    ['its volume was shared before a trial that died', { devices: ON, locks: SH, record: recordOf(1, 'incoming', [recorded(root, { before: 'active' })]) }, '!locked-here'],
+    [
+      'its volume is shared by a trial that died',
+      { devices: ON, locks: SH, record: recordOf(1, 'incoming', [recorded(root)]) },
+      'stays',
+    ],
+    [
+      'its volume was shared before a trial that died',
+      { devices: ON, locks: SH, record: recordOf(1, 'incoming', [recorded(root, { before: 'active' })]) },
+      '!locked-here',
+    ],
     ['its volume is open here', { devices: ON, users: new Map([['virtVG/root', ['mounted on /mnt']]]) }, '!open'],
     ['another VM has its volume', { records: records(recordOf(2, 'prepared', [recorded(root)])) }, '!on-record'],
     ['a thin volume', { volume: thin }, '!not-shareable'],
@@ -66,16 +96,24 @@ describe('whether a migration is let in', () => {
   ])('%s', (_, given, expected) => expect(plan(given)).toBe(expected))
 
   test('it never asks for exclusive, and never touches a volume that is exclusive here and is to be so', () => {
-    fc.assert(fc.property(situation, ({ host, wanted: volumes }) => {
-      const facts: IncomingFacts = { ...host.facts(), table: volumeTable(host.states.map(({ volume }) => volume)), record: undefined, activeHere: false, agent: RUNS }
-      const made = planIncoming(volumes, facts, uuidOf(1))
-      if (made.kind === 'refuse') return
-      expect(made.changes.filter(({ to }) => to !== 'shared')).toEqual([])
-      for (const { volume } of host.states) {
-        const { role } = volumes.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv) ?? {}
-        if (role === 'exclusive') expect(host.lock(volume)).toBe('none')
-      }
-    }))
+    fc.assert(
+      fc.property(situation, ({ host, wanted: volumes }) => {
+        const facts: IncomingFacts = {
+          ...host.facts(),
+          table: volumeTable(host.states.map(({ volume }) => volume)),
+          record: undefined,
+          activeHere: false,
+          agent: RUNS,
+        }
+        const made = planIncoming(volumes, facts, uuidOf(1))
+        if (made.kind === 'refuse') return
+        expect(made.changes.filter(({ to }) => to !== 'shared')).toEqual([])
+        for (const { volume } of host.states) {
+          const { role } = volumes.find(({ vg, lv }) => vg === volume.vg && lv === volume.lv) ?? {}
+          if (role === 'exclusive') expect(host.lock(volume)).toBe('none')
+        }
+      }),
+    )
   })
 })
 

@@ -1,8 +1,24 @@
 import { describe, expect, test } from 'vitest'
-import { type Lockspace, alertLine, goneLine, killEnds, lateLine, leaseState, overLine, takenAfter } from '../../../src/core/lease.ts'
+import {
+  type Lockspace,
+  alertLine,
+  goneLine,
+  killEnds,
+  lateLine,
+  leaseState,
+  overLine,
+  takenAfter,
+} from '../../../src/core/lease.ts'
 
 const NOW = 10_000
-const lockspace = (age: number, changed: Partial<Lockspace> = {}): Lockspace => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: NOW - age, hasFailed: false, ...changed })
+const lockspace = (age: number, changed: Partial<Lockspace> = {}): Lockspace => ({
+  vg: 'virtVG',
+  list: 'spaces',
+  ioTimeout: 10,
+  renewed: NOW - age,
+  hasFailed: false,
+  ...changed,
+})
 const state = (age: number, changed: Partial<Lockspace> = {}): string => {
   const found = leaseState(lockspace(age, changed), NOW)
   return found.kind === 'late' ? `late, ${found.left} s left` : found.kind
@@ -32,19 +48,38 @@ describe('what a lease comes to', () => {
 test('the words name the VMs, and the seconds that are left', () => {
   const late = leaseState(lockspace(34), NOW)
   if (late.kind !== 'late') throw new Error(late.kind)
-  expect(lateLine('virtVG', late, ['milou', 'tintin'], 'kill')).toEqual({ priority: 2, text: 'virtVG: this host has not renewed its lease for 34 s: does the storage answer? In 46 s it is lost, and these VMs are killed here: milou, tintin' })
-  expect(lateLine('virtVG', late, ['tintin'], 'alert').text).toMatch(/these VMs run on without a lock \(on_lost_lease = "alert"\): tintin$/)
-  expect(overLine('virtVG', 49.6).text).toBe('virtVG: this host renews its lease again, after 50 s. Nothing was changed')
-  expect(alertLine('virtVG', 85, { ioTimeout: 10, watchdogFire: 60 }, ['tintin']).text).toMatch(/in 55 s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/)
-  expect(alertLine('virtVG', 150, { ioTimeout: 10, watchdogFire: 60 }, ['tintin']).text).toMatch(/another host may have taken its locks/)
+  expect(lateLine('virtVG', late, ['milou', 'tintin'], 'kill')).toEqual({
+    priority: 2,
+    text: 'virtVG: this host has not renewed its lease for 34 s: does the storage answer? In 46 s it is lost, and these VMs are killed here: milou, tintin',
+  })
+  expect(lateLine('virtVG', late, ['tintin'], 'alert').text).toMatch(
+    /these VMs run on without a lock \(on_lost_lease = "alert"\): tintin$/,
+  )
+  expect(overLine('virtVG', 49.6).text).toBe(
+    'virtVG: this host renews its lease again, after 50 s. Nothing was changed',
+  )
+  expect(alertLine('virtVG', 85, { ioTimeout: 10, watchdogFire: 60 }, ['tintin']).text).toMatch(
+    /in 55 s another host may take its locks and start these VMs, which run here still: tintin\. Stop them now: lvguard kill virtVG/,
+  )
+  expect(alertLine('virtVG', 150, { ioTimeout: 10, watchdogFire: 60 }, ['tintin']).text).toMatch(
+    /another host may have taken its locks/,
+  )
 })
 
 test.each([
-  [10, 60, 140, 125], [13, 60, 164, 149], [20, 60, 220, 205], [1, 60, 68, 53],
+  [10, 60, 140, 125],
+  [13, 60, 164, 149],
+  [20, 60, 220, 205],
+  [1, 60, 68, 53],
   // A watchdog_fire_timeout that somebody has set.
-  [10, 20, 100, 95], [10, 10, 90, 87.5], [10, 120, 200, 185],
-])('io_timeout %i, watchdog_fire_timeout %i: others may take the locks after %i s, and a kill ends before, after %d s', (ioTimeout, watchdogFire, taken, ends) => {
-  const times = { ioTimeout, watchdogFire }
-  expect([takenAfter(times), killEnds(times)]).toEqual([taken, ends])
-  expect(goneLine('virtVG', times, ['tintin']).text).toContain(`within ${taken} s`)
-})
+  [10, 20, 100, 95],
+  [10, 10, 90, 87.5],
+  [10, 120, 200, 185],
+])(
+  'io_timeout %i, watchdog_fire_timeout %i: others may take the locks after %i s, and a kill ends before, after %d s',
+  (ioTimeout, watchdogFire, taken, ends) => {
+    const times = { ioTimeout, watchdogFire }
+    expect([takenAfter(times), killEnds(times)]).toEqual([taken, ends])
+    expect(goneLine('virtVG', times, ['tintin']).text).toContain(`within ${taken} s`)
+  },
+)

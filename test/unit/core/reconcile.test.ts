@@ -1,17 +1,44 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type DomainStatus, type Surroundings, type Sighting, TABLE, wantedByStatus, wantedOf } from '../../../src/core/reconcile.ts'
+import {
+  type DomainStatus,
+  type Surroundings,
+  type Sighting,
+  TABLE,
+  wantedByStatus,
+  wantedOf,
+} from '../../../src/core/reconcile.ts'
 import { type DomainRecord, INCOMING_LIFETIME, type RecordState } from '../../../src/core/record.ts'
 import { recordOf } from '../support/lvm.ts'
 
-const RUNS: DomainStatus = { state: 'running', reason: 'booted', pid: 1, async: 'none', phase: undefined, flags: undefined }
+const RUNS: DomainStatus = {
+  state: 'running',
+  reason: 'booted',
+  pid: 1,
+  async: 'none',
+  phase: undefined,
+  flags: undefined,
+}
 const OUT: DomainStatus = { ...RUNS, async: 'migration out', phase: 'begin3', flags: 0x109 }
 const word = (status: DomainStatus): string => {
   const wanted = wantedByStatus(status)
-  return wanted.mode === 'unchanged' ? wanted.why : wanted.mode === 'shared' ? `shared ${wanted.direction}` : wanted.mode
+  return wanted.mode === 'unchanged'
+    ? wanted.why
+    : wanted.mode === 'shared'
+      ? `shared ${wanted.direction}`
+      : wanted.mode
 }
 
-const PHASES = ['begin3', 'perform3', 'perform3_done', 'confirm3_cancelled', 'confirm3', 'postcopy_failed', 'begin_resume', 'a phase to come']
+const PHASES = [
+  'begin3',
+  'perform3',
+  'perform3_done',
+  'confirm3_cancelled',
+  'confirm3',
+  'postcopy_failed',
+  'begin_resume',
+  'a phase to come',
+]
 const STATES = ['running', 'blocked', 'paused', 'crashed', 'pmsuspended', 'shutdown', 'shutoff']
 const REASONS = ['booted', 'migrated', 'user', 'migration', 'post-copy', 'post-copy failed', 'starting up', 'unknown']
 
@@ -39,31 +66,50 @@ describe('the table', () => {
 
   test('a migration in is shared, whatever its phase and state', () => {
     for (const phase of [undefined, 'prepare', 'finish3', ...PHASES]) {
-      for (const state of STATES) for (const reason of REASONS) expect(word({ ...RUNS, state, reason, async: 'migration in', phase, flags: 0x9 })).toBe('shared in')
+      for (const state of STATES)
+        for (const reason of REASONS)
+          expect(word({ ...RUNS, state, reason, async: 'migration in', phase, flags: 0x9 })).toBe('shared in')
     }
   })
 
   test('a migration out is shared from its first phase on, but for storage and offline: every phase, state, reason and flag', () => {
     for (const phase of PHASES) {
-      for (const state of STATES) for (const reason of REASONS) for (let bit = 0; bit < 24; bit++) {
-        const expected = bit === 6 || bit === 7 ? 'storage-copy' : bit === 10 ? 'offline' : 'shared out'
-        expect(word({ ...OUT, phase, state, reason, flags: 0x9 | (1 << bit) })).toBe(expected)
-      }
+      for (const state of STATES)
+        for (const reason of REASONS)
+          for (let bit = 0; bit < 24; bit++) {
+            const expected = bit === 6 || bit === 7 ? 'storage-copy' : bit === 10 ? 'offline' : 'shared out'
+            expect(word({ ...OUT, phase, state, reason, flags: 0x9 | (1 << bit) })).toBe(expected)
+          }
     }
   })
 
   test('before the phase is written, the flags say nothing', () => {
-    for (const flags of [undefined, 0, 0x109, 0x141, 0x400]) for (const phase of [undefined, 'none']) expect(word({ ...OUT, phase, flags })).toBe('job-starting')
+    for (const flags of [undefined, 0, 0x109, 0x141, 0x400])
+      for (const phase of [undefined, 'none']) expect(word({ ...OUT, phase, flags })).toBe('job-starting')
   })
 
-  test('a phase without flags is not understood', () => expect(word({ ...OUT, flags: undefined })).toBe('not-understood'))
+  test('a phase without flags is not understood', () =>
+    expect(word({ ...OUT, flags: undefined })).toBe('not-understood'))
 
   test('it is total, and demotes nothing but what migrates out', () => {
-    const text = fc.oneof(fc.string(), fc.constantFrom(...STATES, ...REASONS, ...PHASES, 'migration out', 'migration in', 'none'))
-    fc.assert(fc.property(text, text, text, fc.option(text, { nil: undefined }), fc.option(fc.nat(), { nil: undefined }), (state, reason, async, phase, flags) => {
-      const wanted = wantedByStatus({ state, reason, pid: 1, async, phase, flags })
-      if (wanted.mode === 'shared' && wanted.direction === 'out') expect({ async, hasPhase: phase !== undefined }).toEqual({ async: 'migration out', hasPhase: true })
-    }))
+    const text = fc.oneof(
+      fc.string(),
+      fc.constantFrom(...STATES, ...REASONS, ...PHASES, 'migration out', 'migration in', 'none'),
+    )
+    fc.assert(
+      fc.property(
+        text,
+        text,
+        text,
+        fc.option(text, { nil: undefined }),
+        fc.option(fc.nat(), { nil: undefined }),
+        (state, reason, async, phase, flags) => {
+          const wanted = wantedByStatus({ state, reason, pid: 1, async, phase, flags })
+          if (wanted.mode === 'shared' && wanted.direction === 'out')
+            expect({ async, hasPhase: phase !== undefined }).toEqual({ async: 'migration out', hasPhase: true })
+        },
+      ),
+    )
   })
 
   test('every row is reached by name', () => expect(new Set(TABLE.map(({ when }) => when)).size).toBe(TABLE.length))
@@ -99,12 +145,24 @@ describe('a domain that is not there', () => {
   ])('prepared, and %s', (_, host, expected) => expect(seen(gone(5), record('prepared'), host)).toBe(expected))
 
   test.each<[number, Partial<Surroundings>, string]>([
-    [5, {}, 'starting'], [1, { recordDaemonAlive: false }, 'gone-once'], [2, { recordDaemonAlive: false }, 'inactive'], [2, { recordDaemonAlive: false, libvirtAlive: false }, 'inactive'],
+    [5, {}, 'starting'],
+    [1, { recordDaemonAlive: false }, 'gone-once'],
+    [2, { recordDaemonAlive: false }, 'inactive'],
+    [2, { recordDaemonAlive: false, libvirtAlive: false }, 'inactive'],
   ])('of a command, not seen in %i passes, %j: libvirt has nothing to say of it', (passes, host, expected) =>
-    expect(seen(gone(passes), { ...record('prepared'), command: 'keeps' }, host)).toBe(expected))
+    expect(seen(gone(passes), { ...record('prepared'), command: 'keeps' }, host)).toBe(expected),
+  )
 
-  test.each<[number, string]>([[1000, 'incoming'], [990, 'incoming'], [1000.1 - INCOMING_LIFETIME, 'incoming'], [1000 - INCOMING_LIFETIME, 'inactive'], [1, 'inactive'], [1001, 'inactive']])('an incoming record of second %d at second 1000', (at, expected) =>
-    expect(seen(gone(2), { ...record('incoming'), incoming: { id: 'x', at } })).toBe(expected))
+  test.each<[number, string]>([
+    [1000, 'incoming'],
+    [990, 'incoming'],
+    [1000.1 - INCOMING_LIFETIME, 'incoming'],
+    [1000 - INCOMING_LIFETIME, 'inactive'],
+    [1, 'inactive'],
+    [1001, 'inactive'],
+  ])('an incoming record of second %d at second 1000', (at, expected) =>
+    expect(seen(gone(2), { ...record('incoming'), incoming: { id: 'x', at } })).toBe(expected),
+  )
 
   test('without a record there is nothing to do', () => expect(seen(gone(9))).toBe('gone-once'))
   test('what cannot be read is unknown, whatever the record', () => {

@@ -3,26 +3,38 @@ import { idlePools, isBoundByAnother, settled } from '../../../src/core/relative
 import { lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const POOL = logicalVolume({ vg: 'virtVG', lv: 'pool' })
-const thin = (lv: string) => logicalVolume({ vg: 'virtVG', lv }, { lockUuid: POOL.uuid, pool: 'pool', layout: 'thin,sparse', shareable: false })
+const thin = (lv: string) =>
+  logicalVolume({ vg: 'virtVG', lv }, { lockUuid: POOL.uuid, pool: 'pool', layout: 'thin,sparse', shareable: false })
 const [ONE, TWO] = [thin('one'), thin('two')]
 const ORIGIN = logicalVolume({ vg: 'virtVG', lv: 'origin' })
-const SNAP = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: ORIGIN.uuid, layout: 'snapshot', shareable: false })
+const SNAP = logicalVolume(
+  { vg: 'virtVG', lv: 'snap' },
+  { lockUuid: ORIGIN.uuid, layout: 'snapshot', shareable: false },
+)
 const TABLE = volumeTable([ONE, TWO, ORIGIN, SNAP])
 const FREE = { locks: lockTable(), records: records() }
-const onRecord = (volume: typeof ONE, before: 'inactive' | 'active' = 'inactive') => settled([recorded(volume, { before })], TABLE, FREE)
+const onRecord = (volume: typeof ONE, before: 'inactive' | 'active' = 'inactive') =>
+  settled([recorded(volume, { before })], TABLE, FREE)
 
 describe('what is kept on record', () => {
-  test('a volume that lvs does not know stays as it is', () => expect(settled([recorded({ vg: 'v', lv: 'l' })], TABLE, FREE)).toEqual([recorded({ vg: 'v', lv: 'l' })]))
-  test('the pool of a thin volume that was free', () => expect(onRecord(ONE)[0]?.pool).toEqual({ lv: 'pool', before: 'inactive' }))
+  test('a volume that lvs does not know stays as it is', () =>
+    expect(settled([recorded({ vg: 'v', lv: 'l' })], TABLE, FREE)).toEqual([recorded({ vg: 'v', lv: 'l' })]))
+  test('the pool of a thin volume that was free', () =>
+    expect(onRecord(ONE)[0]?.pool).toEqual({ lv: 'pool', before: 'inactive' }))
   test('the pool that somebody had here before', () => {
-    expect(settled([recorded(ONE)], TABLE, { ...FREE, locks: lockTable([[POOL, 'exclusive']]) })[0]?.pool?.before).toBe('active')
+    expect(settled([recorded(ONE)], TABLE, { ...FREE, locks: lockTable([[POOL, 'exclusive']]) })[0]?.pool?.before).toBe(
+      'active',
+    )
   })
   test('the pool that another VM brought here', () => {
     const before = { locks: lockTable([[POOL, 'exclusive']]), records: records(recordOf(2, 'prepared', onRecord(TWO))) }
     expect(settled([recorded(ONE)], TABLE, before)[0]?.pool?.before).toBe('inactive')
   })
   test('where the locks were not known, the pool counts as somebody’s', () => {
-    expect(settled([recorded(ONE)], TABLE, { ...FREE, locks: { kind: 'unknown', why: 'failed', detail: '' } })[0]?.pool?.before).toBe('active')
+    expect(
+      settled([recorded(ONE)], TABLE, { ...FREE, locks: { kind: 'unknown', why: 'failed', detail: '' } })[0]?.pool
+        ?.before,
+    ).toBe('active')
   })
   test('an origin that came up with another VM’s snapshot counts as inactive before; one of nobody’s does not', () => {
     const before = { ...FREE, records: records(recordOf(2, 'prepared', onRecord(SNAP))) }
@@ -34,28 +46,52 @@ describe('what is kept on record', () => {
 describe('what goes with a volume', () => {
   const [snap, one] = [onRecord(SNAP)[0] ?? recorded(SNAP), onRecord(ONE)[0] ?? recorded(ONE)]
   test.each<[string, boolean, boolean]>([
-    ['another VM uses the origin', isBoundByAnother(snap, records(recordOf(2, 'running', onRecord(ORIGIN))), uuidOf(1)), true],
+    [
+      'another VM uses the origin',
+      isBoundByAnother(snap, records(recordOf(2, 'running', onRecord(ORIGIN))), uuidOf(1)),
+      true,
+    ],
     ['it has ended', isBoundByAnother(snap, records(recordOf(2, 'releasing', onRecord(ORIGIN))), uuidOf(1)), false],
     ['it is this VM', isBoundByAnother(snap, records(recordOf(1, 'running', onRecord(ORIGIN))), uuidOf(1)), false],
-    ['another thin volume of the pool does not go with it', isBoundByAnother(one, records(recordOf(2, 'running', onRecord(TWO))), uuidOf(1)), false],
+    [
+      'another thin volume of the pool does not go with it',
+      isBoundByAnother(one, records(recordOf(2, 'running', onRecord(TWO))), uuidOf(1)),
+      false,
+    ],
   ])('%s', (_, found, expected) => expect(found).toBe(expected))
 })
 
 describe('pools to be given back', () => {
   const HELD = lockTable([[POOL, 'exclusive']])
-  const idle = (volumes = onRecord(ONE), locks: Parameters<typeof idlePools>[1] = HELD, known = records(), isInUse = false): string[] =>
-    idlePools(volumes, locks, known, uuidOf(1), () => isInUse).map(({ vg, lv }) => `${vg}/${lv}`)
+  const idle = (
+    volumes = onRecord(ONE),
+    locks: Parameters<typeof idlePools>[1] = HELD,
+    known = records(),
+    isInUse = false,
+  ): string[] => idlePools(volumes, locks, known, uuidOf(1), () => isInUse).map(({ vg, lv }) => `${vg}/${lv}`)
   test.each<[string, string[], string[]]>([
     ['with its last volume', idle(), ['virtVG/pool']],
     ['once, whatever the number of volumes', idle([...onRecord(ONE), ...onRecord(TWO)]), ['virtVG/pool']],
     ['not one that somebody had before', idle(settled([recorded(ONE)], TABLE, { ...FREE, locks: HELD })), []],
     ['not one that LVM has given back already', idle(onRecord(ONE), lockTable()), []],
     ['not while another of its volumes is active', idle(onRecord(ONE), HELD, records(), true), []],
-    ['not while another VM has one on record', idle(onRecord(ONE), HELD, records(recordOf(2, 'prepared', onRecord(TWO)))), []],
-    ['not while another VM starts on the VG', idle(onRecord(ONE), HELD, records(recordOf(2, 'prepared', [recorded(TWO)]))), []],
+    [
+      'not while another VM has one on record',
+      idle(onRecord(ONE), HELD, records(recordOf(2, 'prepared', onRecord(TWO)))),
+      [],
+    ],
+    [
+      'not while another VM starts on the VG',
+      idle(onRecord(ONE), HELD, records(recordOf(2, 'prepared', [recorded(TWO)]))),
+      [],
+    ],
     ['not while a record cannot be read', idle(onRecord(ONE), HELD, { known: [], unreadable: ['x'] }), []],
     ['not where the locks are not known', idle(onRecord(ONE), { kind: 'unknown', why: 'down', detail: '' }), []],
-    ['with what a VM that has ended left on record', idle(onRecord(ONE), HELD, records(recordOf(2, 'releasing', onRecord(TWO)))), ['virtVG/pool']],
+    [
+      'with what a VM that has ended left on record',
+      idle(onRecord(ONE), HELD, records(recordOf(2, 'releasing', onRecord(TWO)))),
+      ['virtVG/pool'],
+    ],
     ['a plain volume has none', idle(onRecord(ORIGIN), lockTable([[ORIGIN, 'exclusive']])), []],
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
 })

@@ -13,12 +13,25 @@ const inXml: readonly ManagedVolume[] = [{ ...root, role: 'exclusive', isLocal: 
 /** The plan in short words: `forget`, `keep`, or the volumes to deactivate. */
 function plan({ record, ...facts }: Partial<ReleaseFacts>): string {
   const known = record === undefined ? [] : [record]
-  const made = planRelease({ record, records: records(...known), inXml: [], gotPastPrepare: true, runsHere: false, ...facts })
+  const made = planRelease({
+    record,
+    records: records(...known),
+    inXml: [],
+    gotPastPrepare: true,
+    runsHere: false,
+    ...facts,
+  })
   return made.kind === 'deactivate' ? made.volumes.map(({ vg, lv }) => `${vg}/${lv}`).join() : made.kind
 }
-const own = (state: DomainRecord['state'], changed: Partial<RecordedVolume> = {}): DomainRecord => recordOf(1, state, [recorded(root, changed)])
-const withOther = (record: DomainRecord | undefined, state: DomainRecord['state']) =>
-  ({ record, records: records(...(record === undefined ? [] : [record]), recordOf(2, state, [recorded(root, { role: 'shared', mode: 'shared' })])) })
+const own = (state: DomainRecord['state'], changed: Partial<RecordedVolume> = {}): DomainRecord =>
+  recordOf(1, state, [recorded(root, changed)])
+const withOther = (record: DomainRecord | undefined, state: DomainRecord['state']) => ({
+  record,
+  records: records(
+    ...(record === undefined ? [] : [record]),
+    recordOf(2, state, [recorded(root, { role: 'shared', mode: 'shared' })]),
+  ),
+})
 
 describe('what a release gives back', () => {
   test.each<[string, Partial<ReleaseFacts>, string]>([
@@ -29,12 +42,20 @@ describe('what a release gives back', () => {
     ['a refused start', { record: own('refused') }, 'forget'],
     ['a refused start without room for a record', { gotPastPrepare: false, inXml }, 'forget'],
     ['a VM from before lvguard', { inXml }, 'virtVG/root'],
-    ['a VM from before lvguard, on another VM\'s record too', { inXml, ...withOther(undefined, 'prepared') }, 'forget'],
+    ["a VM from before lvguard, on another VM's record too", { inXml, ...withOther(undefined, 'prepared') }, 'forget'],
     ['a VM without volumes', {}, 'forget'],
     ['what was active before', { record: own('prepared', { before: 'active' }) }, 'forget'],
-    ['what was active before, and was demoted for a migration', { record: own('running', { before: 'active', demoted: true }) }, 'virtVG/root'],
+    [
+      'what was active before, and was demoted for a migration',
+      { record: own('running', { before: 'active', demoted: true }) },
+      'virtVG/root',
+    ],
     ['its status file says that it runs', { record: own('prepared'), runsHere: true }, 'keep'],
-    ['a record cannot be read', { record: own('prepared'), records: { known: [own('prepared')], unreadable: ['x.json'] } }, 'keep'],
+    [
+      'a record cannot be read',
+      { record: own('prepared'), records: { known: [own('prepared')], unreadable: ['x.json'] } },
+      'keep',
+    ],
     ['another VM has it', withOther(own('prepared'), 'prepared'), 'forget'],
     // Its VM is gone, too: if neither gave it back, nobody would.
     ['another VM was to give it back', withOther(own('prepared'), 'releasing'), 'virtVG/root'],
@@ -44,52 +65,115 @@ describe('what a release gives back', () => {
 
   test('of two VGs of which one was cut off here: the volumes of the other, and what stays is told', () => {
     const [here, there] = [recorded({ vg: 'virtVG', lv: 'root' }), recorded({ vg: 'otherVG', lv: 'data' })]
-    const cut = (...vgs: string[]) => leavingAlone({ kind: 'deactivate', volumes: [here, there] }, (vg) => vgs.includes(vg))
+    const cut = (...vgs: string[]) =>
+      leavingAlone({ kind: 'deactivate', volumes: [here, there] }, (vg) => vgs.includes(vg))
     expect(cut()).toEqual({ kind: 'deactivate', volumes: [here, there] })
     expect(cut('otherVG')).toEqual({ kind: 'deactivate', volumes: [here], kept: [there] })
     expect(leavingAlone(cut('otherVG'), (vg) => vg === 'otherVG')).toEqual(cut('otherVG'))
-    expect(cut('otherVG', 'virtVG')).toEqual({ kind: 'keep', reason: 'what it has on virtVG is left for later', volumes: [here, there] })
+    expect(cut('otherVG', 'virtVG')).toEqual({
+      kind: 'keep',
+      reason: 'what it has on virtVG is left for later',
+      volumes: [here, there],
+    })
   })
 
-  const volume = fc.record({ vg: fc.constantFrom('vg1', 'vg2'), lv: fc.constantFrom('a', 'b', 'c') }, { noNullPrototype: true })
+  const volume = fc.record(
+    { vg: fc.constantFrom('vg1', 'vg2'), lv: fc.constantFrom('a', 'b', 'c') },
+    { noNullPrototype: true },
+  )
   const state = fc.constantFrom('incoming', 'prepared', 'running', 'refused', 'releasing')
-  const anyRecord = fc.tuple(fc.integer({ min: 1, max: 4 }), state, fc.array(fc.tuple(volume, fc.constantFrom('inactive', 'active')), { maxLength: 4 }))
-    .map(([owner, of, volumes]) => recordOf(owner, of, volumes.map(([name, before]) => recorded(name, { before }))))
+  const anyRecord = fc
+    .tuple(
+      fc.integer({ min: 1, max: 4 }),
+      state,
+      fc.array(fc.tuple(volume, fc.constantFrom('inactive', 'active')), { maxLength: 4 }),
+    )
+    .map(([owner, of, volumes]) =>
+      recordOf(
+        owner,
+        of,
+        volumes.map(([name, before]) => recorded(name, { before })),
+      ),
+    )
 
   test('never what another VM has on record, never what was active before, nothing while anything is unclear (R4)', () => {
-    fc.assert(fc.property(fc.array(anyRecord, { maxLength: 5 }), fc.boolean(), fc.boolean(), fc.boolean(), (known, runsHere, gotPastPrepare, isUnreadable) => {
-      const record = known.find(({ domain }) => domain.uuid === uuidOf(1))
-      const made = planRelease({ record, records: { known, unreadable: isUnreadable ? ['x'] : [] }, inXml, gotPastPrepare, runsHere })
-      if (isUnreadable || runsHere) expect(made.kind).toBe('keep')
-      if (made.kind !== 'deactivate') return
-      for (const { vg, lv } of made.volumes) {
-        const claims = known.filter(({ domain, state: of, volumes }) =>
-          domain.uuid !== uuidOf(1) && (of === 'prepared' || of === 'running') && volumes.some((each) => each.vg === vg && each.lv === lv))
-        expect(claims).toEqual([])
-        if (record !== undefined) expect(record.volumes.some((each) => each.vg === vg && each.lv === lv && each.before === 'inactive')).toBe(true)
-      }
-    }))
+    fc.assert(
+      fc.property(
+        fc.array(anyRecord, { maxLength: 5 }),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        (known, runsHere, gotPastPrepare, isUnreadable) => {
+          const record = known.find(({ domain }) => domain.uuid === uuidOf(1))
+          const made = planRelease({
+            record,
+            records: { known, unreadable: isUnreadable ? ['x'] : [] },
+            inXml,
+            gotPastPrepare,
+            runsHere,
+          })
+          if (isUnreadable || runsHere) expect(made.kind).toBe('keep')
+          if (made.kind !== 'deactivate') return
+          for (const { vg, lv } of made.volumes) {
+            const claims = known.filter(
+              ({ domain, state: of, volumes }) =>
+                domain.uuid !== uuidOf(1) &&
+                (of === 'prepared' || of === 'running') &&
+                volumes.some((each) => each.vg === vg && each.lv === lv),
+            )
+            expect(claims).toEqual([])
+            if (record !== undefined)
+              expect(
+                record.volumes.some((each) => each.vg === vg && each.lv === lv && each.before === 'inactive'),
+              ).toBe(true)
+          }
+        },
+      ),
+    )
   })
 
   test('however many VMs of a host share a volume, the last one to go gives it back, in whatever order they go', () => {
-    fc.assert(fc.property(fc.shuffledSubarray([1, 2, 3, 4], { minLength: 2 }), fc.shuffledSubarray([1, 2, 3, 4], { minLength: 4 }), (starts, order) => {
-      const iso = logicalVolume({ vg: 'virtVG', lv: 'iso' })
-      const wanted: ManagedVolume = { vg: 'virtVG', lv: 'iso', role: 'shared', isLocal: false, reason: 'disk hda, <readonly/>' }
-      let known: DomainRecord[] = []
-      for (const number of starts) {
-        const isUp = known.length > 0
-        const facts = { locks: lockTable(isUp ? [[iso, 'shared']] : []), devices: isUp ? [deviceOf(iso)] : [], users: new Map(isUp ? [['virtVG/iso', ['a VM']]] : []), records: records(...known) }
-        const made = planStart([wanted], facts, uuidOf(number), false, [])
-        known = [...known, recordOf(number, 'prepared', made.kind === 'activate' ? made.recorded : [])]
-      }
-      const stops = order.filter((number) => starts.includes(number))
-      const given = stops.map((number) => {
-        const made = planRelease({ record: known.find(({ domain }) => domain.uuid === uuidOf(number)), records: records(...known), inXml: [], gotPastPrepare: true, runsHere: false })
-        known = known.filter(({ domain }) => domain.uuid !== uuidOf(number))
-        return made.kind
-      })
-      expect(given).toEqual([...stops.slice(1).map(() => 'forget'), 'deactivate'])
-    }))
+    fc.assert(
+      fc.property(
+        fc.shuffledSubarray([1, 2, 3, 4], { minLength: 2 }),
+        fc.shuffledSubarray([1, 2, 3, 4], { minLength: 4 }),
+        (starts, order) => {
+          const iso = logicalVolume({ vg: 'virtVG', lv: 'iso' })
+          const wanted: ManagedVolume = {
+            vg: 'virtVG',
+            lv: 'iso',
+            role: 'shared',
+            isLocal: false,
+            reason: 'disk hda, <readonly/>',
+          }
+          let known: DomainRecord[] = []
+          for (const number of starts) {
+            const isUp = known.length > 0
+            const facts = {
+              locks: lockTable(isUp ? [[iso, 'shared']] : []),
+              devices: isUp ? [deviceOf(iso)] : [],
+              users: new Map(isUp ? [['virtVG/iso', ['a VM']]] : []),
+              records: records(...known),
+            }
+            const made = planStart([wanted], facts, uuidOf(number), false, [])
+            known = [...known, recordOf(number, 'prepared', made.kind === 'activate' ? made.recorded : [])]
+          }
+          const stops = order.filter((number) => starts.includes(number))
+          const given = stops.map((number) => {
+            const made = planRelease({
+              record: known.find(({ domain }) => domain.uuid === uuidOf(number)),
+              records: records(...known),
+              inXml: [],
+              gotPastPrepare: true,
+              runsHere: false,
+            })
+            known = known.filter(({ domain }) => domain.uuid !== uuidOf(number))
+            return made.kind
+          })
+          expect(given).toEqual([...stops.slice(1).map(() => 'forget'), 'deactivate'])
+        },
+      ),
+    )
   })
 })
 
@@ -105,8 +189,16 @@ describe('what is still here after lvchange', () => {
     ['lvchange exited 0 and left the lock', { ids }, lockTable([[volume, 'exclusive']]), [], true],
     ['the locks cannot be read', { ids }, DOWN, [], true],
     ['a local volume has none', { mode: 'local' }, DOWN, [], false],
-    ['a thin volume leaves its lock to the pool', { ids: { ...ids, lock: pool } }, lockTable([[{ ...volume, lockUuid: pool }, 'exclusive']]), [], false],
+    [
+      'a thin volume leaves its lock to the pool',
+      { ids: { ...ids, lock: pool } },
+      lockTable([[{ ...volume, lockUuid: pool }, 'exclusive']]),
+      [],
+      false,
+    ],
     ['which lock is its own is not known, and one is held', {}, lockTable([[volume, 'exclusive']]), [], true],
     ['which lock is its own is not known, and none is held', {}, lockTable(), [], false],
-  ])('%s', (_, changed, locks, devices, expected) => expect(stillHere([recorded(root, changed)], locks, devices).length > 0).toBe(expected))
+  ])('%s', (_, changed, locks, devices, expected) =>
+    expect(stillHere([recorded(root, changed)], locks, devices).length > 0).toBe(expected),
+  )
 })

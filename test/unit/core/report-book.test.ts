@@ -33,5 +33,13 @@ describe('pauses', () => {
   test('of a promotion: quick, then every five seconds', () =>
     expect([0, 1, 2, 3, 4, 5, 6, 7, 100].map(retryPause)).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]))
   test('of a release: a pass, then up to five minutes', () =>
-    expect([0, 1, 2, 3, 4, 5, 100].map(releasePause)).toEqual([PASS_PERIOD, 30_000, 60_000, 120_000, 240_000, 300_000, 300_000]))
+    expect([0, 1, 2, 3, 4, 5, 100].map(releasePause)).toEqual([
+      PASS_PERIOD,
+      30_000,
+      60_000,
+      120_000,
+      240_000,
+      300_000,
+      300_000,
+    ]))
 })

@@ -5,9 +5,17 @@ import type { LockState, VolumeTable } from '../../../src/core/lock-state.ts'
 import { isSettledByLockspaces, scopeOf, vgsOf } from '../../../src/core/scope.ts'
 import { lockTable, logicalVolume, volumeTable } from '../support/lvm.ts'
 
-const candidates = (paths: readonly string[], configuration: Configuration = DEFAULTS): Candidates => candidatesOf({
-  name: 'tintin', uuid: '', incomingId: undefined, gotPastPrepare: false, disks: paths.map((path, index) => ({ target: `vd${index}`, path, readonly: false, shareable: false })),
-}, configuration)
+const candidates = (paths: readonly string[], configuration: Configuration = DEFAULTS): Candidates =>
+  candidatesOf(
+    {
+      name: 'tintin',
+      uuid: '',
+      incomingId: undefined,
+      gotPastPrepare: false,
+      disks: paths.map((path, index) => ({ target: `vd${index}`, path, readonly: false, shareable: false })),
+    },
+    configuration,
+  )
 const STARTED = lockTable([], ['virtVG'])
 const STOPPED = lockTable([], [])
 const DOWN: LockState = { kind: 'unknown', why: 'down', detail: 'lvmlockd does not answer' }
@@ -27,11 +35,35 @@ interface Case {
   readonly active?: boolean
   readonly standIns?: readonly StandIn[]
 }
-const standIn = (vg: string): StandIn => ({ vg, lv: 'root', path: `/dev/${vg}/root`, is: 'a regular file', disk: 'disk vda' })
+const standIn = (vg: string): StandIn => ({
+  vg,
+  lv: 'root',
+  path: `/dev/${vg}/root`,
+  is: 'a regular file',
+  disk: 'disk vda',
+})
 /** The scope in short words: `virtVG/root exclusive`, `!missing-vg`. */
-function scope({ paths, locks = STARTED, table, configuration = DEFAULTS, exists = true, active = false, standIns = [] }: Case): string[] {
-  const { volumes, problems } = scopeOf({ ...candidates(paths, configuration), standIns }, locks, table, configuration, () => exists, () => active)
-  return [...volumes.map(({ vg, lv, role, isLocal }) => `${vg}/${lv} ${role}${isLocal ? ' local' : ''}`), ...problems.map(({ kind }) => `!${kind}`)]
+function scope({
+  paths,
+  locks = STARTED,
+  table,
+  configuration = DEFAULTS,
+  exists = true,
+  active = false,
+  standIns = [],
+}: Case): string[] {
+  const { volumes, problems } = scopeOf(
+    { ...candidates(paths, configuration), standIns },
+    locks,
+    table,
+    configuration,
+    () => exists,
+    () => active,
+  )
+  return [
+    ...volumes.map(({ vg, lv, role, isLocal }) => `${vg}/${lv} ${role}${isLocal ? ' local' : ''}`),
+    ...problems.map(({ kind }) => `!${kind}`),
+  ]
 }
 
 const ROOT = '/dev/virtVG/root'
@@ -43,8 +75,23 @@ test.each<[string, LockState, VolumeTable | undefined, string[]]>([
   ['a local VG', STOPPED, volumeTable([logicalVolume({ vg: 'virtVG', lv: 'root' }, { lockType: 'none' })]), []],
   ['no VG', STOPPED, volumeTable([], { missingVgs: new Set(['virtVG']) }), []],
 ])('what a part of the XML names that lvguard does not know, in %s', (_, locks, table, expected) => {
-  const domain = { name: 'tintin', uuid: '', incomingId: undefined, gotPastPrepare: false, disks: [{ target: 'video', part: 'element' as const, path: ROOT, readonly: false, shareable: false, unknown: true }] }
-  const of = (configuration: Configuration, modes: ReadonlyMap<string, 'shared' | 'ignore'> = new Map()) => scopeOf(candidatesOf({ ...domain, policy: { modes, errors: [] } }, configuration), locks, table, configuration, () => false)
+  const domain = {
+    name: 'tintin',
+    uuid: '',
+    incomingId: undefined,
+    gotPastPrepare: false,
+    disks: [
+      { target: 'video', part: 'element' as const, path: ROOT, readonly: false, shareable: false, unknown: true },
+    ],
+  }
+  const of = (configuration: Configuration, modes: ReadonlyMap<string, 'shared' | 'ignore'> = new Map()) =>
+    scopeOf(
+      candidatesOf({ ...domain, policy: { modes, errors: [] } }, configuration),
+      locks,
+      table,
+      configuration,
+      () => false,
+    )
   expect(of(DEFAULTS).problems.map(({ kind }) => kind)).toEqual(expected)
   expect(of(DEFAULTS).volumes).toEqual([])
   if (locks === STARTED) {
@@ -62,28 +109,106 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['locking not started', { paths: [ROOT], locks: STOPPED, table: SHARED_ROOT }, ['!not-started']],
     ['lvmlockd down', { paths: [ROOT], locks: DOWN, table: SHARED_ROOT }, ['!lvmlockd-down']],
     ['no lvmlockctl, but a shared VG', { paths: [ROOT], locks: ABSENT, table: SHARED_ROOT }, ['!not-installed']],
-    ['LVM without lvmlockd', { paths: [ROOT], locks: ABSENT, table: volumeTable([], { lockedOutVgs: new Set(['virtVG']) }) }, ['!lvmlockd-off']],
+    [
+      'LVM without lvmlockd',
+      { paths: [ROOT], locks: ABSENT, table: volumeTable([], { lockedOutVgs: new Set(['virtVG']) }) },
+      ['!lvmlockd-off'],
+    ],
     ['a local VG is left alone', { paths: [LOCAL], table: LOCAL_ROOT }, []],
-    ['a local VG is activated where that is asked for', { paths: [LOCAL], table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],
-    ['a local VG needs no lvmlockd', { paths: [LOCAL], locks: ABSENT, table: LOCAL_ROOT, configuration: ACTIVATE }, ['localVG/root exclusive local']],
-    ['a path that exists and is no LV', { paths: ['/dev/shm/x'], table: volumeTable([], { missingVgs: new Set(['shm']) }) }, []],
-    ['a path that is not there may be an LV', { paths: ['/dev/gone/x'], table: volumeTable([], { missingVgs: new Set(['gone']) }), exists: false }, ['!missing-vg']],
-    ['an active one in a VG that LVM does not see', { paths: ['/dev/hiddenVG/x'], table: volumeTable([], { missingVgs: new Set(['hiddenVG']) }), active: true }, ['!unseen-vg']],
+    [
+      'a local VG is activated where that is asked for',
+      { paths: [LOCAL], table: LOCAL_ROOT, configuration: ACTIVATE },
+      ['localVG/root exclusive local'],
+    ],
+    [
+      'a local VG needs no lvmlockd',
+      { paths: [LOCAL], locks: ABSENT, table: LOCAL_ROOT, configuration: ACTIVATE },
+      ['localVG/root exclusive local'],
+    ],
+    [
+      'a path that exists and is no LV',
+      { paths: ['/dev/shm/x'], table: volumeTable([], { missingVgs: new Set(['shm']) }) },
+      [],
+    ],
+    [
+      'a path that is not there may be an LV',
+      { paths: ['/dev/gone/x'], table: volumeTable([], { missingVgs: new Set(['gone']) }), exists: false },
+      ['!missing-vg'],
+    ],
+    [
+      'an active one in a VG that LVM does not see',
+      { paths: ['/dev/hiddenVG/x'], table: volumeTable([], { missingVgs: new Set(['hiddenVG']) }), active: true },
+      ['!unseen-vg'],
+    ],
     ['something else in the place of a volume', { paths: [], standIns: [standIn('virtVG')] }, ['!no-device']],
-    ['the same, locking not started', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: SHARED_ROOT }, ['!no-device']],
-    ['the same, no such volume', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: NONE }, ['!no-device']],
-    ['the same, no such VG', { paths: [], standIns: [standIn('shm')], table: volumeTable([], { missingVgs: new Set(['shm']) }) }, []],
-    ['the same, no such VG, but a configured one', { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: volumeTable([], { missingVgs: new Set(['virtVG']) }), configuration: ONLY_VIRT }, ['!no-device']],
+    [
+      'the same, locking not started',
+      { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: SHARED_ROOT },
+      ['!no-device'],
+    ],
+    [
+      'the same, no such volume',
+      { paths: [], standIns: [standIn('virtVG')], locks: STOPPED, table: NONE },
+      ['!no-device'],
+    ],
+    [
+      'the same, no such VG',
+      { paths: [], standIns: [standIn('shm')], table: volumeTable([], { missingVgs: new Set(['shm']) }) },
+      [],
+    ],
+    [
+      'the same, no such VG, but a configured one',
+      {
+        paths: [],
+        standIns: [standIn('virtVG')],
+        locks: STOPPED,
+        table: volumeTable([], { missingVgs: new Set(['virtVG']) }),
+        configuration: ONLY_VIRT,
+      },
+      ['!no-device'],
+    ],
     ['the same in a local VG', { paths: [], standIns: [standIn('localVG')], table: LOCAL_ROOT }, []],
-    ['the same in one that is activated', { paths: [], standIns: [standIn('localVG')], table: LOCAL_ROOT, configuration: ACTIVATE }, ['!no-device']],
-    ['a configured VG that is missing', { paths: [ROOT], locks: STOPPED, table: volumeTable([], { missingVgs: new Set(['virtVG']) }), configuration: ONLY_VIRT }, ['!missing-vg']],
-    ['a VG that is not among the configured', { paths: [LOCAL, '/dev/mapper/otherVG-x'], configuration: ONLY_VIRT }, []],
+    [
+      'the same in one that is activated',
+      { paths: [], standIns: [standIn('localVG')], table: LOCAL_ROOT, configuration: ACTIVATE },
+      ['!no-device'],
+    ],
+    [
+      'a configured VG that is missing',
+      {
+        paths: [ROOT],
+        locks: STOPPED,
+        table: volumeTable([], { missingVgs: new Set(['virtVG']) }),
+        configuration: ONLY_VIRT,
+      },
+      ['!missing-vg'],
+    ],
+    [
+      'a VG that is not among the configured',
+      { paths: [LOCAL, '/dev/mapper/otherVG-x'], configuration: ONLY_VIRT },
+      [],
+    ],
     ['nothing is known of the volume', { paths: [LOCAL], table: NONE }, ['!missing-volume']],
     ['an impossible name in a managed VG', { paths: ['/dev/virtVG/-f'] }, ['!impossible-name']],
-    ['an impossible name in a configured VG', { paths: ['/dev/virtVG/-f'], locks: STOPPED, configuration: ONLY_VIRT }, ['!impossible-name']],
+    [
+      'an impossible name in a configured VG',
+      { paths: ['/dev/virtVG/-f'], locks: STOPPED, configuration: ONLY_VIRT },
+      ['!impossible-name'],
+    ],
     ['an impossible name anywhere else', { paths: ['/dev/disk/by-id/x', '/dev/zvol/pool/x'] }, []],
-    ['an impossible name in an excluded VG', { paths: ['/dev/otherVG/-f'], locks: lockTable([], ['otherVG']), configuration: ONLY_VIRT }, []],
-    ['one of each', { paths: [ROOT, LOCAL, '/dev/sda'], table: volumeTable([...SHARED_ROOT.volumes.values(), ...LOCAL_ROOT.volumes.values()]) }, ['virtVG/root exclusive']],
+    [
+      'an impossible name in an excluded VG',
+      { paths: ['/dev/otherVG/-f'], locks: lockTable([], ['otherVG']), configuration: ONLY_VIRT },
+      [],
+    ],
+    [
+      'one of each',
+      {
+        paths: [ROOT, LOCAL, '/dev/sda'],
+        table: volumeTable([...SHARED_ROOT.volumes.values(), ...LOCAL_ROOT.volumes.values()]),
+      },
+      ['virtVG/root exclusive'],
+    ],
   ])('%s', (_, given, expected) => expect(scope(given)).toEqual(expected))
 
   test.each<[string, string[], LockState, Configuration, boolean]>([
@@ -98,8 +223,11 @@ describe('which paths are managed, and what is wrong with the others', () => {
   })
 
   test('where lvmlockctl settles it, lvs changes nothing but what is missing', () => {
-    expect(scope({ paths: [ROOT, '/dev/virtVG/-f'] })).toEqual(scope({ paths: [ROOT, '/dev/virtVG/-f'], table: SHARED_ROOT }))
+    expect(scope({ paths: [ROOT, '/dev/virtVG/-f'] })).toEqual(
+      scope({ paths: [ROOT, '/dev/virtVG/-f'], table: SHARED_ROOT }),
+    )
   })
 
-  test('the VGs of a domain are named once, in order', () => expect(vgsOf(candidates(['/dev/b/x', '/dev/a/-f', '/dev/b/y']))).toEqual(['a', 'b']))
+  test('the VGs of a domain are named once, in order', () =>
+    expect(vgsOf(candidates(['/dev/b/x', '/dev/a/-f', '/dev/b/y']))).toEqual(['a', 'b']))
 })

@@ -7,35 +7,51 @@ import { situation } from '../support/any-host.ts'
 
 describe('undoing what was carried out of a plan', () => {
   test('after any part of it, the host is as it was', () => {
-    fc.assert(fc.property(situation, fc.boolean(), fc.array(fc.boolean(), { maxLength: 12 }), ({ host, wanted }, shared, chances) => {
-      const plan = planStart(wanted, host.facts(), uuidOf(1), shared, [])
-      if (plan.kind === 'refuse') throw new Error('nobody uses anything here')
-      const before = host.facts()
-      const was = host.snapshot()
-      const chance = (): boolean => chances.shift() ?? true
-      const { attempted } = host.carryOut(plan.changes, chance)
-      const undo = planUndo(attempted, host.volumeOf, before, host.facts())
-      expect(host.carryOut(undo).ok).toBe(true)
-      expect(host.snapshot()).toEqual(was)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(
+        situation,
+        fc.boolean(),
+        fc.array(fc.boolean(), { maxLength: 12 }),
+        ({ host, wanted }, shared, chances) => {
+          const plan = planStart(wanted, host.facts(), uuidOf(1), shared, [])
+          if (plan.kind === 'refuse') throw new Error('nobody uses anything here')
+          const before = host.facts()
+          const was = host.snapshot()
+          const chance = (): boolean => chances.shift() ?? true
+          const { attempted } = host.carryOut(plan.changes, chance)
+          const undo = planUndo(attempted, host.volumeOf, before, host.facts())
+          expect(host.carryOut(undo).ok).toBe(true)
+          expect(host.snapshot()).toEqual(was)
+        },
+      ),
+      { numRuns: 200 },
+    )
   })
 
   test('what was not attempted is not touched', () => {
-    fc.assert(fc.property(situation, ({ host, wanted }) => {
-      const plan = planStart(wanted, host.facts(), uuidOf(1), false, [])
-      const before = host.facts()
-      if (plan.kind === 'activate') host.carryOut(plan.changes)
-      expect(planUndo([], host.volumeOf, before, host.facts())).toEqual([])
-    }))
+    fc.assert(
+      fc.property(situation, ({ host, wanted }) => {
+        const plan = planStart(wanted, host.facts(), uuidOf(1), false, [])
+        const before = host.facts()
+        if (plan.kind === 'activate') host.carryOut(plan.changes)
+        expect(planUndo([], host.volumeOf, before, host.facts())).toEqual([])
+      }),
+    )
   })
 
   test('an undo only goes down: it never asks for exclusive', () => {
-    fc.assert(fc.property(situation, fc.boolean(), ({ host, wanted }, shared) => {
-      const plan = planStart(wanted, host.facts(), uuidOf(1), shared, [])
-      const before = host.facts()
-      const { attempted } = host.carryOut(plan.kind === 'activate' ? plan.changes : [])
-      expect(planUndo(attempted, host.volumeOf, before, host.facts()).filter(({ to }) => to !== 'inactive' && to !== 'shared')).toEqual([])
-    }))
+    fc.assert(
+      fc.property(situation, fc.boolean(), ({ host, wanted }, shared) => {
+        const plan = planStart(wanted, host.facts(), uuidOf(1), shared, [])
+        const before = host.facts()
+        const { attempted } = host.carryOut(plan.kind === 'activate' ? plan.changes : [])
+        expect(
+          planUndo(attempted, host.volumeOf, before, host.facts()).filter(
+            ({ to }) => to !== 'inactive' && to !== 'shared',
+          ),
+        ).toEqual([])
+      }),
+    )
   })
 })
 
@@ -48,9 +64,15 @@ const attempted: readonly Change[] = [{ vg: 'virtVG', lv: 'root', to: 'exclusive
 const ON: readonly Device[] = [deviceOf(root)]
 
 /** What undoes an attempt on one volume: `inactive`, `shared`, or nothing. */
-function undoOf(before: readonly [LockState, readonly Device[]], after: readonly [LockState, readonly Device[]], volume: LogicalVolume | undefined = root): string {
+function undoOf(
+  before: readonly [LockState, readonly Device[]],
+  after: readonly [LockState, readonly Device[]],
+  volume: LogicalVolume | undefined = root,
+): string {
   const moment = ([locks, devices]: readonly [LockState, readonly Device[]]) => ({ locks, devices })
-  return planUndo(attempted, () => volume, moment(before), moment(after)).map(({ to }) => to).join()
+  return planUndo(attempted, () => volume, moment(before), moment(after))
+    .map(({ to }) => to)
+    .join()
 }
 
 describe('one volume', () => {
@@ -67,7 +89,8 @@ describe('one volume', () => {
     ['was shared, is shared', '', [SH, ON], [SH, ON]],
     ['was exclusive, is exclusive', '', [EX, ON], [EX, ON]],
     ['was active, is not known any more', '', [EX, ON], [UNKNOWN, ON]],
-    // What has no lock but is active was not made by lvguard; there is no lvchange that drops the lock and keeps the device.
+    // What has no lock but is active was not made by lvguard; there is no lvchange that drops the lock and keeps the
+    // device.
     ['was active without a lock, is exclusive', '', [FREE, ON], [EX, ON]],
   ])('%s: %s', (_, expected, before, after) => expect(undoOf(before, after)).toBe(expected))
 

@@ -6,7 +6,8 @@ const root = await vi.hoisted(async () => new (await import('../support/root.ts'
 const { drbdMinors, minorsBelow } = await import('../../../src/drbd/devices.ts')
 
 const stands = (node: string, ...slaves: readonly string[]): void => {
-  for (const slave of ['', ...slaves]) mkdirSync(join(root.path, `sys/block/${node}/slaves`, slave), { recursive: true })
+  for (const slave of ['', ...slaves])
+    mkdirSync(join(root.path, `sys/block/${node}/slaves`, slave), { recursive: true })
 }
 
 beforeAll(() => {

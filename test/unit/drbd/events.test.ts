@@ -11,8 +11,18 @@ describe('drbdsetup events2 --now', () => {
     ['cut-double-start-node1', { ...device, peers: [{ ...peer, connection: 'StandAlone' }] }],
     ['cut-double-start-node2', { ...device, peers: [peer] }],
     ['fenced-peer-outdated-node2', { ...device, peers: [{ ...peer, disk: 'Outdated' }] }],
-    ['resolved-node2-secondary-node1', { ...device, peers: [{ ...peer, connection: 'Connected', replication: 'Established', disk: 'UpToDate' }] }],
-    ['resolved-node2-secondary-node2', { ...device, role: 'Secondary', peers: [{ ...peer, connection: 'Connected', replication: 'Established', disk: 'UpToDate' }] }],
+    [
+      'resolved-node2-secondary-node1',
+      { ...device, peers: [{ ...peer, connection: 'Connected', replication: 'Established', disk: 'UpToDate' }] },
+    ],
+    [
+      'resolved-node2-secondary-node2',
+      {
+        ...device,
+        role: 'Secondary',
+        peers: [{ ...peer, connection: 'Connected', replication: 'Established', disk: 'UpToDate' }],
+      },
+    ],
   ])('of the 8.4 module: %s', (state, expected) => {
     expect(parseEvents(eventsOf(state))).toEqual([expected])
   })
@@ -33,7 +43,10 @@ describe('drbdsetup events2 --now', () => {
       'exists path name:a peer-node-id:1 conn-name:node2 local:ipv4:1.2.3.4:7789 peer:ipv4:5.6.7.8:7790 established:yes',
       'exists -',
     ].join('\n')
-    const peers = [{ id: '1', name: 'node2', connection: 'Connected', replication: 'Established', disk: 'UpToDate' }, { id: '2', name: 'node3', connection: 'Connecting', replication: 'Off', disk: 'DUnknown' }]
+    const peers = [
+      { id: '1', name: 'node2', connection: 'Connected', replication: 'Established', disk: 'UpToDate' },
+      { id: '2', name: 'node3', connection: 'Connecting', replication: 'Off', disk: 'DUnknown' },
+    ]
     expect(parseEvents(text)).toEqual([
       { minor: 1000, resource: 'a', role: 'Primary', suspended: 'no', disk: 'UpToDate', quorum: true, peers },
       { minor: 1001, resource: 'a', role: 'Primary', suspended: 'no', disk: 'Diskless', quorum: false, peers },
@@ -48,24 +61,45 @@ describe('drbdsetup events2 --now', () => {
     const lines = eventsWith().trimEnd().split('\n')
     for (const index of lines.keys()) {
       const rest = lines.filter((_, each) => each !== index).join('\n')
-      // Without its device nothing is told of it, and without a connection it has no peer: both are unknown to whoever asks for it.
-      if (/^exists (?:device|connection)/.test(lines[index] ?? '')) expect(parseEvents(rest).flatMap(({ peers }) => peers)).toEqual([])
+      // Without its device nothing is told of it, and without a connection it has no peer: both are unknown to whoever
+      // asks for it.
+      if (/^exists (?:device|connection)/.test(lines[index] ?? ''))
+        expect(parseEvents(rest).flatMap(({ peers }) => peers)).toEqual([])
       else expect(() => parseEvents(rest), lines[index]).toThrow(SyntaxError)
     }
-    for (const field of ['role:Primary', 'suspended:no', 'disk:UpToDate', 'minor:0', 'connection:Connecting', 'replication:Off', 'peer-disk:DUnknown']) {
+    for (const field of [
+      'role:Primary',
+      'suspended:no',
+      'disk:UpToDate',
+      'minor:0',
+      'connection:Connecting',
+      'replication:Off',
+      'peer-disk:DUnknown',
+    ]) {
       expect(() => parseEvents(eventsWith().replace(` ${field}`, '')), field).toThrow(SyntaxError)
     }
   })
 
   test('of any text it is an answer or a SyntaxError', () => {
-    const part = fc.constantFrom('exists', 'exists -', 'exists device name:r0', 'exists resource name:r0 role:Primary suspended:no', 'volume:0', 'minor:x', '\n', ' ')
-    fc.assert(fc.property(fc.array(fc.oneof(part, fc.string()), { maxLength: 12 }), (parts) => {
-      try {
-        parseEvents(parts.join(''))
-      } catch (error) {
-        expect(error).toBeInstanceOf(SyntaxError)
-      }
-    }))
+    const part = fc.constantFrom(
+      'exists',
+      'exists -',
+      'exists device name:r0',
+      'exists resource name:r0 role:Primary suspended:no',
+      'volume:0',
+      'minor:x',
+      '\n',
+      ' ',
+    )
+    fc.assert(
+      fc.property(fc.array(fc.oneof(part, fc.string()), { maxLength: 12 }), (parts) => {
+        try {
+          parseEvents(parts.join(''))
+        } catch (error) {
+          expect(error).toBeInstanceOf(SyntaxError)
+        }
+      }),
+    )
   })
 })
 

@@ -5,14 +5,22 @@ import { LOOK_PAUSE, type Waiting, awaitDemotion } from '../../../src/hook/await
 import { logicalVolume } from '../support/lvm.ts'
 
 type Answer = 'held' | 'shared' | 'free' | 'unreadable'
-const LEASES = { held: { exclusive: 1, shared: [] }, shared: { exclusive: undefined, shared: [1] }, free: { exclusive: undefined, shared: [] }, unreadable: undefined }
+const LEASES = {
+  held: { exclusive: 1, shared: [] },
+  shared: { exclusive: undefined, shared: [1] },
+  free: { exclusive: undefined, shared: [] },
+  unreadable: undefined,
+}
 
 /** A clock that only a pause and a look move, and leases that answer in turn; the last answer stays. */
 class World implements Waiting {
   time = 1_000_000
   readonly looks: string[] = []
   readonly #answers: Map<string, Answer[]>
-  constructor(answers: Readonly<Record<string, readonly Answer[]>>, readonly lookTime = 10) {
+  constructor(
+    answers: Readonly<Record<string, readonly Answer[]>>,
+    readonly lookTime = 10,
+  ) {
     this.#answers = new Map(Object.entries(answers).map(([lv, list]) => [lv, [...list]]))
   }
   now = (): number => this.time
@@ -52,13 +60,20 @@ describe('waiting for the source to demote', () => {
 
   test('it never outlasts its limit by more than a look a volume, and never says free of what is held', async () => {
     const answer = fc.constantFrom<Answer>('held', 'held', 'held', 'shared', 'free', 'unreadable')
-    await fc.assert(fc.asyncProperty(fc.array(fc.array(answer, { minLength: 1, maxLength: 20 }), { maxLength: 4 }), fc.nat(2000), fc.integer({ min: 1, max: 50 }), async (lists, limit, lookTime) => {
-      const world = new World(Object.fromEntries(lists.map((list, index) => [`lv${index}`, list])), lookTime)
-      const start = world.time
-      const result = await awaitDemotion(volumes(...lists.map((_, index) => `lv${index}`)), limit, world)
-      expect(world.time - start).toBeLessThanOrEqual(limit + lookTime * (lists.length + 1))
-      if (result.kind === 'free') expect(new Set(world.looks).size).toBe(lists.length)
-      if (result.kind === 'held') expect(world.time - start).toBeGreaterThan(limit - LOOK_PAUSE)
-    }))
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(answer, { minLength: 1, maxLength: 20 }), { maxLength: 4 }),
+        fc.nat(2000),
+        fc.integer({ min: 1, max: 50 }),
+        async (lists, limit, lookTime) => {
+          const world = new World(Object.fromEntries(lists.map((list, index) => [`lv${index}`, list])), lookTime)
+          const start = world.time
+          const result = await awaitDemotion(volumes(...lists.map((_, index) => `lv${index}`)), limit, world)
+          expect(world.time - start).toBeLessThanOrEqual(limit + lookTime * (lists.length + 1))
+          if (result.kind === 'free') expect(new Set(world.looks).size).toBe(lists.length)
+          if (result.kind === 'held') expect(world.time - start).toBeGreaterThan(limit - LOOK_PAUSE)
+        },
+      ),
+    )
   })
 })

@@ -4,7 +4,10 @@ import { type Call, isCommandPath, isHandled, parseCall } from '../../../src/hoo
 import { hostileName } from '../support/arbitraries.ts'
 
 /** A call in short words: `hook tintin prepare begin -`, or `admin`. */
-const short = (call: Call): string => (call.kind === 'hook' ? ['hook', call.event.name, call.event.operation, call.event.subOperation, call.event.extra].join(' ') : 'admin')
+const short = (call: Call): string =>
+  call.kind === 'hook'
+    ? ['hook', call.event.name, call.event.operation, call.event.subOperation, call.event.extra].join(' ')
+    : 'admin'
 
 describe('a call by libvirt or by a person', () => {
   test.each<[string, string]>([
@@ -55,29 +58,73 @@ describe('a call by libvirt or by a person', () => {
   ])('as the command: %j', (words, expected) => expect(short(parseCall(words.split(' '), true))).toBe(expected))
 
   test.each<[string, boolean]>([
-    ['/usr/sbin/lvguard', true], ['lvguard', true], ['/etc/libvirt/hooks/qemu', false], ['/etc/libvirt/hooks/qemu.d/lvguard', false], ['/etc/libvirt/hooks/lvguard', false], ['/srv/xlvguard', false], ['', false],
+    ['/usr/sbin/lvguard', true],
+    ['lvguard', true],
+    ['/etc/libvirt/hooks/qemu', false],
+    ['/etc/libvirt/hooks/qemu.d/lvguard', false],
+    ['/etc/libvirt/hooks/lvguard', false],
+    ['/srv/xlvguard', false],
+    ['', false],
   ])('%j is the command: %s', (path, expected) => expect(isCommandPath(path)).toBe(expected))
 
-  test('a reason with a blank in it is one word', () => expect(short(parseCall(['tintin', 'release', 'end', 'from snapshot']))).toBe('hook tintin release end from snapshot'))
+  test('a reason with a blank in it is one word', () =>
+    expect(short(parseCall(['tintin', 'release', 'end', 'from snapshot']))).toBe(
+      'hook tintin release end from snapshot',
+    ))
 
   test('whatever a domain is called, four words of libvirt are its call', () => {
-    fc.assert(fc.property(hostileName, fc.oneof(fc.constantFrom('prepare', 'release', 'migrate'), hostileName), fc.constantFrom('begin', 'end', '-'), hostileName, (name, operation, subOperation, extra) => {
-      expect(parseCall([name, operation, subOperation, extra])).toEqual({ kind: 'hook', event: { name, operation, subOperation, extra } })
-    }))
+    fc.assert(
+      fc.property(
+        hostileName,
+        fc.oneof(fc.constantFrom('prepare', 'release', 'migrate'), hostileName),
+        fc.constantFrom('begin', 'end', '-'),
+        hostileName,
+        (name, operation, subOperation, extra) => {
+          expect(parseCall([name, operation, subOperation, extra])).toEqual({
+            kind: 'hook',
+            event: { name, operation, subOperation, extra },
+          })
+        },
+      ),
+    )
   })
 
   test('nothing else is a call of libvirt', () => {
-    fc.assert(fc.property(fc.array(fc.oneof(hostileName, fc.constantFrom('--dry-run', '--json', '--xml', 'prepare', 'begin')), { maxLength: 3 }), (words) => {
-      expect(parseCall(words).kind).not.toBe('hook')
-    }))
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(hostileName, fc.constantFrom('--dry-run', '--json', '--xml', 'prepare', 'begin')), {
+          maxLength: 3,
+        }),
+        (words) => {
+          expect(parseCall(words).kind).not.toBe('hook')
+        },
+      ),
+    )
   })
 
   // DESIGN 3: anything else, today or in a future libvirt, is nothing and exit 0. `usage` exits 2, which may kill a VM.
-  test.each([['tintin', 'newop', 'newsub', '-'], ['tintin', 'newop', 'newsub', '-', 'more'], ['tintin', 'reconnect', 'middle', '-']])('a sub-operation that nobody knows yet: %s %s %s', (...words) => {
+  test.each([
+    ['tintin', 'newop', 'newsub', '-'],
+    ['tintin', 'newop', 'newsub', '-', 'more'],
+    ['tintin', 'reconnect', 'middle', '-'],
+  ])('a sub-operation that nobody knows yet: %s %s %s', (...words) => {
     expect(parseCall(words).kind).toBe('hook')
   })
 })
 
-test.each([['prepare', 'begin'], ['release', 'end'], ['migrate', 'begin'], ['restore', 'begin']])('%s %s is handled', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(true))
-test.each([['prepare', 'end'], ['release', 'begin'], ['migrate', '-'], ['prepare', '']])('%s %s is not', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(false))
-test.each(['start', 'started', 'stopped', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])('%j is not', (operation) => expect(isHandled({ operation, subOperation: 'begin' })).toBe(false))
+test.each([
+  ['prepare', 'begin'],
+  ['release', 'end'],
+  ['migrate', 'begin'],
+  ['restore', 'begin'],
+])('%s %s is handled', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(true))
+test.each([
+  ['prepare', 'end'],
+  ['release', 'begin'],
+  ['migrate', '-'],
+  ['prepare', ''],
+])('%s %s is not', (operation, subOperation) => expect(isHandled({ operation, subOperation })).toBe(false))
+test.each(['start', 'started', 'stopped', 'reconnect', 'attach', '', 'toString', '__proto__', 'Prepare'])(
+  '%j is not',
+  (operation) => expect(isHandled({ operation, subOperation: 'begin' })).toBe(false),
+)

@@ -4,11 +4,18 @@ import { HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(), openVolumes: () => host.openVolumes(), volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  leaseOf: () => host.leaseOf(), holdersOf: () => host.holdersOf(), bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
+  lockState: () => host.lockState(),
+  openVolumes: () => host.openVolumes(),
+  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
+  leaseOf: () => host.leaseOf(),
+  holdersOf: () => host.holdersOf(),
+  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+vi.mock('../../../src/vg-lock.ts', () => ({
+  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
+  VgBusy: class extends Error {},
+}))
 const { handle, logEntryOf } = await import('../../../src/hook/events.ts')
 const { exitStatusOf, linesOf } = await import('../../../src/hook/outcome.ts')
 
@@ -18,7 +25,12 @@ beforeEach(() => {
 })
 afterAll(() => root.remove())
 
-const event = (operation: string) => ({ name: 'tintin', operation, subOperation: operation === 'release' ? 'end' : 'begin', extra: '-' })
+const event = (operation: string) => ({
+  name: 'tintin',
+  operation,
+  subOperation: operation === 'release' ? 'end' : 'begin',
+  extra: '-',
+})
 const XML = xmlOf([ROOT_VOLUME])
 const STARTED = xmlOf([ROOT_VOLUME], true)
 const WRONG = 'colour = "blue"\n'
@@ -41,7 +53,11 @@ describe('what libvirt gets for an event', () => {
     ['a migration with a wrong configuration', { operation: 'migrate', configuration: WRONG }, 1],
     ['an end with a wrong configuration', { operation: 'release', configuration: WRONG }, 0],
     ['an operation that nobody knows', { operation: 'newop' }, 0],
-    ['an operation that nobody knows, with everything wrong', { operation: 'newop', xml: '<', configuration: WRONG }, 0],
+    [
+      'an operation that nobody knows, with everything wrong',
+      { operation: 'newop', xml: '<', configuration: WRONG },
+      0,
+    ],
     ['an operation like a method', { operation: 'toString' }, 0],
   ])('%s', async (_, given, expected) => expect(await exitStatus(given)).toBe(expected))
 
@@ -79,9 +95,17 @@ describe('what the log keeps', () => {
     return logEntryOf(event(given.operation), handling, linesOf(handling.outcome, 'tintin'))
   }
   test.each<[string, Case, Readonly<Record<string, unknown>>]>([
-    ['a start', { operation: 'prepare' }, { level: 'info', outcome: 'locked', volumes: ['virtVG/root'], operation: 'prepare', domain: 'tintin' }],
+    [
+      'a start',
+      { operation: 'prepare' },
+      { level: 'info', outcome: 'locked', volumes: ['virtVG/root'], operation: 'prepare', domain: 'tintin' },
+    ],
     ['a refusal', { operation: 'prepare', configuration: WRONG }, { level: 'warn', outcome: 'refused' }],
-    ['an operation that nobody knows', { operation: 'newop' }, { level: 'warn', outcome: 'nothing', message: 'unknown operation newop begin' }],
+    [
+      'an operation that nobody knows',
+      { operation: 'newop' },
+      { level: 'warn', outcome: 'nothing', message: 'unknown operation newop begin' },
+    ],
     ['an end with a wrong configuration', { operation: 'release', configuration: WRONG }, { level: 'warn' }],
   ])('%s', async (_, given, expected) => expect(await entry(given)).toMatchObject(expected))
 })

@@ -8,11 +8,18 @@ import { UUID } from '../support/xml.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(), openVolumes: () => host.openVolumes(), volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  leaseOf: () => host.leaseOf(), holdersOf: () => host.holdersOf(), bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
+  lockState: () => host.lockState(),
+  openVolumes: () => host.openVolumes(),
+  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
+  leaseOf: () => host.leaseOf(),
+  holdersOf: () => host.holdersOf(),
+  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/vg-lock.ts', () => ({ lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs), VgBusy: class extends Error {} }))
+vi.mock('../../../src/vg-lock.ts', () => ({
+  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
+  VgBusy: class extends Error {},
+}))
 /** Seconds since boot. */
 let now = 1000
 vi.mock('node:os', async (original) => ({ ...(await original<typeof import('node:os')>()), uptime: () => now }))
@@ -34,7 +41,8 @@ beforeEach(() => {
 })
 afterAll(() => root.remove())
 
-const onRecord = (): string[] => readRecords().known.flatMap(({ state, volumes }) => [state, ...volumes.map(({ lv }) => lv)])
+const onRecord = (): string[] =>
+  readRecords().known.flatMap(({ state, volumes }) => [state, ...volumes.map(({ lv }) => lv)])
 const ownRecord = () => recordOf(UUID, readRecords())
 const BOTH = [ROOT_VOLUME, HOME_VOLUME]
 const ONE = [ROOT_VOLUME]
@@ -60,7 +68,11 @@ describe('a prepare that is refused', () => {
     await host.bringTo('exclusive', ONE)
     host.elsewhere.add('virtVG/home')
     await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
-    expect([[...host.locks.values()], [...host.active.keys()], onRecord()]).toEqual([['exclusive'], ['virtVG/root'], ['refused']])
+    expect([[...host.locks.values()], [...host.active.keys()], onRecord()]).toEqual([
+      ['exclusive'],
+      ['virtVG/root'],
+      ['refused'],
+    ])
   })
 })
 
@@ -68,7 +80,9 @@ describe('a volume whose device fails all I/O, while lvchange exits 0 and the lo
   test('is no volume to start on: refused, and given back', async () => {
     host.wiped.add('virtVG/home')
     const outcome = await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
-    expect(linesOf(outcome, 'tintin')[0]).toMatch(/the device of virtVG\/home on this host is not the volume: its table is 'error'/)
+    expect(linesOf(outcome, 'tintin')[0]).toMatch(
+      /the device of virtVG\/home on this host is not the volume: its table is 'error'/,
+    )
     expect([[...host.locks], [...host.active], onRecord()]).toEqual([[], [], ['refused']])
   })
 
@@ -82,15 +96,22 @@ describe('a volume whose device fails all I/O, while lvchange exits 0 and the lo
 })
 
 describe('a VG that was cut off here', () => {
-  const cutOff = (): void => writeMark({ format: 1, vg: 'virtVG', by: 'sanlock', at: 'now', killed: [], disks: [], state: 'started' })
+  const cutOff = (): void =>
+    writeMark({ format: 1, vg: 'virtVG', by: 'sanlock', at: 'now', killed: [], disks: [], state: 'started' })
 
   test('starts nothing and lets nothing in: LVM is not asked, nothing is put on record, and the release that follows touches nothing', async () => {
     cutOff()
     // An lvchange from before the loss hangs, and holds the VG's lock.
     const { lockVgs } = host
     host.lockVgs = () => new Promise(() => undefined)
-    for (const attempt of [prepare(await subjectOf(domainOf(BOTH), CONFIGURATION)), migrate(await subjectOf(domainOf(BOTH), CONFIGURATION), xmlOf(BOTH))]) {
-      expect(linesOf(await attempt, 'tintin')).toEqual([expect.stringMatching(/the VMs of volume group virtVG were cut off on this host/), expect.stringMatching(/lvguard recover virtVG/)])
+    for (const attempt of [
+      prepare(await subjectOf(domainOf(BOTH), CONFIGURATION)),
+      migrate(await subjectOf(domainOf(BOTH), CONFIGURATION), xmlOf(BOTH)),
+    ]) {
+      expect(linesOf(await attempt, 'tintin')).toEqual([
+        expect.stringMatching(/the VMs of volume group virtVG were cut off on this host/),
+        expect.stringMatching(/lvguard recover virtVG/),
+      ])
     }
     host.lockVgs = lockVgs
     expect((await release(domainOf(BOTH), CONFIGURATION)).kind).toBe('nothing')
@@ -103,7 +124,8 @@ describe('a VG that was cut off here', () => {
   })
 
   test('the mark of another VG, or what is none, concerns nobody', async () => {
-    for (const name of ['otherVG.killed', '.virtVG-12.killed.new', 'virtVG.killed.old']) root.write(`run/lvguard/${name}`, '')
+    for (const name of ['otherVG.killed', '.virtVG-12.killed.new', 'virtVG.killed.old'])
+      root.write(`run/lvguard/${name}`, '')
     expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('done')
   })
 
@@ -111,7 +133,10 @@ describe('a VG that was cut off here', () => {
     await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
     cutOff()
     const before = host.commands.length
-    expect(await release(domainOf(BOTH, true), CONFIGURATION)).toMatchObject({ kind: 'nothing', reason: expect.stringMatching(/virtVG was cut off here/) })
+    expect(await release(domainOf(BOTH, true), CONFIGURATION)).toMatchObject({
+      kind: 'nothing',
+      reason: expect.stringMatching(/virtVG was cut off here/),
+    })
     expect([host.commands.length - before, onRecord()]).toEqual([0, ['releasing', 'root', 'home']])
     // Its start is refused, and keeps that record.
     expect((await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind).toBe('refused')
@@ -138,7 +163,7 @@ describe('a migrate whose trial could not be given back', () => {
     expect([[...host.locks.values()], onRecord()]).toEqual([['shared'], ['incoming', 'root']])
   })
 
-  test('once more: lets in, and what this host holds is still nobody else\'s to remember', async () => {
+  test("once more: lets in, and what this host holds is still nobody else's to remember", async () => {
     host.inUse.add('virtVG/root')
     await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
     host.inUse.clear()
@@ -163,13 +188,19 @@ describe('a migrate whose trial could not be given back', () => {
 test('the prepare of a migration whose source took its volume back is not told to shut the VM down', async () => {
   const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
   host.elsewhere.add('virtVG/root')
-  const refused = await prepare(await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
+  const refused = await prepare(
+    await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION),
+  )
   expect([refused.kind, host.locks.size]).toEqual(['refused', 0])
   expect(linesOf(refused, 'tintin').join()).not.toMatch(/was not started|shutdown/)
 })
 
 test.each<[string, { until: number; for: number }, string]>([
-  ['called in time, and had to wait for the volume group behind others, shares', { until: INCOMING_LIFETIME - 1, for: 60 }, 'shared'],
+  [
+    'called in time, and had to wait for the volume group behind others, shares',
+    { until: INCOMING_LIFETIME - 1, for: 60 },
+    'shared',
+  ],
   ['called too late is that of a fresh start', { until: INCOMING_LIFETIME + 1, for: 0 }, 'exclusive'],
 ])('the prepare of a migration that was %s', async (_, waits, expected) => {
   const outcome = await migrate(await subjectOf(domainOf(ONE), CONFIGURATION), xmlOf(ONE))
@@ -179,7 +210,9 @@ test.each<[string, { until: number; for: number }, string]>([
     now += waits.for
     return lockVgs(vgs)
   }
-  const started = await prepare(await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION))
+  const started = await prepare(
+    await subjectOf(parseDomain(outcome.kind === 'done' ? (outcome.stdout ?? '') : ''), CONFIGURATION),
+  )
   expect([started.kind, [...host.locks.values()]]).toEqual(['done', [expected]])
 })
 
@@ -195,7 +228,12 @@ describe('a release', () => {
     await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.vgIsMissing = true
     // The hook was killed before it had put the UUIDs on record, and now lvs knows nothing of the VG.
-    const record = { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'prepared', volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] }
+    const record = {
+      format: 1,
+      domain: { name: 'tintin', uuid: UUID },
+      state: 'prepared',
+      volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }],
+    }
     root.write(`run/lvguard/${UUID}.json`, JSON.stringify(record))
     await release(domainOf(ONE, true), CONFIGURATION)
     expect(host.active.size === 0 || onRecord().includes('root')).toBe(true)
@@ -205,26 +243,40 @@ describe('a release', () => {
     host.lvsHangs = true
     // No lockspace is listed for otherVG, so that lvs has to say what it is.
     const other = { ...ROOT_VOLUME, vg: 'otherVG' }
-    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf([other], true), CONFIGURATION, '-', clock))
+    const { value: outcome, at } = await new TimersOfTest().play((clock) =>
+      release(domainOf([other], true), CONFIGURATION, '-', clock),
+    )
     expect([outcome.kind, at]).toEqual(['unfinished', 4500])
-    expect(linesOf(outcome, 'tintin')[0]).toBe('tintin has ended, and what it used is not given back yet: LVM is still at work on it.')
+    expect(linesOf(outcome, 'tintin')[0]).toBe(
+      'tintin has ended, and what it used is not given back yet: LVM is still at work on it.',
+    )
   })
 
   test('whose lvchange does not end is over within 5 s, and says what is so', async () => {
     await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.bringTo = () => new Promise(() => undefined)
-    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
+    const { value: outcome, at } = await new TimersOfTest().play((clock) =>
+      release(domainOf(ONE, true), CONFIGURATION, '-', clock),
+    )
     expect([exitStatusOf(outcome), at, onRecord()]).toEqual([1, 4500, ['releasing', 'root']])
     expect(linesOf(outcome, 'tintin')).toEqual([
-      'tintin has ended, and virtVG/root is not given back yet: LVM is still at work on it.', 'It stays on record, and the agent of this host goes on with it',
+      'tintin has ended, and virtVG/root is not given back yet: LVM is still at work on it.',
+      'It stays on record, and the agent of this host goes on with it',
     ])
   })
 
   // A record of a start that no agent has seen run is left alone for as long as libvirt's daemon lives.
   test('whose time is over before a saved memory is noted says on record that its domain has ended', async () => {
-    replaceRecord(UUID, undefined, { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'prepared', volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }] })
+    replaceRecord(UUID, undefined, {
+      format: 1,
+      domain: { name: 'tintin', uuid: UUID },
+      state: 'prepared',
+      volumes: [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'exclusive', before: 'inactive' }],
+    })
     host.lvsHangs = true
-    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, 'saved', clock))
+    const { value: outcome, at } = await new TimersOfTest().play((clock) =>
+      release(domainOf(ONE, true), CONFIGURATION, 'saved', clock),
+    )
     expect([outcome.kind, at, onRecord()]).toEqual(['unfinished', 4500, ['releasing', 'root']])
   })
 
@@ -234,21 +286,31 @@ describe('a release', () => {
       replaceRecord(UUID, ownRecord(), undefined)
       return new Promise(() => undefined)
     }
-    const { value: outcome } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
-    expect([outcome, linesOf(outcome, 'tintin')]).toEqual([{ kind: 'nothing', reason: 'it was released meanwhile' }, []])
+    const { value: outcome } = await new TimersOfTest().play((clock) =>
+      release(domainOf(ONE, true), CONFIGURATION, '-', clock),
+    )
+    expect([outcome, linesOf(outcome, 'tintin')]).toEqual([
+      { kind: 'nothing', reason: 'it was released meanwhile' },
+      [],
+    ])
   })
 
   test('tries a volume that is in use for 2 s', async () => {
     await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     host.inUse.add('virtVG/root')
-    const { value: outcome, at } = await new TimersOfTest().play((clock) => release(domainOf(ONE, true), CONFIGURATION, '-', clock))
+    const { value: outcome, at } = await new TimersOfTest().play((clock) =>
+      release(domainOf(ONE, true), CONFIGURATION, '-', clock),
+    )
     expect([outcome.kind, at]).toEqual(['left', 2000])
   })
 
   // R4: keep the lock, say so, try again later.
   test.each<[string, () => void]>([
     ['another record cannot be read', () => root.write('run/lvguard/00000000-0000-4000-8000-000000000002.json', 'x')],
-    ['its status file says that it runs', () => root.write('run/libvirt/qemu/tintin.xml', `<domstatus state='running'>${xmlOf(ONE)}</domstatus>`)],
+    [
+      'its status file says that it runs',
+      () => root.write('run/libvirt/qemu/tintin.xml', `<domstatus state='running'>${xmlOf(ONE)}</domstatus>`),
+    ],
   ])('that keeps everything because %s says so', async (_, spoil) => {
     await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
     spoil()
@@ -268,8 +330,19 @@ describe('a record that somebody else has changed since it was decided on (R11)'
       return own(...words)
     }) as HostDouble[K]
   }
-  const volumeOfOthers = { vg: 'virtVG', lv: 'other', role: 'exclusive', mode: 'exclusive', before: 'inactive' } as const
-  const OTHERS = { format: 1, domain: { name: 'tintin', uuid: UUID }, state: 'releasing', volumes: [volumeOfOthers] } as const
+  const volumeOfOthers = {
+    vg: 'virtVG',
+    lv: 'other',
+    role: 'exclusive',
+    mode: 'exclusive',
+    before: 'inactive',
+  } as const
+  const OTHERS = {
+    format: 1,
+    domain: { name: 'tintin', uuid: UUID },
+    state: 'releasing',
+    volumes: [volumeOfOthers],
+  } as const
 
   test('prepare looks again, and keeps what is on it', async () => {
     overtakeAt('openVolumes')
@@ -280,7 +353,9 @@ describe('a record that somebody else has changed since it was decided on (R11)'
   test('prepare that has locked its volumes gives them back, and refuses', async () => {
     overtakeAt('bringTo')
     const outcome = await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
-    expect(linesOf(outcome, 'tintin')[0]).toBe('tintin was not started: its record in /run/lvguard was changed by somebody else meanwhile.')
+    expect(linesOf(outcome, 'tintin')[0]).toBe(
+      'tintin was not started: its record in /run/lvguard was changed by somebody else meanwhile.',
+    )
     expect([exitStatusOf(outcome), [...host.locks], ownRecord()]).toEqual([1, [], OTHERS])
   })
 
@@ -296,13 +371,21 @@ describe('a record that somebody else has changed since it was decided on (R11)'
     overtakeAt('volumeTable')
     const record = { ...OTHERS, volumes: [{ ...volumeOfOthers, lv: 'root' }] } as const
     root.write(`run/lvguard/${UUID}.json`, JSON.stringify(record))
-    expect(await release(domainOf(ONE, true), CONFIGURATION)).toEqual({ kind: 'nothing', reason: 'its record was changed meanwhile' })
+    expect(await release(domainOf(ONE, true), CONFIGURATION)).toEqual({
+      kind: 'nothing',
+      reason: 'its record was changed meanwhile',
+    })
     expect([host.commands.length - commands, ownRecord()]).toEqual([0, OTHERS])
   })
 })
 
 test('a VM that is given what this host had locked already makes the memory of another one, saved with that volume, older: no lease tells it', async () => {
-  writeSavedImage({ format: 1, domain: { name: 'other', uuid: uuidOf(9) }, at: '2026-11-27T22:31:09.123Z', volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }] })
+  writeSavedImage({
+    format: 1,
+    domain: { name: 'other', uuid: uuidOf(9) },
+    at: '2026-11-27T22:31:09.123Z',
+    volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }],
+  })
   await host.bringTo('exclusive', ONE)
   expect((await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))).kind).toBe('done')
   expect(readSavedImage(uuidOf(9))?.spent).toBe(true)

@@ -1,5 +1,15 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,14 +22,20 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** A stand-in for Node that names itself and shows the words that it got. */
 mkdirSync(bin)
-writeFileSync(join(bin, 'node'), '#!/bin/sh\ncase $1 in --*) printf "%s " "$1"; shift ;; esac\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n')
+writeFileSync(
+  join(bin, 'node'),
+  '#!/bin/sh\ncase $1 in --*) printf "%s " "$1"; shift ;; esac\nshift\nprintf "node:"; printf " [%s]" "$@"; exit 7\n',
+)
 chmodSync(join(bin, 'node'), 0o755)
 
 /** `0`, or the words that Node got; behind them ` 0` where its status counts for nothing. */
 const call = (...words: string[]): string => callAs(STUB, ...words)
 
 function callAs(file: string, ...words: string[]): string {
-  const { status, stdout } = spawnSync('/bin/sh', [file, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+  const { status, stdout } = spawnSync('/bin/sh', [file, ...words], {
+    env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder },
+    encoding: 'utf8',
+  })
   return status === 7 ? stdout : `${stdout} ${status}`.trim()
 }
 
@@ -88,15 +104,30 @@ describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (nee
       const parent = join(folder, name)
       rmSync(parent, { force: true })
       symlinkSync('/bin/sh', parent)
-      const { stdout } = spawnSync(parent, ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, ...words], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+      const { stdout } = spawnSync(parent, ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, ...words], {
+        env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder },
+        encoding: 'utf8',
+      })
       return { said: stdout, marks: readdirSync(join(folder, 'run/lvguard')) }
     }
     beforeEach(() => mkdirSync(join(folder, 'run/lvguard'), { recursive: true }))
     afterEach(() => rmSync(join(folder, 'run'), { recursive: true }))
 
-    test('marks the VG before Node is loaded', () => expect(by('lvmlockctl', 'kill', 'virtVG')).toEqual({ said: 'node: [kill] [virtVG]', marks: ['virtVG.killed'] }))
+    test('marks the VG before Node is loaded', () =>
+      expect(by('lvmlockctl', 'kill', 'virtVG')).toEqual({ said: 'node: [kill] [virtVG]', marks: ['virtVG.killed'] }))
 
-    test.each([['kill', '../x'], ['kill', '-x'], ['kill', '.'], ['kill', '..'], ['kill', ''], ['kill', 'a b'], ['kill', 'a\nb'], ['kill'], ['kill', 'virtVG', '--help'], ['recover', 'virtVG']])('marks nothing for %j %j %j', (...words) => {
+    test.each([
+      ['kill', '../x'],
+      ['kill', '-x'],
+      ['kill', '.'],
+      ['kill', '..'],
+      ['kill', ''],
+      ['kill', 'a b'],
+      ['kill', 'a\nb'],
+      ['kill'],
+      ['kill', 'virtVG', '--help'],
+      ['recover', 'virtVG'],
+    ])('marks nothing for %j %j %j', (...words) => {
       expect(by('lvmlockctl', ...words.filter((word) => word !== undefined)).marks).toEqual([])
     })
 
@@ -112,7 +143,11 @@ describe.skipIf(!isRoot)(`the shell that comes before Node${isRoot ? '' : ' (nee
       const said = (): string => {
         rmSync(join(folder, 'run/lvguard'), { recursive: true })
         writeFileSync(join(folder, 'run/lvguard'), '')
-        const { stdout } = spawnSync(join(folder, 'lvmlockctl'), ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, 'kill', 'virtVG'], { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' })
+        const { stdout } = spawnSync(
+          join(folder, 'lvmlockctl'),
+          ['-c', '/bin/sh "$0" "$@"; exit 7', STUB, 'kill', 'virtVG'],
+          { env: { PATH: `${bin}:/usr/bin:/bin`, LVGUARD_ROOT: folder }, encoding: 'utf8' },
+        )
         return stdout
       }
       expect(said()).toBe('node: [kill] [virtVG]')

@@ -9,7 +9,8 @@ async function cut(world: KillDouble, { by = 'sanlock' as const, until = 125 } =
   return left.map(({ kind, text }) => `${kind}: ${text}`).join('; ')
 }
 const kills = ({ did }: KillDouble): string[] => did.filter((each) => each.startsWith('kill'))
-const wipes = ({ did }: KillDouble): string[] => did.filter((each) => each.startsWith('wipe')).map((each) => each.slice('wipe '.length))
+const wipes = ({ did }: KillDouble): string[] =>
+  did.filter((each) => each.startsWith('wipe')).map((each) => each.slice('wipe '.length))
 
 describe('a VG is cut off', () => {
   test('marked before anything else, then killed, then wiped; within a second', async () => {
@@ -18,9 +19,19 @@ describe('a VG is cut off', () => {
     world.vm(2)
     expect(await cut(world)).toBe('')
     expect(world.did[0]).toBe('mark')
-    expect(world.did.filter((each) => each !== 'mark')).toEqual(['kill 101', 'kill 102', 'wipe virtVG-vm1', 'wipe virtVG-vm2'])
+    expect(world.did.filter((each) => each !== 'mark')).toEqual([
+      'kill 101',
+      'kill 102',
+      'wipe virtVG-vm1',
+      'wipe virtVG-vm2',
+    ])
     expect(world.time).toBeLessThan(81)
-    expect(world.marks.get('virtVG')).toMatchObject({ by: 'sanlock', state: 'clear', disks: ['vdb'], killed: [{ name: 'vm1', pid: 101, start: '1001', volumes: ['virtVG/vm1'] }, { name: 'vm2' }] })
+    expect(world.marks.get('virtVG')).toMatchObject({
+      by: 'sanlock',
+      state: 'clear',
+      disks: ['vdb'],
+      killed: [{ name: 'vm1', pid: 101, start: '1001', volumes: ['virtVG/vm1'] }, { name: 'vm2' }],
+    })
   })
 
   test('of two VGs only one: the VMs and the devices of the other live on, and so does the device of the leases', async () => {
@@ -45,7 +56,9 @@ describe('a VG is cut off', () => {
     const world = new KillDouble()
     world.vm(1, 'virtVG', { killed: 'waits' })
     world.isSilent = true
-    expect(await cut(world)).toBe('process: vm1 (process 101) was killed, and is not gone: a thread waits for I/O; unknown: dmsetup does not tell the tables of the devices')
+    expect(await cut(world)).toBe(
+      'process: vm1 (process 101) was killed, and is not gone: a thread waits for I/O; unknown: dmsetup does not tell the tables of the devices',
+    )
   })
 
   test('a zombie all of whose threads have ended is gone', async () => {
@@ -110,7 +123,11 @@ describe('a VG is cut off', () => {
 
   test('the layers above are begun before those below; what is above and hangs does not hold up the others for long', async () => {
     const world = new KillDouble()
-    const [data, pool, thin] = [world.device('virtVG', 'pool', ['vdb'], { name: 'virtVG-pool_tdata', suffix: '-tdata' }), world.device('virtVG', 'pool', [], { name: 'virtVG-pool-tpool', suffix: '-tpool' }), world.device('virtVG', 'thin', [])]
+    const [data, pool, thin] = [
+      world.device('virtVG', 'pool', ['vdb'], { name: 'virtVG-pool_tdata', suffix: '-tdata' }),
+      world.device('virtVG', 'pool', [], { name: 'virtVG-pool-tpool', suffix: '-tpool' }),
+      world.device('virtVG', 'thin', []),
+    ]
     pool.slaves = [data.node]
     thin.slaves = [pool.node]
     world.hanging.add('virtVG-thin')
@@ -189,7 +206,12 @@ describe('nobody is killed who is not a QEMU with a volume of that VG (R9)', () 
     world.vm(1)
     world.list.shift()
     const [record] = world.known
-    if (record !== undefined) world.known.push({ ...record, domain: { name: 'old', uuid: uuidOf(9) }, volumes: [recorded({ vg: 'virtVG', lv: 'x' }, { ids: { lv: 'a', vg: 'another', lock: 'a' } })] })
+    if (record !== undefined)
+      world.known.push({
+        ...record,
+        domain: { name: 'old', uuid: uuidOf(9) },
+        volumes: [recorded({ vg: 'virtVG', lv: 'x' }, { ids: { lv: 'a', vg: 'another', lock: 'a' } })],
+      })
     expect(await cut(world, { until: 81 })).toMatch(/^unknown: which devices belong to virtVG cannot be told/)
     expect(wipes(world)).toEqual([])
   })
@@ -199,7 +221,16 @@ describe('more than one is at it', () => {
   test('the second one kills and looks, and wipes nothing while the first lives', async () => {
     const world = new KillDouble()
     world.vm(1)
-    world.marks.set('virtVG', { format: 1, vg: 'virtVG', by: 'sanlock', at: 'then', worker: { pid: 7, start: '7' }, killed: [], disks: [], state: 'started' })
+    world.marks.set('virtVG', {
+      format: 1,
+      vg: 'virtVG',
+      by: 'sanlock',
+      at: 'then',
+      worker: { pid: 7, start: '7' },
+      killed: [],
+      disks: [],
+      state: 'started',
+    })
     world.alive.add('7 7')
     world.at(90, () => world.alive.delete('7 7'))
     expect(await cut(world)).toBe('')
@@ -211,7 +242,15 @@ describe('more than one is at it', () => {
     const world = new KillDouble()
     world.vm(1, 'virtVG', { threads: ['Z', 'D'], words: [''] })
     world.status.clear()
-    world.marks.set('virtVG', { format: 1, vg: 'virtVG', by: 'sanlock', at: 'then', killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '1001', volumes: [] }], disks: [], state: 'started' })
+    world.marks.set('virtVG', {
+      format: 1,
+      vg: 'virtVG',
+      by: 'sanlock',
+      at: 'then',
+      killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '1001', volumes: [] }],
+      disks: [],
+      state: 'started',
+    })
     expect(await cut(world, { until: 90 })).toMatch(/^process: vm1 \(process 101\) was killed, and is not gone/)
     expect(kills(world)).toEqual([])
   })
@@ -219,7 +258,15 @@ describe('more than one is at it', () => {
   test('a number that has passed on to another process says nothing', async () => {
     const world = new KillDouble()
     world.vm(1, 'otherVG')
-    world.marks.set('virtVG', { format: 1, vg: 'virtVG', by: 'sanlock', at: 'then', killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '5', volumes: [] }], disks: [], state: 'started' })
+    world.marks.set('virtVG', {
+      format: 1,
+      vg: 'virtVG',
+      by: 'sanlock',
+      at: 'then',
+      killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '5', volumes: [] }],
+      disks: [],
+      state: 'started',
+    })
     expect(await cut(world)).toBe('')
   })
 
@@ -228,7 +275,15 @@ describe('more than one is at it', () => {
     await cut(world, { by: 'person' as 'sanlock' })
     await cut(world)
     expect(world.marks.get('virtVG')?.by).toBe('person')
-    world.marks.set('virtVG', { format: 1, vg: 'virtVG', by: 'unknown', at: '', killed: [], disks: [], state: 'started' })
+    world.marks.set('virtVG', {
+      format: 1,
+      vg: 'virtVG',
+      by: 'unknown',
+      at: '',
+      killed: [],
+      disks: [],
+      state: 'started',
+    })
     await cut(world)
     expect(world.marks.get('virtVG')?.by).toBe('sanlock')
   })

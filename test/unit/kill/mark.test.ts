@@ -9,7 +9,16 @@ const { cutOffProblems, markedVgs, readMark, removeMark, writeMark } = await imp
 beforeEach(() => root.clear())
 afterAll(() => root.remove())
 
-const MARK: Mark = { format: 1, vg: 'virtVG', by: 'person', at: '2026-11-28T11:00:00Z', worker: { pid: 2, start: '9' }, killed: [{ name: 'tintin', uuid: 'u', pid: 5, start: '7', volumes: ['virtVG/tintin'] }], disks: ['cciss!c0d0', 'dm-1'], state: 'left' }
+const MARK: Mark = {
+  format: 1,
+  vg: 'virtVG',
+  by: 'person',
+  at: '2026-11-28T11:00:00Z',
+  worker: { pid: 2, start: '9' },
+  killed: [{ name: 'tintin', uuid: 'u', pid: 5, start: '7', volumes: ['virtVG/tintin'] }],
+  disks: ['cciss!c0d0', 'dm-1'],
+  state: 'left',
+}
 const EMPTY = { by: 'unknown', killed: [], disks: [], state: 'started' }
 
 describe('the mark of a VG that was cut off', () => {
@@ -23,8 +32,15 @@ describe('the mark of a VG that was cut off', () => {
   })
 
   test.each<[string, string]>([
-    ['the empty one of the shell', ''], ['half of one', '{"format":1,'], ['no object', '7'], ['null', 'null'], ['another format', JSON.stringify({ ...MARK, format: 2 })], ['that of another VG', JSON.stringify({ ...MARK, vg: 'otherVG' })],
-    ['a disk that is a path', JSON.stringify({ ...MARK, disks: ['../../etc/shadow'] })], ['a process that is a group', JSON.stringify({ ...MARK, killed: [{ ...MARK.killed[0], pid: -1 }] })], ['no list', JSON.stringify({ ...MARK, killed: 'x' })],
+    ['the empty one of the shell', ''],
+    ['half of one', '{"format":1,'],
+    ['no object', '7'],
+    ['null', 'null'],
+    ['another format', JSON.stringify({ ...MARK, format: 2 })],
+    ['that of another VG', JSON.stringify({ ...MARK, vg: 'otherVG' })],
+    ['a disk that is a path', JSON.stringify({ ...MARK, disks: ['../../etc/shadow'] })],
+    ['a process that is a group', JSON.stringify({ ...MARK, killed: [{ ...MARK.killed[0], pid: -1 }] })],
+    ['no list', JSON.stringify({ ...MARK, killed: 'x' })],
   ])('%s is there, and says nothing', (_, text) => {
     root.write('run/lvguard/virtVG.killed', text)
     expect(readMark('virtVG')).toMatchObject(EMPTY)

@@ -5,7 +5,15 @@ import { isLeftBehind, recover } from '../../../src/kill/recover.ts'
 import { KillDouble } from '../support/kill-world.ts'
 import { uuidOf } from '../support/lvm.ts'
 
-const MARK: Mark = { format: 1, vg: 'virtVG', by: 'sanlock', at: 'then', killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '1001', volumes: ['virtVG/vm1'] }], disks: ['vdb'], state: 'clear' }
+const MARK: Mark = {
+  format: 1,
+  vg: 'virtVG',
+  by: 'sanlock',
+  at: 'then',
+  killed: [{ name: 'vm1', uuid: uuidOf(1), pid: 101, start: '1001', volumes: ['virtVG/vm1'] }],
+  disks: ['vdb'],
+  state: 'clear',
+}
 
 /** A host after a kill: its VM gone, its device wiped, sanlock out of the lockspace. */
 function killed(lockspaces: readonly Partial<Lockspace>[] = []): KillDouble {
@@ -18,13 +26,32 @@ function killed(lockspaces: readonly Partial<Lockspace>[] = []): KillDouble {
   return world
 }
 function says(world: KillDouble, lockspaces: readonly Partial<Lockspace>[]): void {
-  world.asked = { kind: 'status', status: { now: 200, hasWatchdog: false, watchdogFire: 60, notUnderstood: [], lockspaces: lockspaces.map((each) => ({ vg: 'virtVG', list: 'spaces', ioTimeout: 10, renewed: 0, hasFailed: true, ...each })) } }
+  world.asked = {
+    kind: 'status',
+    status: {
+      now: 200,
+      hasWatchdog: false,
+      watchdogFire: 60,
+      notUnderstood: [],
+      lockspaces: lockspaces.map((each) => ({
+        vg: 'virtVG',
+        list: 'spaces',
+        ioTimeout: 10,
+        renewed: 0,
+        hasFailed: true,
+        ...each,
+      })),
+    },
+  }
 }
 
 describe('a VG comes back', () => {
   test('its devices go, but that of the leases; its locking starts; the mark goes last, and where its VMs are is said', async () => {
     const world = killed()
-    expect(await recover(MARK, world)).toEqual({ kind: 'recovered', text: 'virtVG can be used here again; killed when it was cut off: vm1 (virtVG/vm1 is held by node2 (exclusive))' })
+    expect(await recover(MARK, world)).toEqual({
+      kind: 'recovered',
+      text: 'virtVG can be used here again; killed when it was cut off: vm1 (virtVG/vm1 is held by node2 (exclusive))',
+    })
     expect(world.did).toEqual(['remove virtVG-vm1', 'lock-start virtVG', 'unmark'])
     expect(world.list.map(({ name }) => name)).toEqual(['virtVG-lvmlock'])
   })
@@ -69,19 +96,55 @@ describe('a VG comes back', () => {
 
 describe('it stays marked while', () => {
   const cases: readonly [string, RegExp, (world: KillDouble) => void][] = [
-    ['a process that was killed is not gone', /vm1 \(process 101\) was killed, and is not gone yet/, (world) => void world.processes.set(101, { start: '1001', comm: 'qemu', threads: ['Z', 'D'], words: [], opens: [], killed: 'waits' })],
+    [
+      'a process that was killed is not gone',
+      /vm1 \(process 101\) was killed, and is not gone yet/,
+      (world) =>
+        void world.processes.set(101, {
+          start: '1001',
+          comm: 'qemu',
+          threads: ['Z', 'D'],
+          words: [],
+          opens: [],
+          killed: 'waits',
+        }),
+    ],
     ['a disk does not answer', /vdb, on which virtVG stands, does not answer/, (world) => void world.disks.clear()],
-    ['somebody has a device open', /virtVG-vm1 is open still: see/, (world) => void Object.assign(world.list[1] ?? {}, { opened: 1 })],
-    ['somebody has a device open that was not wiped', /virtVG-vm1 is open still, and not wiped/, (world) => void Object.assign(world.list[1] ?? {}, { opened: 1, slaves: ['vdb'] })],
+    [
+      'somebody has a device open',
+      /virtVG-vm1 is open still: see/,
+      (world) => void Object.assign(world.list[1] ?? {}, { opened: 1 }),
+    ],
+    [
+      'somebody has a device open that was not wiped',
+      /virtVG-vm1 is open still, and not wiped/,
+      (world) => void Object.assign(world.list[1] ?? {}, { opened: 1, slaves: ['vdb'] }),
+    ],
     ['nobody can tell what is open', /dmsetup does not tell/, (world) => void Object.assign(world, { isSilent: true })],
-    ['sanlock is silent', /sanlock does not answer \(x\)/, (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } })],
+    [
+      'sanlock is silent',
+      /sanlock does not answer \(x\)/,
+      (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } }),
+    ],
     ['sanlock does not leave', /sanlock has not left the lockspace/, (world) => says(world, [{ list: 'rem' }])],
-    ['lvmlockd does not drop', /lvmlockd does not give up its locks of virtVG: down/, (world) => {
-      says(world, [{}])
-      world.dropping = 'down'
-    }],
-    ['lvmlockd lists what sanlock has left', /lvmlockd has not dropped virtVG yet/, (world) => void world.managers.set('virtVG', 'sanlock')],
-    ['the locking does not start', /the locking of virtVG cannot be started: why/, (world) => void Object.assign(world, { locking: 'why' })],
+    [
+      'lvmlockd does not drop',
+      /lvmlockd does not give up its locks of virtVG: down/,
+      (world) => {
+        says(world, [{}])
+        world.dropping = 'down'
+      },
+    ],
+    [
+      'lvmlockd lists what sanlock has left',
+      /lvmlockd has not dropped virtVG yet/,
+      (world) => void world.managers.set('virtVG', 'sanlock'),
+    ],
+    [
+      'the locking does not start',
+      /the locking of virtVG cannot be started: why/,
+      (world) => void Object.assign(world, { locking: 'why' }),
+    ],
   ]
   test.each(cases)('%s', async (_, words, spoil) => {
     const world = killed()
@@ -94,7 +157,10 @@ describe('it stays marked while', () => {
 })
 
 test('without a mark only what lvmlockd lists and sanlock has left is taken back', async () => {
-  const seen = async (manager: string | undefined, spoil: (world: KillDouble) => void = () => undefined): Promise<boolean> => {
+  const seen = async (
+    manager: string | undefined,
+    spoil: (world: KillDouble) => void = () => undefined,
+  ): Promise<boolean> => {
     const world = killed()
     if (manager !== undefined) world.managers.set('virtVG', manager)
     spoil(world)
@@ -105,5 +171,7 @@ test('without a mark only what lvmlockd lists and sanlock has left is taken back
   expect(await seen('dlm')).toBe(false)
   expect(await seen('sanlock', (world) => says(world, [{ hasFailed: false, renewed: 190 }]))).toBe(false)
   expect(await seen('sanlock', (world) => says(world, [{ list: 'add', hasFailed: false }]))).toBe(false)
-  expect(await seen('sanlock', (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } }))).toBe(false)
+  expect(await seen('sanlock', (world) => void Object.assign(world, { asked: { kind: 'silent', why: 'x' } }))).toBe(
+    false,
+  )
 })

@@ -21,22 +21,30 @@ describe('XML that is cut off', () => {
 
   test('at every length of a prepare', () => {
     const { xml } = hookInput('prepare')
-    const wrong = Array.from({ length: xml.length }, (_, length) => length).filter((length) => !isWhole(xml, length) && !REFUSED.test(refusal(xml.slice(0, length))))
+    const wrong = Array.from({ length: xml.length }, (_, length) => length).filter(
+      (length) => !isWhole(xml, length) && !REFUSED.test(refusal(xml.slice(0, length))),
+    )
     expect(wrong).toEqual([])
   })
 
   test('anywhere in any capture', () => {
-    fc.assert(fc.property(fc.constantFrom(...hookInputs), fc.double({ min: 0, max: 1, noNaN: true }), ({ xml }, part) => {
-      const length = Math.floor(xml.length * part)
-      fc.pre(!isWhole(xml, length))
-      expect(refusal(xml.slice(0, length))).toMatch(REFUSED)
-    }), { numRuns: 150 })
+    fc.assert(
+      fc.property(fc.constantFrom(...hookInputs), fc.double({ min: 0, max: 1, noNaN: true }), ({ xml }, part) => {
+        const length = Math.floor(xml.length * part)
+        fc.pre(!isWhole(xml, length))
+        expect(refusal(xml.slice(0, length))).toMatch(REFUSED)
+      }),
+      { numRuns: 150 },
+    )
   })
 
   test('a piece missing in the middle is refused or still a domain, nothing else', () => {
-    fc.assert(fc.property(fc.nat(XML.length), fc.nat(40), (start, length) => {
-      expect(refusal(XML.slice(0, start) + XML.slice(start + length))).toMatch(/^(the (domain )?XML |accepted: )/)
-    }), { numRuns: 300 })
+    fc.assert(
+      fc.property(fc.nat(XML.length), fc.nat(40), (start, length) => {
+        expect(refusal(XML.slice(0, start) + XML.slice(start + length))).toMatch(/^(the (domain )?XML |accepted: )/)
+      }),
+      { numRuns: 300 },
+    )
   })
 })
 
@@ -64,10 +72,38 @@ describe('XML that is no domain', () => {
   ])('%s', (_, xml, expected) => expect(refusal(xml)).toMatch(expected))
 
   test('whatever it is, BadXml says so in one sentence, and nothing else is thrown', () => {
-    fc.assert(fc.property(fc.oneof(fc.string({ maxLength: 40 }), fc.string({ unit: fc.constantFrom('<', '>', '/', '"', "'", '=', ' ', 'domain', 'a', '!', '--', '[CDATA[', ']]>', '?', '&', ';') })), (xml) => {
-      expect(refusal(xml)).toMatch(REFUSED)
-      expect(refusal(`<domain>${xml}`)).toMatch(REFUSED)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string({ maxLength: 40 }),
+          fc.string({
+            unit: fc.constantFrom(
+              '<',
+              '>',
+              '/',
+              '"',
+              "'",
+              '=',
+              ' ',
+              'domain',
+              'a',
+              '!',
+              '--',
+              '[CDATA[',
+              ']]>',
+              '?',
+              '&',
+              ';',
+            ),
+          }),
+        ),
+        (xml) => {
+          expect(refusal(xml)).toMatch(REFUSED)
+          expect(refusal(`<domain>${xml}`)).toMatch(REFUSED)
+        },
+      ),
+      { numRuns: 200 },
+    )
   })
 })
 
@@ -89,11 +125,23 @@ describe('XML that means harm', () => {
   test.each<[string, string]>([
     ['an element __proto__', '<metadata><x:__proto__ xmlns:x="u"><disk type="block"/></x:__proto__></metadata>'],
     ['an attribute __proto__', '<metadata><x:a xmlns:x="u" __proto__="1" constructor="2"/></metadata>'],
-    ['elements like methods of an object', '<metadata><x:constructor xmlns:x="u"/><x:toString xmlns:x="u"/><x:hasOwnProperty xmlns:x="u"/></metadata>'],
+    [
+      'elements like methods of an object',
+      '<metadata><x:constructor xmlns:x="u"/><x:toString xmlns:x="u"/><x:hasOwnProperty xmlns:x="u"/></metadata>',
+    ],
     ['an entity that nobody declared', '<description>&bomb;&bomb;</description>'],
-    ['a disk that is only a comment', "<!-- <devices><disk type='block'><source dev='/dev/virtVG/other'/></disk></devices> -->\n"],
-    ['a disk that is only text', "<description><![CDATA[<devices><disk type='block'><source dev='/dev/virtVG/other'/></disk></devices>]]></description>"],
-    ['a disk that is only metadata', "<metadata><x:devices xmlns:x='u'><disk type='block'><source dev='/dev/virtVG/other'/></disk></x:devices></metadata>"],
+    [
+      'a disk that is only a comment',
+      "<!-- <devices><disk type='block'><source dev='/dev/virtVG/other'/></disk></devices> -->\n",
+    ],
+    [
+      'a disk that is only text',
+      "<description><![CDATA[<devices><disk type='block'><source dev='/dev/virtVG/other'/></disk></devices>]]></description>",
+    ],
+    [
+      'a disk that is only metadata',
+      "<metadata><x:devices xmlns:x='u'><disk type='block'><source dev='/dev/virtVG/other'/></disk></x:devices></metadata>",
+    ],
     ['five thousand entities', `<description>${'&amp;&#10;'.repeat(5000)}</description>`],
   ])('%s changes nothing about the domain', (_, inside) => {
     const { name, disks, incomingId } = parseDomain(XML.replace('  <devices>', () => `${inside}  <devices>`))
@@ -102,12 +150,17 @@ describe('XML that means harm', () => {
   })
 
   // libvirt keeps what other programs put into <metadata>, comments and CDATA too: there it is text.
-  test.each(['<x:note xmlns:x="u"><![CDATA[<!DOCTYPE html><p>]]></x:note>', '<x:note xmlns:x="u"><!-- <!DOCTYPE html> --></x:note>'])('a DOCTYPE that is only text is none: %s', (note) => {
+  test.each([
+    '<x:note xmlns:x="u"><![CDATA[<!DOCTYPE html><p>]]></x:note>',
+    '<x:note xmlns:x="u"><!-- <!DOCTYPE html> --></x:note>',
+  ])('a DOCTYPE that is only text is none: %s', (note) => {
     expect(refusal(domainXml({ inside: `<metadata>${note}</metadata>` }))).toMatch(/^accepted: /)
   })
 
   test('control characters in a name stay one name, and never become a path', () => {
-    const { name, disks } = parseDomain(domainXml({ name: 'a\u001b[2J\u0007b', disks: [{ type: 'block', target: 'vda', path: '/dev/virtVG/a\u0000b' }] }))
+    const { name, disks } = parseDomain(
+      domainXml({ name: 'a\u001b[2J\u0007b', disks: [{ type: 'block', target: 'vda', path: '/dev/virtVG/a\u0000b' }] }),
+    )
     expect([name, disks[0]?.path]).toEqual(['a\u001b[2J\u0007b', '/dev/virtVG/a\u0000b'])
   })
 })

@@ -12,11 +12,17 @@ test('the volumes that are active, and those of them that lead to no storage (FA
     root.write(`sys/block/${node}/dm/name`, `virtVG-${lv}\n`)
     root.write(`sys/block/${node}/dm/uuid`, `LVM-${lv}\n`)
     root.write(`sys/block/${node}/dm/suspended`, `${suspended}\n`)
-    for (const slave of ['', ...slaves]) mkdirSync(join(root.path, `sys/block/${node}/slaves`, slave), { recursive: true })
+    for (const slave of ['', ...slaves])
+      mkdirSync(join(root.path, `sys/block/${node}/slaves`, slave), { recursive: true })
   }
   device('dm-0', 'whole', ['vdb'])
   device('dm-1', 'wiped', [])
   device('dm-2', 'waiting', ['vdb'], '1')
   device('dm-3', 'wiping', [], '1')
-  expect(activeVolumes().map(({ lv, dead }) => [lv, dead])).toEqual([['whole', undefined], ['wiped', 'error'], ['waiting', 'suspended'], ['wiping', 'suspended']])
+  expect(activeVolumes().map(({ lv, dead }) => [lv, dead])).toEqual([
+    ['whole', undefined],
+    ['wiped', 'error'],
+    ['waiting', 'suspended'],
+    ['wiping', 'suspended'],
+  ])
 })

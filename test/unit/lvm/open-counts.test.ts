@@ -9,7 +9,14 @@ describe('how many have a device open', () => {
     ['one', `${A}:1\n`, [[A, 1]]],
     ['nobody', `${A}:0\n`, [[A, 0]]],
     ['with blanks, as dmsetup pads its columns', `  ${A}:12 \n`, [[A, 12]]],
-    ['a layer', `${A}-real:2\n${A}:1\n`, [[`${A}-real`, 2], [A, 1]]],
+    [
+      'a layer',
+      `${A}-real:2\n${A}:1\n`,
+      [
+        [`${A}-real`, 2],
+        [A, 1],
+      ],
+    ],
     ['a UUID with a colon', 'CRYPT-LUKS2:x:1:3\n', [['CRYPT-LUKS2:x:1', 3]]],
     ['a device without a UUID', ':1\n', []],
     ['a count that is none', `${A}:\n${A}:x\n`, []],
@@ -26,5 +33,6 @@ describe('how many have a device open', () => {
     }
   })
 
-  test('that is what dmsetup is asked for', () => expect(openCountArguments.join(' ')).toBe('info -c --noheadings --separator : -o uuid,open'))
+  test('that is what dmsetup is asked for', () =>
+    expect(openCountArguments.join(' ')).toBe('info -c --noheadings --separator : -o uuid,open'))
 })

@@ -11,7 +11,12 @@ let said: Record<string, string> = {}
 const start: Start = (command, words): Running => {
   asked.push([command, ...words].join(' '))
   const stdout = said[command]
-  return { ended: Promise.resolve(stdout === undefined ? { code: 'ENOENT' } : { exitCode: 0, stdout, stderr: '' }), kill: () => undefined, killGroup: () => undefined, unref: () => undefined }
+  return {
+    ended: Promise.resolve(stdout === undefined ? { code: 'ENOENT' } : { exitCode: 0, stdout, stderr: '' }),
+    kill: () => undefined,
+    killGroup: () => undefined,
+    unref: () => undefined,
+  }
 }
 
 /** A device of device-mapper, and what it stands on. */
@@ -42,7 +47,11 @@ beforeAll(() => {
   disk('sdd', 'pci0000:00/0000:00:02.1/host2/rport-2:0-5/target2:0:1/2:0:1:1')
   disk('vda', 'pci0000:00/0000:00:04.0/virtio0')
   root.write('sys/class/iscsi_session/session7/recovery_tmo', '120\n')
-  for (const [port, fast, loss] of [['1:0-4', '5', '600'], ['2:0-4', 'off', '30'], ['2:0-5', 'off', '4294967295x']] as const) {
+  for (const [port, fast, loss] of [
+    ['1:0-4', '5', '600'],
+    ['2:0-4', 'off', '30'],
+    ['2:0-5', 'off', '4294967295x'],
+  ] as const) {
     root.write(`sys/class/fc_remote_ports/rport-${port}/fast_io_fail_tmo`, `${fast}\n`)
     root.write(`sys/class/fc_remote_ports/rport-${port}/dev_loss_tmo`, `${loss}\n`)
   }
@@ -54,15 +63,24 @@ beforeEach(() => {
 afterAll(() => root.remove())
 
 test('an iSCSI session, with no question to anybody', async () => {
-  expect(await timeoutsBelow(new Set(['iscsiVG']))).toEqual(new Map([['iscsiVG', { paths: [{ disk: 'sda', setting: 'iSCSI replacement_timeout', seconds: 120 }], maps: [] }]]))
+  expect(await timeoutsBelow(new Set(['iscsiVG']))).toEqual(
+    new Map([['iscsiVG', { paths: [{ disk: 'sda', setting: 'iSCSI replacement_timeout', seconds: 120 }], maps: [] }]]),
+  )
   expect(asked).toEqual([])
 })
 
 test('a multipath map on two ports of Fibre Channel', async () => {
-  said = { dmsetup: 'mpatha: 0 409600 multipath 2 queue_if_no_path retain_attached_hw_handler 1 alua 1 1 service-time 0 2 2 8:16 1 1 8:32 1 1\nmpathb: 0 8 multipath 0 0 1 1\n', multipathd: 'mpatha 24 chk\nmpathb off\n' }
+  said = {
+    dmsetup:
+      'mpatha: 0 409600 multipath 2 queue_if_no_path retain_attached_hw_handler 1 alua 1 1 service-time 0 2 2 8:16 1 1 8:32 1 1\nmpathb: 0 8 multipath 0 0 1 1\n',
+    multipathd: 'mpatha 24 chk\nmpathb off\n',
+  }
   const found = (await timeoutsBelow(new Set(['fcVG']))).get('fcVG')
   expect(found?.maps).toEqual([{ map: 'mpatha', seconds: 120 }])
-  expect([...(found?.paths ?? [])].sort((a, b) => a.disk.localeCompare(b.disk))).toEqual([{ disk: 'sdb', setting: 'FC fast_io_fail_tmo', seconds: 5 }, { disk: 'sdc', setting: 'FC dev_loss_tmo, with fast_io_fail_tmo off', seconds: 30 }])
+  expect([...(found?.paths ?? [])].sort((a, b) => a.disk.localeCompare(b.disk))).toEqual([
+    { disk: 'sdb', setting: 'FC fast_io_fail_tmo', seconds: 5 },
+    { disk: 'sdc', setting: 'FC dev_loss_tmo, with fast_io_fail_tmo off', seconds: 30 },
+  ])
   expect(asked.sort()).toEqual(['dmsetup table --target multipath', 'multipathd show maps raw format %n %Q'])
 })
 

@@ -24,7 +24,8 @@ const device = (node: string, name: string, uuid: string): void => {
 }
 
 beforeEach(() => {
-  for (const folder of ['dev', 'sys', 'srv', 'a', 'b']) rmSync(join(root.path, folder), { recursive: true, force: true })
+  for (const folder of ['dev', 'sys', 'srv', 'a', 'b'])
+    rmSync(join(root.path, folder), { recursive: true, force: true })
   // virtVG/root is active, with everything that udev makes; virtVG/data is not.
   device('dm-3', 'virtVG-root', `LVM-${VG}${LV}`)
   link('dev/virtVG/root', '../dm-3')
@@ -53,7 +54,14 @@ beforeEach(() => {
   link('sys/block/dm-11/slaves/dm-6', '../../dm-6')
   link('sys/block/dm-6/slaves/sda', '../../sda')
   device('dm-6', 'virtVG-pool-tpool', `LVM-${VG}${LV}-tpool`)
-  for (const file of ['dev/virtVG/file', 'dev/mapper/virtVG-file', 'dev/disk/by-id/dm-name-virtVG-file', 'dev/virtVG/folder/x', 'srv/image']) root.write(file, '')
+  for (const file of [
+    'dev/virtVG/file',
+    'dev/mapper/virtVG-file',
+    'dev/disk/by-id/dm-name-virtVG-file',
+    'dev/virtVG/folder/x',
+    'srv/image',
+  ])
+    root.write(file, '')
   root.write('dev/sda', '')
   root.write('dev/shm/x', '')
   link('dev/disk/by-path/pci-1', '../../sda')
@@ -63,8 +71,21 @@ afterAll(() => root.remove())
 describe('what a path comes to', () => {
   const short = (path: string): string => {
     const found = findPath(path)
-    return found.kind === 'volume' ? `${found.vg}/${found.lv}` : found.kind === 'uuid' ? `uuid ${found.lvUuid}` : found.kind === 'stand-in' ? `${found.is} at ${found.path} for ${found.vg}/${found.lv}` :
-      found.kind === 'stack' ? (found.itself?.kind === 'volume' ? `${found.itself.vg}/${found.itself.lv}: ` : '') + found.below.map(({ meaning, holder, partition }) => `${holder}${partition === undefined ? '' : ` (${partition})`} on ${meaning.kind === 'volume' ? `${meaning.vg}/${meaning.lv}` : meaning.kind}`).join(', ') : found.kind
+    return found.kind === 'volume'
+      ? `${found.vg}/${found.lv}`
+      : found.kind === 'uuid'
+        ? `uuid ${found.lvUuid}`
+        : found.kind === 'stand-in'
+          ? `${found.is} at ${found.path} for ${found.vg}/${found.lv}`
+          : found.kind === 'stack'
+            ? (found.itself?.kind === 'volume' ? `${found.itself.vg}/${found.itself.lv}: ` : '') +
+              found.below
+                .map(
+                  ({ meaning, holder, partition }) =>
+                    `${holder}${partition === undefined ? '' : ` (${partition})`} on ${meaning.kind === 'volume' ? `${meaning.vg}/${meaning.lv}` : meaning.kind}`,
+                )
+                .join(', ')
+            : found.kind
   }
   const links = (...pairs: (readonly [string, string])[]): void => {
     for (const [path, target] of pairs) link(path, target)
@@ -87,17 +108,50 @@ describe('what a path comes to', () => {
     ['multipath by name', '/dev/mapper/mpatha', 'other'],
     ['a partition of a volume', '/dev/dm-5', 'dm-5 (virtVG-root1) on virtVG/root'],
     ['LUKS on that', '/dev/dm-7', 'dm-5 (virtVG-root1) on virtVG/root'],
-    ['by its name', '/dev/mapper/root_crypt', 'dm-5 (virtVG-root1) on virtVG/root', [['dev/mapper/root_crypt', '../dm-7']]],
-    ['a device called like a volume, on something else', '/dev/mapper/virtVG-data', 'other', [['dev/mapper/virtVG-data', '../dm-8']]],
+    [
+      'by its name',
+      '/dev/mapper/root_crypt',
+      'dm-5 (virtVG-root1) on virtVG/root',
+      [['dev/mapper/root_crypt', '../dm-7']],
+    ],
+    [
+      'a device called like a volume, on something else',
+      '/dev/mapper/virtVG-data',
+      'other',
+      [['dev/mapper/virtVG-data', '../dm-8']],
+    ],
     ['a device on a loop device on a volume', '/dev/dm-9', 'loop0 on virtVG/root'],
     ['a name of device-mapper that is not there', '/dev/mapper/nothing', 'absent'],
-    ['a regular file at the path of a volume', '/dev/virtVG/file', 'a regular file at /dev/virtVG/file for virtVG/file'],
+    [
+      'a regular file at the path of a volume',
+      '/dev/virtVG/file',
+      'a regular file at /dev/virtVG/file for virtVG/file',
+    ],
     ['one under /dev/mapper', '/dev/mapper/virtVG-file', 'a regular file at /dev/mapper/virtVG-file for virtVG/file'],
-    ['one in udev’s folder', '/dev/disk/by-id/dm-name-virtVG-file', 'a regular file at /dev/disk/by-id/dm-name-virtVG-file for virtVG/file'],
+    [
+      'one in udev’s folder',
+      '/dev/disk/by-id/dm-name-virtVG-file',
+      'a regular file at /dev/disk/by-id/dm-name-virtVG-file for virtVG/file',
+    ],
     ['a folder', '/dev/virtVG/folder', 'a folder at /dev/virtVG/folder for virtVG/folder'],
-    ['a link to a regular file at the path of a volume', '/srv/vm', 'a regular file at /dev/virtVG/file for virtVG/file', [['srv/vm', '/dev/virtVG/file']]],
-    ['a link from the path of a volume to a file', '/dev/virtVG/away', 'a regular file at /dev/virtVG/away for virtVG/away', [['dev/virtVG/away', '/srv/image']]],
-    ['and to nowhere', '/dev/virtVG/away', 'a link that leads nowhere at /dev/virtVG/away for virtVG/away', [['dev/virtVG/away', '/nowhere']]],
+    [
+      'a link to a regular file at the path of a volume',
+      '/srv/vm',
+      'a regular file at /dev/virtVG/file for virtVG/file',
+      [['srv/vm', '/dev/virtVG/file']],
+    ],
+    [
+      'a link from the path of a volume to a file',
+      '/dev/virtVG/away',
+      'a regular file at /dev/virtVG/away for virtVG/away',
+      [['dev/virtVG/away', '/srv/image']],
+    ],
+    [
+      'and to nowhere',
+      '/dev/virtVG/away',
+      'a link that leads nowhere at /dev/virtVG/away for virtVG/away',
+      [['dev/virtVG/away', '/nowhere']],
+    ],
     ['a layer by number', '/dev/dm-6', 'impossible'],
     ['a number that is not there', '/dev/dm-99', 'absent'],
     ['slashes and dots', '//dev///virtVG/./../virtVG/root', 'virtVG/root'],
@@ -109,7 +163,16 @@ describe('what a path comes to', () => {
     ['a file that could be there', '/dev/shm/y', 'shm/y'],
     ['a link to a volume', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/virtVG/root']]],
     ['a link to one that is not active', '/srv/vm', 'virtVG/data', [['srv/vm', '/dev/virtVG/data']]],
-    ['a link to a link to a link', '/srv/vm', 'virtVG/data', [['srv/vm', '../a/x'], ['a/x', '/b/y'], ['b/y', '../dev/mapper/virtVG-data']]],
+    [
+      'a link to a link to a link',
+      '/srv/vm',
+      'virtVG/data',
+      [
+        ['srv/vm', '../a/x'],
+        ['a/x', '/b/y'],
+        ['b/y', '../dev/mapper/virtVG-data'],
+      ],
+    ],
     ['a link in /dev that is not LVM’s', '/dev/virtVG/odd', 'virtVG/root', [['dev/virtVG/odd', 'root']]],
     ['a name that udev was told to give a volume', '/dev/vms/tintin', 'virtVG/root', [['dev/vms/tintin', '../dm-3']]],
     ['what stands on one', '/dev/vms/tintin', 'dm-5 (virtVG-root1) on virtVG/root', [['dev/vms/tintin', '../dm-7']]],
@@ -119,7 +182,15 @@ describe('what a path comes to', () => {
     ['.. behind a link to a folder', '/srv/disks/../otherVG/data', 'otherVG/data', [['srv/disks', '/dev/virtVG']]],
     ['a link to a number', '/srv/vm', 'virtVG/root', [['srv/vm', '/dev/dm-3']]],
     ['a link to itself', '/srv/vm', 'other', [['srv/vm', 'vm']]],
-    ['two links in a ring', '/srv/vm', 'other', [['srv/vm', '/a/x'], ['a/x', '/srv/vm']]],
+    [
+      'two links in a ring',
+      '/srv/vm',
+      'other',
+      [
+        ['srv/vm', '/a/x'],
+        ['a/x', '/srv/vm'],
+      ],
+    ],
     ['a link that leads nowhere', '/srv/vm', 'other', [['srv/vm', '/nowhere']]],
     ['a name that no LV can have', '/dev/virtVG/-f', 'impossible'],
     ['the root', '/', 'other'],
@@ -131,7 +202,10 @@ describe('what a path comes to', () => {
 
   // Only root makes nodes.
   test.runIf(process.getuid?.() === 0).each([
-    ['where LVM makes the nodes itself', '/dev/virtVG/old'], ['under /dev/mapper', '/dev/mapper/virtVG-root--1'], ['of mknod', '/srv/node'], ['in a folder of /dev', '/dev/vms/node'],
+    ['where LVM makes the nodes itself', '/dev/virtVG/old'],
+    ['under /dev/mapper', '/dev/mapper/virtVG-root--1'],
+    ['of mknod', '/srv/node'],
+    ['in a folder of /dev', '/dev/vms/node'],
   ])('a node that is no /dev/dm-N: %s', (_, path) => {
     const nodes = ['dev/mapper/virtVG-root--1', 'srv/node', 'dev/vms/node']
     for (const node of nodes) {
@@ -144,20 +218,43 @@ describe('what a path comes to', () => {
   })
 
   test('hostile paths: no name that LVM does not take', () => {
-    fc.assert(fc.property(hostilePath, (path) => {
-      const found = findPath(path)
-      if (found.kind === 'volume') expect([found.vg, found.lv].every(isValidName)).toBe(true)
-      if (found.kind === 'uuid') expect(found.lvUuid).toMatch(/^[A-Za-z0-9]{32}$/)
-    }), { numRuns: 500 })
+    fc.assert(
+      fc.property(hostilePath, (path) => {
+        const found = findPath(path)
+        if (found.kind === 'volume') expect([found.vg, found.lv].every(isValidName)).toBe(true)
+        if (found.kind === 'uuid') expect(found.lvUuid).toMatch(/^[A-Za-z0-9]{32}$/)
+      }),
+      { numRuns: 500 },
+    )
   })
 })
 
 test.each([
-  ['/dev/virtVG/root', 'plain'], ['/dev/virtVG/data', 'plain'], ['/dev/mapper/virtVG-root', 'plain'], ['/dev/mapper/virtVG-data', 'plain'], ['relative', 'plain'], ['/srv/nothing', 'plain'],
-  ['/dev/virtVG/../virtVG/root', 'unclear'], ['/dev/disk/by-id/dm-name-virtVG-data', 'unclear'], ['/dev/dm-3', 'unclear'], ['/dev/dm-99', 'unclear'], ['/dev/shm/x', 'unclear'], ['/dev/sda', 'unclear'],
-  ['/srv/link', 'unclear'], ['/srv/image', 'file'], ['/srv', 'unclear'], ['/srv/dev/image', 'file'],
-  ['/dev/virtVG/file', 'unclear'], ['/dev/mapper/virtVG-other', 'unclear'], ['/srv/disks/data', 'unclear'], ['/srv/disks/file', 'unclear'], ['/srv/to-file', 'unclear'], ['/srv/folder/data', 'plain'],
-  ['/dev/vms/tintin', 'unclear'], ['/dev/vms/crypt', 'unclear'], ['/dev/virtVG/left', 'plain'],
+  ['/dev/virtVG/root', 'plain'],
+  ['/dev/virtVG/data', 'plain'],
+  ['/dev/mapper/virtVG-root', 'plain'],
+  ['/dev/mapper/virtVG-data', 'plain'],
+  ['relative', 'plain'],
+  ['/srv/nothing', 'plain'],
+  ['/dev/virtVG/../virtVG/root', 'unclear'],
+  ['/dev/disk/by-id/dm-name-virtVG-data', 'unclear'],
+  ['/dev/dm-3', 'unclear'],
+  ['/dev/dm-99', 'unclear'],
+  ['/dev/shm/x', 'unclear'],
+  ['/dev/sda', 'unclear'],
+  ['/srv/link', 'unclear'],
+  ['/srv/image', 'file'],
+  ['/srv', 'unclear'],
+  ['/srv/dev/image', 'file'],
+  ['/dev/virtVG/file', 'unclear'],
+  ['/dev/mapper/virtVG-other', 'unclear'],
+  ['/srv/disks/data', 'unclear'],
+  ['/srv/disks/file', 'unclear'],
+  ['/srv/to-file', 'unclear'],
+  ['/srv/folder/data', 'plain'],
+  ['/dev/vms/tintin', 'unclear'],
+  ['/dev/vms/crypt', 'unclear'],
+  ['/dev/virtVG/left', 'plain'],
 ])('%s is %s', (path, clarity) => {
   link('dev/mapper/virtVG-other', '../dm-8')
   link('dev/vms/tintin', '../dm-3')
@@ -174,7 +271,10 @@ test.each([
 
 test('a pool is in use while anything stands on its layer', () => {
   mkdirSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
-  expect([isPoolInUse({ vg: 'virtVG', lv: 'pool', dmUuid: 'LVM-x' }), isPoolInUse({ vg: 'virtVG', lv: 'other', dmUuid: 'LVM-y' })]).toEqual([true, false])
+  expect([
+    isPoolInUse({ vg: 'virtVG', lv: 'pool', dmUuid: 'LVM-x' }),
+    isPoolInUse({ vg: 'virtVG', lv: 'other', dmUuid: 'LVM-y' }),
+  ]).toEqual([true, false])
   rmSync(join(root.path, 'sys/block/dm-6/holders/dm-7'), { recursive: true })
   expect(isPoolInUse({ vg: 'virtVG', lv: 'pool', dmUuid: 'LVM-x' })).toBe(false)
 })

@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import {
-  dumpArguments, hostNameArguments, hostStatusArguments, leaderArguments, parseHostName, parseHostStatus, parseLeader, parseOwnHostId, parseSharers,
+  dumpArguments,
+  hostNameArguments,
+  hostStatusArguments,
+  leaderArguments,
+  parseHostName,
+  parseHostStatus,
+  parseLeader,
+  parseOwnHostId,
+  parseSharers,
 } from '../../../src/lvm/sanlock.ts'
 import { answersOf } from '../support/captures.ts'
 import { logicalVolume } from '../support/lvm.ts'
@@ -56,7 +64,11 @@ h 1 gen 1 timestamp 671 LIVE
 describe('who holds a lease exclusively', () => {
   test.each<[string, string, ReturnType<typeof parseLeader>]>([
     ['held by host 2', LEADER, { owner: 2, taken: { lver: 5, owner: 2 } }],
-    ['free or shared', LEADER.replace('\ntimestamp 687', '\ntimestamp 0'), { owner: undefined, taken: { lver: 5, owner: 2 } }],
+    [
+      'free or shared',
+      LEADER.replace('\ntimestamp 687', '\ntimestamp 0'),
+      { owner: undefined, taken: { lver: 5, owner: 2 } },
+    ],
     ['no count', LEADER.replace('lver 5', 'lver -'), undefined],
     ['an error of sanlock', 'read_leader done -202\n', undefined],
     ['half an answer', LEADER.slice(0, LEADER.indexOf('resource_name')), undefined],
@@ -79,23 +91,38 @@ describe('who shares a lease', () => {
     ['a sharer of another form', DUMP.replace('0001 0001 SH', '0001 0001 shared'), undefined],
     ['another lease', DUMP.replaceAll('5dacuj', '5dacuk'), undefined],
     ['the head alone', DUMP.slice(0, DUMP.indexOf('\n') + 1), undefined],
-  ])('%s', (_, stdout, expected) => expect(parseSharers(stdout, '5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cuuij')).toEqual(expected))
+  ])('%s', (_, stdout, expected) =>
+    expect(parseSharers(stdout, '5dacuj-T6Pg-TQfq-Shce-fJKf-507r-8cuuij')).toEqual(expected),
+  )
 })
 
 describe('when hosts were last alive', () => {
   test('both hosts, by the names that a person knows', () => {
-    expect([...parseHostStatus(STATUS)]).toEqual([[1, { name: 'host1', lastLive: 674, ioTimeout: 10 }], [2, { name: 'node2', lastLive: 674, ioTimeout: 10 }]])
+    expect([...parseHostStatus(STATUS)]).toEqual([
+      [1, { name: 'host1', lastLive: 674, ioTimeout: 10 }],
+      [2, { name: 'node2', lastLive: 674, ioTimeout: 10 }],
+    ])
   })
-  test('another io_timeout', () => expect(parseHostStatus(STATUS.replaceAll('io_timeout=10', 'io_timeout=1')).get(1)?.ioTimeout).toBe(1))
-  test.each([['', 0], ['1 timestamp 671\n', 0], ['x\n', 0], [STATUS.slice(0, STATUS.indexOf('2 timestamp')), 1]])('%j has %i hosts', (stdout, count) => expect(parseHostStatus(stdout).size).toBe(count))
+  test('another io_timeout', () =>
+    expect(parseHostStatus(STATUS.replaceAll('io_timeout=10', 'io_timeout=1')).get(1)?.ioTimeout).toBe(1))
+  test.each([
+    ['', 0],
+    ['1 timestamp 671\n', 0],
+    ['x\n', 0],
+    [STATUS.slice(0, STATUS.indexOf('2 timestamp')), 1],
+  ])('%j has %i hosts', (stdout, count) => expect(parseHostStatus(stdout).size).toBe(count))
 })
 
 describe('names', () => {
-  test('of a host_id', () => expect(parseHostName(LEADER.replace(/resource_name .*/, 'resource_name a5cc2817-25e7-4b05-a7e1-e06557392540.node2'))).toBe('node2'))
+  test('of a host_id', () =>
+    expect(
+      parseHostName(LEADER.replace(/resource_name .*/, 'resource_name a5cc2817-25e7-4b05-a7e1-e06557392540.node2')),
+    ).toBe('node2'))
   test('as the administrator gave it', () => expect(parseHostName('resource_name host1\n')).toBe('host1'))
   test('of a host_id that nobody has', () => expect(parseHostName('read_leader done -223\n')).toBe(''))
   test('this host', () => expect(parseOwnHostId(GETS, 'virtVG')).toBe(2))
-  test('not in this lockspace', () => expect([parseOwnHostId(GETS, 'VG'), parseOwnHostId('', 'virtVG')]).toEqual([undefined, undefined]))
+  test('not in this lockspace', () =>
+    expect([parseOwnHostId(GETS, 'VG'), parseOwnHostId('', 'virtVG')]).toEqual([undefined, undefined]))
   test('this host, in the captures', () => {
     const gets = answersOf('debian-12/lvm.txt').find(({ command }) => command.startsWith('sanlock client gets'))
     expect(parseOwnHostId(gets?.stdout ?? '', 'virtVG')).toBe(1)
@@ -105,9 +132,21 @@ describe('names', () => {
 describe('the questions', () => {
   const volume = logicalVolume({ vg: 'virt-VG', lv: 'root' }, { lockUuid: 'LOCK' })
   test.each<[string, string[], string]>([
-    ['who holds it', leaderArguments(volume, 70_254_592), 'direct read_leader -r lvm_virt-VG:LOCK:/dev/mapper/virt--VG-lvmlock:70254592'],
-    ['who shares it', dumpArguments('virt-VG', 70_254_592), 'direct dump /dev/mapper/virt--VG-lvmlock:70254592:1048576'],
+    [
+      'who holds it',
+      leaderArguments(volume, 70_254_592),
+      'direct read_leader -r lvm_virt-VG:LOCK:/dev/mapper/virt--VG-lvmlock:70254592',
+    ],
+    [
+      'who shares it',
+      dumpArguments('virt-VG', 70_254_592),
+      'direct dump /dev/mapper/virt--VG-lvmlock:70254592:1048576',
+    ],
     ['who is alive', hostStatusArguments('virtVG'), 'client host_status -D -s lvm_virtVG'],
-    ['what is it called', hostNameArguments('virtVG', 2), 'direct read_leader -s lvm_virtVG:2:/dev/mapper/virtVG-lvmlock:0'],
+    [
+      'what is it called',
+      hostNameArguments('virtVG', 2),
+      'direct read_leader -s lvm_virtVG:2:/dev/mapper/virtVG-lvmlock:0',
+    ],
   ])('%s', (_, words, expected) => expect(words.join(' ')).toBe(expected))
 })

@@ -5,24 +5,47 @@ import { parseLeaseArea } from '../../../src/sanlock/lease-area.ts'
 import { partsOf } from '../../../src/sanlock/read-leases.ts'
 
 /** What the child of readLeases answered on two hosts with real locks (test/captures/README.md). */
-const capture = (name: string): Buffer => gunzipSync(readFileSync(new URL(`../../captures/debian-12/lease-area-${name}.bin.gz`, import.meta.url)))
+const capture = (name: string): Buffer =>
+  gunzipSync(readFileSync(new URL(`../../captures/debian-12/lease-area-${name}.bin.gz`, import.meta.url)))
 
 function areaOf(answer: Buffer, vg = 'virtVG') {
   const parts = partsOf(answer)
   return parts === undefined ? undefined : parseLeaseArea(parts.records, parts.slots, vg)
 }
 
-const [tintin, milou, haddock] = ['3c24g0-y0Xm-bSKB-jlWE-sv6m-aHX7-dDU9af', 'voBfMT-xKxp-09Kh-oFNH-5kcz-925e-JxzpnA', '0LKvIY-WuU2-ODdG-22Ol-cX2W-5Lu2-nwBxtO']
+const [tintin, milou, haddock] = [
+  '3c24g0-y0Xm-bSKB-jlWE-sv6m-aHX7-dDU9af',
+  'voBfMT-xKxp-09Kh-oFNH-5kcz-925e-JxzpnA',
+  '0LKvIY-WuU2-ODdG-22Ol-cX2W-5Lu2-nwBxtO',
+]
 
 describe('the lease area of a VG, as sanlock direct dump shows it', () => {
   test('exclusive here and there, shared by both', () => {
     const area = areaOf(capture('held'))
-    expect([...(area?.hosts.values() ?? [])].map(({ hostId, name, generation, ioTimeout }) => [hostId, name, generation, ioTimeout])).toEqual([[1, 'host1', 1, 1], [2, 'host2', 1, 1]])
+    expect(
+      [...(area?.hosts.values() ?? [])].map(({ hostId, name, generation, ioTimeout }) => [
+        hostId,
+        name,
+        generation,
+        ioTimeout,
+      ]),
+    ).toEqual([
+      [1, 'host1', 1, 1],
+      [2, 'host2', 1, 1],
+    ])
     expect([...(area?.leases.values() ?? [])]).toEqual([
       { resource: 'GLLK', exclusive: undefined, shared: [], taken: { lver: 0, owner: 0 } },
       { resource: 'VGLK', exclusive: undefined, shared: [], taken: { lver: 10, owner: 2 } },
       { resource: tintin, exclusive: { hostId: 1, generation: 1 }, shared: [], taken: { lver: 1, owner: 1 } },
-      { resource: milou, exclusive: undefined, shared: [{ hostId: 1, generation: 1 }, { hostId: 2, generation: 1 }], taken: { lver: 2, owner: 2 } },
+      {
+        resource: milou,
+        exclusive: undefined,
+        shared: [
+          { hostId: 1, generation: 1 },
+          { hostId: 2, generation: 1 },
+        ],
+        taken: { lver: 2, owner: 2 },
+      },
       { resource: haddock, exclusive: { hostId: 2, generation: 1 }, shared: [], taken: { lver: 1, owner: 2 } },
     ])
   })

@@ -11,7 +11,11 @@ export interface Situation {
 
 const lock = fc.constantFrom('none', 'exclusive', 'shared')
 const anyVolume = fc.record({
-  vg: fc.constantFrom('vg1', 'vg2'), here: lock, elsewhere: lock, role: fc.constantFrom('exclusive', 'shared'), type: fc.constantFrom('linear', 'linear', 'thin', 'raid'),
+  vg: fc.constantFrom('vg1', 'vg2'),
+  here: lock,
+  elsewhere: lock,
+  role: fc.constantFrom('exclusive', 'shared'),
+  type: fc.constantFrom('linear', 'linear', 'thin', 'raid'),
 })
 
 /** No host shares what another holds exclusively, and nothing but a linear volume is shared. */
@@ -22,16 +26,34 @@ export const situation: fc.Arbitrary<Situation> = fc.array(anyVolume, { minLengt
     const shareable = type === 'linear'
     const lockUuid = isThin ? lvmUuid(`${vg}/pool`) : undefined
     // The first thin volume of a pool decides for its lock.
-    const decided = isThin ? (pools.get(vg) ?? (elsewhere === 'exclusive' ? 'elsewhere' : 'here')) : elsewhere === 'exclusive' ? 'elsewhere' : 'here'
+    const decided = isThin
+      ? (pools.get(vg) ?? (elsewhere === 'exclusive' ? 'elsewhere' : 'here'))
+      : elsewhere === 'exclusive'
+        ? 'elsewhere'
+        : 'here'
     if (isThin) pools.set(vg, decided)
     const isHere = decided === 'here' && here !== 'none'
     const mode = !shareable || (here === 'exclusive' && elsewhere === 'none') ? 'exclusive' : 'shared'
-    const volume = logicalVolume({ vg, lv: `lv${index}` }, { shareable, layout: type, ...(lockUuid === undefined ? {} : { lockUuid }) })
-    const other = decided === 'elsewhere' ? 'exclusive' : shareable && !(isHere && mode === 'exclusive') && elsewhere === 'shared' ? 'shared' : 'none'
+    const volume = logicalVolume(
+      { vg, lv: `lv${index}` },
+      { shareable, layout: type, ...(lockUuid === undefined ? {} : { lockUuid }) },
+    )
+    const other =
+      decided === 'elsewhere'
+        ? 'exclusive'
+        : shareable && !(isHere && mode === 'exclusive') && elsewhere === 'shared'
+          ? 'shared'
+          : 'none'
     const state: State = { volume, active: isHere, elsewhere: other }
     const wanted: ManagedVolume = { vg, lv: volume.lv, role, isLocal: false, reason: `disk vd${index}` }
     return { state, wanted, lock: [volume.lockUuid, isHere ? mode : 'none'] as const }
   })
   const locks = volumes.filter(({ state }) => state.active).map(({ lock: held }) => held)
-  return { host: new Host(volumes.map(({ state }) => state), locks), wanted: volumes.map(({ wanted }) => wanted) }
+  return {
+    host: new Host(
+      volumes.map(({ state }) => state),
+      locks,
+    ),
+    wanted: volumes.map(({ wanted }) => wanted),
+  }
 })

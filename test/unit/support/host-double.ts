@@ -17,8 +17,8 @@ const ENDED: Outcome = { exitCode: 0, stdout: '', stderr: '', isAbsent: false, t
 const failed = (stderr: string): Outcome => ({ ...ENDED, exitCode: 5, stderr })
 
 /**
- * Stands for src/lvm of one host, below prepare, release and migrate (a test puts it there with vi.mock). Its lvchange can be
- * told to misbehave as the real one was seen to: FACTS 23 to 25.
+ * Stands for src/lvm of one host, below prepare, release and migrate (a test puts it there with vi.mock). Its lvchange
+ * can be told to misbehave as the real one was seen to: FACTS 23 to 25.
  */
 export class HostDouble {
   readonly locks = new Map<string, Mode>()
@@ -37,8 +37,13 @@ export class HostDouble {
   vgIsMissing = false
   readonly commands: string[] = []
 
-  lockState = (): Promise<LockState> => Promise.resolve(lockTable([...this.locks].map(([uuid, mode]) => [{ ...ROOT_VOLUME, lockUuid: uuid }, mode])))
-  activeVolumes = (): Device[] => [...this.active.values()].map((volume) => ({ ...deviceOf(volume), ...(this.wiped.has(fullName(volume)) && { dead: 'error' as const }) }))
+  lockState = (): Promise<LockState> =>
+    Promise.resolve(lockTable([...this.locks].map(([uuid, mode]) => [{ ...ROOT_VOLUME, lockUuid: uuid }, mode])))
+  activeVolumes = (): Device[] =>
+    [...this.active.values()].map((volume) => ({
+      ...deviceOf(volume),
+      ...(this.wiped.has(fullName(volume)) && { dead: 'error' as const }),
+    }))
   openVolumes = (): Promise<Map<string, string[]>> => Promise.resolve(new Map())
   volumeTable = (names: readonly VolumeName[]): Promise<VolumeTable | undefined> => {
     if (this.lvsHangs) return new Promise(() => undefined)
@@ -62,7 +67,8 @@ export class HostDouble {
       if (!this.leavesLocks) this.locks.delete(volume.lockUuid)
       return ENDED
     }
-    if (this.elsewhere.has(name)) return failed(`  LV locked by other host: ${name}\n  Failed to lock logical volume ${name}.\n`)
+    if (this.elsewhere.has(name))
+      return failed(`  LV locked by other host: ${name}\n  Failed to lock logical volume ${name}.\n`)
     this.active.set(name, volume)
     if (target !== 'local') this.locks.set(volume.lockUuid, target)
     return ENDED
@@ -74,9 +80,15 @@ export class HostDouble {
 }
 
 /** The XML of a domain with these volumes; with an alias, as it is once a prepare is over. */
-export const xmlOf = (volumes: readonly LogicalVolume[], started = false): string => domainXml({
-  disks: volumes.map(({ vg, lv }, index) => ({ type: 'block', target: `vd${index}`, path: `/dev/${vg}/${lv}`, ...(started ? { alias: `virtio-disk${index}` } : {}) })),
-})
+export const xmlOf = (volumes: readonly LogicalVolume[], started = false): string =>
+  domainXml({
+    disks: volumes.map(({ vg, lv }, index) => ({
+      type: 'block',
+      target: `vd${index}`,
+      path: `/dev/${vg}/${lv}`,
+      ...(started ? { alias: `virtio-disk${index}` } : {}),
+    })),
+  })
 export const domainOf = (volumes: readonly LogicalVolume[], started = false) => parseDomain(xmlOf(volumes, started))
 
 /** /run/lvguard of the double's host. */

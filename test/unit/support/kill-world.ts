@@ -1,5 +1,11 @@
 import type { Line } from '../../../src/core/agent-words.ts'
-import { type InFlight, type MapperDevice, type ProcessFacts, type RunningDomain, isQemuOf } from '../../../src/core/cut-off.ts'
+import {
+  type InFlight,
+  type MapperDevice,
+  type ProcessFacts,
+  type RunningDomain,
+  isQemuOf,
+} from '../../../src/core/cut-off.ts'
 import type { DomainRecord, Records } from '../../../src/core/record.ts'
 import { mapperUuid } from '../../../src/core/volume.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
@@ -65,7 +71,16 @@ export class KillDouble implements RecoverWorld {
 
   device(vg: string, lv: string, slaves: readonly string[], { suffix = '', name = `${vg}-${lv}` } = {}): Device {
     const uuid = lv === 'lvmlock' ? lvmUuid(`${vg}/lvmlock`) : logicalVolume({ vg, lv }).uuid
-    const device: Device = { node: `dm-${this.list.length}`, name, uuid: mapperUuid(lvmUuid(vg), uuid) + suffix, slaves, isSuspended: false, inFlight: NO_IO, table: ['0 16384 linear 252:16 2048'], opened: 0 }
+    const device: Device = {
+      node: `dm-${this.list.length}`,
+      name,
+      uuid: mapperUuid(lvmUuid(vg), uuid) + suffix,
+      slaves,
+      isSuspended: false,
+      inFlight: NO_IO,
+      table: ['0 16384 linear 252:16 2048'],
+      opened: 0,
+    }
     this.list.push(device)
     return device
   }
@@ -75,11 +90,29 @@ export class KillDouble implements RecoverWorld {
     const [name, pid] = [`vm${number}`, 100 + number]
     const device = this.device(vg, name, ['vdb'])
     device.opened = 1
-    this.known.push(recordOf(number, 'running', [recorded({ vg, lv: name }, { ids: { lv: logicalVolume({ vg, lv: name }).uuid, vg: lvmUuid(vg), lock: logicalVolume({ vg, lv: name }).uuid } })]))
+    this.known.push(
+      recordOf(number, 'running', [
+        recorded(
+          { vg, lv: name },
+          {
+            ids: {
+              lv: logicalVolume({ vg, lv: name }).uuid,
+              vg: lvmUuid(vg),
+              lock: logicalVolume({ vg, lv: name }).uuid,
+            },
+          },
+        ),
+      ]),
+    )
     this.status.set(name, { name, uuid: uuidOf(number), pid })
     this.processes.set(pid, {
-      start: String(1000 + number), comm: 'qemu-system-x86', threads: ['S', 'S'], words: ['/usr/bin/qemu-system-x86_64', '-name', `guest=${name}`, '-uuid', uuidOf(number)],
-      opens: [device.node], killed: 'ends', ...process,
+      start: String(1000 + number),
+      comm: 'qemu-system-x86',
+      threads: ['S', 'S'],
+      words: ['/usr/bin/qemu-system-x86_64', '-name', `guest=${name}`, '-uuid', uuidOf(number)],
+      opens: [device.node],
+      killed: 'ends',
+      ...process,
     })
     return { pid, device }
   }
@@ -99,7 +132,11 @@ export class KillDouble implements RecoverWorld {
   records = (): Records => ({ known: this.known, unreadable: [] })
   domains = (known: readonly { readonly name: string; readonly uuid: string }[]): Domains => {
     const running = [...this.status.values()]
-    const byPidFile = known.flatMap(({ name, uuid }) => (this.pidFiles.has(name) && !running.some((domain) => domain.uuid === uuid) ? [{ name, uuid, pid: this.pidFiles.get(name) ?? 0 }] : []))
+    const byPidFile = known.flatMap(({ name, uuid }) =>
+      this.pidFiles.has(name) && !running.some((domain) => domain.uuid === uuid)
+        ? [{ name, uuid, pid: this.pidFiles.get(name) ?? 0 }]
+        : [],
+    )
     return { running: [...running, ...byPidFile], unreadable: this.unreadable }
   }
   readonly pidFiles = new Map<string, number>()
@@ -117,7 +154,8 @@ export class KillDouble implements RecoverWorld {
   }
   devices = (): readonly MapperDevice[] => this.list
   inFlightOf = (disk: string): InFlight | undefined => this.disks.get(disk)
-  tables = (): Promise<ReadonlyMap<string, readonly string[]> | undefined> => Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ name, table }) => [name, table])))
+  tables = (): Promise<ReadonlyMap<string, readonly string[]> | undefined> =>
+    Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ name, table }) => [name, table])))
   wipe = (name: string): Promise<boolean> => {
     this.did.push(`wipe ${name}`)
     const left = this.failing.get(name) ?? 0
@@ -132,7 +170,8 @@ export class KillDouble implements RecoverWorld {
           return
         }
         const device = this.list.find((each) => each.name === name)
-        if (device !== undefined) Object.assign(device, { slaves: [], isSuspended: false, inFlight: NO_IO, table: ['0 16384 error '] })
+        if (device !== undefined)
+          Object.assign(device, { slaves: [], isSuspended: false, inFlight: NO_IO, table: ['0 16384 error '] })
         resolve(true)
       }
       end()
@@ -154,7 +193,8 @@ export class KillDouble implements RecoverWorld {
   readonly gone = new Set<string>()
   hasDisk = (disk: string): boolean => !this.gone.has(disk)
   answers = (disk: string): Promise<boolean> => Promise.resolve(this.disks.has(disk))
-  openCounts = (): Promise<ReadonlyMap<string, number> | undefined> => Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ uuid, opened }) => [uuid, opened])))
+  openCounts = (): Promise<ReadonlyMap<string, number> | undefined> =>
+    Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ uuid, opened }) => [uuid, opened])))
   remove = (name: string): Promise<string | undefined> => {
     this.did.push(`remove ${name}`)
     this.list.splice(0, this.list.length, ...this.list.filter((device) => device.name !== name))

@@ -17,11 +17,14 @@ export class TimersOfTest {
   async play<T>(act: (clock: Clock) => Promise<T>): Promise<{ readonly value: T; readonly at: number }> {
     let ended: { readonly value: T; readonly at: number } | undefined
     let failed: unknown
-    act(this.#clock).then((value) => {
-      ended = { value, at: this.#now }
-    }, (error: unknown) => {
-      failed = error
-    })
+    act(this.#clock).then(
+      (value) => {
+        ended = { value, at: this.#now }
+      },
+      (error: unknown) => {
+        failed = error
+      },
+    )
     for (;;) {
       await new Promise((resolve) => setImmediate(resolve))
       if (ended !== undefined) return ended

@@ -24,9 +24,13 @@ test('goes on while the first one stands still', async () => {
 
 test('why one has ended', async () => {
   const ends: string[] = []
-  threadOf('throw new Error("x is not a function")', undefined, { message: () => undefined, ended: (why) => void ends.push(why) })
+  threadOf('throw new Error("x is not a function")', undefined, {
+    message: () => undefined,
+    ended: (why) => void ends.push(why),
+  })
   await vi.waitUntil(() => ends.length > 0, { timeout: 20_000 })
   expect(ends).toEqual(['x is not a function (exit status 1)'])
 })
 
-test('there are no parts where the sources run as they are', () => expect(startThread('watch', {}, { message: () => undefined, ended: () => undefined })).toBeUndefined())
+test('there are no parts where the sources run as they are', () =>
+  expect(startThread('watch', {}, { message: () => undefined, ended: () => undefined })).toBeUndefined())

@@ -21,9 +21,12 @@ async function hunterOf({
 }: Mutant): Promise<(from: number, count: number) => Promise<Found | undefined>> {
   const path = join(SRC, file)
   const text = readFileSync(path, 'utf8')
-  const places = text.split(from).length - 1
+  // However the formatter has broken the lines.
+  const words = from.trim().split(/\s+/)
+  const pattern = new RegExp(words.map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('\\s+'), 'g')
+  const places = text.match(pattern)?.length ?? 0
   if (places !== 1) throw new Error(`${name}: what is to be replaced stands ${places} times in ${file}`)
-  const contents = text.replace(from, () => to)
+  const contents = text.replace(pattern, () => to)
   mkdirSync(FOLDER, { recursive: true })
   const outfile = join(FOLDER, `mutant-${process.pid}-${MUTANTS.findIndex((each) => each.name === name)}.mjs`)
   try {

@@ -113,6 +113,21 @@ export function planStart(
 }
 
 /**
+ * Changes without those of volumes that this host holds exclusive for this very domain, and that only lack a device: on
+ * a host whose LVM makes none (`activation = 0`) nothing is left to do for them.
+ * @param earlier what this domain's record names
+ */
+export const withoutLocked = (
+  changes: readonly Change[],
+  earlier: readonly RecordedVolume[],
+  locks: LockState,
+): Change[] =>
+  changes.filter(({ vg, lv }) => {
+    const own = earlier.find((volume) => volume.ids !== undefined && volume.vg === vg && volume.lv === lv)
+    return own === undefined || seenHere(own, locks, []).lock !== 'exclusive'
+  })
+
+/**
  * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
  * @param recorded the volumes and the modes they were to get
  */

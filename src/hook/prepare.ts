@@ -10,7 +10,7 @@ import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { settled } from '../core/relatives.ts'
-import { type Change, type HostFacts, type StartPlan, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
 import { lockDomain } from '../domain-locks.ts'
@@ -18,7 +18,7 @@ import { drbdBelow } from '../drbd/drbd.ts'
 import { dropConfirmations } from '../drbd/notes.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lockState } from '../lvm/lvm.ts'
+import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../lvm/run.ts'
 import { DEFINITION_FOLDER } from '../paths.ts'
 import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../record-store.ts'
@@ -33,6 +33,7 @@ import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith 
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from './outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
+import { type InRow, serveWaiting, standInRow } from './waiting-starts.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
@@ -117,10 +118,13 @@ async function prepareOnce(
   isRestore: boolean,
 ): Promise<Outcome> {
   let locks: VgLocks | undefined
+  const row = isRestore ? NO_ROW : standInRow(subject)
   try {
-    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
+    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
+      row.leave,
+    )
     locks = held
-    return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore))
+    return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore, row))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
@@ -137,6 +141,7 @@ async function prepareUnderLock(
   asked: Asked | undefined,
   calledAt: number,
   wasAnnounced: boolean,
+  row: InRow,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
@@ -178,9 +183,16 @@ async function prepareUnderLock(
     return refused(subject, plan.problems, incoming)
   }
   put('prepared', plan.recorded)
-  meanwhileDo(() => void subject.table().catch(() => undefined))
-  const { attempted, failed } = await carryOut(plan.changes, locks)
-  const [table, after] = await Promise.all([subject.table(), lockState()])
+  const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
+  const changes = left.length === 0 && plan.changes.length > 0 && !(await makesDevices()) ? left : plan.changes
+  if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
+  const { attempted, failed } = await carryOut(changes, locks)
+  // Where nothing had to be changed, the look from before is as good, and so is what lvs said while this waited: it
+  // tells the UUIDs, and a lock that is not held under them is missing.
+  const [table, after] =
+    attempted.length === 0
+      ? [row.table() ?? (await subject.table()), facts.locks]
+      : await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
   // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on
   // its copy too.
@@ -211,6 +223,7 @@ async function prepareUnderLock(
         ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
       ),
     )
+    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, { locks: after, devices })
     return {
       kind: 'done',
       did: 'locked',
@@ -273,6 +286,9 @@ function problemsOfPut(put: () => void): readonly Problem[] {
   }
   return []
 }
+
+/** Of a start that nobody serves. */
+const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }
 
 const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
 

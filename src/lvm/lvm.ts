@@ -1,3 +1,4 @@
+import { perProcess } from '../system/self.ts'
 import { pause } from '../clock.ts'
 import {
   type Address,
@@ -167,9 +168,13 @@ export const bringTo = (target: Target, volumes: readonly Address[], lockDescrip
 
 /**
  * Whether LVM makes devices on this host at all. A set-up without device-mapper (`global/activation=0`) has locks only,
- * and no VM can run there. Reads lvm.conf, nothing else.
+ * and no VM can run there. Reads lvm.conf, nothing else, and once in a process.
  */
-export async function makesDevices(): Promise<boolean> {
+export const makesDevices = (): Promise<boolean> => (madeDevices().answer ??= askWhetherDevices())
+
+const madeDevices = perProcess((): { answer?: Promise<boolean> } => ({}))
+
+async function askWhetherDevices(): Promise<boolean> {
   const { exitCode, stdout } = await query('lvmconfig', ['--typeconfig', 'full', 'global/activation'])
   return exitCode !== 0 || stdout.trim() !== 'activation=0'
 }

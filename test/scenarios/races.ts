@@ -63,4 +63,27 @@ export const races: readonly Scenario[] = [
       }
     },
   },
+  {
+    name: 'starts that wait for each other are all served, each by its own lock, and end one by one',
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      const vms = ['tintin', 'milou', 'haddock', 'castafiore'].map((name) => vmOn(ring.volumeGroup, name))
+      for (const { name } of vms) await ring.volume(name)
+      // The first one's lvchange waits for lvmlockd, and the others for the first one.
+      await a.pauseLocking()
+      const starts = vms.map((vm) => vm.prepare(a))
+      await new Promise((resolve) => setTimeout(resolve, ring.kind === 'cluster' ? 20_000 : 2000))
+      await a.resumeLocking()
+      for (const start of starts) assertPassed(await start)
+      for (const { name } of vms) await assertLocks(ring.hosts, name, ['ex', 'none'])
+      const [first, ...rest] = vms as [Vm, ...Vm[]]
+      assertRefused(await first.prepare(b), /held exclusively by/)
+      await first.releaseRefused(b)
+      assertPassed(await first.release(a))
+      await assertLocks(ring.hosts, first.name, ['none', 'none'])
+      for (const { name } of rest) await assertLocks(ring.hosts, name, ['ex', 'none'])
+      for (const vm of rest) assertPassed(await vm.release(a))
+      for (const { name } of vms) await assertLocks(ring.hosts, name, ['none', 'none'])
+    },
+  },
 ]

@@ -17,13 +17,13 @@ const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'
 
 /** Modules that are loaded only when they are asked for with import(): each becomes a chunk of its own. */
 const CHUNKS = {
-  log: 'src/log.ts',
-  config: 'src/config.ts',
-  admin: 'src/admin.ts',
-  watch: 'src/watch.ts',
+  log: 'src/system/log.ts',
+  config: 'src/state/config.ts',
+  admin: 'src/cli/admin.ts',
+  watch: 'src/agent/run-watch.ts',
   paths: 'src/lvm/paths.ts',
   pools: 'src/libvirt/storage-pools.ts',
-  qcow2: 'src/qcow2.ts',
+  qcow2: 'src/acts/qcow2.ts',
 }
 
 const separateChunks = {

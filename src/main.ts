@@ -1,6 +1,6 @@
-import './no-standard-streams.ts'
+import './system/no-standard-streams.ts'
 import { writeSync } from 'node:fs'
-import { isCommandPath, isHandled, parseCall } from './hook/call.ts'
+import { isCommandPath, isHandled, parseCall } from './core/call.ts'
 
 /** Which mode is this call? */
 async function main(words: readonly string[]): Promise<number> {
@@ -11,7 +11,7 @@ async function main(words: readonly string[]): Promise<number> {
     const { runHook } = await import('./hook/run-hook.ts')
     return runHook(call.event)
   }
-  const { runCommand } = await import('./admin.ts')
+  const { runCommand } = await import('./cli/admin.ts')
   return runCommand(call.words)
 }
 

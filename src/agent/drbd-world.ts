@@ -1,14 +1,14 @@
-import { date } from '../clock.ts'
+import { date } from '../system/clock.ts'
 import type { Line } from '../core/agent-words.ts'
 import { isOnTheWayOut } from '../core/drive.ts'
 import { minorsOfVgs } from '../drbd/devices.ts'
 import { drbdDevices, inFull, verdictsOf } from '../drbd/drbd.ts'
 import { dropConfirmations, readConfirmations, readUnseen, writeUnseen } from '../drbd/notes.ts'
-import { readRecords } from '../record-store.ts'
+import { readRecords } from '../state/record-store.ts'
 import type { HostSaying } from './aftermath.ts'
 import type { DrbdWorld, Leaving } from './drbd-watch.ts'
-import { type AgentHost, vgsOfView } from './host.ts'
-import { virsh } from './virsh.ts'
+import { type AgentHost, vgsOfView } from '../acts/seen-domains.ts'
+import { virsh } from '../libvirt/virsh.ts'
 
 /**
  * This host, for the watch over DRBD. Which VG stands on what it takes from /sys alone: the LV with the leases is

@@ -1,10 +1,10 @@
 import type { Line, Priority } from '../core/agent-words.ts'
 import type { Configuration } from '../core/configuration.ts'
-import type { LogEntry } from '../log.ts'
-import { milliseconds } from '../clock.ts'
-import { write } from '../output.ts'
+import type { LogEntry } from '../system/log.ts'
+import { milliseconds } from '../system/clock.ts'
+import { write } from '../system/output.ts'
 import { self } from '../system/self.ts'
-import { within } from '../within.ts'
+import { within } from '../system/within.ts'
 import { stderrLine } from './stderr-line.ts'
 
 /** Where the agent says what it does: the journal, by way of stderr (FACTS 42), and lvguard's log. */
@@ -47,7 +47,7 @@ export function openJournal(configuration: () => Configuration): Journal {
     const { logFile, logLevel } = configuration()
     if (logFile === '' || ORDER.indexOf(entry.level) > ORDER.indexOf(logLevel) || milliseconds() < silentUntil) return
     try {
-      const { LOG_LIMIT, openLog } = await import('../log.ts')
+      const { LOG_LIMIT, openLog } = await import('../system/log.ts')
       const writer = openLog({ logFile, logLevel })
       await writer.write(entry)
       const isWritten = await within(

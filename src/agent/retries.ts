@@ -1,4 +1,4 @@
-import { CLOCK } from '../clock.ts'
+import { CLOCK } from '../system/clock.ts'
 import { releasePause, retryPause } from '../core/retry.ts'
 
 /** Timers, so that tests bring their own. @returns what cancels it */

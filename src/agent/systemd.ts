@@ -1,4 +1,4 @@
-import { query } from '../lvm/run.ts'
+import { query } from '../system/run.ts'
 import { self } from '../system/self.ts'
 
 /**

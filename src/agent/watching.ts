@@ -1,6 +1,6 @@
-import { every, monotonic, pause } from '../clock.ts'
+import { every, monotonic, pause } from '../system/clock.ts'
 import type { Line } from '../core/agent-words.ts'
-import { messageOf } from '../hook/failures.ts'
+import { messageOf } from '../acts/failures.ts'
 import type { ThreadEvents, Thread } from '../system/thread.ts'
 import { startThread } from '../system/thread.ts'
 import { leaseBody } from './lease-body.ts'

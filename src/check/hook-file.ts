@@ -1,6 +1,6 @@
 import type { CheckFacts } from '../core/check/facts.ts'
-import { onHost } from '../paths.ts'
-import { namesIn, textOf } from '../quiet-files.ts'
+import { onHost } from '../system/paths.ts'
+import { namesIn, textOf } from '../system/quiet-files.ts'
 import { statIfAny } from '../system/files.ts'
 
 const MAIN = '/etc/libvirt/hooks/qemu'

@@ -1,14 +1,14 @@
 import { basename, join } from 'node:path'
-import { agentState } from '../agent-presence.ts'
-import { findingsOn } from '../cli/findings.ts'
-import { STATUS_WORLD, type StatusWorld, look } from '../cli/look.ts'
-import { date, uptime } from '../clock.ts'
+import { agentState } from '../state/agent-presence.ts'
+import { findingsOn } from './findings.ts'
+import { STATUS_WORLD, type StatusWorld, look } from './look.ts'
+import { date, uptime } from '../system/clock.ts'
 import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
 import { type Known, type SeenDomain, known, statusOf, unknown } from '../core/status.ts'
 import { type VolumeName, mapperName } from '../core/volume.ts'
-import { messageOf } from '../hook/failures.ts'
-import { type Outcome, query } from '../lvm/run.ts'
+import { messageOf } from '../acts/failures.ts'
+import { type Outcome, query } from '../system/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
 import {
   BLOCK_FOLDER,
@@ -18,11 +18,11 @@ import {
   PROC_FOLDER,
   SAVED_FOLDER,
   onHost,
-} from '../paths.ts'
-import { processOf } from '../processes.ts'
-import { namesIn, textOf, trimmedTextOf } from '../quiet-files.ts'
-import { readConfiguration } from '../read-configuration.ts'
-import { managedSave, readSavedImage } from '../saved-images.ts'
+} from '../system/paths.ts'
+import { processOf } from '../system/processes.ts'
+import { namesIn, textOf, trimmedTextOf } from '../system/quiet-files.ts'
+import { readConfiguration } from '../state/read-configuration.ts'
+import { managedSave, readSavedImage } from '../state/saved-images.ts'
 import { readlinkSync, statIfAny } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import { hookFile, putAt } from './hook-file.ts'

@@ -1,11 +1,11 @@
 import { readFileSync } from '../system/files.ts'
-import type { Parsed } from '../config.ts'
+import type { Parsed } from '../state/config.ts'
 import type { Configuration } from '../core/configuration.ts'
-import { unreadable } from '../file-words.ts'
-import { printable } from '../hook/outcome.ts'
-import { write } from '../output.ts'
-import { CONFIGURATION_NAME, readConfiguration } from '../read-configuration.ts'
-import { fitOf } from './findings.ts'
+import { unreadable } from '../system/file-words.ts'
+import { printable } from '../core/outcome.ts'
+import { write } from '../system/output.ts'
+import { CONFIGURATION_NAME, readConfiguration } from '../state/read-configuration.ts'
+import { fitOf } from '../check/findings.ts'
 
 /**
  * `lvguard check-config [FILE]`: everything that is wrong with a configuration, at once. Needs no domain.
@@ -33,7 +33,7 @@ async function parseFile(file: string): Promise<Parsed> {
   } catch (error) {
     return { errors: [unreadable(file, error)] }
   }
-  const { parseConfiguration } = await import('../config.ts')
+  const { parseConfiguration } = await import('../state/config.ts')
   return parseConfiguration(text)
 }
 

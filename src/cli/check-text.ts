@@ -1,6 +1,6 @@
 import { CODE_NAMES, type Finding, type Severity, exitOf } from '../core/check/finding.ts'
 import type { CheckFacts } from '../core/check/facts.ts'
-import { printable } from '../hook/outcome.ts'
+import { printable } from '../core/outcome.ts'
 
 const WORDS = ['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'] as const
 const SEVERITIES: readonly Severity[] = ['critical', 'warning', 'unknown']

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { didYouMean, nearest } from '../core/near.ts'
-import { OPERATIONS, isOperation } from '../hook/call.ts'
+import { OPERATIONS, isOperation } from '../core/call.ts'
 import { VERB_NAMES, type VerbName, verbOf } from './verbs.ts'
 
 /** What a person asks for. */

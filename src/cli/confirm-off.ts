@@ -1,4 +1,4 @@
-import { block, date } from '../clock.ts'
+import { block, date } from '../system/clock.ts'
 import { readSync } from '../system/files.ts'
 import {
   type Confirmation,
@@ -12,10 +12,10 @@ import {
 import { drbdMinors } from '../drbd/devices.ts'
 import { drbdDevices, inFull, peerHosts, verdictsOf } from '../drbd/drbd.ts'
 import { writeConfirmation } from '../drbd/notes.ts'
-import { messageOf } from '../hook/failures.ts'
-import { printable } from '../hook/outcome.ts'
-import { write } from '../output.ts'
-import { onHost } from '../paths.ts'
+import { messageOf } from '../acts/failures.ts'
+import { printable } from '../core/outcome.ts'
+import { write } from '../system/output.ts'
+import { onHost } from '../system/paths.ts'
 import { self } from '../system/self.ts'
 
 const complain = (...lines: readonly string[]): 1 => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { date, monotonic, pause } from '../clock.ts'
+import { date, monotonic, pause } from '../system/clock.ts'
 import {
   type Destination,
   type Evacuated,
@@ -11,15 +11,15 @@ import {
   progressIn,
 } from '../core/evacuate.ts'
 import { type Known, type Status, type StatusFacts, known, statusOf, unknown } from '../core/status.ts'
-import { messageOf } from '../hook/failures.ts'
-import { printable } from '../hook/outcome.ts'
-import { query } from '../lvm/run.ts'
-import { write } from '../output.ts'
-import { STATUS_FOLDER, onHost } from '../paths.ts'
-import { textOf } from '../quiet-files.ts'
+import { messageOf } from '../acts/failures.ts'
+import { printable } from '../core/outcome.ts'
+import { query } from '../system/run.ts'
+import { write } from '../system/output.ts'
+import { STATUS_FOLDER, onHost } from '../system/paths.ts'
+import { textOf } from '../system/quiet-files.ts'
 import { mkdirSync, renameSync, writeFileSync } from '../system/files.ts'
-import { mayLook } from './findings.ts'
-import { STATUS_WORLD, look } from './look.ts'
+import { mayLook } from '../check/findings.ts'
+import { STATUS_WORLD, look } from '../check/look.ts'
 
 /** All the effects of evacuate and return. */
 export interface EvacuateWorld {

@@ -1,6 +1,6 @@
 import { runAgent } from '../agent/run-agent.ts'
-import { printable } from '../hook/outcome.ts'
-import { write } from '../output.ts'
+import { printable } from '../core/outcome.ts'
+import { write } from '../system/output.ts'
 import { check } from './check.ts'
 import { checkConfig } from './check-config.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'

@@ -1,7 +1,7 @@
 import type { DrbdDevice } from '../core/drbd.ts'
 import { didYouMean } from '../core/near.ts'
 import type { Holding, HostStatus, Locking, Status, VolumeStatus } from '../core/status.ts'
-import { printable } from '../hook/outcome.ts'
+import { printable } from '../core/outcome.ts'
 import { type Paint, type Row, columns, list } from './table.ts'
 
 /** How many names of free volumes a screen shows. */

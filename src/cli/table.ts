@@ -1,5 +1,5 @@
-import { printable } from '../hook/outcome.ts'
-import { query } from '../lvm/run.ts'
+import { printable } from '../core/outcome.ts'
+import { query } from '../system/run.ts'
 import { self } from '../system/self.ts'
 
 /** What a screen stresses. `styleText` of node:util is not in Node 18.19. */

@@ -4,7 +4,7 @@ export const BEAT_PERIOD = 5
 export const LONGEST_SILENCE = 30
 /**
  * Seconds within which a pass has ended, or nothing is right any more: its one command is given up after 50
- * (lvm/run.ts).
+ * (system/run.ts).
  */
 export const LONGEST_PASS = 180
 

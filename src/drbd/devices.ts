@@ -2,8 +2,8 @@ import { realpathSync } from '../system/files.ts'
 import { basename, join } from 'node:path'
 import { activeVolumes } from '../lvm/devices.ts'
 import { deviceOf, devicesBelow } from '../lvm/stacks.ts'
-import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { namesIn } from '../quiet-files.ts'
+import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
+import { namesIn } from '../system/quiet-files.ts'
 
 /** The kernel's name of a DRBD device is its minor's, whatever links udev makes. */
 const minorOf = (name: string): number[] => (/^drbd\d+$/.test(name) ? [Number(name.slice('drbd'.length))] : [])

@@ -10,8 +10,8 @@ import {
   judge,
 } from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
-import { messageOf } from '../hook/failures.ts'
-import { query } from '../lvm/run.ts'
+import { messageOf } from '../acts/failures.ts'
+import { query } from '../system/run.ts'
 import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { self } from '../system/self.ts'
 import { readConfirmations, readUnseen } from './notes.ts'

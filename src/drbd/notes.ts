@@ -2,11 +2,11 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import type { Confirmation } from '../core/drbd.ts'
 import type { FenceAnswer } from '../core/fence.ts'
-import { outlive, query } from '../lvm/run.ts'
-import { CONFIRM_OFF_FOLDER, RUN_FOLDER } from '../paths.ts'
-import { textOf } from '../quiet-files.ts'
-import { makeRunFolder } from '../record-store.ts'
-import { within } from '../within.ts'
+import { outlive, query } from '../system/run.ts'
+import { CONFIRM_OFF_FOLDER, RUN_FOLDER } from '../system/paths.ts'
+import { textOf } from '../system/quiet-files.ts'
+import { makeRunFolder } from '../state/record-store.ts'
+import { within } from '../system/within.ts'
 
 /** One file for each resource and peer, so that they can be removed by hand, too. */
 const fileOf = ({ resource, peer }: Pick<Confirmation, 'resource' | 'peer'>): string =>

@@ -1,12 +1,12 @@
 import type { Configuration } from '../core/configuration.ts'
-import type { Log } from '../log.ts'
-import { meanwhileDo } from '../lvm/run.ts'
-import { write } from '../output.ts'
-import { LONGEST_XML, readStdin } from '../stdin.ts'
-import type { HookEvent } from './call.ts'
-import { noteCaller } from './daemon.ts'
-import { askLocks } from './host.ts'
-import { exitStatusOf, linesOf } from './outcome.ts'
+import type { Log } from '../system/log.ts'
+import { meanwhileDo } from '../system/run.ts'
+import { write } from '../system/output.ts'
+import { LONGEST_XML, readStdin } from '../system/stdin.ts'
+import type { HookEvent } from '../core/call.ts'
+import { noteCaller } from '../acts/daemon.ts'
+import { askLocks } from '../acts/host.ts'
+import { exitStatusOf, linesOf } from '../core/outcome.ts'
 
 /** Of src/loader.js: keeps the compiled code for the next call. */
 declare const saveCache: () => void
@@ -18,10 +18,10 @@ export async function runHook(event: HookEvent): Promise<number> {
   const xml = readStdin(LONGEST_XML)
   // lvmlockctl answers while the rest of the program is loaded; but it is not asked for a VM that cannot have volumes.
   const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
-  const { handle, logEntryOf } = await import('./events.ts')
+  const { handle, logEntryOf } = await import('../acts/events.ts')
   let log: Promise<Log> | undefined
   const openLog = (configuration: Configuration): Promise<Log> =>
-    (log ??= import('../log.ts').then((module) => module.openLog(configuration)))
+    (log ??= import('../system/log.ts').then((module) => module.openLog(configuration)))
   const handling = await handle(
     event,
     () => xml,

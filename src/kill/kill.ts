@@ -1,4 +1,4 @@
-import { date } from '../clock.ts'
+import { date } from '../system/clock.ts'
 import {
   type Left,
   type MapperDevice,
@@ -13,8 +13,8 @@ import {
   tiersOf,
   vgUuidOf,
 } from '../core/cut-off.ts'
-import { messageOf } from '../hook/failures.ts'
-import type { ProcessIdentity } from '../processes.ts'
+import { messageOf } from '../acts/failures.ts'
+import type { ProcessIdentity } from '../system/processes.ts'
 import type { Killed, Mark } from './mark.ts'
 import type { KillWorld } from './world.ts'
 

@@ -2,9 +2,9 @@ import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '..
 import { join } from 'node:path'
 import type { Problem } from '../core/problem.ts'
 import { isValidName } from '../core/volume.ts'
-import { RUN_FOLDER } from '../paths.ts'
-import type { ProcessIdentity } from '../processes.ts'
-import { makeRunFolder } from '../record-store.ts'
+import { RUN_FOLDER } from '../system/paths.ts'
+import type { ProcessIdentity } from '../system/processes.ts'
+import { makeRunFolder } from '../state/record-store.ts'
 import { self } from '../system/self.ts'
 
 /** A domain that was killed. */

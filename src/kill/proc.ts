@@ -1,8 +1,8 @@
 import { readlinkSync, statSync } from '../system/files.ts'
 import type { ProcessFacts } from '../core/cut-off.ts'
-import { namesIn, textOf } from '../quiet-files.ts'
+import { namesIn, textOf } from '../system/quiet-files.ts'
 
-// Always the real /proc, as in src/processes.ts: what is killed is a real process.
+// Always the real /proc, as in src/system/processes.ts: what is killed is a real process.
 const FOLDER = '/proc'
 
 /** The fields of /proc/PID/stat: its name may contain anything, also parentheses (proc(5)). */

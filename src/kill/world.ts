@@ -2,7 +2,7 @@ import type { Line } from '../core/agent-words.ts'
 import type { SanlockStatus } from '../core/lease.ts'
 import type { InFlight, MapperDevice, ProcessFacts, RunningDomain } from '../core/cut-off.ts'
 import type { Records } from '../core/record.ts'
-import type { ProcessIdentity } from '../processes.ts'
+import type { ProcessIdentity } from '../system/processes.ts'
 import type { Mark } from './mark.ts'
 
 /** What sanlock has answered; `silent`: it has not, or not in its own form. */

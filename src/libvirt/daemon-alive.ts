@@ -1,6 +1,6 @@
 import { readFileSync } from '../system/files.ts'
 import { join } from 'node:path'
-import { PROC_FOLDER, onHost } from '../paths.ts'
+import { PROC_FOLDER, onHost } from '../system/paths.ts'
 
 const DAEMONS = ['libvirtd', 'virtqemud']
 

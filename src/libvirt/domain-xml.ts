@@ -1,5 +1,5 @@
 import type { Domain } from '../core/domain.ts'
-import { LONGEST_XML } from '../stdin.ts'
+import { LONGEST_XML } from '../system/stdin.ts'
 import { type Node, attribute, child, children, elementsOf, text } from './nodes.ts'
 import { policyOf } from './policy-xml.ts'
 import { type Written, otherSources, sourcesOfDevices, sourcesOfDisk, sourcesOfFirmware } from './sources-xml.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { type VolumeName, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
-import { DEFINITION_FOLDER, STATUS_FOLDER } from '../paths.ts'
+import { DEFINITION_FOLDER, STATUS_FOLDER } from '../system/paths.ts'
 import { readFileSync, readdirSync } from '../system/files.ts'
 
 /**

@@ -1,8 +1,8 @@
 import { readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { RunningDomain } from '../core/cut-off.ts'
-import { STATUS_FOLDER } from '../paths.ts'
-import { textOf } from '../quiet-files.ts'
+import { STATUS_FOLDER } from '../system/paths.ts'
+import { textOf } from '../system/quiet-files.ts'
 import { isStatusFile } from './domain-status.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
-import { PROC_FOLDER, STATUS_FOLDER } from '../paths.ts'
+import { PROC_FOLDER, STATUS_FOLDER } from '../system/paths.ts'
 
 /** What a domain is known by. */
 interface Named {

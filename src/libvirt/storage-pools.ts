@@ -1,6 +1,6 @@
 import { readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
-import { POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER } from '../paths.ts'
+import { POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER } from '../system/paths.ts'
 import { type Node, attribute, child, text } from './nodes.ts'
 
 /** Reads a document; throws if it is not well-formed. Given by the caller, because the parser is not in this chunk. */

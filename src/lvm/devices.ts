@@ -2,8 +2,8 @@ import { readdirSync, readlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
 import type { Dead, Device } from '../core/lock-state.ts'
 import { type VolumeName, mapperName, meaningOfMapperName } from '../core/volume.ts'
-import { BLOCK_FOLDER, PROC_FOLDER } from '../paths.ts'
-import { namesIn, textOf, trimmedTextOf } from '../quiet-files.ts'
+import { BLOCK_FOLDER, PROC_FOLDER } from '../system/paths.ts'
+import { namesIn, textOf, trimmedTextOf } from '../system/quiet-files.ts'
 
 /**
  * The LVs that are active on this host, from /sys (FACTS 30): no command, no lock. Layers that LVM keeps for itself are

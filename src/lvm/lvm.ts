@@ -1,5 +1,5 @@
 import { perProcess } from '../system/self.ts'
-import { pause } from '../clock.ts'
+import { pause } from '../system/clock.ts'
 import {
   type Address,
   type Device,
@@ -16,7 +16,7 @@ import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
 import { lvsArguments, lvsByUuidArguments, lvsOfVgsArguments, parseLvs } from './lvs.ts'
-import { type Outcome, QUERY_LIMIT, change, query } from './run.ts'
+import { type Outcome, QUERY_LIMIT, change, query } from '../system/run.ts'
 import {
   type HostStatus,
   type Lease,
@@ -30,7 +30,7 @@ import {
   parseLeader,
   parseOwnHostId,
   parseSharers,
-} from './sanlock.ts'
+} from '../sanlock/commands.ts'
 import { inKnownForm } from './words.ts'
 
 // lvmlockd answers to a socket of one fixed name, so that of two lvmlockctl at the same moment one fails with

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { type MapTimeout, type PathTimeout, type Timeouts, queueingOf } from '../core/path-timeouts.ts'
-import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { trimmedTextOf } from '../quiet-files.ts'
+import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
+import { trimmedTextOf } from '../system/quiet-files.ts'
 import { realpathSync } from '../system/files.ts'
 import { activeVolumes } from './devices.ts'
-import { query } from './run.ts'
+import { query } from '../system/run.ts'
 import { devicesBelow } from './stacks.ts'
 
 /** Milliseconds for dmsetup, and for multipathd. */

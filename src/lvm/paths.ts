@@ -1,8 +1,8 @@
 import { lstatSync, readlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
-import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { trimmedTextOf } from '../quiet-files.ts'
+import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
+import { trimmedTextOf } from '../system/quiet-files.ts'
 import { type Below, deviceOf, volumesBelow, volumesBelowDevice } from './stacks.ts'
 
 /**

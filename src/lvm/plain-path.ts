@@ -1,8 +1,8 @@
 import { readFileSync, readlinkSync, realpathSync, statSync } from '../system/files.ts'
 import { dirname, join, normalize } from 'node:path'
 import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
-import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { namesIn } from '../quiet-files.ts'
+import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
+import { namesIn } from '../system/quiet-files.ts'
 import { vgUuidOf } from './stacks.ts'
 
 /**

@@ -1,8 +1,8 @@
 import { existsSync, readlinkSync, statSync } from '../system/files.ts'
 import { basename, dirname, join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName } from '../core/volume.ts'
-import { BLOCK_FOLDER, onHost } from '../paths.ts'
-import { namesIn, trimmedTextOf } from '../quiet-files.ts'
+import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
+import { namesIn, trimmedTextOf } from '../system/quiet-files.ts'
 
 /** An LV on which a device stands: by the name that device-mapper has for it. */
 export interface Below {

@@ -1,6 +1,6 @@
 import type { LeaseArea } from '../core/lease-area.ts'
-import { query } from '../lvm/run.ts'
-import { onHost } from '../paths.ts'
+import { query } from '../system/run.ts'
+import { onHost } from '../system/paths.ts'
 import { HOST_RECORDS, SLOT, parseLeaseArea } from './lease-area.ts'
 
 /**

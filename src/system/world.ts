@@ -1,4 +1,4 @@
-import { REAL_TIME, type Time, useTime } from '../clock.ts'
+import { REAL_TIME, type Time, useTime } from './clock.ts'
 import { REAL_START, type Start, useStart } from './commands.ts'
 import { type Files, REAL_FILES, useFiles } from './files.ts'
 import { REAL_SELF, type Self, useSelf } from './self.ts'

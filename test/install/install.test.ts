@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { describe, expect, test } from 'vitest'
-import { KEYS } from '../../src/config.ts'
+import { KEYS } from '../../src/state/config.ts'
 import { DEFAULTS } from '../../src/core/configuration.ts'
 import {
   folder,

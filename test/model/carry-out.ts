@@ -1,10 +1,10 @@
 import type { Change } from '../../src/core/start.ts'
-import { batchesOf } from '../../src/hook/changes.ts'
+import { batchesOf } from '../../src/acts/changes.ts'
 import { runLvchange } from './leases.ts'
 import type { Here } from './looks.ts'
 import type { Steps } from './process.ts'
 
-/** What came of the changes, as src/hook/changes.ts says it. */
+/** What came of the changes, as src/acts/changes.ts says it. */
 export interface CarriedOut {
   readonly attempted: readonly Change[]
   readonly isFailed: boolean
@@ -16,7 +16,7 @@ export interface CarriedOut {
 /** No hook may turn an exclusive lock into a shared one; an undo goes back to what was shared before. */
 const never = (): boolean => false
 
-/** carryOut of src/hook/changes.ts. */
+/** carryOut of src/acts/changes.ts. */
 export function* carryOut(
   { world, host }: Here,
   changes: readonly Change[],

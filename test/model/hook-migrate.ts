@@ -29,7 +29,7 @@ interface Decided {
 }
 
 /**
- * migrate of src/hook/migrate.ts, effect by effect. @returns the id that it put into the XML, or undefined where it
+ * migrate of src/acts/migrate.ts, effect by effect. @returns the id that it put into the XML, or undefined where it
  * refused
  */
 export function* migrate(here: Here, decisions: Decisions, domain: Domain): Steps<string | undefined> {

@@ -29,7 +29,7 @@ interface Decided {
   readonly plan: StartPlan
 }
 
-/** prepare of src/hook/prepare.ts, effect by effect. @returns whether it exits with 0 */
+/** prepare of src/acts/prepare.ts, effect by effect. @returns whether it exits with 0 */
 export function* prepare(here: Here, decisions: Decisions, call: Call): Steps<boolean> {
   const calledAt = here.world.now - here.host.bootedAt
   // lvmlockctl answers while the VG's lock is taken: what it says may be older.

@@ -11,7 +11,7 @@ import type { Steps } from './process.ts'
 /** How often a volume in use is tried again. */
 const TRIES = 2
 
-/** release of src/hook/release.ts, effect by effect. */
+/** release of src/acts/release.ts, effect by effect. */
 export function* release(
   here: Here,
   decisions: Decisions,

@@ -5,13 +5,13 @@ import type { Domain } from './domains.ts'
 import { type Here, leaseCounts } from './looks.ts'
 import type { Steps } from './process.ts'
 
-/** restore of src/hook/saved.ts. @returns whether it exits with 0 */
+/** restore of src/acts/saved.ts. @returns whether it exits with 0 */
 export function* restore(here: Here, decisions: Decisions, domain: Domain): Steps<boolean> {
   yield
   return isAsSaved(here, decisions, domain)
 }
 
-/** checkSaved of src/hook/saved.ts. @param taken UUIDs of the volumes that this very `prepare` has locked */
+/** checkSaved of src/acts/saved.ts. @param taken UUIDs of the volumes that this very `prepare` has locked */
 export function isAsSaved(
   here: Here,
   decisions: Pick<Decisions, 'compare'>,
@@ -25,7 +25,7 @@ export function isAsSaved(
   )
 }
 
-/** noteSaved of src/hook/saved.ts. */
+/** noteSaved of src/acts/saved.ts. */
 export function noteSaved(here: Here, { name, uuid }: Domain, volumes: readonly RecordedVolume[]): void {
   const { host } = here
   const counts = leaseCounts(here)

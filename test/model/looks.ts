@@ -53,7 +53,7 @@ export function isActiveHere({ host }: Here, domain: Domain): boolean {
 }
 
 /**
- * lookAround of src/hook/host.ts: records, devices and open counts, then the locks, unless they were asked for already.
+ * lookAround of src/acts/host.ts: records, devices and open counts, then the locks, unless they were asked for already.
  */
 export function* lookAround(here: Here, asked?: LockState): Steps<HostFacts> {
   const records = recordsOf(here)

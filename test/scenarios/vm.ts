@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { processOf } from '../../src/processes.ts'
+import { processOf } from '../../src/system/processes.ts'
 import type { Host, Lock, Result } from '../ring.ts'
 
 /**

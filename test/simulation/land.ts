@@ -1,5 +1,5 @@
 import type { DomainRecord } from '../../src/core/record.ts'
-import type { HookEvent } from '../../src/hook/call.ts'
+import type { HookEvent } from '../../src/core/call.ts'
 import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
 import { uuidOf } from '../simulated/volume.ts'

@@ -1,10 +1,10 @@
 import { runAgent } from '../../src/agent/run-agent.ts'
 import { runCommand } from '../../src/cli/run-command.ts'
-import { noteCaller } from '../../src/hook/daemon.ts'
-import { handle } from '../../src/hook/events.ts'
-import { askLocks } from '../../src/hook/host.ts'
-import { exitStatusOf, linesOf } from '../../src/hook/outcome.ts'
-import { write } from '../../src/output.ts'
+import { noteCaller } from '../../src/acts/daemon.ts'
+import { handle } from '../../src/acts/events.ts'
+import { askLocks } from '../../src/acts/host.ts'
+import { exitStatusOf, linesOf } from '../../src/core/outcome.ts'
+import { write } from '../../src/system/output.ts'
 import type { Product } from './land.ts'
 
 /**

@@ -10,7 +10,13 @@ const SRC = fileURLToPath(new URL('../../src', import.meta.url))
  * start to its exit; the log is written by a child that outlives it; standard streams may be non-blocking pipes, which
  * are waited for in the kernel; `paths` reads one variable before anything else.
  */
-const ABOVE = ['system/', 'clock.ts', 'main.ts', 'no-standard-streams.ts', 'hook/run-hook.ts', 'log.ts', 'paths.ts']
+const ABOVE = [
+  'main.ts',
+  'hook/run-hook.ts',
+  ...['clock', 'commands', 'files', 'log', 'memory', 'no-standard-streams', 'paths', 'self', 'signals', 'thread'].map(
+    (name) => `system/${name}.ts`,
+  ),
+]
 
 const OF_THE_WORLD: readonly (readonly [what: string, pattern: RegExp])[] = [
   [
@@ -30,7 +36,7 @@ const OF_THE_WORLD: readonly (readonly [what: string, pattern: RegExp])[] = [
 
 const sources = readdirSync(SRC, { recursive: true })
   .map(String)
-  .filter((name) => name.endsWith('.ts') && !ABOVE.some((above) => name.startsWith(above)))
+  .filter((name) => name.endsWith('.ts') && !ABOVE.includes(name))
 
 /** A class that is given a process as data has it in a variable of this name (src/kill). */
 const OWN_VARIABLE = /const process = |\(process: ProcessIdentity/

@@ -8,7 +8,7 @@ import { recordOf, recorded, uuidOf } from '../support/lvm.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 /** What the agent acts on, call by call. */
 const acts = vi.hoisted((): string[][] => [])
-vi.mock('../../../src/agent/act.ts', () => ({
+vi.mock('../../../src/acts/drive.ts', () => ({
   act: async (uuids: readonly string[]) => {
     acts.push([...uuids].sort())
     return []
@@ -16,10 +16,10 @@ vi.mock('../../../src/agent/act.ts', () => ({
 }))
 const { Agent } = await import('../../../src/agent/agent.ts')
 const { Aftermath } = await import('../../../src/agent/aftermath.ts')
-const { AgentHost } = await import('../../../src/agent/host.ts')
+const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
 const { Retries } = await import('../../../src/agent/retries.ts')
 const { FolderWatch } = await import('../../../src/agent/watch.ts')
-const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('../../../src/record-store.ts')
+const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('../../../src/state/record-store.ts')
 
 beforeEach(() => {
   root.clear()

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Start, type Watching, watchLeases } from '../../../src/agent/watching.ts'
-import { REAL_TIME, useTime } from '../../../src/clock.ts'
+import { REAL_TIME, useTime } from '../../../src/system/clock.ts'
 import { useStart, REAL_START } from '../../../src/system/commands.ts'
 import type { ThreadEvents } from '../../../src/system/thread.ts'
 

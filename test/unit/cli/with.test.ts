@@ -23,16 +23,16 @@ vi.mock('../../../src/lvm/lvm.ts', () => ({
   bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/vg-lock.ts', () => ({
+vi.mock('../../../src/state/vg-lock.ts', () => ({
   lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
   VgBusy: class extends Error {},
 }))
-vi.mock('../../../src/output.ts', () => ({ write: (_: number, text: string) => void said.push(text) }))
+vi.mock('../../../src/system/output.ts', () => ({ write: (_: number, text: string) => void said.push(text) }))
 const said: string[] = []
 const { runWith } = await import('../../../src/cli/with.ts')
 const { REAL_START, useStart } = await import('../../../src/system/commands.ts')
-const { readSavedImage, writeSavedImage } = await import('../../../src/saved-images.ts')
-const { readRecords } = await import('../../../src/record-store.ts')
+const { readSavedImage, writeSavedImage } = await import('../../../src/state/saved-images.ts')
+const { readRecords } = await import('../../../src/state/record-store.ts')
 
 /** Commands that were run, with what was locked here meanwhile. */
 const ran: string[] = []

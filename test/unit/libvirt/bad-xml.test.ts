@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BadXml, parseDomain } from '../../../src/libvirt/domain-xml.ts'
-import { LONGEST_XML } from '../../../src/stdin.ts'
+import { LONGEST_XML } from '../../../src/system/stdin.ts'
 import { hookInput, hookInputs } from '../support/captures.ts'
 import { UUID, domainXml } from '../support/xml.ts'
 

@@ -5,7 +5,7 @@ import type { Device, LockState, LogicalVolume, VolumeTable } from '../../../src
 import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import type { Target } from '../../../src/lvm/lvchange.ts'
-import type { Outcome } from '../../../src/lvm/run.ts'
+import type { Outcome } from '../../../src/system/run.ts'
 import { deviceOf, lockTable, logicalVolume, volumeTable } from './lvm.ts'
 import { domainXml } from './xml.ts'
 
@@ -74,7 +74,7 @@ export class HostDouble {
     return ENDED
   }
 
-  /** What stands for src/vg-lock.ts: nobody else is on this host. */
+  /** What stands for src/state/vg-lock.ts: nobody else is on this host. */
   lockVgs = (vgs: readonly string[]): Promise<{ descriptors: Map<string, number>; release: () => void }> =>
     Promise.resolve({ descriptors: new Map(vgs.map((vg) => [vg, 0])), release: () => undefined })
 }

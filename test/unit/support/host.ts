@@ -1,7 +1,7 @@
 import type { Device, LockTable, LogicalVolume } from '../../../src/core/lock-state.ts'
 import type { HostFacts, Change } from '../../../src/core/start.ts'
 import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
-import { batchesOf } from '../../../src/hook/changes.ts'
+import { batchesOf } from '../../../src/acts/changes.ts'
 import { deviceOf, lockTable, records } from './lvm.ts'
 
 type Lock = Mode | 'none'
@@ -77,7 +77,7 @@ export class Host {
   }
 
   /**
-   * Carries changes out as src/hook/changes.ts does, with further failures that chance decides. Returns what was
+   * Carries changes out as src/acts/changes.ts does, with further failures that chance decides. Returns what was
    * attempted.
    */
   carryOut(

@@ -10,7 +10,7 @@ import type { DomainRecord, Records } from '../../../src/core/record.ts'
 import { mapperUuid } from '../../../src/core/volume.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
 import type { Asked, Domains, RecoverWorld } from '../../../src/kill/world.ts'
-import type { ProcessIdentity } from '../../../src/processes.ts'
+import type { ProcessIdentity } from '../../../src/system/processes.ts'
 import { logicalVolume, lvmUuid, recordOf, recorded, uuidOf } from './lvm.ts'
 
 interface Process {

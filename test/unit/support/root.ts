@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-/** A folder that stands for a host's root (LVGUARD_ROOT). To be made with vi.hoisted, before src/paths.ts is loaded. */
+/** A folder that stands for a host's root (LVGUARD_ROOT). To be made with vi.hoisted, before src/system/paths.ts is loaded. */
 export class Root {
   readonly path = mkdtempSync(join(tmpdir(), 'lvguard-root-'))
   constructor() {

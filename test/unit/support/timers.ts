@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/clock.ts'
+import type { Clock } from '../../../src/system/clock.ts'
 
 /** A clock that stands still until nothing is left to do, and then goes on to the next timer. */
 export class TimersOfTest {

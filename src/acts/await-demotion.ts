@@ -1,0 +1,37 @@
+import type { LogicalVolume } from '../core/lock-state.ts'
+import type { Lease } from '../sanlock/commands.ts'
+
+/** What waiting needs of the world; tests bring their own. */
+export interface Waiting {
+  readonly leaseOf: (volume: LogicalVolume) => Promise<Lease | undefined>
+  readonly pause: (milliseconds: number) => Promise<void>
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number
+}
+
+/** Milliseconds between two looks at a lease: a look costs about 10 ms and takes no lock. */
+export const LOOK_PAUSE = 100
+
+/**
+ * Waits until nobody holds any of the volumes exclusively, by reading their leases: a trial with lvchange would hold
+ * this host's VG lock for five seconds a try (FACTS 21) and starve migrations in the other direction.
+ * @param limit milliseconds; 0 looks once
+ * @returns `free`; `held` with the first volume that still is; `unreadable` where a lease cannot be read (dlm)
+ */
+export async function awaitDemotion(
+  volumes: readonly LogicalVolume[],
+  limit: number,
+  { leaseOf, pause, now }: Waiting,
+): Promise<{ readonly kind: 'free' | 'unreadable' } | { readonly kind: 'held'; readonly volume: LogicalVolume }> {
+  const end = now() + limit
+  for (const volume of volumes) {
+    for (;;) {
+      const lease = await leaseOf(volume)
+      if (lease === undefined) return { kind: 'unreadable' }
+      if (lease.exclusive === undefined) break
+      if (now() + LOOK_PAUSE > end) return { kind: 'held', volume }
+      await pause(LOOK_PAUSE)
+    }
+  }
+  return { kind: 'free' }
+}

@@ -1,0 +1,177 @@
+import { planOnDrbd } from '../core/drbd.ts'
+import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import type { RecordedVolume } from '../core/record.ts'
+import { settled } from '../core/relatives.ts'
+import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
+import { cutOffProblems } from '../kill/mark.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState } from '../lvm/lvm.ts'
+import { readRecords, recordOf } from '../state/record-store.ts'
+import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
+import { carryOut } from './changes.ts'
+import { problemOfBusy, problemOfError, problemsOf, withDisks } from './failures.ts'
+import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import { type Level, type Link, Refusal, levelBelow, outside } from './image-links.ts'
+
+/** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
+export type Below =
+  | { readonly kind: 'locked'; readonly recorded: readonly RecordedVolume[] }
+  | {
+      readonly kind: 'failed'
+      readonly problems: readonly Problem[]
+      readonly recorded: readonly RecordedVolume[]
+      readonly undone: readonly Change[]
+    }
+
+/** What is above them: a domain with its volumes locked. */
+export interface Above {
+  readonly subject: Subject
+  readonly taken: readonly RecordedVolume[]
+  /** The locks of the VGs of the XML's volumes. */
+  readonly locks: VgLocks
+  /** A `prepare` of a migration. */
+  readonly incoming: boolean
+  /** Puts further volumes on record, before they are activated. */
+  readonly record: (volumes: readonly RecordedVolume[]) => void
+}
+
+/**
+ * Seconds that a `prepare` that holds the lock of one VG waits for another's: two that do so crosswise must not wait
+ * for long.
+ */
+const FURTHER_LOCK_WAIT = 5
+
+interface Step {
+  readonly attempted: readonly Change[]
+  readonly before: HostFacts
+  readonly table: VolumeTable | undefined
+}
+
+/**
+ * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read while its own volume is
+ * active only. Each level costs one lvchange. Shared, unless a header says where an image has its own data.
+ */
+export async function lockBackingFiles(above: Above): Promise<Below> {
+  const {
+    subject: {
+      domain,
+      configuration,
+      candidates: { images },
+    },
+    locks,
+    taken,
+  } = above
+  const recorded: RecordedVolume[] = []
+  const steps: Step[] = []
+  const all = new GrowingLocks(locks)
+  try {
+    // One in a VG that is not managed is not looked at.
+    const managed = images.filter((image) => taken.some(({ vg, lv }) => vg === image.vg && lv === image.lv))
+    let links: readonly Link[] = managed.map((image) => ({ ...image, above: [] }))
+    while (links.length > 0) {
+      const level = await levelBelow(links, domain, configuration, [...taken, ...recorded])
+      if (level.candidates.length > 0) await lockLevel(above, level, links, all, recorded, steps)
+      links = level.links
+    }
+    return { kind: 'locked', recorded }
+  } catch (error) {
+    const undone: Change[] = []
+    for (const { attempted, before, table } of steps.reverse()) {
+      const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), before, {
+        locks: await lockState(),
+        devices: activeVolumes(),
+      })
+      await carryOut(undo, all, 'go-on')
+      undone.push(...undo)
+    }
+    // Who holds what is asked last: nothing is kept locked meanwhile.
+    return { kind: 'failed', problems: await problemsIn(error), recorded, undone }
+  } finally {
+    all.release()
+  }
+}
+
+/** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
+async function lockLevel(
+  { subject: { domain, configuration }, incoming, record: putOnRecord }: Above,
+  { candidates }: Level,
+  [link]: readonly Link[],
+  all: GrowingLocks,
+  recorded: RecordedVolume[],
+  steps: Step[],
+): Promise<void> {
+  const level = subjectWith(domain, configuration, {
+    volumes: candidates,
+    impossible: [],
+    standIns: [],
+    images: [],
+    problems: [],
+  })
+  const cutOff = cutOffProblems(level.vgsToLock)
+  if (cutOff.length > 0) throw new Refusal(cutOff)
+  await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
+  const records = readRecords()
+  const before = await lookAround(level, records)
+  const scope = await scopeFor(level, before.locks)
+  if (scope.problems.length > 0) throw new Refusal(scope.problems)
+  const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
+  if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
+  const record = recordOf(domain.uuid, records)
+  const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
+  if (plan.kind === 'refuse') throw new Refusal(plan.problems)
+  putOnRecord([...recorded, ...plan.recorded])
+  const { attempted, failed } = await carryOut(plan.changes, all)
+  const [table, after] = await Promise.all([level.table(), lockState()])
+  steps.push({ attempted, before, table })
+  recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
+  if (failed !== undefined)
+    throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
+  // As in prepare: what was cut off meanwhile.
+  const missing = [
+    ...(await missingOf(plan.recorded, table, after, activeVolumes())),
+    ...cutOffProblems(level.vgsToLock),
+  ]
+  if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
+  // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
+  const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
+  if (onDrbd.kind === 'refuse') throw new Refusal(onDrbd.problems)
+}
+
+/** An lvchange failed; why, may be asked later. */
+class ChangeFailed extends Error {
+  override readonly name = 'ChangeFailed'
+  constructor(readonly ask: () => Promise<readonly Problem[]>) {
+    super('lvchange failed')
+  }
+}
+
+async function problemsIn(error: unknown): Promise<readonly Problem[]> {
+  if (error instanceof Refusal) return error.problems
+  if (error instanceof ChangeFailed) return error.ask()
+  return [error instanceof VgBusy ? problemOfBusy(error) : problemOfError(error)]
+}
+
+/** The locks that a `prepare` holds, and those of further VGs on top. Gives back only these. */
+class GrowingLocks implements VgLocks {
+  readonly descriptors: Map<string, number>
+  readonly #further: VgLocks[] = []
+
+  constructor(first: VgLocks) {
+    this.descriptors = new Map(first.descriptors)
+  }
+
+  async add(vgs: readonly string[], seconds: number): Promise<void> {
+    const missing = vgs.filter((vg) => !this.descriptors.has(vg))
+    if (missing.length === 0) return
+    const more = await lockVgs(missing, seconds, seconds)
+    this.#further.push(more)
+    for (const [vg, descriptor] of more.descriptors) this.descriptors.set(vg, descriptor)
+  }
+
+  release(): void {
+    for (const locks of this.#further) locks.release()
+  }
+}

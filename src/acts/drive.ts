@@ -1,0 +1,329 @@
+import { type ContestedStep, contestedStep } from '../core/contested.ts'
+import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
+import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import type { DomainRecord, MigrationMemory, RecordedVolume, Records } from '../core/record.ts'
+import { stillHere } from '../core/release.ts'
+import { type Change, withIds } from '../core/start.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { carryOut } from './changes.ts'
+import { messageOf, unlessFull } from './failures.ts'
+import { releaseIdlePools } from './idle-pools.ts'
+import type { Outcome } from '../core/outcome.ts'
+import { releaseAllUnderLock } from './release.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { type Replace, readRecords, replacing } from '../state/record-store.ts'
+import { type VgLocks, lockVgs } from '../state/vg-lock.ts'
+import { type Done, carryOutAll } from './carry-out.ts'
+import type { AgentHost, SeenDomain } from './seen-domains.ts'
+import { witnessed } from './witness.ts'
+
+/** What came of an act for one domain; what it calls for beyond locks is done afterwards, with no VG's lock held. */
+export interface ActResult {
+  readonly view: SeenDomain
+  readonly done: readonly Done[]
+  readonly reports: readonly Report[]
+  /** Its record could not be written: nothing was changed that is not on record. */
+  readonly unwritable: string | undefined
+  /** Its record was changed by a hook between the look and the act, which was left. */
+  readonly isOvertaken: boolean
+  readonly contested: ContestedStep
+  readonly abortJob: boolean
+  /** Taken out of the domain while it runs, and given back. */
+  readonly unplugged: readonly VolumeName[]
+  /** Of a domain that is gone. */
+  readonly released: Outcome | undefined
+}
+
+type Drive = Extract<DrivePlan, { kind: 'drive' }>
+
+const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
+const NOTHING = {
+  done: [],
+  unwritable: undefined,
+  isOvertaken: false,
+  contested: 'none',
+  abortJob: false,
+  unplugged: [],
+  released: undefined,
+} as const
+
+/** Overrides what a view calls for: `lvguard demote` and `promote`. */
+export type Insist = (view: SeenDomain) => SeenDomain
+
+/**
+ * Brings the volumes of domains to what their states call for, under the locks of their VGs: looks again at everything,
+ * writes the records, then acts (R11). Waits for no other host: a refused `lvchange -aey` fails at once (FACTS 20).
+ * @param vgs of all these domains
+ * @throws VgBusy if a hook, or whoever else, keeps a VG's lock for longer than lock_wait
+ */
+export async function act(
+  uuids: readonly string[],
+  vgs: readonly string[],
+  host: AgentHost,
+  insist: Insist = (view) => view,
+): Promise<ActResult[]> {
+  const locks = await lockVgs(vgs, host.configuration.lockWait)
+  try {
+    // No VG at all: from here to the removal of a record nothing is waited for.
+    const state = vgs.length === 0 ? NO_LOCKS : await lockState()
+    host.learn(state)
+    const known = readRecords()
+    const look = host.look()
+    const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, known)))
+    for (const [index, view] of views.entries())
+      if (view.wanted.mode === 'exclusive' && view.memory?.lvers !== undefined)
+        views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
+    const records = withoutClaims(
+      known,
+      views.filter(({ wanted }) => wanted.mode === 'inactive').map(({ domain }) => domain.uuid),
+    )
+    const devices = activeVolumes()
+    const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
+    const overtaken = new Set<SeenDomain>()
+    const drives = plans.flatMap(
+      (
+        plan,
+        index,
+      ): {
+        view: SeenDomain
+        plan: Drive
+        unwritable: string | undefined
+        record: DomainRecord
+        replace: Replace
+      }[] => {
+        const view = views[index]
+        if (view === undefined || plan.kind !== 'drive') return []
+        const put = plan.record ?? view.record
+        if (put === undefined) return []
+        // A domain that was gone, whose VGs were not all locked for that, runs again. The lock of each VG that its
+        // record names, or is to name, is needed for that alone.
+        const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
+        if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
+          overtaken.add(view)
+          return []
+        }
+        const replace = replacing(view.domain.uuid, view.record)
+        const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
+        if (written.kind === 'changed') {
+          overtaken.add(view)
+          return []
+        }
+        const unwritable = written.kind === 'unwritable' ? written.why : undefined
+        // What is on record already may be made exclusive all the same: that endangers nobody.
+        const isOnRecord = (name: string): boolean =>
+          view.record?.volumes.some((volume) => fullName(volume) === name) === true
+        const changes =
+          unwritable === undefined
+            ? plan.changes
+            : plan.changes.filter((change) => change.to === 'exclusive' && isOnRecord(fullName(change)))
+        return [{ view, plan: { ...plan, changes }, unwritable, record: put, replace }]
+      },
+    )
+    const owners = new Map(
+      drives.flatMap(({ plan, record }) =>
+        plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const),
+      ),
+    )
+    const { done, after } = await carryOutAll(
+      [...owners.keys()],
+      (change) => owners.get(change) as RecordedVolume,
+      state,
+      locks,
+    )
+    const ended = plans.flatMap((plan, index) =>
+      plan.kind === 'release' && views[index] !== undefined
+        ? [{ domain: views[index].domain, record: views[index].record, plan: plan.plan }]
+        : [],
+    )
+    const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) =>
+      ended.map(() => failed(error)),
+    )
+    const results: ActResult[] = []
+    for (const [index, view] of views.entries()) {
+      const plan = plans[index]
+      const drive = drives.find((each) => each.view === view)
+      const reports = plan?.reports ?? []
+      if (plan?.kind === 'release') {
+        results.push({
+          ...NOTHING,
+          view,
+          reports,
+          released: outcomes[ended.findIndex(({ domain }) => domain === view.domain)],
+        })
+      } else if (drive === undefined) {
+        results.push({ ...NOTHING, view, reports, isOvertaken: overtaken.has(view) })
+      } else {
+        const own = done.filter(({ change }) => drive.plan.changes.includes(change))
+        const { replace } = drive
+        const record = await identified(undemoted(drive.record, own, replace), replace, drive.unwritable === undefined)
+        const unplugged = await giveBack(drive.plan.unplugged, record, replace, locks)
+        const left = {
+          ...record,
+          volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))),
+        }
+        const contested = contestedAfter(view, left, replace, after, host)
+        results.push({
+          view,
+          done: own,
+          reports,
+          unwritable: drive.unwritable,
+          isOvertaken: false,
+          contested,
+          abortJob: drive.plan.abortJob,
+          unplugged,
+          released: undefined,
+        })
+      }
+    }
+    return results
+  } finally {
+    locks.release()
+  }
+}
+
+/** Records in which domains that end together keep nothing from each other. */
+const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[]): Records => ({
+  known: known.map((record) =>
+    ended.includes(record.domain.uuid) ? { ...record, state: 'releasing' as const } : record,
+  ),
+  unreadable,
+})
+
+const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
+
+/**
+ * A record as it is now to be; not where a `release`, which needs no lock to say so, has said meanwhile that the domain
+ * has ended.
+ */
+const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
+
+const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
+  record.volumes.find((volume) => fullName(volume) === name)
+
+type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
+
+function tryTo(write: () => ReturnType<Replace>): Written {
+  try {
+    return { kind: write() }
+  } catch (error) {
+    return { kind: 'unwritable', why: messageOf(error) }
+  }
+}
+
+/** A volume that is exclusive here again does not go with its domain for having been shared. */
+function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace): DomainRecord {
+  const isPromoted = (volume: RecordedVolume): boolean =>
+    volume.demoted === true &&
+    done.some(
+      ({ kind, change }) => kind === 'done' && change.to === 'exclusive' && fullName(change) === fullName(volume),
+    )
+  if (!record.volumes.some(isPromoted)) return record
+  const volumes = record.volumes.map((volume): RecordedVolume => {
+    const { demoted: _, ...kept } = volume
+    return isPromoted(volume) ? kept : volume
+  })
+  rewrite(replace, { ...record, volumes })
+  return { ...record, volumes }
+}
+
+/** The record with the UUIDs of its volumes, which lvs is asked for once, when they are not there yet. */
+async function identified(record: DomainRecord, replace: Replace, mayWrite: boolean): Promise<DomainRecord> {
+  const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
+  if (unknown.length === 0) return record
+  const table = (await volumeTable(unknown)) ?? NO_VOLUMES
+  const whole = {
+    ...record,
+    volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)),
+  }
+  if (mayWrite) rewrite(replace, whole)
+  return whole
+}
+
+/**
+ * Deactivates what was taken out of a running domain, unless somebody has it open: QEMU itself while it still lets go,
+ * or whoever else (R4).
+ * @returns what is neither active nor locked here any more, and off the record
+ */
+async function giveBack(
+  unplugged: readonly RecordedVolume[],
+  record: DomainRecord,
+  replace: Replace,
+  locks: VgLocks,
+): Promise<RecordedVolume[]> {
+  if (unplugged.length === 0) return []
+  const devices = activeVolumes()
+  // It may have another name by now (R14).
+  const present = (volume: RecordedVolume): VolumeName => deviceOf(volume, devices) ?? volume
+  const open = await openVolumes(unplugged.map(present), devices)
+  const isUnplugged = (volume: RecordedVolume): boolean => unplugged.some((each) => isSameVolume(each, volume))
+  const idle = record.volumes.filter((volume) => isUnplugged(volume) && !open.has(fullName(present(volume))))
+  if (idle.length === 0) return []
+  const changes = idle.map(
+    (volume): Change => ({
+      vg: volume.vg,
+      lv: volume.lv,
+      to: 'inactive',
+      reason: 'it is not plugged in any more',
+      ...addressOf(volume, devices),
+    }),
+  )
+  await carryOut(changes, locks, 'go-on')
+  const left = stillHere(idle, await lockState(), activeVolumes())
+  const gone = idle.filter((volume) => !left.includes(volume))
+  // A pool that stays locked keeps its volume on record.
+  const bound = await releaseIdlePools(gone, locks, record.domain.uuid)
+  const released = gone.filter((volume) => !bound.includes(volume))
+  if (released.length > 0)
+    rewrite(replace, { ...record, volumes: record.volumes.filter((volume) => !released.includes(volume)) })
+  return released
+}
+
+/** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */
+function contestedAfter(
+  view: SeenDomain,
+  record: DomainRecord,
+  replace: Replace,
+  after: LockState,
+  host: AgentHost,
+): ContestedStep {
+  const { status, memory, wanted } = view
+  if (status === undefined || memory === undefined || wanted.mode !== 'exclusive') return 'none'
+  const devices = activeVolumes()
+  const isNowhere = (volume: RecordedVolume): boolean => deviceOf(volume, devices) === undefined
+  const isGranted = record.volumes.every(
+    (volume) =>
+      volume.role === 'shared' ||
+      volume.mode === 'local' ||
+      isNowhere(volume) ||
+      (after.kind === 'known' && heldOf(volume, after, devices) === 'exclusive'),
+  )
+  const step = contestedStep({
+    status,
+    memory,
+    promotion: isGranted ? 'granted' : 'refused',
+    onContested: host.configuration.onContested,
+  })
+  // On record only where there is news: it is looked at again with each pass.
+  const now = memoryAfter(step, memory)
+  if (!isSameMemory(now, record.migration)) remember(record, now, replace, host)
+  return step
+}
+
+function memoryAfter(step: ContestedStep, memory: MigrationMemory): MigrationMemory | undefined {
+  if (step === 'forget') return undefined
+  if (step === 'suspend') return { ...memory, suspend: 'asked' }
+  // Whoever resumes it now has been told.
+  return step === 'stay' ? { ...memory, suspend: 'done' } : memory
+}
+
+function remember(
+  record: DomainRecord,
+  migration: MigrationMemory | undefined,
+  replace: Replace,
+  host: AgentHost,
+): void {
+  const { migration: _old, ...kept } = record
+  host.remember(record.domain.uuid, migration)
+  rewrite(replace, { ...kept, ...(migration && { migration }) })
+}

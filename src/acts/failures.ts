@@ -1,0 +1,109 @@
+import { monotonic } from '../system/clock.ts'
+import { byWhom } from '../core/agent-words.ts'
+import type { LockState, VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { type Failure, classify } from '../lvm/failures.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { holdersOf, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import type { Outcome } from '../system/run.ts'
+import type { VgBusy } from '../state/vg-lock.ts'
+
+/**
+ * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be
+ * slow. An lvchange that failed without a word that is known is a problem all the same (R9).
+ */
+export async function problemsOf(
+  outcome: Outcome,
+  table: VolumeTable | undefined,
+  locks: LockState,
+): Promise<Problem[]> {
+  if (outcome.isAbsent) return [{ kind: 'not-installed', command: 'lvchange', packages: 'lvm2 lvm2-lockd' }]
+  if (outcome.timedOut) return [{ kind: 'other', detail: 'lvchange did not end within its time' }]
+  const failures = classify(outcome.stderr)
+  const precise = failures.filter(({ kind }) => kind !== 'other')
+  const worth = precise.length > 0 ? precise : failures
+  if (worth.length === 0)
+    return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
+  // Of an lvmlockd that was killed LVM says the same as of a VG whose locking is not started.
+  const isDown = locks.kind === 'unknown' && locks.why === 'down' && worth.some(({ kind }) => kind === 'not-started')
+  return isDown ? [{ kind: 'lvmlockd-down' }] : Promise.all(worth.map((failure) => problemOf(failure, table)))
+}
+
+async function problemOf(failure: Failure, table: VolumeTable | undefined): Promise<Problem> {
+  switch (failure.kind) {
+    case 'held':
+      return heldProblem(failure.volume, table)
+    case 'missing-volume':
+      return { ...failure, disk: 'see the domain XML' }
+    case 'missing-vg':
+      return { ...failure, disk: 'see the domain XML' }
+    case 'in-use':
+      return { kind: 'open', volume: failure.volume, users: await usersNow(failure.volume) }
+    case 'vg-lock':
+      return { kind: 'other', detail: `the lock of volume group ${failure.vg} could not be had (${failure.text})` }
+    case 'lock-left':
+      return { kind: 'other', detail: `LVM could not change the lock of ${failure.volume}` }
+    case 'other':
+      return { kind: 'other', detail: `LVM says '${failure.text}'` }
+    default:
+      return failure
+  }
+}
+
+/** Who has a volume of this host open at this moment, in words; at least LVM's own. */
+export async function usersNow(name: string): Promise<readonly string[]> {
+  const [vg = '', lv = ''] = name.split('/')
+  return (await openVolumes([{ vg, lv }], activeVolumes())).get(name) ?? ['LVM says that it is in use']
+}
+
+/** LVM knows a missing volume or VG by its name only; which disk it belongs to is known from the XML. */
+export function withDisks(
+  problems: readonly Problem[],
+  volumes: readonly (VolumeName & { readonly reason: string })[],
+): Problem[] {
+  return problems.map((problem) => {
+    if (problem.kind !== 'missing-volume' && problem.kind !== 'missing-vg' && problem.kind !== 'volume-unknown')
+      return problem
+    const own = volumes.filter((volume) =>
+      problem.kind === 'missing-vg' ? volume.vg === problem.vg : fullName(volume) === problem.volume,
+    )
+    return own.length === 0 ? problem : { ...problem, disk: [...new Set(own.map(({ reason }) => reason))].join('; ') }
+  })
+}
+
+/**
+ * A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up.
+ */
+export async function heldProblem(name: string, table: VolumeTable | undefined): Promise<Problem> {
+  const [vg = '', lv = ''] = name.split('/')
+  const volume = table?.volumes.get(name) ?? (await volumeTable([{ vg, lv }]))?.volumes.get(name)
+  return { kind: 'held', volume: name, holders: volume === undefined ? [] : await holdersOf(volume, monotonic) }
+}
+
+/** Who holds a volume, for the end of a sentence: `node1 (shared)`. Asks the lease; takes no lock. */
+export async function holdersInWords(name: string): Promise<string> {
+  const problem = await heldProblem(name, undefined)
+  return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })
+
+/** What went wrong on the way: a file of /run/lvguard, or anything else. */
+export const problemOfError = (error: unknown): Problem =>
+  error instanceof Error && 'syscall' in error
+    ? { kind: 'record-unwritable', detail: messageOf(error) }
+    : { kind: 'other', detail: messageOf(error) }
+
+/**
+ * Carries out a write to /run that an event can do without: what is on record already says the same, less precisely.
+ */
+export function unlessFull(write: () => void): void {
+  try {
+    write()
+  } catch {
+    // A full /run changes nothing about the outcome of the event.
+  }
+}

@@ -1,0 +1,134 @@
+import { existsSync } from '../system/files.ts'
+import { monotonic } from '../system/clock.ts'
+import type { Configuration } from '../core/configuration.ts'
+import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
+import type { Device, LockState, VolumeTable } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import type { RecordedVolume, Records } from '../core/record.ts'
+import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
+import { type HostFacts, deadVolumes, missingLocks, withoutDevice } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
+import { lockState, lockStateAtOnce, makesDevices, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { onHost } from '../system/paths.ts'
+import { readRecords } from '../state/record-store.ts'
+import { findSources } from './sources.ts'
+
+/** What a domain's event is about. */
+export interface Subject {
+  readonly domain: Domain
+  readonly configuration: Configuration
+  readonly candidates: Candidates
+  /** Whether any of its sources can be a volume; else the domain does not concern lvguard. */
+  readonly isConcerned: boolean
+  /** The VGs that may have a volume of the domain. */
+  readonly vgsToLock: readonly string[]
+  /** Answers of lvs. Asked for once, when first wanted: as a rule beside lvchange, where it costs nobody's time. */
+  readonly table: () => Promise<VolumeTable | undefined>
+}
+
+/**
+ * Finds the sources of a domain that may be volumes. Asks LVM only for those that are named by a UUID.
+ * @param mayWait false: nothing is looked at that another host has to answer for (NFS and the like)
+ */
+export async function subjectOf(domain: Domain, configuration: Configuration, mayWait = true): Promise<Subject> {
+  const { disks, found } = await findSources(domain, mayWait)
+  return subjectWith(domain, configuration, candidatesOf({ ...domain, disks }, configuration, found))
+}
+
+/** The same domain with other volumes: the backing files of its images. */
+export function subjectWith(domain: Domain, configuration: Configuration, candidates: Candidates): Subject {
+  let table: Promise<VolumeTable | undefined> | undefined
+  const vgs = vgsOf(candidates)
+  return {
+    domain,
+    configuration,
+    candidates,
+    isConcerned: vgs.length > 0 || candidates.problems.length > 0,
+    vgsToLock: vgsOf({ ...candidates, impossible: [], standIns: [] }),
+    table: () => (table ??= volumeTable([...candidates.volumes, ...candidates.standIns])),
+  }
+}
+
+/**
+ * Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local,
+ * missing, or not started.
+ */
+export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
+  const isSettled = isSettledByLockspaces(candidates, locks)
+  const answers = isSettled ? undefined : await table()
+  // Nothing can be told apart without lvs: R9.
+  if (!isSettled && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
+  return scopeOf(
+    candidates,
+    locks,
+    answers,
+    configuration,
+    (path) => existsSync(onHost(path)),
+    ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv),
+  )
+}
+
+/**
+ * R1, after the commands: what is not locked, or not active, as it must be.
+ * @param recorded the volumes and the modes they were to get
+ */
+export async function missingOf(
+  recorded: readonly RecordedVolume[],
+  table: VolumeTable | undefined,
+  locks: LockState,
+  devices: readonly Device[],
+): Promise<Problem[]> {
+  const missing = missingLocks(recorded, table, locks, devices)
+  if (missing.length > 0) return missing
+  const dead = deadVolumes(recorded, table, devices)
+  if (dead.length > 0) return dead
+  const inactive = withoutDevice(recorded, table, devices)
+  return inactive.length === 0 || !(await makesDevices())
+    ? []
+    : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
+}
+
+/**
+ * Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for
+ * under it.
+ */
+const FRESH = 0.2
+
+/** A question to lvmlockctl, and when it was asked. */
+export interface Asked {
+  /** Undefined where others were asking. */
+  readonly answer: Promise<LockState | undefined>
+  /** Seconds of the monotonic clock. */
+  readonly at: number
+}
+
+/**
+ * Asks lvmlockctl, which needs to know nothing of the domain: it answers while the XML is read and the VG's lock is
+ * taken. What has changed in between shows when the locks are read back (R1); records, devices and open counts are
+ * looked at under the lock (R11).
+ */
+export const askLocks = (): Asked => {
+  const answer = lockStateAtOnce()
+  answer.catch(() => undefined)
+  return { answer, at: monotonic() }
+}
+
+/**
+ * What is true on this host: the second look, when the locks of its VGs are held (R11).
+ * @param asked a question that is still good if there was no wait for the VG's lock
+ */
+export async function lookAround(
+  { candidates }: Subject,
+  records: Records = readRecords(),
+  asked?: Asked,
+): Promise<HostFacts> {
+  const devices = activeVolumes()
+  const answer =
+    asked !== undefined && monotonic() - asked.at < FRESH
+      ? asked.answer.then((early) => early ?? lockState())
+      : lockState()
+  const [locks, users] = await Promise.all([answer, openVolumes(candidates.volumes, devices)])
+  return { locks, devices, records, users }
+}

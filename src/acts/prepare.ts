@@ -1,0 +1,306 @@
+import { readFileSync } from '../system/files.ts'
+import { uptime } from '../system/clock.ts'
+import { join } from 'node:path'
+import { pause } from '../system/clock.ts'
+import { milliseconds } from '../system/clock.ts'
+import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
+import { NO_VOLUMES, isSameVolume } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
+import { stillHere } from '../core/release.ts'
+import { type Scope, isEmpty } from '../core/scope.ts'
+import { settled } from '../core/relatives.ts'
+import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
+import { isIncoming } from '../core/takeover.ts'
+import { fullName } from '../core/volume.ts'
+import { lockDomain } from '../state/domain-locks.ts'
+import { drbdBelow } from '../drbd/drbd.ts'
+import { dropConfirmations } from '../drbd/notes.ts'
+import { cutOffProblems } from '../kill/mark.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { lockState, makesDevices } from '../lvm/lvm.ts'
+import { meanwhileDo } from '../system/run.ts'
+import { DEFINITION_FOLDER } from '../system/paths.ts'
+import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../state/record-store.ts'
+import { takeRestore } from '../state/saved-images.ts'
+import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
+import { awaitLocking, isTooEarly } from './await-locking.ts'
+import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
+import { callingDaemon } from './daemon.ts'
+import { carryOut } from './changes.ts'
+import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
+import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import { releaseIdlePools } from './idle-pools.ts'
+import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
+import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
+import { type InRow, serveWaiting, standInRow } from './waiting-starts.ts'
+
+/** How often a volume that is open is looked at again, and the milliseconds between. */
+const OPEN_TRIES = 5
+const OPEN_PAUSE = 200
+
+/** What `prepare` has found and decided, before anything is changed. */
+export interface PreparePlan {
+  readonly facts: HostFacts
+  readonly scope: Scope
+  readonly plan: StartPlan
+  readonly incoming: boolean
+  readonly drbd: DrbdState
+  /** A person's word that decides it. */
+  readonly warning: string | undefined
+}
+
+/**
+ * Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here.
+ * @param calledAt when libvirt called, in seconds since boot (whole ones on Node 18)
+ */
+export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = uptime()): Promise<PreparePlan> {
+  const { domain } = subject
+  const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
+  const scope = await scopeFor(subject, facts.locks)
+  const record = recordOf(domain.uuid, facts.records)
+  const incoming = isIncoming({
+    record,
+    xmlId: domain.incomingId,
+    idInDefinition: idInDefinition(domain.name, domain.incomingId),
+    calledAt,
+  })
+  const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
+  const warning = confirmedWords(scope.volumes, drbd, record, facts)
+  const cutOff = cutOffProblems(subject.vgsToLock)
+  return {
+    facts,
+    scope,
+    plan:
+      cutOff.length > 0
+        ? { kind: 'refuse', problems: [...cutOff, ...scope.problems] }
+        : planOnDrbd(scope, plan, drbd, record, facts),
+    incoming,
+    drbd,
+    warning,
+  }
+}
+
+/**
+ * Whether a migration's id stands in the domain's persistent definition, where an offline migration may leave it
+ * (DESIGN 4).
+ */
+function idInDefinition(name: string, id: string | undefined): boolean | 'unknown' {
+  if (id === undefined) return false
+  try {
+    return readFileSync(join(DEFINITION_FOLDER, `${name}.xml`), 'utf8').includes(id)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? false : 'unknown'
+  }
+}
+
+/** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
+export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
+  if (!subject.isConcerned) return NOT_CONCERNED
+  // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches
+  // nothing.
+  const cutOff = cutOffProblems(subject.vgsToLock)
+  if (cutOff.length > 0) return refused(subject, cutOff)
+  const calledAt = uptime()
+  const isRestore = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
+  const first = await prepareOnce(subject, asked, calledAt, isRestore)
+  const { domain, configuration, candidates } = subject
+  if (configuration.startWait === 0 || !isTooEarly(first)) return first
+  const again = (): Promise<Outcome> =>
+    prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, isRestore)
+  return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
+}
+
+async function prepareOnce(
+  subject: Subject,
+  asked: Asked | undefined,
+  calledAt: number,
+  isRestore: boolean,
+): Promise<Outcome> {
+  let locks: VgLocks | undefined
+  const row = isRestore ? NO_ROW : standInRow(subject)
+  try {
+    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
+      row.leave,
+    )
+    locks = held
+    return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore, row))
+  } catch (error) {
+    if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
+    // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
+    const isConcerned = locks !== undefined || !isEmpty(await scopeFor(subject, await lockState()))
+    return isConcerned ? refused(subject, [problemOfError(error)]) : NOT_CONCERNED
+  } finally {
+    locks?.release()
+  }
+}
+
+async function prepareUnderLock(
+  subject: Subject,
+  locks: VgLocks,
+  asked: Asked | undefined,
+  calledAt: number,
+  wasAnnounced: boolean,
+  row: InRow,
+): Promise<Outcome> {
+  const { domain, configuration } = subject
+  let decided = await decidePrepare(subject, asked, calledAt)
+  // udev and the like open what is active for a moment; LVM suspends a device for one, to change its table.
+  for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {
+    await pause(OPEN_PAUSE)
+    decided = await decidePrepare(subject, undefined, calledAt)
+  }
+  const { facts, scope, plan, incoming, warning } = decided
+  // A restore that failed before its `prepare` has left that word: the memory of a migration is as new as its disk.
+  const isRestore = wasAnnounced && !incoming
+  dropConfirmations(decided.drbd.over)
+  if (isEmpty(scope)) return NOT_CONCERNED
+  // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
+  const record = recordOf(domain.uuid, facts.records)
+  const leftovers = (record?.volumes ?? []).filter(goesWithDomain)
+  const replace = replacing(domain.uuid, record)
+  const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
+    const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
+    const replaced = replace({
+      format: 1,
+      domain: { name: domain.name, uuid: domain.uuid },
+      state,
+      volumes: [...volumes, ...others],
+      ...callingDaemon(),
+      ...(isRestore && configuration.onStaleImage === 'refuse' && state === 'prepared' && { restored: true }),
+    })
+    if (replaced === 'changed') throw new RecordChanged()
+  }
+  /**
+   * The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it
+   * (Domain.gotPastPrepare).
+   */
+  const putRefused = (volumes: readonly RecordedVolume[]): void => {
+    unlessFull(() => put(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes))
+  }
+  if (plan.kind === 'refuse') {
+    putRefused([])
+    return refused(subject, plan.problems, incoming)
+  }
+  put('prepared', plan.recorded)
+  const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
+  const changes = left.length === 0 && plan.changes.length > 0 && !(await makesDevices()) ? left : plan.changes
+  if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
+  const { attempted, failed } = await carryOut(changes, locks)
+  // Where nothing had to be changed, the look from before is as good, and so is what lvs said while this waited: it
+  // tells the UUIDs, and a lock that is not held under them is missing.
+  const [table, after] =
+    attempted.length === 0
+      ? [row.table() ?? (await subject.table()), facts.locks]
+      : await Promise.all([subject.table(), lockState()])
+  const devices = activeVolumes()
+  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on
+  // its copy too.
+  const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
+  // A kill marks first, and wipes what it finds then. So either it has found what lvchange has just brought up, or its
+  // mark is here now.
+  const missing =
+    failed === undefined
+      ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)]
+      : []
+  const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
+  const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
+  // Now that nobody else can: has anybody locked one between `restore` and now?
+  const stale =
+    isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse'
+      ? await newerThanSaved(domain, taken, attempted)
+      : []
+  const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
+  const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
+  // What is not on record any more would be nobody's: given back, and refused.
+  const unrecorded =
+    isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
+  if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
+    noteStarted(domain)
+    noteWritten(
+      domain.uuid,
+      taken.filter(
+        ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
+      ),
+    )
+    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, { locks: after, devices })
+    return {
+      kind: 'done',
+      did: 'locked',
+      volumes: [...plan.recorded, ...below.recorded],
+      ...(warning !== undefined && { warning }),
+    }
+  }
+  const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
+  await carryOut(undo, locks, 'go-on')
+  await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
+  // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
+  const undone = [...undo, ...('undone' in below ? below.undone : [])]
+  const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
+    undone.some((other) => other.vg === vg && other.lv === lv),
+  )
+  // What could not be given back stays on record, so that the `release` that follows tries again.
+  putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
+  if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
+  // Who holds what is asked last: nothing is kept locked meanwhile.
+  return refused(
+    subject,
+    below.kind === 'failed'
+      ? below.problems
+      : failed === undefined
+        ? [...missing, ...stale, ...unrecorded]
+        : await problemsOf(failed, table, after),
+    incoming,
+  )
+}
+
+/** What DRBD says against locks that have been taken just now. */
+function partedBy(
+  { scope, plan, facts }: PreparePlan,
+  record: DomainRecord | undefined,
+  now: DrbdState,
+): readonly Problem[] {
+  const again = planOnDrbd(scope, plan, now, record, facts)
+  return again.kind === 'refuse' ? again.problems : []
+}
+
+/**
+ * What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once
+ * more.
+ */
+async function newerThanSaved(
+  domain: Subject['domain'],
+  taken: readonly RecordedVolume[],
+  attempted: readonly Change[],
+): Promise<readonly Problem[]> {
+  const own = taken.filter(({ vg, lv }) => attempted.some((change) => change.vg === vg && change.lv === lv))
+  return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
+}
+
+/** A full /run is no problem here: the record says the same already, less precisely. */
+function problemsOfPut(put: () => void): readonly Problem[] {
+  try {
+    put()
+  } catch (error) {
+    if (error instanceof RecordChanged) return [problemOfError(error)]
+  }
+  return []
+}
+
+/** Of a start that nobody serves. */
+const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }
+
+const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
+
+const mayPass = (plan: StartPlan): boolean =>
+  plan.kind === 'refuse' &&
+  plan.problems.every(
+    (problem) => problem.kind === 'open' || (problem.kind === 'dead-device' && problem.is === 'suspended'),
+  )
+
+const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome => ({
+  kind: 'refused',
+  problems: withDisks(problems, candidates.volumes),
+  attempt: incoming ? 'migration' : 'start',
+  volumes: candidates.volumes,
+})

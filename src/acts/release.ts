@@ -1,0 +1,485 @@
+import { agentState } from '../state/agent-presence.ts'
+import { CLOCK, type Clock } from '../system/clock.ts'
+import { type Configuration, DEFAULTS } from '../core/configuration.ts'
+import { type Domain, candidatesOf } from '../core/domain.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
+import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
+import { type ReleasePlan, leavingAlone, planRelease, stillHere } from '../core/release.ts'
+import type { Change } from '../core/start.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { activeHere, isActiveHere } from '../libvirt/status.ts'
+import { markedVgs } from '../kill/mark.ts'
+import { activeVolumes } from '../lvm/devices.ts'
+import { type Failure, classify } from '../lvm/failures.ts'
+import { lockState, volumeTable } from '../lvm/lvm.ts'
+import { warmQueries } from '../system/run.ts'
+import {
+  type Replace,
+  type Replaced,
+  announceEnd,
+  readRecords,
+  recordOf,
+  replaceRecord,
+  replacing,
+} from '../state/record-store.ts'
+import { managedSave } from '../state/saved-images.ts'
+import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
+import { lives } from '../system/processes.ts'
+import { carryOut } from './changes.ts'
+import { callerHasEnded } from './daemon.ts'
+import { messageOf, usersNow } from './failures.ts'
+import { scopeFor, subjectOf } from './host.ts'
+import { releaseIdlePools } from './idle-pools.ts'
+import type { Outcome } from '../core/outcome.ts'
+import { forgetSaved, noteFailedRestore, noteSaved, unnoted } from './saved.ts'
+
+/** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
+export const RELEASE_LIMIT = 5000
+/** Milliseconds during which a volume in use is tried again, and between two tries. */
+const IN_USE_LIMIT = 2000
+const IN_USE_PAUSE = 200
+/** Seconds that a record of a domain that took nothing is worth waiting for; the agent takes it away otherwise. */
+const FORGET_WAIT = 1
+
+/**
+ * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's
+ * volumes only where there is no record.
+ * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML
+ *   counts for nothing
+ */
+export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<Ended> {
+  const records = readRecords()
+  const record = recordOf(domain.uuid, records)
+  const runsHere = isActiveHere(domain) !== false
+  const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
+  const inXml = isNeeded
+    ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes
+    : []
+  const marked = markedVgs()
+  return {
+    domain,
+    record,
+    plan: leavingAlone(planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }), (vg) =>
+      marked.has(vg),
+    ),
+  }
+}
+
+/**
+ * `release end REASON`: gives back what this host brought up for the domain. Ends within RELEASE_LIMIT; an lvchange
+ * that takes longer goes on by itself under the VG's lock, and the record stays for the agent.
+ * @param configuration undefined where it is wrong
+ * @param reason libvirt's word for the end, from 10.5 on; `-` before (FACTS 11)
+ */
+export async function release(
+  domain: Domain,
+  configuration: Configuration | undefined,
+  reason = '-',
+  clock: Clock = CLOCK,
+): Promise<Outcome> {
+  const start = clock.now()
+  const timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (clock.now() - start))
+  let isOnRecord = false
+  let volumes: readonly RecordedVolume[] = []
+  let warning: string | undefined
+  /** Says on record that the domain has ended, unless somebody else has changed that since. */
+  let sayEnded = (): void => undefined
+  const lockWait = configuration?.lockWait ?? DEFAULTS.lockWait
+  const work = async (): Promise<Outcome> => {
+    const record = recordOf(domain.uuid, readRecords())
+    isOnRecord = record !== undefined
+    if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
+    const cutOff = cutOffHere(domain, record)
+    const later = `${cutOff} was cut off here: its volumes are released when that is over`
+    const leaveAlone = (): Outcome => {
+      if (record !== undefined && record.volumes.length > 0) announce(domain, record.volumes, record)
+      return { kind: 'nothing', reason: later }
+    }
+    // What is noted of a saved memory names all of its volumes, or none.
+    if (cutOff !== undefined && (record === undefined || record.restored === true || isSaved(domain, reason)))
+      return leaveAlone()
+    const decided = await decideRelease(domain, configuration)
+    const { plan } = decided
+    if (cutOff !== undefined && plan.kind !== 'deactivate') return leaveAlone()
+    if (plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
+    const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
+    // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others
+    // may give them back.
+    const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
+    if (plan.kind !== 'keep' && recorded.length > 0) {
+      sayEnded = () => {
+        if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
+      }
+    }
+    if (isNoted) {
+      // So it is where this takes longer than there is time.
+      warning = unnoted(domain, 'to note it took too long')
+      warning = await noteSaved(domain, (await identifier(recorded))(recorded))
+    } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
+      await noteFailedRestore(domain, 'failed')
+    else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
+    if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)
+    // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
+    if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
+    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are
+    // leftovers. Where somebody has changed it just now, what that has come to is looked at under the locks.
+    sayEnded()
+    if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
+    volumes = plan.volumes
+    const seconds = timeLeft() / 1000
+    const locks = await lockVgs(
+      volumes.map(({ vg }) => vg),
+      Math.min(lockWait, seconds),
+      seconds,
+    )
+    try {
+      // R11: what was true before the lock was ours may not be any more.
+      const now = recordOf(domain.uuid, readRecords())
+      if (isNewLife(now, record)) return STARTED_AGAIN
+      // The agent was quicker. Without a record the XML would count, which does not know what was active before.
+      if (record !== undefined && now === undefined) return RELEASED_MEANWHILE
+      return await releaseUnderLock(await decideRelease(domain, configuration), locks, timeLeft, clock)
+    } finally {
+      locks.release()
+    }
+  }
+  // The agent may have given them back meanwhile: nothing is said of volumes that are not on record any more.
+  const unfinished = (why: string): Outcome => {
+    const records = readRecords()
+    const now = recordOf(domain.uuid, records)
+    if (isOnRecord && now === undefined && records.unreadable.length === 0) return RELEASED_MEANWHILE
+    return { kind: 'unfinished', volumes: now?.volumes ?? volumes, why, agent: agentState().kind }
+  }
+  let cancel = (): void => undefined
+  const timeOver = new Promise<'time is over'>((resolve) => {
+    cancel = clock.after(timeLeft(), () => resolve('time is over'))
+  })
+  try {
+    const ended = await Promise.race([work(), timeOver])
+    // It may have got no further than to note a saved memory. A record of a start that no agent has seen run stays for
+    // as long as libvirt's daemon lives.
+    if (ended === 'time is over') sayEnded()
+    const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
+    return warning === undefined ? outcome : { ...outcome, warning }
+  } catch (error) {
+    return error instanceof VgBusy
+      ? unfinished(`another act on ${error.vg} is still at work`)
+      : { kind: 'left', volumes, why: messageOf(error) }
+  } finally {
+    cancel()
+  }
+}
+
+/**
+ * A VG of the domain that was cut off here: what the domain has on it is released when the VG can be used again. Where
+ * there is no record, the names in the XML count.
+ */
+function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | undefined {
+  const marked = markedVgs()
+  if (marked.size === 0) return undefined
+  const volumes = record?.volumes ?? (domain.gotPastPrepare ? candidatesOf(domain, DEFAULTS).volumes : [])
+  return volumes.map(({ vg }) => vg).find((vg) => marked.has(vg))
+}
+
+/** Whether its memory was saved: libvirt says so, or, before 10.5, has left a new image of a managed save. */
+const isSaved = (domain: Named, reason: string): boolean =>
+  reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
+
+/** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
+const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
+  reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
+
+/**
+ * libvirt before 10.5 tells of managed saves only, by the image that it keeps until it is restored: without one, what
+ * was noted is of a memory that is no more, and would be taken for one that `virsh save` may just have put into a file.
+ */
+const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
+
+/** Its `prepare` was not refused. */
+const hasRun = (record: DomainRecord | undefined): boolean => record !== undefined && IN_USE.includes(record.state)
+
+const RELEASED_MEANWHILE: Outcome = { kind: 'nothing', reason: 'it was released meanwhile' }
+const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
+
+/**
+ * A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon:
+ * that record is not its own.
+ */
+const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined): boolean =>
+  now !== undefined &&
+  (now.state === 'prepared' || now.state === 'incoming') &&
+  JSON.stringify(now) !== JSON.stringify(old)
+
+/**
+ * Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at
+ * its trial.
+ */
+async function forget(
+  domain: Domain,
+  configuration: Configuration | undefined,
+  record: DomainRecord | undefined,
+  seconds: number,
+  clock: Clock,
+): Promise<Outcome> {
+  const { vgsToLock } = await subjectOf(domain, configuration ?? DEFAULTS, false)
+  let locks: VgLocks
+  try {
+    locks = await lockVgs([...vgsToLock, ...(record?.volumes ?? []).map(({ vg }) => vg)], seconds, seconds)
+  } catch (error) {
+    if (error instanceof VgBusy)
+      return { kind: 'nothing', reason: `its record stays for now: another act on ${error.vg} is at work` }
+    throw error
+  }
+  try {
+    const now = recordOf(domain.uuid, readRecords())
+    if (isNewLife(now, record)) return STARTED_AGAIN
+    if (now === undefined) return RELEASED_MEANWHILE
+    return await releaseUnderLock(await decideRelease(domain, configuration), locks, () => 0, clock)
+  } finally {
+    locks.release()
+  }
+}
+
+const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed meanwhile' }
+
+/** A plan with nothing to deactivate. What is kept is said: R4. */
+function settle(
+  { domain, record }: Pick<Ended, 'domain' | 'record'>,
+  plan: Exclude<ReleasePlan, { kind: 'deactivate' }>,
+): Outcome {
+  if (plan.kind === 'keep') return { kind: 'left', volumes: plan.volumes, why: plan.reason }
+  return replaceRecord(domain.uuid, record, undefined) === 'changed'
+    ? CHANGED
+    : { kind: 'nothing', reason: plan.reason }
+}
+
+type Named = Pick<Domain, 'name' | 'uuid'>
+
+/**
+ * A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be
+ * deactivated.
+ */
+export interface Ended {
+  readonly domain: Named
+  readonly record: DomainRecord | undefined
+  readonly plan: ReleasePlan
+}
+
+const releaseUnderLock = async (own: Ended, locks: VgLocks, timeLeft: () => number, clock: Clock): Promise<Outcome> => {
+  const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own.domain, locks) : []
+  const [outcome] = await releaseAllUnderLock([own, ...others], locks, timeLeft, (one) => one === own.domain, clock)
+  return outcome ?? { kind: 'nothing', reason: 'it was released' }
+}
+
+/**
+ * Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has
+ * given up.
+ */
+function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
+  const records = readRecords()
+  const waiting = records.known.filter(
+    ({ domain: { uuid }, state, volumes }) =>
+      state === 'releasing' && uuid !== domain.uuid && volumes.every(({ vg }) => descriptors.has(vg)),
+  )
+  if (waiting.length === 0) return []
+  const isActive = activeHere()
+  return waiting.flatMap((record): Ended[] => {
+    const plan = planRelease({
+      record,
+      records,
+      inXml: [],
+      gotPastPrepare: true,
+      runsHere: isActive(record.domain) !== false,
+    })
+    return plan.kind === 'deactivate' ? [{ domain: record.domain, record, plan }] : []
+  })
+}
+
+/** One that has something to deactivate: what of it is left, and why. */
+interface Leaving {
+  readonly domain: Named
+  /** Changes its record, unless somebody else has. */
+  readonly replace: Replace
+  readonly wanted: readonly RecordedVolume[]
+  readonly left: readonly RecordedVolume[]
+  /** What stays on record whatever comes of the others. */
+  readonly kept: readonly RecordedVolume[]
+  readonly failures: readonly Failure[]
+}
+
+/**
+ * Carries plans out that were made under the VGs' locks, in one lvchange a VG for all. The agent's way too.
+ * @param timeLeft milliseconds for which volumes of the first that are in use are tried again; 0: one try
+ * @param isSaid whether anybody will read why a domain's volumes are left
+ * @returns what came of each, in their order
+ */
+export async function releaseAllUnderLock(
+  all: readonly Ended[],
+  locks: VgLocks,
+  timeLeft: () => number,
+  isSaid: (domain: Named) => boolean = () => true,
+  clock: Clock = CLOCK,
+): Promise<Outcome[]> {
+  // A VG may have been cut off since, or been taken back.
+  const marked = markedVgs()
+  const ended = all.map((one) => ({
+    ...one,
+    plan: leavingAlone(one.plan, (vg) => marked.has(vg) || !locks.descriptors.has(vg)),
+  }))
+  const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
+  const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
+  const wanted = ended.flatMap(({ domain, record, plan }): Leaving[] => {
+    if (plan.kind !== 'deactivate') return []
+    const own = identify(plan.volumes)
+    const replace = replacing(domain.uuid, record)
+    const kept = plan.kept ?? []
+    return putReleasing(domain, [...own, ...kept], replace) === 'changed'
+      ? []
+      : [{ domain, replace, wanted: own, left: own, kept, failures: [] }]
+  })
+  const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
+  const outcomes: Outcome[] = []
+  for (const one of ended) {
+    const { domain, plan } = one
+    const own = leaving.find((each) => each.domain === domain)
+    try {
+      outcomes.push(
+        plan.kind !== 'deactivate'
+          ? settle(one, plan)
+          : own === undefined
+            ? CHANGED
+            : await conclude(own, locks, isSaid(domain)),
+      )
+    } catch (error) {
+      // One domain's record is not the others' fault.
+      outcomes.push({ kind: 'left', volumes: own?.wanted ?? [], why: messageOf(error) })
+    }
+  }
+  return outcomes
+}
+
+async function deactivateAll(
+  ended: readonly Leaving[],
+  locks: VgLocks,
+  timeLeft: () => number,
+  clock: Clock,
+): Promise<readonly Leaving[]> {
+  warmQueries()
+  const end = clock.now() + Math.min(IN_USE_LIMIT, timeLeft())
+  let leaving = ended
+  for (;;) {
+    const before = activeVolumes()
+    const nameNow = (volume: RecordedVolume): string => fullName(deviceOf(volume, before) ?? volume)
+    const all = leaving.flatMap(({ left }) => left)
+    const names = new Set(all.map(nameNow))
+    // A volume that two of them share is named once.
+    const changes = new Map(
+      all.map((volume): [string, Change] => [
+        volume.ids?.lv ?? fullName(volume),
+        { vg: volume.vg, lv: volume.lv, to: 'inactive', reason: 'the domain has ended', ...addressOf(volume, before) },
+      ]),
+    )
+    const { failed } = await carryOut([...changes.values()], locks, 'go-on')
+    const [state, devices] = [await lockState(), activeVolumes()]
+    const failures = classify(failed?.stderr ?? '')
+    leaving = leaving.map(({ domain, replace, wanted, left, kept }) => {
+      // What LVM says of one of them, by its present name, is not the others'.
+      const own = failures.filter(
+        (failure) =>
+          !('volume' in failure) ||
+          !names.has(failure.volume) ||
+          left.some((volume) => nameNow(volume) === failure.volume),
+      )
+      return { domain, replace, wanted, left: stillHere(left, state, devices), kept, failures: own }
+    })
+    const [first] = leaving
+    const isInUse = first !== undefined && first.left.length > 0 && first.failures.some(({ kind }) => kind === 'in-use')
+    if (!isInUse || clock.now() + IN_USE_PAUSE > end) return leaving
+    await new Promise<void>((resolve) => void clock.after(IN_USE_PAUSE, resolve))
+  }
+}
+
+/** What is left stays on record. */
+async function conclude(
+  { domain, replace, wanted, left, kept, failures }: Leaving,
+  locks: VgLocks,
+  isSaid: boolean,
+): Promise<Outcome> {
+  if (left.length > 0) {
+    putReleasing(domain, [...left, ...kept], replace)
+    const isInUse = failures.some(({ kind }) => kind === 'in-use')
+    return { kind: 'left', volumes: left, why: isInUse && isSaid ? await usersInWords(left) : reasonOf(failures, left) }
+  }
+  const bound = await releaseIdlePools(wanted, locks, domain.uuid)
+  if (bound.length > 0) {
+    putReleasing(domain, [...bound, ...kept], replace)
+    return {
+      kind: 'left',
+      volumes: bound.map(({ vg, lv, pool }) => ({ vg, lv: pool?.lv ?? lv })),
+      why: 'the pool came up with its volume, and does not go with it',
+    }
+  }
+  if (kept.length > 0) putReleasing(domain, kept, replace)
+  else replace(undefined)
+  return { kind: 'done', did: 'released', volumes: wanted }
+}
+
+/** The first word of a `release`, before it has the locks of the VGs. */
+const announce = (
+  domain: Named,
+  volumes: readonly RecordedVolume[],
+  known: DomainRecord | undefined,
+): Replaced | 'full' =>
+  putReleasing(domain, volumes, (next) => (next === undefined ? 'changed' : announceEnd(domain.uuid, known, next)))
+
+/**
+ * @returns `full`: it cannot be written. What is on record already says the same, less precisely
+ */
+function putReleasing({ name, uuid }: Named, volumes: readonly RecordedVolume[], replace: Replace): Replaced | 'full' {
+  try {
+    return replace({ format: 1, domain: { name, uuid }, state: 'releasing', volumes })
+  } catch {
+    return 'full'
+  }
+}
+
+function reasonOf(failures: readonly Failure[], left: readonly VolumeName[]): string {
+  if (failures.some(({ kind }) => kind === 'lvmlockd-down')) return 'lvmlockd is not running'
+  const text = failures.map((failure) => (failure.kind === 'other' ? failure.text : failure.kind)).join('; ')
+  return text === ''
+    ? `LVM said nothing, and ${left.map(fullName).join(', ')} is still active or locked`
+    : `LVM says '${text}'`
+}
+
+/** What has volumes open still: `still mounted on /mnt`. */
+async function usersInWords(left: readonly VolumeName[]): Promise<string> {
+  const users = await Promise.all(
+    left.map(async (volume) => ({ volume, words: (await usersNow(fullName(volume))).join(', ') })),
+  )
+  return users
+    .map(({ volume, words }) =>
+      left.length === 1 ? `it is still in use here, ${words}` : `${fullName(volume)} is still in use here, ${words}`,
+    )
+    .join('; ')
+}
+
+/** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to, once for all. */
+async function identifier(
+  all: readonly RecordedVolume[],
+): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
+  const unknown = all.filter(({ ids }) => ids === undefined)
+  const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
+  return (volumes) =>
+    volumes.flatMap((volume) => {
+      const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
+      if (row !== undefined) return [{ ...volume, ids: identityOf(row).ids }]
+      // lvs knows the VG, and there is no such LV any more.
+      const isGone =
+        volume.ids === undefined &&
+        table !== undefined &&
+        !table.missingVgs.has(volume.vg) &&
+        !table.lockedOutVgs.has(volume.vg) &&
+        !table.unexplained.has(fullName(volume))
+      return isGone ? [] : [volume]
+    })
+}

@@ -1,0 +1,216 @@
+import { date, monotonic, uptime } from '../system/clock.ts'
+import type { Configuration } from '../core/configuration.ts'
+import type { Domain } from '../core/domain.ts'
+import type { LeaseCount } from '../core/lock-state.ts'
+import type { Holder, Problem } from '../core/problem.ts'
+import type { RecordedVolume } from '../core/record.ts'
+import {
+  type Comparison,
+  type Newer,
+  type SavedImage,
+  afterFailedRestore,
+  compare,
+  countedVolumes,
+} from '../core/saved-image.ts'
+import { type VolumeName, fullName } from '../core/volume.ts'
+import { holdersOf, hostNameOf, leaseCounts, lockState, ownHostId, volumesByUuid } from '../lvm/lvm.ts'
+import {
+  announceRestore,
+  readSavedImage,
+  removeSavedImage,
+  savedImages,
+  writeSavedImage,
+} from '../state/saved-images.ts'
+import { callingDaemon } from './daemon.ts'
+import { messageOf } from './failures.ts'
+import type { Outcome } from '../core/outcome.ts'
+
+type Named = Pick<Domain, 'name' | 'uuid'>
+
+/** What is said of a saved memory of which nothing is put down. */
+export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
+  `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
+
+/**
+ * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later
+ * `restore` sees whether anybody has locked a volume since (R12). Never throws.
+ * @returns what could not be put down, in a sentence
+ */
+export async function noteSaved(
+  { name, uuid }: Named,
+  volumes: readonly RecordedVolume[],
+): Promise<string | undefined> {
+  const exclusive = volumes.filter(({ role, mode }) => role === 'exclusive' && mode !== 'local')
+  const counted = countedVolumes(volumes)
+  const cannotTell = (why: string): string => unnoted({ name }, why)
+  try {
+    // An older one would be taken for this one, also where this program gets no further.
+    removeSavedImage(uuid)
+    if (exclusive.length === 0) return undefined
+    const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
+    const taken = await takenByOthers(counted, counts)
+    const saved = counted.flatMap(({ vg, lv, ids }) => {
+      const lver = counts.get(ids.lv)?.lver
+      return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
+    })
+    if (saved.length > 0)
+      writeSavedImage({ format: 1, domain: { name, uuid }, at: date().toISOString(), volumes: saved })
+    const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
+    return missing.length === 0
+      ? undefined
+      : cannotTell(`${missing.map(fullName).join(', ')} has no lease of its own that can be read`)
+  } catch (error) {
+    return cannotTell(messageOf(error))
+  }
+}
+
+/**
+ * Volumes that this host holds no longer, and that another one has locked last: a `release` that comes late, after the
+ * agent has given them back. The memory is older than that lock.
+ */
+async function takenByOthers(
+  volumes: ReturnType<typeof countedVolumes>,
+  counts: ReadonlyMap<string, LeaseCount>,
+): Promise<Set<string>> {
+  // Asked after the leases were read: what is held now has been held then.
+  const locks = await lockState()
+  const given = volumes.filter(({ ids }) => locks.kind === 'known' && !locks.locks.has(ids.lv))
+  const ownIds = await ownIdsOf(given)
+  return new Set(given.flatMap(({ vg, ids }) => (counts.get(ids.lv)?.owner === ownIds.get(vg) ? [] : [ids.lv])))
+}
+
+/** What was noted says nothing of the memory that is there now, if there is any. Never throws. */
+export function forgetSaved({ uuid }: Named): void {
+  try {
+    removeSavedImage(uuid)
+  } catch {
+    // The next restore is refused then, with the way out.
+  }
+}
+
+/**
+ * A start of a saved memory that came to nothing is no reason to refuse the next one. Never throws.
+ * @param how `refused` by this host's own `prepare`, or `failed` after it
+ */
+export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'failed'): Promise<void> {
+  try {
+    const image = readSavedImage(uuid)
+    if (image === undefined || (how === 'refused' && image.spent === true)) return
+    const [counts, ownIds] = await Promise.all([
+      leaseCounts(image.volumes.map((volume) => volume.uuid)),
+      ownIdsOf(image.volumes),
+    ])
+    const changed = afterFailedRestore(image, counts, ownIds)
+    if (changed !== undefined) writeSavedImage(changed)
+  } catch {
+    // The next restore is refused then, with the way out.
+  }
+}
+
+/**
+ * The domain starts, anew or from its saved memory: from now on its disk is newer than that, also where no lease tells
+ * it, because this host had the volumes already. Costs one look where nothing was saved.
+ */
+export function noteStarted({ uuid }: Named): void {
+  try {
+    const image = readSavedImage(uuid)
+    if (image !== undefined && image.spent !== true) writeSavedImage({ ...image, spent: true })
+  } catch {
+    // The leases tell it, as a rule.
+  }
+}
+
+/**
+ * Somebody else writes from now on to what a saved memory was saved with, under a lock that this host has already (LVM
+ * takes it at boot), or keeps for the VM that is started next: of that no lease tells anything, since one more lock of
+ * this host's own is none of anybody's (compare). Never throws.
+ * @param own UUID of the domain that writes
+ */
+export function noteWritten(own: string, volumes: readonly Pick<RecordedVolume, 'ids'>[]): void {
+  const written = new Set(volumes.flatMap(({ ids }) => ids?.lv ?? []))
+  if (written.size === 0) return
+  for (const image of savedImages()) {
+    if (image.domain.uuid !== own && image.volumes.some(({ uuid }) => written.has(uuid))) noteStarted(image.domain)
+  }
+}
+
+const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, number>> => {
+  const vgs = [...new Set(volumes.map(({ vg }) => vg))]
+  const ids = await Promise.all(vgs.map(async (vg) => [vg, await ownHostId(vg)] as const))
+  return new Map(ids.flatMap(([vg, id]) => (id === undefined ? [] : [[vg, id]])))
+}
+
+/**
+ * `restore begin -`: refused where anybody has locked a volume since the memory was saved here. Prints nothing (R6):
+ * libvirt goes on with the XML of the image. Changes nothing but the mark for the `prepare` that follows.
+ */
+export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
+  const { problems, warning } = await checkSaved(domain)
+  if (problems.length > 0 && onStaleImage === 'refuse')
+    return { kind: 'refused', problems, attempt: 'start', volumes: [] }
+  try {
+    announceRestore(domain, callingDaemon().daemon, uptime())
+  } catch {
+    // A full /run: the `prepare` that follows will say so.
+  }
+  const insisted = `since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`
+  const stale = problems.flatMap((problem) =>
+    problem.kind === 'stale-memory' ? [`${problem.volume} has been locked ${insisted}`] : [],
+  )
+  const said = [...stale, ...(warning === undefined ? [] : [warning])].join('; ')
+  return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
+}
+
+/** What is to be said against restoring a saved memory, and what cannot be told. Changes nothing. */
+export async function checkSaved(
+  { name, uuid }: Named,
+  taken: ReadonlySet<string> = new Set(),
+): Promise<{ readonly problems: readonly Problem[]; readonly warning: string | undefined }> {
+  let image: SavedImage | undefined
+  try {
+    image = readSavedImage(uuid)
+  } catch (error) {
+    return {
+      problems: [],
+      warning: `whether the saved memory of ${name} is as new as its disks cannot be told (${messageOf(error)})`,
+    }
+  }
+  if (image === undefined) return { problems: [], warning: undefined }
+  const { at, spent } = image
+  const [first] = image.volumes
+  if (spent === true && first !== undefined)
+    return {
+      problems: [
+        { kind: 'stale-memory', volume: fullName(first), at, by: 'this host', holders: await otherHolders(first.uuid) },
+      ],
+      warning: undefined,
+    }
+  const { newer, unknown } = await compared(image, taken)
+  const warning =
+    unknown.length === 0
+      ? undefined
+      : `whether the saved memory of ${name} is as new as ${unknown.join(', ')} cannot be told: no lease can be read`
+  return { problems: await Promise.all(newer.map((volume) => problemOf(volume, at))), warning }
+}
+
+/** Asks who holds what here only where a lease has been taken since. */
+async function compared(image: SavedImage, taken: ReadonlySet<string>): Promise<Comparison> {
+  const counts = await leaseCounts(image.volumes.map((volume) => volume.uuid))
+  const first = compare(image, counts, { taken, held: new Set(), ownIds: new Map() })
+  if (first.newer.length === 0) return first
+  const [ownIds, locks] = await Promise.all([ownIdsOf(image.volumes), lockState()])
+  return compare(image, counts, { taken, held: new Set(locks.kind === 'known' ? locks.locks.keys() : []), ownIds })
+}
+
+async function problemOf({ volume, vg, uuid, by }: Newer, at: string): Promise<Problem> {
+  // Taken by this very `prepare`: nobody else has it.
+  if (by === undefined) return { kind: 'stale-memory', volume, at, by: 'another host', holders: [] }
+  const [ownId, holders] = await Promise.all([ownHostId(vg), otherHolders(uuid)])
+  return { kind: 'stale-memory', volume, at, by: by === ownId ? 'this host' : await hostNameOf(vg, by), holders }
+}
+
+/** The hosts that hold a volume now, other than this one: the VM may run there. Empty if the lease cannot be read. */
+async function otherHolders(uuid: string): Promise<Holder[]> {
+  const [row] = (await volumesByUuid([uuid]))?.volumes.values() ?? []
+  return row === undefined ? [] : (await holdersOf(row, monotonic)).filter(({ isThisHost }) => !isThisHost)
+}

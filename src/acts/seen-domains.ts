@@ -1,0 +1,198 @@
+import { uptime } from '../system/clock.ts'
+import { hasReasonOfMigration, isSettledBy, remembered } from '../core/contested.ts'
+import type { Configuration } from '../core/configuration.ts'
+import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
+import type { DomainView } from '../core/drive.ts'
+import type { LockState } from '../core/lock-state.ts'
+import type { DomainRecord, MigrationMemory, Records } from '../core/record.ts'
+import { type DomainStatus, wantedOf } from '../core/reconcile.ts'
+import { type Sources, findSources } from './sources.ts'
+import { isLibvirtAlive } from '../libvirt/daemon-alive.ts'
+import { lives } from '../system/processes.ts'
+import { clarityOf } from '../lvm/plain-path.ts'
+import { recordOf } from '../state/record-store.ts'
+import { type Look, StatusFolder } from '../libvirt/status-folder.ts'
+
+/** A domain as it is seen at one look, with the words that a report needs. */
+export interface SeenDomain extends DomainView {
+  /** Of its status file; undefined where it has none. */
+  readonly status: DomainStatus | undefined
+  readonly detail: string
+}
+
+/** What the agent knows of this host between two looks. */
+export class AgentHost {
+  readonly #folder = new StatusFolder()
+  /** Changed since `takeChanged` was asked last, whoever looked. */
+  readonly #changed = new Set<string>()
+  // Phases may pass between two acts: what was seen is kept until it is on record.
+  readonly #memories = new Map<string, MigrationMemory | undefined>()
+  /**
+   * Domains that were seen to migrate out while they still ran with the reason that an earlier migration had left them:
+   * should this one end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow
+   * last long enough to be seen.
+   */
+  readonly #oldReasons = new Set<string>()
+  /**
+   * What the sources of domains that are active here are, by UUID: looked up once for each change of a domain's XML;
+   * undefined while that is under way.
+   */
+  readonly #sources = new Map<string, { readonly domain: Domain; sources: Sources | undefined }>()
+  /** Called when what a domain's sources are is known a moment after its XML. */
+  resolved: () => void = () => undefined
+  configuration: Configuration
+  /** VGs that had a lockspace at the last pass. */
+  lockspaces: ReadonlySet<string> = new Set()
+
+  constructor(configuration: Configuration) {
+    this.configuration = configuration
+  }
+
+  look(): Look {
+    const look = this.#folder.look()
+    for (const uuid of look.changed) {
+      this.#changed.add(uuid)
+      const status = look.active.get(uuid)?.status
+      if (status === undefined || (status.async === 'migration out' && status.state !== 'running'))
+        this.#oldReasons.delete(uuid)
+      else if (status.async === 'migration out' && status.phase !== undefined && hasReasonOfMigration(status))
+        this.#oldReasons.add(uuid)
+      this.#findSources(uuid, look.active.get(uuid)?.domain)
+      if (status === undefined) this.#memories.delete(uuid)
+      else if (status.async === 'migration out' && status.phase !== undefined) {
+        const memory = remembered(status, this.#memories.get(uuid))
+        // What is only on record is not overruled by a phase that says nothing of it.
+        if (memory !== undefined || isSettledBy(status.phase)) this.#memories.set(uuid, memory)
+      }
+    }
+    return look
+  }
+
+  /**
+   * Links, numbers, UUIDs and storage pools are looked up as `prepare` does, but waited for by nobody, and not where
+   * another host has to answer.
+   */
+  #findSources(uuid: string, domain: Domain | undefined): void {
+    const known = this.#sources.get(uuid)
+    if (domain === known?.domain) return
+    if (domain === undefined) {
+      this.#sources.delete(uuid)
+      return
+    }
+    const entry = {
+      domain,
+      sources: isPlain(domain) ? { disks: domain.disks, found: new Map() } : (undefined as Sources | undefined),
+    }
+    this.#sources.set(uuid, entry)
+    if (entry.sources !== undefined) return
+    findSources(domain, false).then(
+      (sources) => {
+        entry.sources = sources
+        this.#changed.add(uuid)
+        this.resolved()
+      },
+      () => undefined,
+    )
+  }
+
+  /**
+   * The candidates of a domain that is active here, and all volumes that its XML names; `named` is undefined where not
+   * all of it is understood.
+   */
+  #candidatesOf(
+    uuid: string,
+    domain: Domain,
+  ): { readonly volumes: Candidates['volumes']; readonly named: Candidates['volumes'] | undefined } {
+    const known = this.#sources.get(uuid)
+    const sources = known?.domain === domain ? known.sources : undefined
+    if (sources === undefined) return { volumes: candidatesOf(domain, this.configuration).volumes, named: undefined }
+    const whole = { ...domain, disks: sources.disks }
+    const { policy: _, ...unsaid } = whole
+    const all = candidatesOf(unsaid, { volumeGroups: [] }, sources.found)
+    const isUnderstood = all.problems.length + all.standIns.length + all.impossible.length === 0
+    return {
+      volumes: candidatesOf(whole, this.configuration, sources.found).volumes,
+      named: isUnderstood ? all.volumes : undefined,
+    }
+  }
+
+  /**
+   * The domains whose status files have changed since the last such question: an act's look takes none of them away.
+   */
+  takeChanged(): string[] {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    return changed
+  }
+
+  /** A look that counts as a full pass: domains on record that are not seen are a step nearer to being gone. */
+  pass(records: Records): Look {
+    const look = this.look()
+    this.#folder.countMissing(
+      records.known.map(({ domain }) => domain.uuid),
+      look,
+    )
+    return look
+  }
+
+  remember(uuid: string, memory: MigrationMemory | undefined): void {
+    this.#memories.set(uuid, memory)
+  }
+
+  /** Keeps the count of a domain's leases, if its migration is still in doubt. */
+  noteLeases(uuid: string, lvers: NonNullable<MigrationMemory['lvers']>): void {
+    const memory = this.#memories.get(uuid)
+    if (memory !== undefined && memory.lvers === undefined) this.#memories.set(uuid, { ...memory, lvers })
+  }
+
+  /** Everything that is known of a domain. Reads nothing but whether processes live. */
+  viewOf(uuid: string, look: Look, records: Records): SeenDomain {
+    const record = recordOf(uuid, records)
+    const file = look.active.get(uuid)
+    const sighting = this.#folder.sightingOf(uuid, record?.domain.name, look)
+    const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
+    const candidates = file === undefined ? undefined : this.#candidatesOf(uuid, file.domain)
+    const live = (candidates?.volumes ?? []).filter(
+      ({ vg, unknownUse }) => this.lockspaces.has(vg) && unknownUse === undefined,
+    )
+    return {
+      domain: { name: file?.domain.name ?? record?.domain.name ?? uuid, uuid },
+      wanted: wantedOf(sighting, record, {
+        libvirtAlive: sighting.kind === 'gone' && isLibvirtAlive(),
+        recordDaemonAlive: daemonOf(record),
+        now: uptime(),
+      }),
+      record,
+      runs: sighting.kind === 'active' && sighting.status.pid > 0,
+      live,
+      named: file?.status.async === 'none' ? candidates?.named : undefined,
+      memory:
+        file === undefined
+          ? memory
+          : remembered(file.status, memory, this.#oldReasons.has(uuid) ? [] : record?.volumes),
+      status: file?.status,
+      detail: sighting.kind === 'unknown' ? sighting.detail : '',
+    }
+  }
+
+  /** Keeps the names of the lockspaces from an answer of lvmlockctl; an answer that failed changes nothing. */
+  learn(locks: LockState): void {
+    if (locks.kind === 'known') this.lockspaces = new Set(locks.lockspaces.keys())
+  }
+}
+
+/**
+ * Nothing has to be looked up. What is not below /dev is, because it may be a link, or on storage that does not answer.
+ */
+const isPlain = ({ disks }: Domain): boolean =>
+  disks.every(
+    ({ path, pool }) =>
+      pool === undefined && (path === undefined || (path.startsWith('/dev/') && clarityOf(path) === 'plain')),
+  )
+
+const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' =>
+  record?.daemon === undefined ? 'unknown' : lives(record.daemon)
+
+/** The VGs whose locks an act on a domain needs, sorted. */
+export const vgsOfView = ({ record, live }: DomainView): string[] =>
+  [...new Set([...(record?.volumes ?? []), ...live].map(({ vg }) => vg))].sort()

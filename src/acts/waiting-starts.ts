@@ -1,0 +1,167 @@
+import { join } from 'node:path'
+import { CLOCK } from '../system/clock.ts'
+import type { LockState, VolumeTable } from '../core/lock-state.ts'
+import { type DomainRecord, RECORD_FORMAT } from '../core/record.ts'
+import type { Change, HostFacts } from '../core/start.ts'
+import { fullName } from '../core/volume.ts'
+import { type WaitingStart, planForWaiting, servable } from '../core/waiting-start.ts'
+import { drbdMinors } from '../drbd/devices.ts'
+import { cutOffProblems } from '../kill/mark.ts'
+import { lockState } from '../lvm/lvm.ts'
+import { RUN_FOLDER } from '../system/paths.ts'
+import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
+import { makeRunFolder, readRecords, replaceRecord } from '../state/record-store.ts'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '../system/files.ts'
+import { self } from '../system/self.ts'
+import type { VgLocks } from '../state/vg-lock.ts'
+import { carryOut } from './changes.ts'
+import { callingDaemon } from './daemon.ts'
+import { type Subject, scopeFor, subjectWith } from './host.ts'
+
+/**
+ * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23), so whoever has
+ * the VG's lock takes the volumes of those that wait for it too, and puts each on record as that one's own `prepare`
+ * would. Nobody trusts it: each of them still waits for its turn, looks at the locks under the VG's lock, and takes
+ * itself what it does not find (R1, R11). One that is killed while it waits leaves what a killed `prepare` leaves: a
+ * record, and locks that the `release` or the agent gives back.
+ */
+const FOLDER = join(RUN_FOLDER, 'waiting')
+
+/** Milliseconds of waiting after which a start says what it waits for: an act that is alone is nearly over by then. */
+const SAY_AFTER = 50
+
+/**
+ * How many starts one `prepare` serves: about half a second in one lvchange (a hundred volumes: 0.67 s, real locks),
+ * for which its own VM waits.
+ */
+const MOST = 64
+
+/** One file of the folder. */
+interface Said extends WaitingStart {
+  readonly format: 1
+  /** The `prepare`, and the libvirt daemon that waits for it. */
+  readonly process: ProcessIdentity
+  readonly daemon: ProcessIdentity
+}
+
+/** A start that has said what it waits for, or is about to. */
+export interface InRow {
+  /** It waits no more. Must be called, whatever the wait came to. */
+  leave(): void
+  /** What lvs said of its volumes when it told of them; undefined: it did not. */
+  table(): VolumeTable | undefined
+}
+
+/**
+ * Says what a `prepare` waits for, unless its wait is short. Only in the plain case: every VG has a lockspace here and
+ * does not stand on DRBD, and every volume is taken exclusive under a lock of its own. It costs the wait nothing, and
+ * where it fails the start is served by itself.
+ */
+export function standInRow({ domain, configuration, candidates }: Subject): InRow {
+  let left = false
+  let told: { readonly file: string; readonly table: VolumeTable } | undefined
+  const tell = async (): Promise<void> => {
+    const waiting = subjectWith(domain, configuration, candidates)
+    const [locks, table] = await Promise.all([lockState(), waiting.table()])
+    const found = await plainCase(waiting, locks, table)
+    const own = processOf(self().pid)
+    if (left || table === undefined || found === undefined || own === undefined) return
+    const said: Said = {
+      format: 1,
+      process: own,
+      ...callingDaemon(),
+      domain: { name: domain.name, uuid: domain.uuid },
+      volumes: found,
+    }
+    told = { file: write(said), table }
+  }
+  const cancel = CLOCK.after(SAY_AFTER, () => void tell().catch(() => undefined))
+  return {
+    leave: () => {
+      left = true
+      cancel()
+      if (told !== undefined) rmSync(told.file, { force: true })
+    },
+    table: () => told?.table,
+  }
+}
+
+/** The volumes of a start that another one may serve; undefined if it is not such a start. */
+async function plainCase(
+  subject: Subject,
+  locks: LockState,
+  table: VolumeTable | undefined,
+): Promise<WaitingStart['volumes'] | undefined> {
+  if (subject.domain.incomingId !== undefined || table === undefined || drbdMinors().length > 0) return undefined
+  const { volumes, problems } = await scopeFor(subject, locks)
+  const found = volumes.flatMap((volume) => servable(volume, table.volumes.get(fullName(volume))) ?? [])
+  return problems.length === 0 && found.length === volumes.length ? found : undefined
+}
+
+/** @returns the file; @throws what the file system throws */
+function write(said: Said): string {
+  makeRunFolder()
+  mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
+  const file = join(FOLDER, `${said.process.pid}.json`)
+  // Whole, or not there.
+  writeFileSync(`${file}.new`, JSON.stringify(said), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
+  return file
+}
+
+/** Those that wait now, as far as they can be read, the first to come first. */
+function waitingStarts(): readonly (Said & { readonly file: string })[] {
+  let names: string[]
+  try {
+    names = readdirSync(FOLDER).filter((name) => /^\d+\.json$/.test(name))
+  } catch {
+    return []
+  }
+  return names
+    .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
+    .flatMap((name) => {
+      const file = join(FOLDER, name)
+      try {
+        const said = JSON.parse(readFileSync(file, 'utf8')) as Said
+        if (said.format !== 1 || !Array.isArray(said.volumes)) return []
+        if (lives(said.process) && lives(said.daemon)) return [{ ...said, file }]
+        rmSync(file, { force: true })
+        return []
+      } catch {
+        return []
+      }
+    })
+}
+
+/**
+ * Takes the volumes of the starts that wait, in one lvchange a VG, each on record before. Never throws: what it does
+ * not do, they do themselves.
+ * @param vgs whose locks are held, and which nothing is said against
+ * @param facts of this host, read since the last change
+ */
+export async function serveWaiting(
+  vgs: readonly string[],
+  locks: VgLocks,
+  facts: Omit<HostFacts, 'records' | 'users'>,
+): Promise<void> {
+  const starts = waitingStarts().filter(({ volumes }) => volumes.every(({ vg }) => vgs.includes(vg)))
+  if (starts.length === 0 || facts.locks.kind === 'unknown' || drbdMinors().length > 0) return
+  try {
+    if (cutOffProblems(vgs).length > 0) return
+    let records = readRecords()
+    const changes: Change[] = []
+    for (const { domain, daemon, volumes, file } of starts.slice(0, MOST)) {
+      const plan = planForWaiting({ domain, volumes }, { ...facts, records, users: new Map() })
+      if (plan === undefined) continue
+      const record: DomainRecord = { format: RECORD_FORMAT, domain, state: 'prepared', volumes: plan.recorded, daemon }
+      if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
+      records = { ...records, known: [...records.known, record] }
+      changes.push(...plan.changes)
+      // Once is enough: what fails now, its own `prepare` tries, and says why.
+      rmSync(file, { force: true })
+    }
+    if (changes.length > 0) await carryOut(changes, locks, 'go-on')
+  } catch {
+    // /run is full, or the like.
+  }
+}

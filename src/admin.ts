@@ -1,2 +1,0 @@
-// What the chunk `admin` gives to the rest: all that hook calls never need.
-export { runCommand } from './cli/run-command.ts'

@@ -1,0 +1,64 @@
+import { posix } from 'node:path'
+import type { Configuration } from '../core/configuration.ts'
+import { findingsOf, vgsNamedIn } from '../core/findings.ts'
+import { lockState, vgTable } from '../lvm/lvm.ts'
+import { query } from '../system/run.ts'
+import { onHost } from '../system/paths.ts'
+import { self } from '../system/self.ts'
+import { within } from '../system/within.ts'
+
+/** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
+export const mayLook = (): boolean => self().uid() === 0 || onHost('') !== ''
+
+/** Milliseconds that a folder has to answer in. */
+const FOLDER_LIMIT = 10_000
+
+/**
+ * What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what
+ * it cannot tell.
+ */
+export const findingsOn = async (configuration: Configuration): Promise<readonly string[]> =>
+  (await fitOf(configuration)).findings
+
+/**
+ * The same, and what of the names in it cannot be looked for: one sentence without its full stop, undefined if all was
+ * seen.
+ */
+export async function fitOf(
+  configuration: Configuration,
+): Promise<{ readonly findings: readonly string[]; readonly unseen: string | undefined }> {
+  const vgs = vgsNamedIn(configuration)
+  const [locks, table, logFolder, fenceProgram] = await Promise.all([
+    mayLook() && vgs.length > 0 ? lockState() : undefined,
+    mayLook() && vgs.length > 0 ? vgTable(vgs) : undefined,
+    logFolderOf(configuration),
+    fenceProgramOf(configuration),
+  ])
+  const why = mayLook() ? 'lvs gives no answer, or is not installed' : 'only root can look'
+  return {
+    findings: findingsOf(configuration, {
+      lockspaces: locks?.kind === 'known' ? new Set(locks.lockspaces.keys()) : undefined,
+      table,
+      logFolder,
+      fenceProgram,
+    }),
+    unseen:
+      vgs.length > 0 && table === undefined
+        ? `whether this host has ${vgs.join(', ')} cannot be told: ${why}`
+        : undefined,
+  }
+}
+
+/** A child looks: the folder may be on storage that does not answer, and then the child waits, not this program. */
+async function logFolderOf({ logFile }: Configuration): Promise<'there' | 'missing' | 'silent' | undefined> {
+  if (logFile === '') return undefined
+  const looked = await within(FOLDER_LIMIT, query('test', ['-d', onHost(posix.dirname(logFile))]))
+  if (looked === undefined) return 'silent'
+  return looked.exitCode === 0 ? 'there' : looked.exitCode === 1 ? 'missing' : undefined
+}
+
+async function fenceProgramOf({ fenceCommand: [program] }: Configuration): Promise<'there' | 'missing' | undefined> {
+  if (program === undefined) return undefined
+  const looked = await within(FOLDER_LIMIT, query('test', ['-x', program]))
+  return looked?.exitCode === 0 ? 'there' : looked?.exitCode === 1 ? 'missing' : undefined
+}

@@ -1,0 +1,233 @@
+import { join } from 'node:path'
+import { block, milliseconds } from '../system/clock.ts'
+import {
+  type DomainRecord,
+  RECORD_FORMAT,
+  type RecordState,
+  type RecordedVolume,
+  type Records,
+} from '../core/record.ts'
+import { isValidName } from '../core/volume.ts'
+import { RUN_FOLDER } from '../system/paths.ts'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from '../system/files.ts'
+import { self } from '../system/self.ts'
+
+const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
+const RECORD_FILE = /^[0-9a-f-]{36}\.json$/
+
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
+
+/** Makes /run/lvguard, for root alone. Throws what mkdir throws. */
+export const makeRunFolder = (): void => {
+  mkdirSync(RUN_FOLDER, { recursive: true, mode: 0o700 })
+}
+
+/**
+ * All records of this host. Never throws: a folder that cannot be read is one unreadable record, a missing one is
+ * empty.
+ * @param only of these files in /run/lvguard
+ */
+export function readRecords(only?: readonly string[]): Records {
+  let names: readonly string[]
+  try {
+    names = only ?? readdirSync(RUN_FOLDER)
+  } catch (error) {
+    return { known: [], unreadable: isCode(error, 'ENOENT') ? [] : [RUN_FOLDER] }
+  }
+  const known: DomainRecord[] = []
+  const unreadable: string[] = []
+  for (const name of names.filter((name) => RECORD_FILE.test(name))) {
+    const file = join(RUN_FOLDER, name)
+    try {
+      known.push(parseRecord(readFileSync(file, 'utf8'), name))
+    } catch (error) {
+      // Gone between the two looks: its domain's hook has just removed it.
+      if (!isCode(error, 'ENOENT')) unreadable.push(file)
+    }
+  }
+  return { known, unreadable }
+}
+
+/** The domain's own record among those read. */
+export const recordOf = (uuid: string, records: Records): DomainRecord | undefined =>
+  records.known.find(({ domain }) => domain.uuid === uuid)
+
+/** What came of a change of a record. `changed`: it is not what the caller decided on, and was left as it is. */
+export type Replaced = 'replaced' | 'changed'
+
+/**
+ * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or
+ * removes it, only if it still is what the caller has read. The caller holds the locks of the VGs that both name, from
+ * its look to this; `announceEnd` is for the one that does not.
+ * @param expected,next undefined: none
+ * @throws what the file system throws (a full /run: ENOSPC); the old record is in place then
+ */
+export function replaceRecord(
+  uuid: string,
+  expected: DomainRecord | undefined,
+  next: DomainRecord | undefined,
+): Replaced {
+  const turn = takeTurn(uuid, TURN_TRIES)
+  try {
+    return replaceIf(uuid, expected, next, () => true)
+  } finally {
+    if (turn === 'taken') rmSync(turnOf(uuid), { force: true })
+  }
+}
+
+/**
+ * The same for a `release` that says, before it waits for the locks of the VGs, that its domain has ended. From its
+ * look at the record to its rename an act that has the locks may change it: so each takes its turn. This one waits for
+ * nobody, and does nothing where it was kept up so long that somebody may have taken its turn away.
+ */
+export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
+  const end = milliseconds() + TURN_LIMIT
+  const isInTime = (): boolean => milliseconds() < end
+  const turn = takeTurn(uuid, 1)
+  if (turn === 'busy') return 'changed'
+  try {
+    return replaceIf(uuid, expected, next, isInTime)
+  } finally {
+    if (turn === 'taken' && isInTime()) rmSync(turnOf(uuid), { force: true })
+  }
+}
+
+/** Milliseconds for which an announcement has its turn; then its rename is not made any more. */
+const TURN_LIMIT = 50
+/**
+ * Tries, with TRY_PAUSE milliseconds between, after which a turn is that of a program that was killed: twice
+ * TURN_LIMIT.
+ */
+const TURN_TRIES = 101
+const TRY_PAUSE = 1
+
+/** No record itself, and of a length of none. */
+const turnOf = (uuid: string): string => join(RUN_FOLDER, `.${uuid}.turn`)
+
+/** @returns `busy`: somebody else has it, after one try; `none`: no file can be made, so that nobody takes turns */
+function takeTurn(uuid: string, tries: number): 'taken' | 'busy' | 'none' {
+  for (let count = 1; ; count++) {
+    try {
+      closeSync(openSync(turnOf(uuid), 'wx', 0o600))
+      return 'taken'
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) return 'none'
+    }
+    if (tries === 1) return 'busy'
+    if (count >= tries) rmSync(turnOf(uuid), { force: true })
+    else block(TRY_PAUSE)
+  }
+}
+
+/** @param mayStill asked just before anything is changed */
+function replaceIf(
+  uuid: string,
+  expected: DomainRecord | undefined,
+  next: DomainRecord | undefined,
+  mayStill: () => boolean,
+): Replaced {
+  if (!isOnRecord(uuid, expected)) return 'changed'
+  if (next !== undefined) return write(uuid, next, mayStill) ? 'replaced' : 'changed'
+  // Where there is none, none is removed: one that comes at this moment is another act's.
+  if (expected !== undefined) rmSync(fileOf(uuid), { force: true })
+  return 'replaced'
+}
+
+/**
+ * Replaces a domain's record step by step: each time what this last read or wrote, and nothing that somebody else did.
+ */
+export type Replace = (next: DomainRecord | undefined) => Replaced
+
+/** @param known what was read of it, and decided on; undefined: it has none */
+export function replacing(uuid: string, known: DomainRecord | undefined): Replace {
+  let expected = known
+  return (next) => {
+    const replaced = replaceRecord(uuid, expected, next)
+    if (replaced === 'replaced') expected = next
+    return replaced
+  }
+}
+
+/** Somebody else has changed the record that an act decided on. */
+export class RecordChanged extends Error {
+  override readonly name = 'RecordChanged'
+  constructor() {
+    super('its record in /run/lvguard was changed by somebody else meanwhile')
+  }
+}
+
+/** How often an act looks at a record again that others change. */
+const LOOKS = 3
+
+/**
+ * Does an act again, from its look on, if it ends because somebody else has changed the record. @throws what the act
+ * throws
+ */
+export async function lookingAgain<T>(act: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await act()
+    } catch (error) {
+      if (!(error instanceof RecordChanged) || looks === LOOKS) throw error
+    }
+  }
+}
+
+/** One that cannot be read is nobody's to replace. */
+function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
+  const { known, unreadable } = readRecords([`${uuid}.json`])
+  return unreadable.length === 0 && JSON.stringify(known[0]) === JSON.stringify(expected)
+}
+
+/** @returns false: it may not be any more, and nothing was changed */
+function write(uuid: string, record: DomainRecord, mayStill: () => boolean): boolean {
+  makeRunFolder()
+  const temporary = join(RUN_FOLDER, `.${uuid}-${self().pid}`)
+  try {
+    writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
+    const may = mayStill()
+    if (may) renameSync(temporary, fileOf(uuid))
+    else rmSync(temporary, { force: true })
+    return may
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+}
+
+const STATES: readonly RecordState[] = ['incoming', 'prepared', 'running', 'refused', 'releasing']
+const ROLES = ['exclusive', 'shared']
+const MODES = [...ROLES, 'local']
+
+function parseRecord(text: string, name: string): DomainRecord {
+  const record = JSON.parse(text) as DomainRecord
+  const isWhole =
+    record.format === RECORD_FORMAT &&
+    `${record.domain.uuid}.json` === name &&
+    typeof record.domain.name === 'string' &&
+    STATES.includes(record.state) &&
+    Array.isArray(record.volumes) &&
+    record.volumes.every(isVolume)
+  if (!isWhole) throw new Error(`not a record of format ${RECORD_FORMAT}`)
+  return record
+}
+
+const isVolume = ({ vg, lv, role, mode, before, pool }: RecordedVolume): boolean =>
+  (pool === undefined || (typeof pool.lv === 'string' && isValidName(pool.lv))) &&
+  typeof vg === 'string' &&
+  typeof lv === 'string' &&
+  isValidName(vg) &&
+  isValidName(lv) &&
+  ROLES.includes(role) &&
+  MODES.includes(mode) &&
+  (before === 'inactive' || before === 'active')

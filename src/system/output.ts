@@ -1,0 +1,17 @@
+import { block } from './clock.ts'
+import { writeSync } from './files.ts'
+
+/**
+ * Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told.
+ */
+export function write(descriptor: 1 | 2, text: string): void {
+  let rest = Buffer.from(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest))
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return
+      block(5)
+    }
+  }
+}

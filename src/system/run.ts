@@ -1,0 +1,165 @@
+import { closeSync, openSync, readSync, rmSync, unlinkSync } from './files.ts'
+import { join } from 'node:path'
+import { RUN_FOLDER } from './paths.ts'
+import { type Ended, type Running, start } from './commands.ts'
+import { perProcess, self } from './self.ts'
+import { within } from './within.ts'
+
+/** What came of a command. */
+export interface Outcome {
+  /** Undefined if it could not be started or did not end by itself. */
+  readonly exitCode: number | undefined
+  readonly stdout: string
+  readonly stderr: string
+  /** There is no such program. */
+  readonly isAbsent: boolean
+  readonly timedOut: boolean
+}
+
+/** Milliseconds. Contention for the VG's lock alone can hold a command for 23 s (FACTS 35). */
+export const QUERY_LIMIT = 40_000
+/** Milliseconds. An lvchange that is ended half-way is the last resort. */
+export const CHANGE_LIMIT = 90_000
+
+// R8. PATH and LVM's own settings pass through; LVM warns of each inherited descriptor unless told not to.
+const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
+
+/**
+ * Runs a command that only reads. Never throws for what the command did.
+ * @param limit milliseconds
+ */
+export async function query(command: string, words: readonly string[], limit = QUERY_LIMIT): Promise<Outcome> {
+  const running = start(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT })
+  const result = await limited(limit, running)
+  return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
+}
+
+/**
+ * Waits for a child, and ends it when its time is over. Not with execa's own `timeout`, whose AbortSignal costs each
+ * call 1 ms.
+ * @param limit milliseconds
+ * @returns undefined when the time is over
+ */
+async function limited(limit: number, running: Running): Promise<Ended | undefined> {
+  const result = await within(limit, running.ended)
+  if (result !== undefined) return result
+  running.kill()
+  await within(GRACE, running.ended)
+  return undefined
+}
+
+// A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no
+// longer waited for.
+const GRACE = 10_000
+const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
+
+/**
+ * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all
+ * of them are ended; what it leaves behind after its end is not waited for. Never throws for what the command did.
+ * @param limit milliseconds
+ * @returns stderr: all that it said, on either stream
+ */
+export async function queryGroup(command: string, words: readonly string[], limit: number): Promise<Outcome> {
+  const said = anonymousFile()
+  try {
+    const output = said ?? 'ignore'
+    const running = start(command, words, { stdio: ['ignore', output, output], env: ENVIRONMENT, detached: true })
+    const result = await within(limit, running.ended)
+    if (result === undefined) {
+      running.killGroup()
+      return GIVEN_UP
+    }
+    return outcomeOf(result, '', said === undefined ? '' : contentOf(said))
+  } finally {
+    if (said !== undefined) closeSync(said)
+  }
+}
+
+/** A command that waits for something. */
+export interface Waiting {
+  readonly ended: Promise<Outcome>
+  stop(): void
+}
+
+/** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
+export function waiting(command: string, words: readonly string[], inherited: readonly number[]): Waiting {
+  const running = start(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited], env: ENVIRONMENT })
+  return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }
+}
+
+/**
+ * Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it
+ * ended with 0
+ */
+export async function outlive(command: string, words: readonly string[]): Promise<boolean> {
+  const running = start(command, words, { stdio: 'ignore', env: ENVIRONMENT, detached: true })
+  running.unref()
+  return (await running.ended).exitCode === 0
+}
+
+const meanwhile = perProcess((): (() => void)[] => [])
+
+/**
+ * Registers work for the time in which the next command that changes something is waited for; what is registered last
+ * goes first.
+ */
+export const meanwhileDo = (work: () => void): void => {
+  meanwhile().unshift(work)
+}
+
+/**
+ * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading).
+ * Where one is needed after a command that changes something and none runs beside it, this one does, while there is
+ * nothing else to do.
+ */
+export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
+
+/**
+ * Runs an lvm command that changes something, so that it survives this program (R11):
+ * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD
+ *   (measured on lvm2
+ *   2.03.16; `_close_stray_fds` in lvmcmdline.c), into which lvchange writes nothing;
+ * - its stderr goes to a file, because a pipe without a reader would end it with SIGPIPE half-way;
+ * - it is in a session of its own and is not ended when this program ends.
+ */
+export async function change(command: string, words: readonly string[], lockDescriptor: number): Promise<Outcome> {
+  const stderr = anonymousFile()
+  try {
+    const running = start(command, words, {
+      stdio: ['ignore', 'ignore', stderr ?? 'ignore', lockDescriptor],
+      env: { ...ENVIRONMENT, LVM_REPORT_FD: '3' },
+      detached: true,
+    })
+    const works = meanwhile()
+    for (const work of works) work()
+    works.length = 0
+    const result = await limited(CHANGE_LIMIT, running)
+    if (result === undefined) return GIVEN_UP
+    return outcomeOf(result, '', stderr === undefined ? '' : contentOf(stderr))
+  } finally {
+    if (stderr !== undefined) closeSync(stderr)
+  }
+}
+
+function outcomeOf(result: Ended, stdout: string, stderr: string): Outcome {
+  return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
+}
+
+/** A file without a name; undefined where /run is full: the messages are lost then, the command is not. */
+function anonymousFile(): number | undefined {
+  const path = join(RUN_FOLDER, `.stderr-${self().pid}`)
+  try {
+    // Of a hook that was killed between the next two lines, with the same number.
+    rmSync(path, { force: true })
+    const descriptor = openSync(path, 'wx+', 0o600)
+    unlinkSync(path)
+    return descriptor
+  } catch {
+    return undefined
+  }
+}
+
+function contentOf(descriptor: number): string {
+  const buffer = Buffer.alloc(256 * 1024)
+  return buffer.toString('utf8', 0, readSync(descriptor, buffer, 0, buffer.length, 0))
+}

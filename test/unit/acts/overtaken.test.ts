@@ -1,0 +1,93 @@
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { DomainRecord } from '../../../src/core/record.ts'
+import { CONFIGURATION, HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
+import { recorded } from '../support/lvm.ts'
+import { UUID } from '../support/xml.ts'
+
+const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+let host = new HostDouble()
+vi.mock('../../../src/lvm/lvm.ts', () => ({
+  lockState: () => host.lockState(),
+  openVolumes: () => host.openVolumes(),
+  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
+  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
+}))
+vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
+vi.mock('../../../src/state/vg-lock.ts', () => ({
+  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
+  VgBusy: class extends Error {},
+}))
+const { act } = await import('../../../src/acts/drive.ts')
+const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
+const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
+
+const domain = { name: 'tintin', uuid: UUID }
+/** As it is left by a migration to here: the agent is to make its volume exclusive. */
+const RECORD: DomainRecord = {
+  format: 1,
+  domain,
+  state: 'prepared',
+  volumes: [recorded(ROOT_VOLUME, { mode: 'shared' })],
+}
+const ENDED: DomainRecord = { format: 1, domain, state: 'releasing', volumes: RECORD.volumes }
+const onRecord = (): DomainRecord | undefined => recordOf(UUID, readRecords())
+const put = (record: DomainRecord): string => replaceRecord(UUID, onRecord(), record)
+
+beforeEach(async () => {
+  host = new HostDouble()
+  root.clear()
+  root.write('proc/7/stat', '')
+  root.write(
+    'run/libvirt/qemu/tintin.xml',
+    `<domstatus state='running' reason='booted' pid='7'>\n<job type='none' async='none'/>\n${xmlOf([ROOT_VOLUME])}</domstatus>\n`,
+  )
+  await host.bringTo('shared', [ROOT_VOLUME])
+  put(RECORD)
+})
+afterAll(() => root.remove())
+
+const actOn = async () => (await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION)))[0]
+
+describe('a release says that a domain has ended, which the agent does not know yet', () => {
+  test('nothing comes between: it is made exclusive, with its UUIDs on record', async () => {
+    expect((await actOn())?.isOvertaken).toBe(false)
+    expect([[...host.locks.values()], onRecord()?.state, onRecord()?.volumes[0]?.ids?.lv]).toEqual([
+      ['exclusive'],
+      'running',
+      ROOT_VOLUME.uuid,
+    ])
+  })
+
+  test('before the agent acts: it changes nothing, and looks again', async () => {
+    const { activeVolumes } = host
+    host.activeVolumes = () => {
+      host.activeVolumes = activeVolumes
+      put(ENDED)
+      return activeVolumes()
+    }
+    expect((await actOn())?.isOvertaken).toBe(true)
+    expect([[...host.locks.values()], onRecord()]).toEqual([['shared'], ENDED])
+  })
+
+  test('while its lvchange is at work: what was said stays on record', async () => {
+    const { bringTo } = host
+    host.bringTo = (...words) => {
+      put(ENDED)
+      return bringTo(...words)
+    }
+    await actOn()
+    expect(onRecord()).toEqual(ENDED)
+  })
+})
+
+// A volume that is exclusive already calls for no lvchange; its record says so all the same.
+test('an act that was begun for one VG does not write a record that names another one by now', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  const both: DomainRecord = {
+    ...RECORD,
+    volumes: [recorded(ROOT_VOLUME), { vg: 'moreVG', lv: 'data', role: 'exclusive', mode: 'local', before: 'active' }],
+  }
+  put(both)
+  expect((await actOn())?.isOvertaken).toBe(true)
+  expect(onRecord()).toEqual(both)
+})

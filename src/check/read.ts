@@ -252,9 +252,10 @@ function needrestart(): string | undefined {
     .join('\n')
 }
 
-async function unattended(): Promise<string | undefined> {
+async function unattended(): Promise<Known<string> | undefined> {
   if (statIfAny(onHost('/usr/bin/unattended-upgrade')) === undefined) return undefined
-  return (await query('apt-config', ['dump'], LIMIT)).stdout
+  const outcome = await query('apt-config', ['dump'], LIMIT)
+  return outcome.exitCode === 0 ? known(outcome.stdout) : unknown(whyNot('apt-config', outcome))
 }
 
 async function denied(): Promise<Known<string>> {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, rmSync, unlinkSync } from './files.ts'
+import { closeSync, openSync, readSync, unlinkSync } from './files.ts'
 import { join } from 'node:path'
 import { RUN_FOLDER } from './paths.ts'
 import { type Ended, type Running, start } from './commands.ts'
@@ -145,18 +145,26 @@ function outcomeOf(result: Ended, stdout: string, stderr: string): Outcome {
   return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
 }
 
-/** A file without a name; undefined where /run is full: the messages are lost then, the command is not. */
+/** How many names are tried for a file that has none afterwards. */
+const NAMES = 4
+
+/**
+ * A file without a name; undefined where /run is full: the messages are lost then, the command is not. A name that is
+ * taken is left alone: another thread of this program may be between the same two lines (the watch over the leases is
+ * one), or a hook with the same number was killed there.
+ */
 function anonymousFile(): number | undefined {
-  const path = join(RUN_FOLDER, `.stderr-${self().pid}`)
-  try {
-    // Of a hook that was killed between the next two lines, with the same number.
-    rmSync(path, { force: true })
-    const descriptor = openSync(path, 'wx+', 0o600)
-    unlinkSync(path)
-    return descriptor
-  } catch {
-    return undefined
+  for (let name = 0; name < NAMES; name++) {
+    const path = join(RUN_FOLDER, `.stderr-${self().pid}-${name}`)
+    try {
+      const descriptor = openSync(path, 'wx+', 0o600)
+      unlinkSync(path)
+      return descriptor
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) return undefined
+    }
   }
+  return undefined
 }
 
 function contentOf(descriptor: number): string {

@@ -199,10 +199,9 @@ export function updates({ needrestart, unattended }: Pick<CheckFacts, 'needresta
       lines,
     )
   // Every so many days, or with a unit (apt.systemd.daily): all but 0 is on.
-  const isOn = /Unattended-Upgrade\s+"(?!0*")[^"]+"/.test(unattended ?? '')
-  const blacklist = [...(unattended ?? '').matchAll(/Package-Blacklist::\s+"([^"]*)"/g)].map(
-    ([, pattern = '']) => pattern,
-  )
+  const dump = unattended?.kind === 'known' ? unattended.value : ''
+  const isOn = /Unattended-Upgrade\s+"(?!0*")[^"]+"/.test(dump)
+  const blacklist = [...dump.matchAll(/Package-Blacklist::\s+"([^"]*)"/g)].map(([, pattern = '']) => pattern)
   const isHeld = (name: string): boolean =>
     blacklist.some((pattern) => {
       try {
@@ -225,7 +224,8 @@ export function updates({ needrestart, unattended }: Pick<CheckFacts, 'needresta
             `a file in /etc/needrestart/conf.d: ${restarted.map((name) => `$nrconf{override_rc}{qr(^${name})} = 0;`).join(' ')}`,
           ),
         ]),
-    ...(unattended === undefined || !isOn || upgraded.length === 0
+    ...(unattended?.kind === 'unknown' ? [untold('LVG507', unattended.why, 'apt-config dump')] : []),
+    ...(!isOn || upgraded.length === 0
       ? []
       : [
           finding(

@@ -78,7 +78,7 @@ export interface CheckFacts {
   /** All of its configuration; undefined: it is not installed. */
   readonly needrestart: string | undefined
   /** `apt-config dump` of what unattended-upgrades reads; undefined: it is not installed. */
-  readonly unattended: string | undefined
+  readonly unattended: Known<string> | undefined
   /** Kernel messages of this boot about what AppArmor or SELinux has denied. */
   readonly denied: Known<string>
   /** What was noted of the managed saves that are here still. */

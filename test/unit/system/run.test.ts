@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
-const { change } = await import('../../../src/lvm/run.ts')
+const { change } = await import('../../../src/system/run.ts')
 const folder = join(root.path, 'run/lvguard')
 beforeEach(() => {
   root.clear()

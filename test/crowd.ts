@@ -27,7 +27,16 @@ const refusals = (results: readonly Result[]): string => {
   return failed.length === 0 ? 'all served' : `${failed.length} not served: ${failed[0]?.stderr.split('\n')[0]}`
 }
 
-const held = async (host: LocksHost): Promise<number> => (await host.locks()).size
+/** Where hundreds of programs ask lvmlockd at once, it may have no answer for this one. */
+async function held(host: LocksHost): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    const locks = await host.locks().catch((error: unknown) => {
+      if (tries === 20) throw error
+    })
+    if (locks !== undefined) return locks.size
+    await pause(500)
+  }
+}
 
 async function untilFree(host: LocksHost): Promise<void> {
   for (const end = performance.now() + 120_000; (await held(host)) > 0 && performance.now() < end; ) await pause(50)

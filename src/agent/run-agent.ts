@@ -2,14 +2,16 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { longWaits } from '../core/path-timeouts.ts'
 import { PASS_PERIOD } from '../core/retry.ts'
 import { agentState, announceAgent } from '../state/agent-presence.ts'
-import { every, monotonic, soon } from '../system/clock.ts'
+import { CLOCK, every, monotonic, soon } from '../system/clock.ts'
 import { BEAT_PERIOD } from '../core/agent-state.ts'
+import { lockedLine } from '../core/locked-line.ts'
 import { seenPeers } from '../drbd/drbd.ts'
 import { dropConfirmations, readConfirmations } from '../drbd/notes.ts'
 import { timeoutsBelow } from '../lvm/path-timeouts.ts'
 import { write } from '../system/output.ts'
 import { CONFIGURATION_FILE, RUN_FOLDER, STATUS_FOLDER, onHost } from '../system/paths.ts'
 import { readConfiguration } from '../state/read-configuration.ts'
+import { readRecords } from '../state/record-store.ts'
 import { findingsOn } from '../check/findings.ts'
 import { statIfAny } from '../system/files.ts'
 import { memoryKeeper } from '../system/memory.ts'
@@ -24,7 +26,8 @@ import { AgentHost } from '../acts/seen-domains.ts'
 import { type Journal, openJournal } from './journal.ts'
 import type { WatchSettings } from './lease-thread.ts'
 import { Retries } from './retries.ts'
-import { tellSystemd, watchdogPeriod } from './systemd.ts'
+import { StatusLine } from './status-line.ts'
+import { isHeard, tellSystemd, watchdogPeriod } from './systemd.ts'
 import { FolderWatch } from './watch.ts'
 import { type Watching, watchLeases } from './watching.ts'
 
@@ -116,9 +119,13 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     tell: (line) => journal.say(line),
   })
   const freeMemory = keepMemory()
+  const line = isHeard() ? statusLineOf(host) : undefined
   const watch = new FolderWatch(
     STATUS_FOLDER,
-    coalesced(() => agent.lookAtChanges()),
+    coalesced(() => {
+      agent.lookAtChanges()
+      line?.changed()
+    }),
   )
   const recordWatch = new FolderWatch(
     RUN_FOLDER,
@@ -126,6 +133,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
       // lvmlockctl's kill command leaves a mark before it does anything else.
       if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
       agent.lookAtRecords(names)
+      if (names === undefined || names.some((name) => name.endsWith('.json'))) line?.changed()
     }),
   )
   const timeouts = timeoutsSayer(host, aftermath)
@@ -135,6 +143,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     // The hook reads it at each call: they must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
+    line?.changed()
     // Not waited for: they change no lock.
     void drbd.pass()
     void returns.follow()
@@ -175,6 +184,18 @@ function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<voi
     )
   }
 }
+
+/** What is locked here, for `systemctl status lvguard`. */
+const statusLineOf = (host: AgentHost): StatusLine =>
+  new StatusLine({
+    read: () => {
+      const active = [...host.look().active.values()]
+      return lockedLine(readRecords(), active.filter(({ status }) => status.async.startsWith('migration ')).length)
+    },
+    // Not worth a word where it fails: signs of life go the same way, and tell.
+    tell: (text) => void tellSystemd(`STATUS=${text}`),
+    after: (milliseconds, work) => void CLOCK.after(milliseconds, work),
+  })
 
 const settingsOf = ({ onLostLease, killFallback }: Configuration): WatchSettings => ({ onLostLease, killFallback })
 

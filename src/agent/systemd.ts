@@ -7,16 +7,19 @@ import { self } from '../system/self.ts'
  */
 export function watchdogPeriod(environment = self().environment): number | undefined {
   const microseconds = Number(environment['WATCHDOG_USEC'])
-  return environment['NOTIFY_SOCKET'] !== undefined && microseconds > 0 ? microseconds / 3e6 : undefined
+  return isHeard(environment) && microseconds > 0 ? microseconds / 3e6 : undefined
 }
+
+/** Whether systemd listens: this is a service with Type=notify. */
+export const isHeard = (environment = self().environment): boolean => environment['NOTIFY_SOCKET'] !== undefined
 
 /**
  * One word of sd_notify(3), by a child (FACTS 42), whom the unit's NotifyAccess=all lets speak. Nothing outside a
  * service.
  * @returns undefined if it was said, else why not
  */
-export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1'): Promise<string | undefined> {
-  if (self().environment['NOTIFY_SOCKET'] === undefined) return undefined
+export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1' | `STATUS=${string}`): Promise<string | undefined> {
+  if (!isHeard()) return undefined
   const { exitCode, stderr, isAbsent } = await query('systemd-notify', [word])
   if (exitCode === 0) return undefined
   return isAbsent

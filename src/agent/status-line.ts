@@ -1,0 +1,36 @@
+/** What a status line has of its surroundings. */
+export interface StatusLineBody {
+  /** The line as it is now. */
+  read(): string
+  /** Gives it to systemd. */
+  tell(line: string): void
+  /** Does something after so many milliseconds. */
+  after(milliseconds: number, work: () => void): void
+}
+
+/** Milliseconds: a start changes its record several times, and each line is told by a child process. */
+const PAUSE = 500
+
+/** The line that `systemctl status lvguard` shows: told when it is another one, a moment after what has changed it. */
+export class StatusLine {
+  readonly #body: StatusLineBody
+  #told: string | undefined
+  #isDue = false
+
+  constructor(body: StatusLineBody) {
+    this.#body = body
+  }
+
+  /** Something that it tells of may have changed. */
+  changed(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    this.#body.after(PAUSE, () => {
+      this.#isDue = false
+      const line = this.#body.read()
+      if (line === this.#told) return
+      this.#told = line
+      this.#body.tell(line)
+    })
+  }
+}

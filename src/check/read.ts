@@ -37,6 +37,9 @@ declare const LVGUARD_SOURCES: string
 /** What build.mjs writes into the head of the program; of sources that were not built there is none. */
 const OWN_BUILD = typeof LVGUARD_SOURCES === 'undefined' ? undefined : `${LVGUARD_VERSION}, sources ${LVGUARD_SOURCES}`
 
+/** On Debian, and where libvirt itself puts it. */
+const GUESTS_SCRIPTS = ['/usr/lib/libvirt/libvirt-guests.sh', '/usr/libexec/libvirt-guests.sh'] as const
+
 /** Milliseconds for one answer. */
 const LIMIT = 10_000
 
@@ -104,6 +107,7 @@ export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<Chec
     hostname: self().hostname(),
     addresses: leadsTo,
     libvirtGuests: textOf(onHost('/etc/default/libvirt-guests')) ?? textOf(onHost('/etc/sysconfig/libvirt-guests')),
+    libvirtGuestsScript: GUESTS_SCRIPTS.map((file) => textOf(onHost(file))).find((text) => text !== undefined),
     needrestart: needrestart(),
     unattended: apt,
     denied: kernel,

@@ -98,15 +98,20 @@ export function ownName({ addresses, hostname }: Pick<CheckFacts, 'addresses' | 
       ]
 }
 
-/** LVG503: without a setting libvirt-guests suspends (libvirt-guests.sh). */
-export function guests({ libvirtGuests, units }: Pick<CheckFacts, 'libvirtGuests' | 'units'>): Finding[] {
+/** LVG503. Without a setting libvirt-guests does what its script says first: libvirt's suspends, Debian's shuts down. */
+export function guests({
+  libvirtGuests,
+  libvirtGuestsScript = '',
+  units,
+}: Pick<CheckFacts, 'libvirtGuests' | 'libvirtGuestsScript' | 'units'>): Finding[] {
   const unit = units.kind === 'known' ? unitsIn(units.value).get('libvirt-guests.service') : undefined
   const isUsed =
     units.kind === 'unknown'
       ? libvirtGuests !== undefined
       : unit?.get('UnitFileState') === 'enabled' || unit?.get('ActiveState') === 'active'
   if (!isUsed) return []
-  const said = [...(libvirtGuests ?? '').matchAll(/^\s*ON_SHUTDOWN=["']?(\w+)/gm)].at(-1)?.[1] ?? 'suspend'
+  const otherwise = /^ON_SHUTDOWN=["']?(\w+)/m.exec(libvirtGuestsScript)?.[1] ?? 'suspend'
+  const said = [...(libvirtGuests ?? '').matchAll(/^\s*ON_SHUTDOWN=["']?(\w+)/gm)].at(-1)?.[1] ?? otherwise
   return said === 'suspend'
     ? [
         finding(

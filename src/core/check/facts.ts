@@ -75,6 +75,8 @@ export interface CheckFacts {
   readonly addresses: Known<readonly string[]>
   /** /etc/default/libvirt-guests; undefined: there is none. */
   readonly libvirtGuests: string | undefined
+  /** libvirt-guests.sh, whose first lines set what it does without a setting. */
+  readonly libvirtGuestsScript?: string | undefined
   /** All of its configuration; undefined: it is not installed. */
   readonly needrestart: string | undefined
   /** `apt-config dump` of what unattended-upgrades reads; undefined: it is not installed. */

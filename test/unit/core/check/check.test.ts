@@ -445,10 +445,19 @@ const CASES: readonly (readonly [what: string, wrong: Wrong, found: string, word
   ],
   ['127.0.1.1', { addresses: known(['127.0.1.1']) }, 'LVG502 warning', /leads to 127\.0\.1\.1/],
   ['a name that leads nowhere', { addresses: unknown('exit status 2') }, 'LVG502 warning', /leads nowhere/],
+  [
+    'libvirt-guests that suspends, whatever it does by itself',
+    { libvirtGuests: 'ON_SHUTDOWN=suspend\n', libvirtGuestsScript: 'ON_SHUTDOWN="shutdown"\n' },
+    'LVG503 warning',
+    /saves the memory/,
+  ],
   ['libvirt-guests that suspends', { libvirtGuests: 'ON_SHUTDOWN=suspend\n' }, 'LVG503 warning', /saves the memory/],
   [
     'libvirt-guests with its default',
-    { libvirtGuests: '#ON_SHUTDOWN=shutdown\n' },
+    {
+      libvirtGuests: '#ON_SHUTDOWN=shutdown\n',
+      libvirtGuestsScript: 'ON_SHUTDOWN="suspend"\n    ON_SHUTDOWN="shutdown"\n',
+    },
     'LVG503 warning',
     /saves the memory/,
   ],
@@ -685,6 +694,13 @@ describe('what is right, and could be taken for wrong', () => {
       },
     ],
     ['a name with an address beside the loopback', { addresses: known(['127.0.1.1', '10.0.128.1']) }],
+    [
+      'libvirt-guests without a setting, of Debian 12 and 13, which shuts down by itself',
+      {
+        libvirtGuests: '#ON_SHUTDOWN=shutdown\n',
+        libvirtGuestsScript: 'URIS="default"\nON_BOOT="ignore"\nON_SHUTDOWN="shutdown"\nSHUTDOWN_TIMEOUT=300\n',
+      },
+    ],
     [
       'libvirt-guests that is not used',
       {

@@ -20,6 +20,8 @@ import { self } from '../system/self.ts'
 
 /** Milliseconds for one answer: a person waits. */
 const LIMIT = 5000
+/** Where nobody waits, and "unknown" would be worse than late: a busy host may hold a command that long (FACTS 35). */
+const PATIENT_LIMIT = 30_000
 /** How many leases sanlock is asked for at once, where they cannot be read all together. */
 const AT_ONCE = 4
 
@@ -56,19 +58,19 @@ export interface StatusWorld {
   }
 }
 
-/** This host as it is. */
-export const STATUS_WORLD: StatusWorld = {
+/** This host as it is. @param limit milliseconds for one answer */
+const worldWithin = (limit: number): StatusWorld => ({
   host: () => self().hostname(),
   now: monotonic,
   at: () => date().toISOString(),
-  locks: () => lockState(LIMIT),
+  locks: () => lockState(limit),
   sanlock: async () => {
-    const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, LIMIT)
+    const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, limit)
     const silent = (why: string): SanlockSeen => ({ status: unknown(why), ownIds: new Map() })
     if (isAbsent) return silent('it was not found: apt install sanlock')
     if (exitCode !== 0)
       return silent(
-        timedOut ? `no answer within ${LIMIT / 1000} s` : stderr.trim().split('\n')[0] || 'it does not answer',
+        timedOut ? `no answer within ${limit / 1000} s` : stderr.trim().split('\n')[0] || 'it does not answer',
       )
     const status = parseStatus(stdout)
     if (status === undefined) return silent('its answer is not understood')
@@ -79,9 +81,9 @@ export const STATUS_WORLD: StatusWorld = {
     return { status: known(status), ownIds: new Map(ids) }
   },
   volumes: async () => {
-    const { stdout, stderr, isAbsent, timedOut } = await query('lvs', lvsOfVgsArguments([]), LIMIT)
+    const { stdout, stderr, isAbsent, timedOut } = await query('lvs', lvsOfVgsArguments([]), limit)
     if (isAbsent) return unknown('lvs was not found: apt install lvm2')
-    if (timedOut) return unknown(`lvs does not answer within ${LIMIT / 1000} s`)
+    if (timedOut) return unknown(`lvs does not answer within ${limit / 1000} s`)
     try {
       return known([...parseLvs(stdout, stderr).volumes.values()])
     } catch {
@@ -89,7 +91,7 @@ export const STATUS_WORLD: StatusWorld = {
     }
   },
   leases: async (vg) => {
-    const read = await readLeases(vg, LIMIT)
+    const read = await readLeases(vg, limit)
     return read.kind === 'read' ? known(read.area) : { ...unknown(read.why), isSilent: read.isSilent }
   },
   lease: async (volume) => {
@@ -102,7 +104,7 @@ export const STATUS_WORLD: StatusWorld = {
       shared: lease.shared.map(sharer),
     }
   },
-  seen: async (vg) => parseHostStatus((await query('sanlock', hostStatusArguments(vg), LIMIT)).stdout),
+  seen: async (vg) => parseHostStatus((await query('sanlock', hostStatusArguments(vg), limit)).stdout),
   drbd: async () => {
     if (drbdMinors().length === 0) return known([])
     const found = await drbdDevices()
@@ -116,7 +118,11 @@ export const STATUS_WORLD: StatusWorld = {
     killed: marked(),
     agent: agentState(),
   }),
-}
+})
+
+export const STATUS_WORLD = worldWithin(LIMIT)
+/** The same for what is not typed to see it at once: check, evacuate, sync. */
+export const PATIENT_WORLD = worldWithin(PATIENT_LIMIT)
 
 const marked = (): ReadonlySet<string> => {
   try {

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path'
 import { agentState } from '../state/agent-presence.ts'
 import { findingsOn } from './findings.ts'
-import { STATUS_WORLD, type StatusWorld, look } from './look.ts'
+import { PATIENT_WORLD, type StatusWorld, look } from './look.ts'
 import { date, uptime } from '../system/clock.ts'
 import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
@@ -35,15 +35,16 @@ import { hookFile, putAt } from './hook-file.ts'
 declare const LVGUARD_VERSION: string
 declare const LVGUARD_SOURCES: string
 /** What build.mjs writes into the head of the program; of sources that were not built there is none. */
-const OWN_BUILD = typeof LVGUARD_SOURCES === 'undefined' ? undefined : `${LVGUARD_VERSION}, sources ${LVGUARD_SOURCES}`
+export const OWN_BUILD =
+  typeof LVGUARD_SOURCES === 'undefined' ? undefined : `${LVGUARD_VERSION}, sources ${LVGUARD_SOURCES}`
 
 /** On Debian, and where libvirt itself puts it. */
 const GUESTS_SCRIPTS = ['/usr/lib/libvirt/libvirt-guests.sh', '/usr/libexec/libvirt-guests.sh'] as const
 
-/** Milliseconds for one answer. */
-const LIMIT = 10_000
+/** Milliseconds for one answer: nobody waits, and a busy host is not to be called unknown. */
+const LIMIT = 30_000
 
-export async function readFacts(world: StatusWorld = STATUS_WORLD): Promise<CheckFacts> {
+export async function readFacts(world: StatusWorld = PATIENT_WORLD): Promise<CheckFacts> {
   const seen = look(world)
   const others = Promise.all([
     told('lvmconfig', [
@@ -166,7 +167,8 @@ function watchdogs(processes: readonly string[]): CheckFacts['watchdogs'] {
   }))
 }
 
-const xmlFiles = (folder: string): { name: string; xml: string }[] =>
+/** The XML files of a folder, by name without its ending. */
+export const xmlFiles = (folder: string): { name: string; xml: string }[] =>
   namesIn(folder)
     .filter((name) => name.endsWith('.xml'))
     .sort()

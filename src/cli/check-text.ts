@@ -1,6 +1,7 @@
-import { CODE_NAMES, type Finding, type Severity, exitOf } from '../core/check/finding.ts'
+import { type Finding, OWN_CODES, type Severity, exitOf } from '../core/check/finding.ts'
 import type { CheckFacts } from '../core/check/facts.ts'
 import { printable } from '../core/outcome.ts'
+import { readConfiguration } from '../state/read-configuration.ts'
 
 const WORDS = ['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'] as const
 const SEVERITIES: readonly Severity[] = ['critical', 'warning', 'unknown']
@@ -11,16 +12,26 @@ const countOf = (findings: readonly Finding[], severity: Severity): number =>
 /** What it comes to, in the word of a monitoring plugin. */
 export const resultOf = (findings: readonly Finding[]): (typeof WORDS)[number] => WORDS[exitOf(findings)]
 
-/** The first line, fit for a monitoring plugin: state, sentence, and figures behind a bar. */
-export function firstLine(findings: readonly Finding[], muted: number): string {
+/** The codes that are not said here. */
+export async function muted(): Promise<readonly string[]> {
+  const parsed = await readConfiguration()
+  return 'configuration' in parsed ? parsed.configuration.mute : []
+}
+
+/**
+ * The first line, fit for a monitoring plugin: state, sentence, and figures behind a bar.
+ * @param silenced how many findings are muted
+ * @param checks how many were made
+ */
+export function firstLine(findings: readonly Finding[], silenced: number, checks = OWN_CODES.length): string {
   const counts = SEVERITIES.map((severity) => [severity, countOf(findings, severity)] as const)
   const said = counts
     .filter(([, count]) => count > 0)
     .map(([severity, count]) => `${count} ${severity}`)
     .join(', ')
   const codes = [...new Set(findings.map(({ code }) => code))]
-  const sentence = findings.length === 0 ? `${CODE_NAMES.length} checks, nothing found` : `${said}: ${codes.join(' ')}`
-  return `LVGUARD ${resultOf(findings)} - ${sentence}${muted === 0 ? '' : ` (${muted} muted)`} | ${counts.map(([severity, count]) => `${severity}=${count}`).join(' ')}`
+  const sentence = findings.length === 0 ? `${checks} checks, nothing found` : `${said}: ${codes.join(' ')}`
+  return `LVGUARD ${resultOf(findings)} - ${sentence}${silenced === 0 ? '' : ` (${silenced} muted)`} | ${counts.map(([severity, count]) => `${severity}=${count}`).join(' ')}`
 }
 
 /** Each finding in two lines: what is wrong, and what mends it. */
@@ -30,8 +41,26 @@ export const linesOf = (findings: readonly Finding[]): string[] =>
     .map(printable)
 
 /** What `--json` prints. `format` goes up when a field changes its meaning. */
-export const jsonOf = (host: string, at: string, findings: readonly Finding[], muted: readonly Finding[]): string =>
-  `${JSON.stringify({ format: 1, host, at, result: resultOf(findings).toLowerCase(), findings, muted }, undefined, 2)}\n`
+export const jsonOf = (
+  host: string,
+  at: string,
+  findings: readonly Finding[],
+  silenced: readonly Finding[],
+  other?: string,
+): string =>
+  `${JSON.stringify(
+    {
+      format: 1,
+      host,
+      ...(other !== undefined && { other }),
+      at,
+      result: resultOf(findings).toLowerCase(),
+      findings,
+      muted: silenced,
+    },
+    undefined,
+    2,
+  )}\n`
 
 const label = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
@@ -85,12 +114,12 @@ export function prometheusText(
     ...metric(
       'lvguard_findings',
       'what lvguard check has found, by code',
-      CODE_NAMES.map((code) => [{ code }, findings.filter((each) => each.code === code).length]),
+      OWN_CODES.map((code) => [{ code }, findings.filter((each) => each.code === code).length]),
     ),
     ...metric(
       'lvguard_unknown',
       'what lvguard check could not tell, by code',
-      CODE_NAMES.map((code) => [
+      OWN_CODES.map((code) => [
         { code },
         findings.filter((each) => each.code === code && each.severity === 'unknown').length,
       ]),

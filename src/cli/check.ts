@@ -8,11 +8,10 @@ import { printable } from '../core/outcome.ts'
 import { write } from '../system/output.ts'
 import { RUN_FOLDER } from '../system/paths.ts'
 import { textOf } from '../system/quiet-files.ts'
-import { readConfiguration } from '../state/read-configuration.ts'
 import { makeRunFolder } from '../state/record-store.ts'
 import { renameSync, rmSync, writeFileSync } from '../system/files.ts'
 import { self } from '../system/self.ts'
-import { firstLine, jsonOf, linesOf, prometheusText } from './check-text.ts'
+import { firstLine, jsonOf, linesOf, muted, prometheusText } from './check-text.ts'
 import { mayLook } from '../check/findings.ts'
 
 /** What is asked for. */
@@ -63,11 +62,6 @@ export async function check(call: CheckCall): Promise<number> {
         .join(''),
     )
   return exitOf(findings)
-}
-
-async function muted(): Promise<readonly string[]> {
-  const parsed = await readConfiguration()
-  return 'configuration' in parsed ? parsed.configuration.mute : []
 }
 
 const PRIORITY = { critical: 3, warning: 4, unknown: 5 } as const

@@ -19,7 +19,7 @@ import { STATUS_FOLDER, onHost } from '../system/paths.ts'
 import { textOf } from '../system/quiet-files.ts'
 import { mkdirSync, renameSync, writeFileSync } from '../system/files.ts'
 import { mayLook } from '../check/findings.ts'
-import { STATUS_WORLD, look } from '../check/look.ts'
+import { PATIENT_WORLD, look } from '../check/look.ts'
 
 /** All the effects of evacuate and return. */
 export interface EvacuateWorld {
@@ -274,7 +274,7 @@ const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? ''
 
 /** The commands of root on both hosts: virsh and ssh, as in README, The hosts know each other. */
 const REAL: EvacuateWorld = {
-  status: () => look(STATUS_WORLD),
+  status: () => look(PATIENT_WORLD),
   xml: (name) => (name.includes('/') ? undefined : textOf(join(STATUS_FOLDER, `${name}.xml`))),
   destination: async (host) => {
     const [said, list] = await Promise.all([

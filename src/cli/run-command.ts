@@ -3,6 +3,7 @@ import { printable } from '../core/outcome.ts'
 import { write } from '../system/output.ts'
 import { check } from './check.ts'
 import { checkConfig } from './check-config.ts'
+import { checkHost, showFacts } from './check-host.ts'
 import { type Options, eventOf, parseCommand } from './command.ts'
 import { confirmOff } from './confirm-off.ts'
 import { dryRun } from './dry-run.ts'
@@ -25,13 +26,16 @@ const RUN: Readonly<Record<VerbName, Run>> = {
   '--dry-run': (operands, { json, xml }) =>
     dryRun(eventOf(operands), { json: json === true, xmlFile: typeof xml === 'string' ? xml : undefined }),
   agent: () => runAgent(),
-  check: (_, { json, quiet, changes, prometheus }) =>
-    check({
-      json: json === true,
-      quiet: quiet === true,
+  check: (_, { json, quiet, changes, prometheus, host, facts }) => {
+    const how = { json: json === true, quiet: quiet === true }
+    if (facts === true) return showFacts()
+    if (typeof host === 'string') return checkHost({ host, ...how })
+    return check({
+      ...how,
       changes: changes === true,
       prometheus: typeof prometheus === 'string' ? prometheus : undefined,
-    }),
+    })
+  },
   'check-config': ([file], { json }) => checkConfig(file, json === true),
   'confirm-off': ([host = ''], { yes }) => confirmOff(host, yes === true),
   demote: ([domain = ''], { force }) => runStep({ step: 'demote', domain, force: force === true }),

@@ -12,7 +12,7 @@ import { rmSync, writeFileSync } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import { readLine } from './confirm-off.ts'
 import { mayLook } from '../check/findings.ts'
-import { STATUS_WORLD, look } from '../check/look.ts'
+import { PATIENT_WORLD, look } from '../check/look.ts'
 
 /** All the effects of sync. */
 export interface SyncWorld {
@@ -121,7 +121,7 @@ const connect = (host: string | undefined): string[] => [
 const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? '').replace(/^error: /, '')
 
 const REAL: SyncWorld = {
-  status: async () => statusOf(await look(STATUS_WORLD)),
+  status: async () => statusOf(await look(PATIENT_WORLD)),
   defined: async (host) => {
     const { exitCode, stdout, stderr, isAbsent } = await query(
       'virsh',

@@ -4,7 +4,8 @@ export type Severity = 'warning' | 'critical' | 'unknown'
 /**
  * All codes, each with what it looks at. A code keeps its meaning for ever: it stands in `mute`, in monitoring and in
  * tickets. 1: locks and watchdog;
- * 2: LVM and storage; 3: DRBD; 4: lvguard itself; 5: libvirt and VMs. README.md has the same table (tested).
+ * 2: LVM and storage; 3: DRBD; 4: lvguard itself; 5: libvirt and VMs; 6: two hosts beside each other (--host).
+ * README.md has the same table (tested).
  */
 export const CODES = {
   LVG101: { severity: 'warning', looksAt: 'sanlock has a watchdog' },
@@ -64,10 +65,27 @@ export const CODES = {
   LVG505: { severity: 'warning', looksAt: 'no VM keeps NVRAM or TPM state on this host alone' },
   LVG506: { severity: 'warning', looksAt: 'AppArmor or SELinux has denied neither the hook nor a VM its volume' },
   LVG507: { severity: 'warning', looksAt: 'no update restarts lvmlockd or sanlock by itself' },
+  LVG601: { severity: 'warning', looksAt: 'both hosts have the same lvguard' },
+  LVG602: { severity: 'warning', looksAt: 'both have the same versions of libvirt, QEMU, lvm2 and sanlock' },
+  LVG603: { severity: 'warning', looksAt: 'lvguard.conf says the same on both' },
+  LVG604: { severity: 'warning', looksAt: 'the settings of lvm.conf that matter are the same on both' },
+  LVG605: {
+    severity: 'warning',
+    looksAt: 'sanlock has the same io_timeout on both, and a watchdog on both or on none',
+  },
+  LVG606: { severity: 'critical', looksAt: 'both see the same shared volume groups, each with a host_id of its own' },
+  LVG607: { severity: 'warning', looksAt: 'VMs on shared volume groups are defined on both, and in the same way' },
+  LVG608: { severity: 'warning', looksAt: 'the bridges and networks of these VMs are there on both' },
+  LVG609: { severity: 'warning', looksAt: 'the storage pools of these VMs are there on both, and the same' },
+  LVG610: { severity: 'warning', looksAt: 'the processors of both can do the same' },
+  LVG611: { severity: 'warning', looksAt: 'the clocks of both show the same time' },
 } as const satisfies Readonly<Record<string, { readonly severity: 'warning' | 'critical'; readonly looksAt: string }>>
 
 export type Code = keyof typeof CODES
 export const CODE_NAMES = Object.keys(CODES) as Code[]
+/** Those of `lvguard check --host`, and those of one host by itself. */
+export const HOST_CODES = CODE_NAMES.filter((code) => code.startsWith('LVG6'))
+export const OWN_CODES = CODE_NAMES.filter((code) => !HOST_CODES.includes(code))
 export const isCode = (word: string): word is Code => Object.hasOwn(CODES, word)
 
 /** One thing that is not as it should be, or that could not be told. */

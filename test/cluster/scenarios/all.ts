@@ -6,6 +6,7 @@ import { migration } from './migration.ts'
 import { migrationFaults } from './migration-faults.ts'
 import { storage } from './storage.ts'
 import { packages } from './packages.ts'
+import { verbs } from './verbs.ts'
 import { volumes } from './volumes.ts'
 
 /**
@@ -17,6 +18,7 @@ export const clusterScenarios: readonly ClusterScenario[] = [
   ...migrationFaults,
   ...faults,
   ...volumes,
+  ...verbs.filter((scenario) => !isLong(scenario)),
   ...storage.filter((scenario) => !isLong(scenario)),
 ]
 
@@ -24,7 +26,12 @@ export const clusterScenarios: readonly ClusterScenario[] = [
  * Those that wait for leases to run out, and need nodes of their own: they come last, so that a run with little time
  * has played all else.
  */
-export const longScenarios: readonly ClusterScenario[] = [...storage.filter(isLong), ...drbd, ...packages]
+export const longScenarios: readonly ClusterScenario[] = [
+  ...verbs.filter(isLong),
+  ...storage.filter(isLong),
+  ...drbd,
+  ...packages,
+]
 
 function isLong({ spoils }: ClusterScenario): boolean {
   return spoils === true

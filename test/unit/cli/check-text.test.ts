@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { firstLine, jsonOf, linesOf, prometheusText } from '../../../src/cli/check-text.ts'
 import { findingsOfHost } from '../../../src/core/check/check.ts'
-import { CODES, CODE_NAMES, inOrder } from '../../../src/core/check/finding.ts'
+import { CODES, CODE_NAMES, OWN_CODES, inOrder } from '../../../src/core/check/finding.ts'
 import { readFileSync } from 'node:fs'
 import { checkFacts } from '../support/check-facts.ts'
 
@@ -15,7 +15,7 @@ const findings = inOrder(findingsOfHost(facts), [])
 describe('the first line, as a monitoring plugin prints it', () => {
   test('nothing found', () =>
     expect(firstLine([], 0)).toBe(
-      `LVGUARD OK - ${CODE_NAMES.length} checks, nothing found | critical=0 warning=0 unknown=0`,
+      `LVGUARD OK - ${OWN_CODES.length} checks, nothing found | critical=0 warning=0 unknown=0`,
     ))
   test('the worst names the state', () =>
     expect(firstLine(findings, 2)).toBe(
@@ -71,7 +71,7 @@ test('Prometheus: each line is of the form that the collector reads, and each co
       'lvguard_locks{vm="tintin",mode="exclusive"} 1',
     ]),
   )
-  expect(lines.filter((line) => line.startsWith('lvguard_findings{'))).toHaveLength(CODE_NAMES.length)
+  expect(lines.filter((line) => line.startsWith('lvguard_findings{'))).toHaveLength(OWN_CODES.length)
 })
 
 test('README.md has the table of codes', () => {

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { findingsOfHost } from '../../../../src/core/check/check.ts'
 import type { CheckFacts } from '../../../../src/core/check/facts.ts'
 import {
-  CODE_NAMES,
+  OWN_CODES,
   type Code,
   type Finding,
   changes,
@@ -612,7 +612,7 @@ describe('what is wrong is found, and nothing else with it', () => {
     expect(unread.map(({ code }) => code)).toEqual(['LVG408'])
   })
 
-  afterAll(() => expect(CODE_NAMES.filter((code) => !hit.has(code))).toEqual([]))
+  afterAll(() => expect(OWN_CODES.filter((code) => !hit.has(code))).toEqual([]))
 })
 
 describe('what is right, and could be taken for wrong', () => {

@@ -17,7 +17,9 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statIfAny,
   writeFileSync,
+  writeSync,
 } from '../system/files.ts'
 import { self } from '../system/self.ts'
 
@@ -70,7 +72,8 @@ export type Replaced = 'replaced' | 'changed'
  * removes it, only if it still is what the caller has read. The caller holds the locks of the VGs that both name, from
  * its look to this; `announceEnd` is for the one that does not.
  * @param expected,next undefined: none
- * @throws what the file system throws (a full /run: ENOSPC); the old record is in place then
+ * @throws what the file system throws (a full /run: ENOSPC, unless the old record is as long); the old record is in
+ *   place then
  */
 export function replaceRecord(
   uuid: string,
@@ -193,16 +196,38 @@ function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
 function write(uuid: string, record: DomainRecord, mayStill: () => boolean): boolean {
   makeRunFolder()
   const temporary = join(RUN_FOLDER, `.${uuid}-${self().pid}`)
+  const text = `${JSON.stringify(record)}\n`
   try {
-    writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600 })
+    writeFileSync(temporary, text, { mode: 0o600 })
     const may = mayStill()
     if (may) renameSync(temporary, fileOf(uuid))
     else rmSync(temporary, { force: true })
     return may
   } catch (error) {
     rmSync(temporary, { force: true })
+    if (!isCode(error, 'ENOSPC')) throw error
+    if (!mayStill()) return false
+    if (overwrite(fileOf(uuid), text)) return true
     throw error
   }
+}
+
+/**
+ * Of a full /run: puts a record over the old one, in the same file, which needs no room. That a domain has ended is said
+ * so: that record is the shorter one. Blanks fill the rest, which JSON allows. It is one write(2); whoever reads in the
+ * middle of it finds no JSON, and the record counts as unreadable for that moment (R9).
+ * @returns false where there is no such file, or the old record is shorter
+ */
+function overwrite(file: string, text: string): boolean {
+  const room = (statIfAny(file)?.size ?? 0) - Buffer.byteLength(text)
+  if (room < 0) return false
+  const descriptor = openSync(file, 'r+')
+  try {
+    writeSync(descriptor, text + ' '.repeat(room))
+  } finally {
+    closeSync(descriptor)
+  }
+  return true
 }
 
 const STATES: readonly RecordState[] = ['incoming', 'prepared', 'running', 'refused', 'releasing']

@@ -146,6 +146,14 @@ export class Disk {
     return node
   }
 
+  /** Writes over the beginning of a file. */
+  overwrite(path: string, node: FileNode, text: string): void {
+    node.text = text + node.text.slice(text.length)
+    this.touch(node)
+    const slash = path.lastIndexOf('/')
+    this.changed(path.slice(0, slash), path.slice(slash + 1))
+  }
+
   /** A file whose text is made when it is read. */
   live(path: string, make: () => string): void {
     const slash = path.lastIndexOf('/')

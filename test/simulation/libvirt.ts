@@ -41,7 +41,7 @@ export class Libvirt {
   /** Migrations from here. */
   readonly migrations = new Set<Migration>()
   /**
-   * A `release` was killed, or had no room: what is on record may say for as long as this daemon lives that a start is
+   * A `release` was killed: what is on record may say for as long as this daemon lives that a start is
    * under way.
    */
   isInterrupted = false
@@ -206,11 +206,8 @@ export class Libvirt {
       )
     })
     return new Promise((resolve) => {
-      const wasFull = host.isRunFull
       process.onEnd(() => {
         const { status, stdout, stderr } = process
-        // It could not put down that the domain has ended.
-        if (operation === 'release' && (wasFull || host.isRunFull)) this.isInterrupted = true
         this.#engine.tell(
           () =>
             `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,

@@ -110,6 +110,8 @@ function filesOf(process: Process): Files {
     if (node.kind !== 'file') throw new FileError('EINVAL', 'fd', String(descriptor))
     return node
   }
+  /** Files that are open to be written over from their beginning, by descriptor. */
+  const overwritten = new Map<number, string>()
   /** /run is full, or what else the schedule has in store for a write. */
   const mayWrite = (path: string, syscall: string): void => {
     if (host.isRunFull && path.startsWith('/run/')) throw new FileError('ENOSPC', syscall, path)
@@ -176,18 +178,26 @@ function filesOf(process: Process): Files {
       }
       const descriptor = process.nextDescriptor()
       process.open.set(descriptor, { node, users: 1 })
+      if (flags === 'r+') overwritten.set(descriptor, path)
       return descriptor
     },
     closeSync: (descriptor) => {
       leave(opened(descriptor))
       process.open.delete(descriptor)
+      overwritten.delete(descriptor)
     },
     readSync: (descriptor, buffer, offset = 0, length = buffer.length, position = null) =>
       buffer.write(fileAt(descriptor).text.slice(position ?? 0), offset, length),
     writeSync: (descriptor, data) => {
       const text = String(data)
+      const path = overwritten.get(descriptor)
       if (descriptor <= 2) process.say(descriptor, text)
-      else fileAt(descriptor).text += text
+      else if (path === undefined) fileAt(descriptor).text += text
+      else {
+        // What is written over needs no room.
+        disk.overwrite(path, fileAt(descriptor), text)
+        host.tellRecord(process, path)
+      }
       return Buffer.byteLength(text)
     },
     fsyncSync: () => undefined,

@@ -55,6 +55,40 @@ describe('records', () => {
   })
 })
 
+describe('while /run is full', () => {
+  const full = (): never => {
+    throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+  }
+  afterEach(() => useFiles(REAL_FILES))
+  const fill = (): void =>
+    useFiles({
+      ...REAL_FILES,
+      writeFileSync: full,
+      openSync: (path, flags, mode) => (flags === 'r+' ? REAL_FILES.openSync(path, flags, mode) : full()),
+    })
+  const ended = made(1, 'releasing', [volume])
+
+  test('a record says that its domain has ended, in the room that it has already', () => {
+    put(record)
+    const { length } = readFileSync(file, 'utf8')
+    fill()
+    expect(announceEnd(uuidOf(1), record, ended)).toBe('replaced')
+    expect(readRecords()).toEqual({ known: [ended], unreadable: [] })
+    expect(readFileSync(file, 'utf8').length).toBe(length)
+    useFiles(REAL_FILES)
+    expect(put(record)).toBe('replaced')
+    expect(readRecords()).toEqual({ known: [record], unreadable: [] })
+  })
+
+  test('one that is longer than the old one, or has none, is not written', () => {
+    put(ended)
+    fill()
+    expect(() => put(record)).toThrow(/ENOSPC/)
+    expect(() => put(made(2, 'prepared', [volume]))).toThrow(/ENOSPC/)
+    expect(readRecords()).toEqual({ known: [ended], unreadable: [] })
+  })
+})
+
 describe('a record is changed only if it is what the act has read (R11)', () => {
   const others = made(1, 'releasing', [volume])
   test.each<[string, DomainRecord | undefined, DomainRecord | undefined]>([

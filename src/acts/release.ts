@@ -1,6 +1,7 @@
 import { agentState } from '../state/agent-presence.ts'
 import { CLOCK, type Clock } from '../system/clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
+import { mayRunElsewhere } from '../core/contested.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
@@ -114,7 +115,11 @@ export async function release(
     if (isNoted) {
       // So it is where this takes longer than there is time.
       warning = unnoted(domain, 'to note it took too long')
-      warning = await noteSaved(domain, (await identifier(recorded))(recorded))
+      warning = await noteSaved(
+        domain,
+        (await identifier(recorded))(recorded),
+        record !== undefined && mayRunElsewhere(record),
+      )
     } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
       await noteFailedRestore(domain, 'failed')
     else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)

@@ -34,11 +34,13 @@ export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
 /**
  * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later
  * `restore` sees whether anybody has locked a volume since (R12). Never throws.
+ * @param isDoubtful it may have run on another host too: what other hosts locked before says nothing then
  * @returns what could not be put down, in a sentence
  */
 export async function noteSaved(
   { name, uuid }: Named,
   volumes: readonly RecordedVolume[],
+  isDoubtful = false,
 ): Promise<string | undefined> {
   const exclusive = volumes.filter(({ role, mode }) => role === 'exclusive' && mode !== 'local')
   const counted = countedVolumes(volumes)
@@ -54,7 +56,13 @@ export async function noteSaved(
       return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
     })
     if (saved.length > 0)
-      writeSavedImage({ format: 1, domain: { name, uuid }, at: date().toISOString(), volumes: saved })
+      writeSavedImage({
+        format: 1,
+        domain: { name, uuid },
+        at: date().toISOString(),
+        volumes: saved,
+        ...(isDoubtful && { doubtful: true }),
+      })
     const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
     return missing.length === 0
       ? undefined
@@ -155,7 +163,13 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   }
   const insisted = `since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`
   const stale = problems.flatMap((problem) =>
-    problem.kind === 'stale-memory' ? [`${problem.volume} has been locked ${insisted}`] : [],
+    problem.kind === 'stale-memory'
+      ? [`${problem.volume} has been locked ${insisted}`]
+      : problem.kind === 'doubtful-memory'
+        ? [
+            `${domain.name} may have run on another host before its memory was saved, and on_stale_image lets it be restored`,
+          ]
+        : [],
   )
   const said = [...stale, ...(warning === undefined ? [] : [warning])].join('; ')
   return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
@@ -183,6 +197,11 @@ export async function checkSaved(
       problems: [
         { kind: 'stale-memory', volume: fullName(first), at, by: 'this host', holders: await otherHolders(first.uuid) },
       ],
+      warning: undefined,
+    }
+  if (image.doubtful === true && first !== undefined)
+    return {
+      problems: [{ kind: 'doubtful-memory', volume: fullName(first), at, holders: await otherHolders(first.uuid) }],
       warning: undefined,
     }
   const { newer, unknown } = await compared(image, taken)

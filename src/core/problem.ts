@@ -57,6 +57,13 @@ export type Problem =
       readonly by: string
       readonly holders: readonly Holder[]
     }
+  /** Of a saved memory: its VM may have run on another host too when it was saved. `holders`: as above. */
+  | {
+      readonly kind: 'doubtful-memory'
+      readonly volume: string
+      readonly at: string
+      readonly holders: readonly Holder[]
+    }
   | { readonly kind: 'not-active'; readonly volume: string }
   /** The VMs of its VG were cut off here (kill/mark.ts). */
   | { readonly kind: 'cut-off'; readonly vg: string }
@@ -241,6 +248,7 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
         `Was it made while locking was off? 'lvs -o+lv_lockargs ${problem.volume}' shows no lock arguments then`,
       )
     case 'stale-memory':
+    case 'doubtful-memory':
       return explainStale(problem, because, domain)
     case 'not-active':
       return because(
@@ -405,15 +413,20 @@ function explainHeld(
 }
 
 function explainStale(
-  { volume, at, by, holders }: Extract<Problem, { kind: 'stale-memory' }>,
+  problem: Extract<Problem, { kind: 'stale-memory' | 'doubtful-memory' }>,
   because: (reason: string, advice: string) => Explanation,
   domain: string,
 ): Explanation {
+  const { volume, at, holders } = problem
   const [holder] = holders
-  const reason = `${by} has locked ${volume} since its memory was saved here (${at.slice(0, 16).replace('T', ' ')} UTC), so that its disk is newer than its memory`
+  const savedAt = `its memory was saved here (${at.slice(0, 16).replace('T', ' ')} UTC)`
+  const reason =
+    problem.kind === 'stale-memory'
+      ? `${problem.by} has locked ${volume} since ${savedAt}, so that its disk is newer than its memory`
+      : `when ${savedAt}, the end of a migration of it was in doubt: it may have run on another host too, so that its disk may be newer than its memory`
   const anew = `virsh managedsave-remove ${domain}; virsh start ${domain} (README, Saved memory)`
   if (holder === undefined) return because(reason, `To start it anew, without that memory: ${anew}`)
-  const now = `${holder.name} holds it now${seen(holder.silentFor)}, where ${domain} seems to run`
+  const now = `${holder.name} holds ${problem.kind === 'stale-memory' ? 'it' : volume} now${seen(holder.silentFor)}, where ${domain} seems to run`
   return because(
     `${reason}; ${now}`,
     `If it runs there: virsh -c qemu+ssh://${holder.name}/system shutdown ${domain}; then, to start it here anew, without that memory: ${anew}`,

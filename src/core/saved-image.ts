@@ -19,6 +19,8 @@ export interface SavedImage {
   readonly volumes: readonly SavedVolume[]
   /** The domain has been started here since, anew or from that memory: whatever the leases say, its disk is newer. */
   readonly spent?: true
+  /** The domain may have run on another host beside this one when it was saved (mayRunElsewhere). */
+  readonly doubtful?: true
 }
 
 /**

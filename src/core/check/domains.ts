@@ -150,6 +150,14 @@ export function saved({ saved: images, status }: Pick<CheckFacts, 'saved' | 'sta
         ),
       ]
     }
+    if (image.doubtful === true)
+      return [
+        finding(
+          'LVG504',
+          `the memory of ${name}, saved here ${image.at}, may be older than its disk: the end of a migration of it was in doubt`,
+          `virsh managedsave-remove ${name}, to start it anew (README, Saved memory)`,
+        ),
+      ]
     return unknown.length === 0
       ? []
       : [

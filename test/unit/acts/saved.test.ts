@@ -4,10 +4,13 @@ import type { SavedImage } from '../../../src/core/saved-image.ts'
 import { uuidOf } from '../support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+const leaseCounts = vi.hoisted(() => vi.fn())
 vi.mock('../../../src/lvm/lvm.ts', () => ({
-  leaseCounts: () => Promise.reject(new Error('no answer')),
+  leaseCounts,
+  lockState: () => Promise.resolve({ kind: 'known', lockspaces: new Map(), locks: new Map([['abc-1', {}]]) }),
+  volumesByUuid: () => Promise.resolve(undefined),
 }))
-const { noteSaved } = await import('../../../src/acts/saved.ts')
+const { checkSaved, noteSaved, restore } = await import('../../../src/acts/saved.ts')
 const { readSavedImage, writeSavedImage } = await import('../../../src/state/saved-images.ts')
 
 const tintin = { name: 'tintin', uuid: uuidOf(1) }
@@ -18,14 +21,23 @@ const old: SavedImage = {
   volumes: [{ vg: 'virtVG', lv: 'root', uuid: 'abc-1', lver: 5 }],
   spent: true,
 }
-beforeEach(() => root.clear())
+beforeEach(() => {
+  root.clear()
+  leaseCounts.mockRejectedValue(new Error('no answer'))
+})
 afterAll(() => root.remove())
+
+const volume: RecordedVolume = {
+  vg: 'virtVG',
+  lv: 'root',
+  role: 'exclusive',
+  mode: 'exclusive',
+  before: 'inactive',
+  ids: { lv: 'abc-1', vg: 'def-1', lock: 'abc-1' },
+}
 
 test('an older note is not taken for the one that cannot be made, and that is said', async () => {
   writeSavedImage(old)
-  const ids = { lv: 'abc-1', vg: 'def-1', lock: 'abc-1' }
-  const mode = 'exclusive'
-  const volume: RecordedVolume = { vg: 'virtVG', lv: 'root', role: mode, mode, before: 'inactive', ids }
   expect(await noteSaved(tintin, [volume])).toMatch(/will not be told when it is restored: no answer/)
   expect(readSavedImage(tintin.uuid)).toBeUndefined()
 })
@@ -35,3 +47,19 @@ test('nor for the memory of a VM that has no volume for itself any more', async 
   expect(await noteSaved(tintin, [])).toBeUndefined()
   expect(readSavedImage(tintin.uuid)).toBeUndefined()
 })
+
+test.each([true, false])(
+  'the memory of a VM that may have run elsewhere (%s) is not restored, whatever the leases say',
+  async (isDoubtful) => {
+    leaseCounts.mockResolvedValue(new Map([['abc-1', { lver: 7, owner: 1 }]]))
+    expect(await noteSaved(tintin, [volume], isDoubtful)).toBeUndefined()
+    const { problems } = await checkSaved(tintin)
+    expect(problems.map(({ kind }) => kind)).toEqual(isDoubtful ? ['doubtful-memory'] : [])
+    expect((await restore(tintin, { onStaleImage: 'refuse' })).kind).toBe(isDoubtful ? 'refused' : 'nothing')
+    const insisted = await restore(tintin, { onStaleImage: 'alert' })
+    expect(insisted).toMatchObject({
+      kind: 'nothing',
+      ...(isDoubtful && { warning: expect.stringMatching(/may have run on another host/) }),
+    })
+  },
+)

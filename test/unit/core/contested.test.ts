@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { type PromotionResult, contestedStep, isTakenByAnother, remembered } from '../../../src/core/contested.ts'
+import {
+  type PromotionResult,
+  contestedStep,
+  isTakenByAnother,
+  mayRunElsewhere,
+  remembered,
+} from '../../../src/core/contested.ts'
 import type { MigrationMemory } from '../../../src/core/record.ts'
 import type { DomainStatus } from '../../../src/core/reconcile.ts'
 import { recorded } from '../support/lvm.ts'
@@ -123,4 +129,21 @@ describe('the lost reply', () => {
     ['an ordinary promotion that is refused', { memory: undefined }, 'none'],
     ['while a job is on', { status: out('perform3_done') }, 'none'],
   ])('%s', (_, changed, expected) => expect(step(changed)).toBe(expected))
+})
+
+test.each([
+  ['its migration is remembered', { migration: { phase: 'perform3_done' }, volumes: [] }, true],
+  [
+    'a volume of its own is shared here',
+    { volumes: [recorded({ vg: 'virtVG', lv: 'root' }, { mode: 'shared' })] },
+    true,
+  ],
+  ['it has all for itself', { volumes: [recorded({ vg: 'virtVG', lv: 'root' })] }, false],
+  [
+    'what it only reads is shared',
+    { volumes: [recorded({ vg: 'virtVG', lv: 'cd' }, { role: 'shared', mode: 'shared' })] },
+    false,
+  ],
+] as const)('whether a domain may run elsewhere: %s', (_, record, may) => {
+  expect(mayRunElsewhere(record)).toBe(may)
 })

@@ -266,6 +266,26 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ],
     ],
   ],
+  'doubtful-memory': [
+    [
+      { kind: 'doubtful-memory', volume: 'virtVG/root', at: '2026-11-27T22:31:09.123Z', holders: [] },
+      [
+        'tintin was not started: when its memory was saved here (2026-11-27 22:31 UTC), the end of a migration of it was in doubt',
+        'disk may be newer than its memory',
+      ],
+      ['virsh managedsave-remove tintin', 'virsh start tintin'],
+    ],
+    [
+      {
+        kind: 'doubtful-memory',
+        volume: 'virtVG/root',
+        at: '2026-11-27T22:31:09.123Z',
+        holders: [{ name: 'node2', hostId: 2, mode: 'exclusive', silentFor: 3, expiresAfter: 140, isThisHost: false }],
+      },
+      ['node2 holds virtVG/root now, last alive 3 s ago, where tintin seems to run'],
+      [/^If it runs there: virsh -c qemu\+ssh:\/\/node2\/system shutdown tintin; then/],
+    ],
+  ],
   'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
   'no-agent': [
     [

@@ -2,13 +2,11 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, idlePolicies } from '../core/domain.ts'
 import { leftOutWords } from '../core/findings.ts'
 import type { Attempt, Problem } from '../core/problem.ts'
-import { fullName } from '../core/volume.ts'
 import { BadXml, parseDomain } from '../libvirt/domain-xml.ts'
 import { lockState } from '../lvm/lvm.ts'
-import type { LogEntry } from '../system/log.ts'
 import { readConfiguration } from '../state/read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from '../core/call.ts'
-import { messageOf } from './failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { type Asked, type Subject, subjectOf } from './host.ts'
 import { withPools } from './logical-pools.ts'
 import { migrate } from './migrate.ts'
@@ -173,50 +171,4 @@ export async function unprotectedWords({
     (vg) => locks?.kind === 'known' && locks.lockspaces.has(vg),
   )
   return [...vgs.map(leftOutWords), ...idlePolicies(domain)]
-}
-
-/** What the log keeps of an event. */
-export function logEntryOf(
-  { name, operation }: HookEvent,
-  { outcome, domain, warning }: Handling,
-  lines: readonly string[],
-): Omit<LogEntry, 'milliseconds'> {
-  const about = { domain: name, ...(domain && { uuid: domain.uuid }), operation }
-  const volumes = 'volumes' in outcome ? outcome.volumes.map(fullName) : []
-  const also = warning === undefined ? '' : `; ${warning}`
-  switch (outcome.kind) {
-    case 'nothing':
-      return {
-        ...about,
-        volumes,
-        outcome: 'nothing',
-        level: warning === undefined ? 'debug' : 'warn',
-        message: warning ?? outcome.reason,
-      }
-    case 'done':
-      return {
-        ...about,
-        volumes,
-        outcome: outcome.did,
-        level: warning === undefined ? 'info' : 'warn',
-        message: outcome.did + also,
-      }
-    case 'left':
-    case 'unfinished':
-      return {
-        ...about,
-        volumes,
-        outcome: outcome.kind,
-        level: outcome.kind === 'left' ? 'error' : 'warn',
-        message: outcome.warning === undefined ? lines.join(' ') + also : lines.join(' '),
-      }
-    case 'refused':
-      return {
-        ...about,
-        volumes,
-        outcome: 'refused',
-        level: 'warn',
-        message: lines.join(' ') + (outcome.problems.some(({ kind }) => kind === 'bad-configuration') ? '' : also),
-      }
-  }
 }

@@ -1,11 +1,9 @@
-import { monotonic } from '../system/clock.ts'
-import { byWhom } from '../core/agent-words.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
-import { activeVolumes } from '../lvm/devices.ts'
-import { holdersOf, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { heldProblem, usersNow } from '../lvm/holders.ts'
+import { messageOf } from '../system/error-message.ts'
 import type { Outcome } from '../system/run.ts'
 import type { VgBusy } from '../state/vg-lock.ts'
 
@@ -51,12 +49,6 @@ async function problemOf(failure: Failure, table: VolumeTable | undefined): Prom
   }
 }
 
-/** Who has a volume of this host open at this moment, in words; at least LVM's own. */
-export async function usersNow(name: string): Promise<readonly string[]> {
-  const [vg = '', lv = ''] = name.split('/')
-  return (await openVolumes([{ vg, lv }], activeVolumes())).get(name) ?? ['LVM says that it is in use']
-}
-
 /** LVM knows a missing volume or VG by its name only; which disk it belongs to is known from the XML. */
 export function withDisks(
   problems: readonly Problem[],
@@ -71,23 +63,6 @@ export function withDisks(
     return own.length === 0 ? problem : { ...problem, disk: [...new Set(own.map(({ reason }) => reason))].join('; ') }
   })
 }
-
-/**
- * A volume that is locked elsewhere, with its holders. LVM may name the pool of a thin volume: then that is looked up.
- */
-export async function heldProblem(name: string, table: VolumeTable | undefined): Promise<Problem> {
-  const [vg = '', lv = ''] = name.split('/')
-  const volume = table?.volumes.get(name) ?? (await volumeTable([{ vg, lv }]))?.volumes.get(name)
-  return { kind: 'held', volume: name, holders: volume === undefined ? [] : await holdersOf(volume, monotonic) }
-}
-
-/** Who holds a volume, for the end of a sentence: `node1 (shared)`. Asks the lease; takes no lock. */
-export async function holdersInWords(name: string): Promise<string> {
-  const problem = await heldProblem(name, undefined)
-  return problem.kind === 'held' ? byWhom(problem.holders) : 'another host'
-}
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })
 

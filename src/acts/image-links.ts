@@ -6,7 +6,7 @@ import type { RecordedVolume } from '../core/record.ts'
 import { type VolumeName, fullName, meaningOfPath } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { onHost } from '../system/paths.ts'
-import { messageOf } from './failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { LONGEST_CHAIN, findSources } from './sources.ts'
 
 /** An image on an active volume, with the names of all volumes above it. */

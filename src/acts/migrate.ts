@@ -25,7 +25,8 @@ import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '.
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
-import { heldProblem, problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
+import { heldProblem } from '../lvm/holders.ts'
 import { type Subject, lookAround, missingOf, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 

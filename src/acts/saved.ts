@@ -22,7 +22,7 @@ import {
   writeSavedImage,
 } from '../state/saved-images.ts'
 import { callingDaemon } from './daemon.ts'
-import { messageOf } from './failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import type { Outcome } from '../core/outcome.ts'
 
 type Named = Pick<Domain, 'name' | 'uuid'>

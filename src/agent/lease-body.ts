@@ -1,51 +1,10 @@
-import { type MapperDevice, devicesOf, isGone, isLeases, recordedOn, vgUuidOf } from '../core/cut-off.ts'
-import type { Records } from '../core/record.ts'
 import { cutOff } from '../kill/kill.ts'
 import { markedVgs, readMark } from '../kill/mark.ts'
 import { realWorld } from '../kill/real-world.ts'
 import { isLeftBehind, recover } from '../kill/recover.ts'
-import type { KillWorld } from '../kill/world.ts'
+import { usersOf, vgsOnRecord } from '../kill/vms-on.ts'
 import type { Journal } from './journal.ts'
 import type { LeaseBody } from './lease-watch.ts'
-
-type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | 'openDevices'>
-
-/**
- * The VMs that have a volume of a VG on record and a process that lives, by name; and those of which there is no record
- * that can be read, by what they have open. And the commands of `lvguard with`, as long as they are on record: what
- * such a command has begun may outlive `lvguard with` itself.
- */
-export function usersOf(vg: string, world: Looks): string[] {
-  const records = world.records()
-  const recorded = recordedOn(vg, records)
-  const { running } = world.domains([...recorded].map(([uuid, { name }]) => ({ name, uuid })))
-  const alive = running.filter(({ pid }) => {
-    const now = world.processAt(pid)
-    return now !== undefined && !isGone(now.start, now)
-  })
-  const strangers = alive.filter(({ uuid }) => !records.known.some(({ domain }) => domain.uuid === uuid))
-  const nodes = strangers.length === 0 ? [] : nodesOf(vg, world.devices(), records)
-  const found = strangers.filter(
-    ({ pid }) => nodes.length > 0 && world.openDevices(pid).some((node) => nodes.includes(node)),
-  )
-  const commands = records.known
-    .filter(({ domain: { uuid }, command }) => command !== undefined && recorded.has(uuid))
-    .map(({ domain }) => domain)
-  return [...alive.filter(({ uuid }) => recorded.has(uuid)), ...found, ...commands].map(({ name }) => name).sort()
-}
-
-/** The devices of a VG, by the kernel's names; none where it cannot be told which they are. */
-function nodesOf(vg: string, devices: readonly MapperDevice[], records: Records): string[] {
-  const uuid = vgUuidOf(vg, devices, records)
-  return uuid === undefined || uuid === 'ambiguous' ? [] : devicesOf(vg, uuid.uuid, devices).map(({ node }) => node)
-}
-
-/** The VGs of sanlock that VMs of this host have on record; one of another lock manager has no device of leases. */
-function vgsOnRecord(world: Pick<KillWorld, 'records' | 'devices'>): string[] {
-  const vgs = new Set(world.records().known.flatMap(({ volumes }) => volumes.map(({ vg }) => vg)))
-  const devices = world.devices()
-  return [...vgs].filter((vg) => devices.some((device) => isLeases(device, vg)))
-}
 
 /** What the watch over the leases has of this host. */
 export function leaseBody(configuration: LeaseBody['configuration'], journal: Pick<Journal, 'say'>): LeaseBody {

@@ -13,7 +13,7 @@ import {
   silentLine,
 } from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
 import { type Mark, noMark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'

@@ -1,6 +1,6 @@
 import { every, monotonic, pause } from '../system/clock.ts'
 import type { Line } from '../core/agent-words.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import type { ThreadEvents, Thread } from '../system/thread.ts'
 import { startThread } from '../system/thread.ts'
 import { leaseBody } from './lease-body.ts'

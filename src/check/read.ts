@@ -7,7 +7,7 @@ import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
 import { type Known, type SeenDomain, known, statusOf, unknown } from '../core/status.ts'
 import { type VolumeName, mapperName } from '../core/volume.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { type Outcome, query } from '../system/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
 import {

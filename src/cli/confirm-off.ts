@@ -12,7 +12,7 @@ import {
 import { drbdMinors } from '../drbd/devices.ts'
 import { drbdDevices, inFull, peerHosts, verdictsOf } from '../drbd/drbd.ts'
 import { writeConfirmation } from '../drbd/notes.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { printable } from '../core/outcome.ts'
 import { write } from '../system/output.ts'
 import { onHost } from '../system/paths.ts'

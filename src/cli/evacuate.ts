@@ -11,7 +11,7 @@ import {
   progressIn,
 } from '../core/evacuate.ts'
 import { type Known, type Status, type StatusFacts, known, statusOf, unknown } from '../core/status.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { printable } from '../core/outcome.ts'
 import { query } from '../system/run.ts'
 import { write } from '../system/output.ts'

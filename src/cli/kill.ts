@@ -1,5 +1,5 @@
 import { readFileSync } from '../system/files.ts'
-import { usersOf } from '../agent/lease-body.ts'
+import { usersOf } from '../kill/vms-on.ts'
 import type { Line } from '../core/agent-words.ts'
 import { mayWrite, vgUuidOf } from '../core/cut-off.ts'
 import { killEnds, leaseState } from '../core/lease.ts'

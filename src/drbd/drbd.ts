@@ -10,7 +10,7 @@ import {
   judge,
 } from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import { query } from '../system/run.ts'
 import { parsePvs, pvsArguments } from '../lvm/pvs.ts'
 import { self } from '../system/self.ts'

@@ -7,6 +7,7 @@ import type { HookEvent } from '../core/call.ts'
 import { noteCaller } from '../acts/daemon.ts'
 import { askLocks } from '../acts/host.ts'
 import { exitStatusOf, linesOf } from '../core/outcome.ts'
+import { logEntryOf } from './log-entry.ts'
 
 /** Of src/loader.js: keeps the compiled code for the next call. */
 declare const saveCache: () => void
@@ -18,7 +19,7 @@ export async function runHook(event: HookEvent): Promise<number> {
   const xml = readStdin(LONGEST_XML)
   // lvmlockctl answers while the rest of the program is loaded; but it is not asked for a VM that cannot have volumes.
   const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
-  const { handle, logEntryOf } = await import('../acts/events.ts')
+  const { handle } = await import('../acts/events.ts')
   let log: Promise<Log> | undefined
   const openLog = (configuration: Configuration): Promise<Log> =>
     (log ??= import('../system/log.ts').then((module) => module.openLog(configuration)))

@@ -13,7 +13,7 @@ import {
   tiersOf,
   vgUuidOf,
 } from '../core/cut-off.ts'
-import { messageOf } from '../acts/failures.ts'
+import { messageOf } from '../system/error-message.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
 import type { Killed, Mark } from './mark.ts'
 import type { KillWorld } from './world.ts'

@@ -1,3 +1,4 @@
+import { messageOf } from '../system/error-message.ts'
 import { existsSync, readFileSync, readdirSync, statSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { type StatusFile, isStatusFile, parseStatus } from './domain-status.ts'
@@ -29,8 +30,6 @@ export interface Look {
   /** Those that may be a domain's own. */
   readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => readonly string[]
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** libvirt's status files, each parsed again only when it is another one: by inode, size and time of change. */
 export class StatusFolder {

@@ -16,7 +16,8 @@ vi.mock('../../../src/state/vg-lock.ts', () => ({
   lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
   VgBusy: class extends Error {},
 }))
-const { handle, logEntryOf } = await import('../../../src/acts/events.ts')
+const { handle } = await import('../../../src/acts/events.ts')
+const { logEntryOf } = await import('../../../src/hook/log-entry.ts')
 const { exitStatusOf, linesOf } = await import('../../../src/core/outcome.ts')
 
 beforeEach(() => {

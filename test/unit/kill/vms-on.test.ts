@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { usersOf } from '../../../src/agent/lease-body.ts'
+import { usersOf } from '../../../src/kill/vms-on.ts'
 import { KillDouble } from '../support/kill-world.ts'
 import { recorded, uuidOf } from '../support/lvm.ts'
 

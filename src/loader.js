@@ -1,5 +1,26 @@
-// The first JavaScript of dist/qemu, in words that any Node understands, so that an old one can say that it is too old.
-// build.mjs puts `build`, the hash of the chunks' text, before it, and `chunks` behind it: functions of which each is one long comment.
+// The first JavaScript of dist/qemu, for whoever has to change it.
+//
+// What it is. build.mjs bundles src into a few chunks of text (`main`, and each part that only some calls need), and puts them behind this file as
+//   var chunks = { main: function () {/*...*/}, log: function () {/*...*/} }
+// Each is a function whose body is one long comment: Node reads it, and neither parses nor compiles it. `load` takes the text out of the comment, compiles it and
+// runs it, and so does `import()` in the sources, which build.mjs turns into require('chunk:NAME'). build.mjs puts one line before this file: `var build`, a hash of
+// all chunks.
+//
+// Why. libvirt starts this program at each step of a VM's life, and Node compiles anew each time. V8 can keep what it has compiled (its code cache); that is two
+// thirds of the time that is ours to save (FACTS 40). So a call that did its work writes V8's cache of each chunk into /var/cache/lvguard, and the next one of the same kind gives it to V8.
+//
+// What may go wrong, and what holds it:
+// - V8 checks its own version and flags in a cache. It does not check the text: `build` is in the file's name.
+// - Two Nodes of one version may be built differently, and V8's check does not tell them apart for certain: size and time of change of Node's binary are in the name too.
+// - V8 runs, or crashes on, a cache that is damaged (measured on Node 20): the file holds everything twice, and is believed if both halves are the same. That is faster than any checksum.
+// - Whoever can write into the folder can run code as root: it is believed only if it is a folder of this user that nobody else can write to.
+// - Everything else (no folder, a full disk, a cache that V8 rejects): the chunk is compiled, as if there were no cache. Nothing is said.
+//
+// How to be rid of it: LVGUARD_NO_CACHE=1 neither reads nor writes one. libvirt gives no variable to a hook (FACTS 10): for its calls, put an empty file in the place of
+// /var/cache/lvguard. It may be deleted at any time.
+//
+// The rules here. The words must be those of any Node, so that an old one can still say that it is too old: no `const`, no arrows, no `?.`. build.mjs makes it small.
+// Nothing here may throw but what a chunk throws. What it does is tested in test/unit/loader.test.ts.
 var version = process.versions.node.split('.').map(Number)
 if (version[0] < 18 || (version[0] === 18 && version[1] < 19)) {
   // Operations that are not handled end well, as they do without any Node (src/stub.sh).
@@ -12,21 +33,32 @@ var fs = require('fs')
 var vm = require('vm')
 var scripts = {}
 
-// Chunks stand in comments: what a call does not need is not even parsed, and nothing is read twice. And V8's code cache saves compiling what it does need, two thirds
-// of the time that is ours to save (FACTS 40). V8 checks its own version and flags; the text it does not, so the name has its hash; and
-// it runs or crashes on a damaged cache (measured on Node 20), so the file has everything twice: comparing is faster than any checksum.
 var cacheFolder = (process.env.LVGUARD_ROOT || '') + '/var/cache/lvguard'
+var isCacheOff = !!process.env.LVGUARD_NO_CACHE
+
 // One for each operation, since V8 keeps just what a call has used.
 function prefixOf(name) {
   var operation = process.argv[3]
   return name + '-' + (['prepare', 'release', 'migrate'].indexOf(operation) >= 0 ? operation : 'other') + '-'
 }
+
+// Which Node this is. An upgrade of it within one version (a package built anew) changes at least the time. Throws if the binary is gone, as in the middle of an upgrade.
+var binary
+function binaryOf() {
+  if (binary === undefined) {
+    var state = fs.statSync(process.execPath)
+    binary = process.version + '-' + process.arch + '-' + state.size.toString(36) + '-' + Math.round(state.mtimeMs).toString(36)
+  }
+  return binary
+}
+
 function cacheFile(name) {
-  return cacheFolder + '/' + prefixOf(name) + build + '-' + process.version + '-' + process.arch
+  return cacheFolder + '/' + prefixOf(name) + build + '-' + binaryOf()
 }
 
 /** Throws, or gives undefined, if there is no sound cache. */
 function readCache(name) {
+  if (isCacheOff) return undefined
   var state = fs.lstatSync(cacheFolder)
   // Whoever can write there can run code as root.
   if (!state.isDirectory() || state.uid !== process.getuid() || (state.mode & 18) !== 0) return undefined
@@ -63,6 +95,7 @@ function requireFor(name) {
 
 // Keeps what V8 has compiled so far for the next call. Called at the end of a call that has done its work; may fail without harm.
 function saveCache() {
+  if (isCacheOff) return
   try {
     for (var name in scripts) {
       fs.mkdirSync(cacheFolder, { recursive: true, mode: 448 })

@@ -6,8 +6,11 @@ import { date, uptime } from '../system/clock.ts'
 import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
 import { type Known, type SeenDomain, known, statusOf, unknown } from '../core/status.ts'
-import { type VolumeName, mapperName } from '../core/volume.ts'
+import { type Domain, candidatesOf } from '../core/domain.ts'
+import { type VolumeName, fullName, mapperName } from '../core/volume.ts'
 import { messageOf } from '../system/error-message.ts'
+import { parseStatus } from '../libvirt/domain-status.ts'
+import { POLICY_NAMESPACE } from '../libvirt/policy-xml.ts'
 import { type Outcome, query } from '../system/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
 import {
@@ -17,6 +20,7 @@ import {
   POOL_STATE_FOLDER,
   PROC_FOLDER,
   SAVED_FOLDER,
+  STATUS_FOLDER,
   onHost,
 } from '../system/paths.ts'
 import { processOf } from '../system/processes.ts'
@@ -104,6 +108,7 @@ export async function readFacts(world: StatusWorld = PATIENT_WORLD): Promise<Che
     hook: hookFile(OWN_BUILD),
     isAgentOlder: isAgentOlder(),
     configuration: ofConfiguration,
+    leftAlone: leftAlone(ofConfiguration.policy),
     definitions: xmlFiles(DEFINITION_FOLDER),
     hostname: self().hostname(),
     addresses: leadsTo,
@@ -276,15 +281,39 @@ async function denied(): Promise<Known<string>> {
     : unknown(whyNot('journalctl', outcome))
 }
 
-async function configuration(): Promise<CheckFacts['configuration'] & { readonly mute?: readonly string[] }> {
+async function configuration(): Promise<CheckFacts['configuration'] & { readonly policy: readonly string[] }> {
   const parsed = await readConfiguration()
-  if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [], volumeGroups: [] }
+  if ('errors' in parsed) return { errors: parsed.errors, mistakes: [], warnings: [], volumeGroups: [], policy: [] }
   return {
     errors: [],
     mistakes: parsed.mistakes,
     warnings: await findingsOn(parsed.configuration),
     volumeGroups: parsed.configuration.volumeGroups,
+    policy: parsed.configuration.policy,
   }
+}
+
+/**
+ * What a domain names, and would be locked but for a policy. Of a status file that cannot be parsed nothing is known;
+ * LVG408 tells of it.
+ */
+function leftAlone(policy: readonly string[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const named = (domain: Domain, entries: readonly string[]): string[] =>
+    candidatesOf(domain, { volumeGroups: [], policy: entries }).volumes.map(fullName)
+  return new Map(
+    xmlFiles(STATUS_FOLDER).flatMap(({ xml }): [string, ReadonlySet<string>][] => {
+      // Parsing all of them takes most of a second.
+      if (policy.length === 0 && !xml.includes(POLICY_NAMESPACE)) return []
+      try {
+        const { domain } = parseStatus(xml)
+        const { policy: _, ...plain } = domain
+        const locked = new Set(named(domain, policy))
+        return [[domain.uuid, new Set(named(plain, []).filter((volume) => !locked.has(volume)))]]
+      } catch {
+        return []
+      }
+    }),
+  )
 }
 
 function saved(): Known<readonly SavedImage[]> {

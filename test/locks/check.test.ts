@@ -4,7 +4,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { announceAgent } from '../scenarios/vm.ts'
+import { announceAgent, vmOn } from '../scenarios/vm.ts'
 import type { LocksHost } from './host.ts'
 import { LocksRing, available } from './ring.ts'
 
@@ -154,6 +154,27 @@ describe.skipIf(reason !== undefined)(
         execFileSync('losetup', ['-d', device])
       }
       expect(await others()).toEqual([])
+    })
+
+    test('a VM on a volume that a policy leaves alone has neither record nor lock, and that is no finding', async () => {
+      const runs = (metadata = ''): Promise<void> =>
+        a.write(
+          '/run/libvirt/qemu/tintin.xml',
+          `<domstatus state='running' reason='booted' pid='0'>\n${vmOn('virtVG', 'tintin').xml({ aliases: true, metadata })}</domstatus>\n`,
+        )
+      try {
+        await runs()
+        expect(await others()).toEqual(expect.arrayContaining(['LVG403', 'LVG409']))
+        await a.write('/etc/libvirt/lvguard.conf', 'policy = [ "virtVG/tintin = ignore" ]\n')
+        expect(await others()).toEqual([])
+        await a.write('/etc/libvirt/lvguard.conf', undefined)
+        await runs(
+          '<metadata><p:policy xmlns:p="urn:lvguard:policy:1"><p:disk target="vda" mode="ignore"/></p:policy></metadata>\n',
+        )
+        expect(await others()).toEqual([])
+      } finally {
+        for (const file of ['/run/libvirt/qemu/tintin.xml', '/etc/libvirt/lvguard.conf']) await a.write(file, undefined)
+      }
     })
 
     test('lvmlockd that is dead is unknown, and no all-clear', async () => {

@@ -68,6 +68,8 @@ export interface CheckFacts {
     readonly warnings: readonly string[]
     readonly volumeGroups: readonly string[]
   }
+  /** By the UUID of a VM that runs here: volumes of it that a policy leaves alone (`ignore`), so that nobody locks them. */
+  readonly leftAlone: ReadonlyMap<string, ReadonlySet<string>>
   /** The XML of the domains that are defined here. */
   readonly definitions: readonly { readonly name: string; readonly xml: string }[]
   readonly hostname: string

@@ -93,19 +93,20 @@ export function configuration({
 
 /**
  * LVG403 and LVG409. Only what LVM knows to be a volume with locks counts; of VGs that volume_groups leaves out LVG407
- * tells.
+ * tells; what a policy leaves alone is nobody's.
  */
 export function running({
   status,
   table,
   configuration: { volumeGroups },
-}: Pick<CheckFacts, 'status' | 'table' | 'configuration'>): Finding[] {
+  leftAlone,
+}: Pick<CheckFacts, 'status' | 'table' | 'configuration' | 'leftAlone'>): Finding[] {
   if (status.table.kind === 'unknown') return [untold('LVG409', `the volumes: ${status.table.why}`, 'lvs')]
   if (status.locks.kind === 'unknown') return [untold('LVG409', status.locks.detail, 'lvmlockctl --info')]
   const isManaged = (volume: string): boolean =>
     volumeGroups.length === 0 || volumeGroups.includes(volume.slice(0, volume.indexOf('/')))
   return table.vms.flatMap(({ name, uuid, volumes: named }) => {
-    const volumes = named.filter(isManaged)
+    const volumes = named.filter((volume) => isManaged(volume) && leftAlone.get(uuid)?.has(volume) !== true)
     const vm = status.active.found.find((each) => each.uuid === uuid)
     if (vm === undefined || volumes.length === 0) return []
     const bare = volumes.filter(

@@ -118,6 +118,7 @@ export function checkFacts({
     hook: { file: 'same', others: [] },
     isAgentOlder: false,
     configuration: { errors: [], mistakes: [], warnings: [], volumeGroups: [] },
+    leftAlone: new Map(),
     definitions: [{ name: 'tintin', xml: DEFINITION }],
     hostname: 'node1',
     addresses: known(['10.0.128.1']),

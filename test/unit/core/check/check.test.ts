@@ -660,6 +660,22 @@ describe('what is right, and could be taken for wrong', () => {
       },
     ],
     [
+      'a VM whose volume a policy leaves alone: nobody has it on record, and nobody locks it',
+      {
+        status: {
+          records: { known: [], unreadable: [] },
+          locks: { kind: 'known', lockspaces: new Map([['virtVG', 'sanlock']]), locks: new Map() },
+          areas: new Map([
+            [
+              'virtVG',
+              known(area({ leases: new Map([['GLLK', { resource: 'GLLK', exclusive: undefined, shared: [] }]]) })),
+            ],
+          ]),
+        },
+        leftAlone: new Map([[domain.uuid, new Set(['virtVG/tintin'])]]),
+      },
+    ],
+    [
       'an error table on a local VG',
       { status: { devices: [{ vg: 'localVG', lv: 'x', node: 'dm-1', dmUuid: 'LVM-x', dead: 'error' }] } },
     ],

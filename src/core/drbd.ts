@@ -188,6 +188,22 @@ export const onceUsable = (device: DrbdDevice): DrbdDevice => ({
   disk: 'UpToDate',
 })
 
+/** ISO 8601. */
+export interface ThisBoot {
+  readonly bootedAt: string
+  readonly now: string
+}
+
+/**
+ * Those that were said in this boot. While this host was off the other one may have been switched on, and made Primary
+ * by the same word, so that whoever makes this host Primary by hand has to say it anew. What was said later than it is
+ * now was said by a clock that was another one: before this boot, too.
+ */
+export const ofThisBoot = (
+  confirmations: readonly Confirmation[],
+  { bootedAt, now }: ThisBoot,
+): readonly Confirmation[] => confirmations.filter(({ at }) => at >= bootedAt && at <= now)
+
 /**
  * Confirmations that hold no longer: their peer has been seen since, connected, or in a split brain, which DRBD finds
  * when both sides talk. One of a resource that is not up now stays.

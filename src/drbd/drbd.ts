@@ -1,3 +1,4 @@
+import { date, uptime } from '../system/clock.ts'
 import {
   type Confirmation,
   type DrbdDevice,
@@ -8,6 +9,7 @@ import {
   confirmationsOver,
   isSeen,
   judge,
+  ofThisBoot,
 } from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
 import { messageOf } from '../system/error-message.ts'
@@ -57,12 +59,16 @@ export async function seenPeers(): Promise<SeenPeer[] | undefined> {
 /**
  * What each of these minors comes to. Asks for the quorum policy only where it can matter: a peer is not seen, and this
  * DRBD has a quorum.
+ * @param confirmations all of this host; those of this boot count
  */
 export async function verdictsOf(
   minors: readonly number[],
   found: DrbdDevices,
   confirmations: readonly Confirmation[],
 ): Promise<Map<number, DrbdVerdict>> {
+  const now = date()
+  const bootedAt = new Date(now.getTime() - uptime() * 1000).toISOString()
+  const said = ofThisBoot(confirmations, { bootedAt, now: now.toISOString() })
   const verdicts = await Promise.all(
     minors.map(async (minor): Promise<[number, DrbdVerdict]> => {
       if (found.kind === 'unknown') return [minor, { kind: 'unknown', detail: found.detail }]
@@ -70,7 +76,7 @@ export async function verdictsOf(
       if (device === undefined)
         return [minor, { kind: 'unknown', detail: `drbdsetup says nothing of /dev/drbd${minor}` }]
       const isAlone = device.quorum !== undefined && device.peers.some((peer) => isSeen(peer) !== true)
-      return [minor, judge(device, isAlone ? await quorumOf(device.resource) : undefined, confirmations)]
+      return [minor, judge(device, isAlone ? await quorumOf(device.resource) : undefined, said)]
     }),
   )
   return new Map(verdicts)

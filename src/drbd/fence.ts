@@ -1,5 +1,5 @@
 import type { Line } from '../core/agent-words.ts'
-import { type Confirmation, type DrbdDevice, confirmationsOver } from '../core/drbd.ts'
+import { type Confirmation, type DrbdDevice, type ThisBoot, confirmationsOver, ofThisBoot } from '../core/drbd.ts'
 import {
   type FenceAnswer,
   type FenceTarget,
@@ -140,33 +140,24 @@ export async function fencePeer(
   }
 }
 
-/** ISO 8601. */
-interface Times {
+/** `beganAt`: ISO 8601. */
+interface Times extends ThisBoot {
   readonly beganAt: string
-  readonly bootedAt: string
-  readonly now: string
 }
 
 /**
  * Whether somebody has said already that the host is off. On a host that is Primary DRBD calls because a connection is
  * lost: what was said before that was said of another time. One that is about to become Primary has none, and then it
- * counts as long as the peer was not seen (confirmationsOver), but not longer than this boot: while this host was off
- * the other one may have been switched on, and made Primary by the same word. What was said later than it is now was
- * said by a clock that was another one: before this boot, too.
+ * counts as long as the peer was not seen (confirmationsOver), but not longer than this boot (ofThisBoot).
  */
 function wordOf(
   { resource, peer }: FenceTarget,
   confirmations: readonly Confirmation[],
   devices: readonly DrbdDevice[],
-  { beganAt, bootedAt, now }: Times,
+  { beganAt, ...boot }: Times,
 ): boolean {
   const isPrimary = devices.some((device) => device.resource === resource && device.role === 'Primary')
   const over = confirmationsOver(confirmations, devices)
-  return confirmations.some(
-    (each) =>
-      each.resource === resource &&
-      each.peer === peer &&
-      !over.includes(each) &&
-      (isPrimary ? each.at >= beganAt : each.at >= bootedAt && each.at <= now),
-  )
+  const inTime = isPrimary ? confirmations.filter(({ at }) => at >= beganAt) : ofThisBoot(confirmations, boot)
+  return inTime.some((each) => each.resource === resource && each.peer === peer && !over.includes(each))
 }

@@ -313,7 +313,7 @@ describe('lvguard confirm-off', () => {
     assertRefused(await tintin.prepare(a), /has not seen host2/)
   })
 
-  test('it outlives a boot, and the dry run forgets nothing', async () => {
+  test('it outlives the loss of /run, and the dry run forgets nothing', async () => {
     const { a, put } = await tintinOnDrbd()
     put(eventsWith())
     expect(await a.program(['confirm-off', 'host2', '--yes'])).toMatchObject({ code: 0, stderr: '' })
@@ -324,6 +324,24 @@ describe('lvguard confirm-off', () => {
     put(ALL_IS_WELL)
     expect((await a.program(['--dry-run', 'tintin', 'prepare'], tintin.xml())).code).toBe(0)
     expect(existsSync(a.root.at(`${CONFIRMATIONS}/r0+0.json`))).toBe(true)
+  })
+
+  test('what was said before this host booted counts no longer, whoever has made it Primary; said anew it does', async () => {
+    const { a, put } = await tintinOnDrbd()
+    put(eventsWith())
+    const confirm = () => a.program(['confirm-off', 'host2', '--yes'])
+    expect((await confirm()).code).toBe(0)
+    const file = `${CONFIRMATIONS}/r0+0.json`
+    const said = JSON.parse((await a.read(file)) ?? '') as object
+    await a.write(file, `${JSON.stringify({ ...said, at: new Date(0).toISOString() })}\n`)
+    assertRefused(await tintin.prepare(a), /has not seen host2/, /lvguard confirm-off host2/)
+    await assertLocks(ring().hosts, 'tintin', ['none', 'none'])
+    assertPassed(await tintin.releaseRefused(a))
+    expect((await confirm()).code).toBe(0)
+    expect(await tintin.prepare(a)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/does not see host2, which counts as off/),
+    })
   })
 
   test.each<[string, string | undefined, string, RegExp]>([

@@ -47,6 +47,12 @@ if [ "$call $1 $#" = "admin kill 2" ]; then
   lvmlockctl:*) true 2> /dev/null >> "$LVGUARD_ROOT/run/lvguard/$2.killed" ;;
   esac
 fi
+# `nohup lvguard with`: Node forgets at its start that SIGHUP is ignored (bit 0 of SigIgn, proc(5)).
+if [ "$call $1" = "admin with" ]; then
+  while read -r key value; do
+    case $key:$value in SigIgn:*[13579bdf]) export LVGUARD_NOHUP=1 ;; esac
+  done 2> /dev/null < /proc/self/status
+fi
 for node in node /usr/bin/node /usr/local/bin/node; do
   case $node in /*) [ -x "$node" ] ;; *) command -v "$node" > /dev/null ;; esac || continue
   # Nothing to do but to log it: a Node that is broken must not matter.

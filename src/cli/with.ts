@@ -63,11 +63,13 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   actAsOwnCaller()
   let running: Running | undefined
   let isAskedToEnd = false
+  // By the program's head (stub.sh), which is asked before Node forgets it.
+  const isHangupIgnored = self().environment['LVGUARD_NOHUP'] === '1'
   // From before anything is locked until all is given back.
   outlastSignals((alone) => {
     isAskedToEnd = true
     if (alone) running?.kill()
-  })
+  }, isHangupIgnored)
   const { outcome } = await handle({ name: domain.name, operation: 'prepare', subOperation: 'begin', extra: '-' }, () =>
     xml(false),
   )
@@ -99,7 +101,9 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
     if (bare.length > 0) complain(0, `${bare.join(', ')}: in no volume group that lvguard locks; nothing was run.`)
     else if (isAskedToEnd) status = complain(BY_A_SIGNAL, `a signal came before ${program} was run; nothing was run.`)
     else {
-      running = start(program, command.slice(1), { stdio: [0, 1, 2], env: {} })
+      // Each program that Node starts has all signals as they are by default.
+      const [first = program, ...words] = isHangupIgnored ? ['env', '--ignore-signal=HUP', '--', ...command] : command
+      running = start(first, words, { stdio: [0, 1, 2], env: {} })
       const { exitCode, code } = await running.ended
       if (code === 'ENOENT' || code === 'EACCES') status = complain(NO_COMMAND, `${program} cannot be run (${code}).`)
       else status = exitCode ?? BY_A_SIGNAL

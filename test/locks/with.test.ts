@@ -106,6 +106,17 @@ describe.skipIf(reason !== undefined)(
       expect(await records(a)).toEqual([])
     })
 
+    test('with nohup it goes on when its terminal hangs up, and so does the command', async () => {
+      const running = a.start([
+        'setsid',
+        'sh',
+        '-c',
+        `( sleep 3; kill -HUP 0 ) & exec nohup ${COMMAND} with virtVG/tintin -- sh -c 'sleep 6; lvmlockctl -i | grep -c "LK LV ex"'`,
+      ])
+      expect([await running.exited, running.stdout()]).toEqual([0, '1\n'])
+      expect([await a.lock('tintin'), await records(a)]).toEqual(['none', []])
+    })
+
     test('kill -9: the agent gives the volumes back, though no libvirt daemon runs', async () => {
       const running = waiting(a, 'virtVG/tintin')
       await expect.poll(() => running.stdout()).toBe('runs\n')

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import type { Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
+/** The number of no process: more than the kernel gives (proc(5), pid_max). */
+const GONE = 4_999_999
+
 /** A VM's life on two hosts, one that starts and stops. */
 export const life: readonly Scenario[] = [
   {
@@ -83,6 +86,35 @@ export const life: readonly Scenario[] = [
       assertPassed(await milou.release(a))
       await a.write('/run/libvirt/qemu/zette.xml', undefined)
       for (const vm of vms) assertPassed(await vm.release(a))
+    },
+  },
+  {
+    name: 'status files that nobody understands keep no other VM from its start and its end, and a stale one hides none that lives',
+    play: async (ring) => {
+      const [a] = ring.hosts
+      const [tintin, milou] = ['tintin', 'milou'].map((name) => vmOn(ring.volumeGroup, name)) as [Vm, Vm]
+      const status = (vm: Vm, pid: number): string =>
+        `<domstatus state='running' pid='${pid}'><domain type='qemu'><name>${vm.name}</name><uuid>${vm.uuid}</uuid></domain></domstatus>`
+      await a.write('/run/libvirt/qemu/haddock.xml', '<domstatus state=')
+      for (const vm of [tintin, milou]) {
+        await ring.volume(vm.name)
+        assertPassed(await vm.prepare(a))
+      }
+      assertPassed(await tintin.release(a))
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      // Of a daemon that died, with a QEMU that is gone: it is read before, or after, the one that counts.
+      for (const stale of ['a', 'z']) {
+        await a.write(`/run/libvirt/qemu/${stale}.xml`, status(milou, GONE))
+        await a.write('/run/libvirt/qemu/milou.xml', status(milou, 0))
+        assertPassed(await milou.release(a))
+        await assertLocks(ring.hosts, 'milou', ['ex', 'none'])
+        await a.write('/run/libvirt/qemu/milou.xml', undefined)
+        await a.write(`/run/libvirt/qemu/${stale}.xml`, undefined)
+      }
+      await a.write('/run/libvirt/qemu/a.xml', status(milou, GONE))
+      assertPassed(await milou.release(a))
+      await assertLocks(ring.hosts, 'milou', ['none', 'none'])
+      for (const name of ['a', 'haddock']) await a.write(`/run/libvirt/qemu/${name}.xml`, undefined)
     },
   },
   {

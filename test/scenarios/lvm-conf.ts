@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Host, Scenario } from '../ring.ts'
+import type { Host, Result, Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
 const LVM_CONF = '/etc/lvm/lvm.conf'
@@ -35,33 +35,66 @@ async function withSettings(host: Host, settings: readonly string[], work: () =>
   }
 }
 
-/** Whatever lvm.conf says of messages and reports (R15). */
-export const lvmConf: readonly Scenario[] = SETTINGS.map((settings) => ({
-  name: `lvm.conf with ${settings.slice(0, 2).join(', ')}${settings.length > 2 ? ' and more' : ''}: a VM starts and stops, its holder is named, a missing volume is one, and no file grows`,
+/** Each setting alone: what one of them breaks another one may hide. */
+const EACH_ALONE: Scenario = {
+  name: 'lvm.conf with each of these settings alone: a VM starts and stops, its holder is named, and no file grows',
+  not: { cluster: 'many calls of the hook, each of seconds; there the settings are tried together' },
   play: async (ring) => {
     const [a, b] = ring.hosts
     for (const name of ['tintin', 'milou']) await ring.volume(name)
-    const tintin = vmOn(ring.volumeGroup, 'tintin')
-    assertPassed(await vmOn(ring.volumeGroup, 'milou').prepare(b))
-    await withSettings(a, settings, async () => assertPassed(await tintin.prepare(a)))
-    await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
-    await withSettings(a, settings, async () => {
-      assertPassed(await tintin.release(a))
-      assertRefused(
-        await vmOn(ring.volumeGroup, 'milou').prepare(a),
-        new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`),
-        new RegExp(b.name),
-      )
-      assertPassed(await vmOn(ring.volumeGroup, 'milou').releaseRefused(a))
-      assertRefused(
-        await new Vm('haddock', [{ path: '/dev/virtVG/nope' }]).prepare(a),
-        /there is no logical volume virtVG\/nope \(disk vda\)/,
-      )
-      assertRefused(await new Vm('haddock', [{ path: '/dev/nopeVG/x' }]).prepare(a), /there is no volume group nopeVG/)
-    })
-    await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
-    await assertLocks(ring.hosts, 'milou', ['none', 'ex'])
-    assert.equal(await a.read('/run/lvguard/virtVG.lock'), '')
-    assertPassed(await vmOn(ring.volumeGroup, 'milou').release(b))
+    const [tintin, milou] = [vmOn(ring.volumeGroup, 'tintin'), vmOn(ring.volumeGroup, 'milou')]
+    assertPassed(await milou.prepare(b))
+    for (const setting of SETTINGS.flat()) {
+      await withSettings(a, [setting], async () => {
+        const passes = ({ code, stderr }: Result): void =>
+          assert.deepEqual({ setting, code, stderr }, { setting, code: 0, stderr: '' })
+        passes(await tintin.prepare(a))
+        assert.equal(await a.lock('tintin'), 'ex', setting)
+        const refused = await milou.prepare(a)
+        assert.deepEqual([setting, refused.code], [setting, 1])
+        assert.match(refused.stderr, new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`), setting)
+        passes(await milou.releaseRefused(a))
+        passes(await tintin.release(a))
+        assert.equal(await a.lock('tintin'), 'none', setting)
+        assert.equal(await a.read('/run/lvguard/virtVG.lock'), '', setting)
+      })
+    }
+    assertPassed(await milou.release(b))
   },
-}))
+}
+
+/** Whatever lvm.conf says of messages and reports (R15). */
+export const lvmConf: readonly Scenario[] = SETTINGS.map(
+  (settings): Scenario => ({
+    name: `lvm.conf with ${settings.slice(0, 2).join(', ')}${settings.length > 2 ? ' and more' : ''}: a VM starts and stops, its holder is named, a missing volume is one, and no file grows`,
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      for (const name of ['tintin', 'milou']) await ring.volume(name)
+      const tintin = vmOn(ring.volumeGroup, 'tintin')
+      assertPassed(await vmOn(ring.volumeGroup, 'milou').prepare(b))
+      await withSettings(a, settings, async () => assertPassed(await tintin.prepare(a)))
+      await assertLocks(ring.hosts, 'tintin', ['ex', 'none'])
+      await withSettings(a, settings, async () => {
+        assertPassed(await tintin.release(a))
+        assertRefused(
+          await vmOn(ring.volumeGroup, 'milou').prepare(a),
+          new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`),
+          new RegExp(b.name),
+        )
+        assertPassed(await vmOn(ring.volumeGroup, 'milou').releaseRefused(a))
+        assertRefused(
+          await new Vm('haddock', [{ path: '/dev/virtVG/nope' }]).prepare(a),
+          /there is no logical volume virtVG\/nope \(disk vda\)/,
+        )
+        assertRefused(
+          await new Vm('haddock', [{ path: '/dev/nopeVG/x' }]).prepare(a),
+          /there is no volume group nopeVG/,
+        )
+      })
+      await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      await assertLocks(ring.hosts, 'milou', ['none', 'ex'])
+      assert.equal(await a.read('/run/lvguard/virtVG.lock'), '')
+      assertPassed(await vmOn(ring.volumeGroup, 'milou').release(b))
+    },
+  }),
+).concat(EACH_ALONE)

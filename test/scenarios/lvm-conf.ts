@@ -54,7 +54,9 @@ const EACH_ALONE: Scenario = {
         assert.deepEqual([setting, refused.code], [setting, 1])
         assert.match(refused.stderr, new RegExp(`virtVG/milou is held exclusively by ${b.name}, last alive`), setting)
         passes(await milou.releaseRefused(a))
-        passes(await tintin.release(a))
+        // Of so many one may take longer than its 5 s.
+        const released = await tintin.release(a)
+        passes(released.stderr.includes('is not given back yet') ? await tintin.release(a) : released)
         assert.equal(await a.lock('tintin'), 'none', setting)
         assert.equal(await a.read('/run/lvguard/virtVG.lock'), '', setting)
       })

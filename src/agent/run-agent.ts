@@ -127,15 +127,16 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
       line?.changed()
     }),
   )
-  const recordWatch = new FolderWatch(
-    RUN_FOLDER,
-    coalesced((names) => {
-      // lvmlockctl's kill command leaves a mark before it does anything else.
-      if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
-      agent.lookAtRecords(names)
-      if (names === undefined || names.some((name) => name.endsWith('.json'))) line?.changed()
-    }),
-  )
+  const inRunFolder = coalesced((names) => {
+    // lvmlockctl's kill command leaves a mark before it does anything else.
+    if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
+    agent.lookAtRecords(names)
+    if (names === undefined || names.some((name) => name.endsWith('.json'))) line?.changed()
+  })
+  const recordWatch = new FolderWatch(RUN_FOLDER, (name) => {
+    // This agent's own signs of life, every few seconds, are no news; nor is a record that is not in its place yet.
+    if (name === undefined || /\.(?:json|killed)$/.test(name)) inRunFolder(name)
+  })
   const timeouts = timeoutsSayer(host, aftermath)
   const pass = async (): Promise<void> => {
     watch.renew()

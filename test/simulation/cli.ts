@@ -1,10 +1,29 @@
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { play, scheduleOf } from './play.ts'
 import { smaller } from './smaller.ts'
 
+const RUN = fileURLToPath(new URL('../run.mjs', import.meta.url))
+
+/** What came of many schedules. */
+interface Summary {
+  readonly count: number
+  readonly steps: number
+  /** Seconds of processors. */
+  readonly cpu: number
+  /** What was reached, how often. */
+  readonly reached: Readonly<Record<string, number>>
+  /** Seeds that break a rule, by the rule and how it was broken. */
+  readonly found: Readonly<Record<string, readonly number[]>>
+  /** Sums of what was reached in each schedule, and how it went on: how many are different. */
+  readonly kinds: readonly number[]
+}
+
 /**
- * `npm run simulate -- [--from N] [--seeds COUNT]`: plays schedules, and names the rules that they break, with their
- * seeds.
+ * `npm run simulate -- [--from N] [--seeds COUNT] [--jobs COUNT]`: plays schedules, by so many processes at once, and
+ * names the rules that they break, with their seeds.
  * `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
  * sums of the stories.
  */
@@ -13,7 +32,6 @@ export async function main(words: readonly string[]): Promise<number> {
     const at = words.indexOf(option)
     return at < 0 ? otherwise : Number(words[at + 1])
   }
-  const print = (line: string): void => void process.stdout.write(`${line}\n`)
   if (words.includes('--seed')) {
     const schedule = scheduleOf(numberAfter('--seed', 1))
     const result = await play(schedule, true)
@@ -38,32 +56,83 @@ export async function main(words: readonly string[]): Promise<number> {
     else print(`${count} stories ${createHash('sha256').update(sums.join()).digest('hex')}`)
     return 0
   }
+  const [jobs, step] = [numberAfter('--jobs', 1), numberAfter('--step', 1)]
   const began = Date.now()
-  const cpu = process.cpuUsage()
-  const reached = new Map<string, number>()
-  const found = new Map<string, number[]>()
+  const summary = jobs > 1 ? await byProcesses(from, count, jobs) : await playAll(from, count, step)
+  if (words.includes('--json')) print(JSON.stringify(summary))
+  else tell(summary, (Date.now() - began) / 1000)
+  return Object.keys(summary.found).length === 0 ? 0 : 1
+}
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+async function playAll(from: number, count: number, step: number): Promise<Summary> {
+  const before = process.cpuUsage()
+  const reached: Record<string, number> = {}
+  const found: Record<string, number[]> = {}
+  const kinds = new Set<number>()
   let steps = 0
-  for (let seed = from; seed < from + count; seed++) {
+  let played = 0
+  for (let seed = from; seed < from + count; seed += step) {
     const result = await play(scheduleOf(seed))
+    played++
     steps += result.steps
-    for (const [what, times] of result.reached) reached.set(what, (reached.get(what) ?? 0) + times)
+    kinds.add(result.kind)
+    for (const [what, times] of result.reached) reached[what] = (reached[what] ?? 0) + times
     if (result.violation === undefined) continue
     const { rule, text } = result.violation
     const key = `${rule}: ${text.replace(/host\d/g, 'HOST').slice(0, 200)}`
-    found.set(key, [...(found.get(key) ?? []), seed])
+    found[key] = [...(found[key] ?? []), seed]
   }
-  const seconds = (Date.now() - began) / 1000
-  const { user, system } = process.cpuUsage(cpu)
+  const { user, system } = process.cpuUsage(before)
+  return { count: played, steps, cpu: (user + system) / 1e6, reached, found, kinds: [...kinds] }
+}
+
+/** Each plays every so manieth seed: what a seed tells does not depend on who plays it. */
+async function byProcesses(from: number, count: number, jobs: number): Promise<Summary> {
+  const parts = await Promise.all(
+    Array.from({ length: jobs }, async (_, index) => {
+      const words = ['--from', from + index, '--seeds', count - index, '--step', jobs, '--json'].map(String)
+      // What a schedule leaves behind is garbage soon: it needs no second look.
+      const node = ['--max-semi-space-size=64', RUN, 'simulation/cli.ts', ...words]
+      const { stdout } = await promisify(execFile)(process.execPath, node, { maxBuffer: 1e9 }).catch(
+        (error: { readonly stdout?: string }) => {
+          // It ends with 1 where a rule is broken.
+          if (error.stdout?.startsWith('{') !== true) throw error
+          return { stdout: error.stdout }
+        },
+      )
+      return JSON.parse(stdout) as Summary
+    }),
+  )
+  const reached: Record<string, number> = {}
+  const found: Record<string, readonly number[]> = {}
+  for (const part of parts) {
+    for (const [what, times] of Object.entries(part.reached)) reached[what] = (reached[what] ?? 0) + times
+    for (const [what, seeds] of Object.entries(part.found))
+      found[what] = [...(found[what] ?? []), ...seeds].sort((a, b) => a - b)
+  }
+  const sum = (of: (part: Summary) => number): number => parts.reduce((total, part) => total + of(part), 0)
+  return {
+    count: sum((part) => part.count),
+    steps: sum((part) => part.steps),
+    cpu: sum((part) => part.cpu),
+    reached,
+    found,
+    kinds: [...new Set(parts.flatMap((part) => part.kinds))],
+  }
+}
+
+function tell({ count, steps, cpu, reached, found, kinds }: Summary, seconds: number): void {
   print(
-    `${count} schedules, ${steps} steps, ${seconds.toFixed(1)} s: ${(count / seconds).toFixed(1)} schedules a second, ${(count / ((user + system) / 1e6)).toFixed(1)} a second of CPU`,
+    `${count} schedules, ${kinds.length} different, ${steps} steps, ${seconds.toFixed(1)} s: ${(count / seconds).toFixed(1)} schedules a second, ${(count / cpu).toFixed(1)} a second of a processor`,
   )
   print(
-    [...reached]
-      .sort()
+    Object.entries(reached)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([what, times]) => `${what}: ${times}`)
       .join(', '),
   )
-  for (const [what, seeds] of [...found].sort((a, b) => b[1].length - a[1].length))
+  for (const [what, seeds] of Object.entries(found).sort((a, b) => b[1].length - a[1].length))
     print(`${seeds.length} × ${what}   (seeds ${seeds.slice(0, 8).join(' ')})`)
-  return found.size === 0 ? 0 : 1
 }

@@ -1,5 +1,5 @@
 import { type World, enter } from '../../src/system/world.ts'
-import { Chance } from './chance.ts'
+import { Chance, hashOf } from './chance.ts'
 
 /**
  * Somebody to whom things happen: a process, a command, a thread of libvirt, a guest. What is to happen to one that has
@@ -67,6 +67,8 @@ export class Engine {
   readonly story: string[] = []
   violation: Violation | undefined
   steps = 0
+  /** A sum of what came after what, without times. */
+  kind = 0
   /** Where a step may be looked at by the oracles. */
   afterStep: () => void = () => undefined
   readonly #isTold: boolean
@@ -80,6 +82,11 @@ export class Engine {
 
   tell(line: () => string): void {
     if (this.#isTold) this.story.push(`${((this.now - BEGINNING) / 1000).toFixed(3).padStart(9)}  ${line()}`)
+  }
+
+  /** Adds to the sum. */
+  note(what: string): void {
+    this.kind = (Math.imul(this.kind, 31) + hashOf(what)) >>> 0
   }
 
   violate(rule: string, text: string): void {

@@ -17,6 +17,8 @@ interface Watch {
   readonly process: Process
   readonly folder: string
   readonly changed: (kind: string, name: string | null) => void
+  /** What is to be told at once: whoever reads inotify's descriptor gets all that has come by then. */
+  names: string[]
 }
 
 /** Milliseconds: longer than the product waits for a question, shorter than it waits for a change. */
@@ -211,7 +213,7 @@ export class Host {
   // ---- files that show what is so
 
   watch(process: Process, folder: string, changed: Watch['changed']): void {
-    const watch = { process, folder, changed }
+    const watch: Watch = { process, folder, changed, names: [] }
     this.#watches.push(watch)
     process.onEnd(() => {
       this.#watches = this.#watches.filter((each) => each !== watch)
@@ -221,10 +223,15 @@ export class Host {
   #newDisk(): Disk {
     const disk = new Disk(() => EPOCH + this.engine.now)
     disk.changed = (folder, name) => {
-      for (const { process, folder: watched, changed } of this.#watches) {
+      for (const watch of this.#watches) {
+        const { process, folder: watched, changed, names } = watch
         if (watched !== folder || this.engine.chance.isTrue(`${this.name} inotify`, this.land.faults.lostEvents))
           continue
-        this.engine.after(process, this.delay('inotify', 1), () => changed('rename', name))
+        if (names.push(name) > 1) continue
+        this.engine.after(process, this.delay('inotify', 1), () => {
+          watch.names = []
+          for (const each of names) changed('rename', each)
+        })
       }
     }
     return disk
@@ -411,6 +418,7 @@ export class Host {
       record === undefined
         ? 'gone'
         : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
+    this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
     for (const { vg, lv, before: was } of record?.volumes ?? [])
       if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)

@@ -150,6 +150,7 @@ export class Libvirt {
     this.statuses.set(vm.name, whole)
     if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0)
       this.host.land.leaving.set(vm, this.#engine.now)
+    this.#engine.note(`${this.host.name} ${vm.name} ${state} ${reason} ${async} ${phase}`)
     this.#engine.tell(
       () =>
         `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`,

@@ -600,6 +600,18 @@ describe('the lost reply', () => {
     expect(here.asked).toEqual(['suspend tintin'])
   })
 
+  test.each([
+    ['in words that nobody knows', { code: 5, stderr: '  The moon is in the wrong house.\n' }],
+    ['nothing, and exits with 0', { code: 0 }],
+  ])('it is suspended whatever LVM says of a promotion that is not granted: %s', async (_, answer) => {
+    const { a, here } = await inDoubt()
+    await until(async () => (await recordOn(a)).migration !== undefined)
+    a.faults.answer(/^lvchange .*--activate ey/, answer)
+    here.put(tintin)
+    await until(() => here.asked.includes('suspend tintin'))
+    await assertLocks(ring().hosts, 'tintin', ['sh', 'sh'])
+  })
+
   test('where nobody is seen to have run it, it stays suspended all the same, and that is said', async () => {
     const { b, here, agent } = await inDoubt()
     await leaseIsCounted()

@@ -2,7 +2,7 @@ import type { LogicalVolume } from '../core/lock-state.ts'
 import type { Lease } from '../sanlock/commands.ts'
 
 /** What waiting needs of the world; tests bring their own. */
-export interface Waiting {
+export interface WaitWorld {
   readonly leaseOf: (volume: LogicalVolume) => Promise<Lease | undefined>
   readonly pause: (milliseconds: number) => Promise<void>
   /** Milliseconds of a clock that never goes back. */
@@ -21,7 +21,7 @@ export const LOOK_PAUSE = 100
 export async function awaitDemotion(
   volumes: readonly LogicalVolume[],
   limit: number,
-  { leaseOf, pause, now }: Waiting,
+  { leaseOf, pause, now }: WaitWorld,
 ): Promise<{ readonly kind: 'free' | 'unreadable' } | { readonly kind: 'held'; readonly volume: LogicalVolume }> {
   const end = now() + limit
   for (const volume of volumes) {

@@ -2,7 +2,7 @@ import { planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
-import { settled } from '../core/relatives.ts'
+import { withIdsAndPool } from '../core/relatives.ts'
 import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
@@ -14,10 +14,10 @@ import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, withDisks } from './failures.ts'
 import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
-import { type Level, type Link, Refusal, levelBelow, outside } from './image-links.ts'
+import { type Level, type Link, ImageRefused, levelBelow, outside } from './image-links.ts'
 
 /** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
-export type Below =
+export type BackingResult =
   | { readonly kind: 'locked'; readonly recorded: readonly RecordedVolume[] }
   | {
       readonly kind: 'failed'
@@ -44,7 +44,7 @@ export interface Above {
  */
 const FURTHER_LOCK_WAIT = 5
 
-interface Step {
+interface LockedLevel {
   readonly attempted: readonly Change[]
   readonly before: HostFacts
   readonly table: VolumeTable | undefined
@@ -54,7 +54,7 @@ interface Step {
  * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read while its own volume is
  * active only. Each level costs one lvchange. Shared, unless a header says where an image has its own data.
  */
-export async function lockBackingFiles(above: Above): Promise<Below> {
+export async function lockBackingFiles(above: Above): Promise<BackingResult> {
   const {
     subject: {
       domain,
@@ -65,7 +65,7 @@ export async function lockBackingFiles(above: Above): Promise<Below> {
     taken,
   } = above
   const recorded: RecordedVolume[] = []
-  const steps: Step[] = []
+  const steps: LockedLevel[] = []
   const all = new GrowingLocks(locks)
   try {
     // One in a VG that is not managed is not looked at.
@@ -101,7 +101,7 @@ async function lockLevel(
   [link]: readonly Link[],
   all: GrowingLocks,
   recorded: RecordedVolume[],
-  steps: Step[],
+  steps: LockedLevel[],
 ): Promise<void> {
   const level = subjectWith(domain, configuration, {
     volumes: candidates,
@@ -111,22 +111,22 @@ async function lockLevel(
     problems: [],
   })
   const cutOff = cutOffProblems(level.vgsToLock)
-  if (cutOff.length > 0) throw new Refusal(cutOff)
+  if (cutOff.length > 0) throw new ImageRefused(cutOff)
   await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
   const before = await lookAround(level, records)
   const scope = await scopeFor(level, before.locks)
-  if (scope.problems.length > 0) throw new Refusal(scope.problems)
+  if (scope.problems.length > 0) throw new ImageRefused(scope.problems)
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
   const record = recordOf(domain.uuid, records)
   const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
-  if (plan.kind === 'refuse') throw new Refusal(plan.problems)
+  if (plan.kind === 'refuse') throw new ImageRefused(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, all)
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table })
-  recorded.push(...settled(plan.recorded, table ?? NO_VOLUMES, before))
+  recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before))
   if (failed !== undefined)
     throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   // As in prepare: what was cut off meanwhile.
@@ -134,10 +134,10 @@ async function lockLevel(
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
     ...cutOffProblems(level.vgsToLock),
   ]
-  if (missing.length > 0) throw new Refusal(withDisks(missing, candidates))
+  if (missing.length > 0) throw new ImageRefused(withDisks(missing, candidates))
   // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
   const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
-  if (onDrbd.kind === 'refuse') throw new Refusal(onDrbd.problems)
+  if (onDrbd.kind === 'refuse') throw new ImageRefused(onDrbd.problems)
 }
 
 /** An lvchange failed; why, may be asked later. */
@@ -149,7 +149,7 @@ class ChangeFailed extends Error {
 }
 
 async function problemsIn(error: unknown): Promise<readonly Problem[]> {
-  if (error instanceof Refusal) return error.problems
+  if (error instanceof ImageRefused) return error.problems
   if (error instanceof ChangeFailed) return error.ask()
   return [error instanceof VgBusy ? problemOfBusy(error) : problemOfError(error)]
 }

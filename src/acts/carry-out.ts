@@ -8,7 +8,7 @@ import { batchesOf } from './changes.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { bringTo, lockState } from '../lvm/lvm.ts'
-import type { Outcome } from '../system/run.ts'
+import type { CommandResult } from '../system/run.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 
 /** What became of one change, read back from lvmlockd (FACTS 24). `refused`: another host holds the volume. */
@@ -64,7 +64,7 @@ export async function carryOutAll(
   return { done, after }
 }
 
-const failuresOf = ({ timedOut, isAbsent, stderr, exitCode }: Outcome): Failure[] => {
+const failuresOf = ({ timedOut, isAbsent, stderr, exitCode }: CommandResult): Failure[] => {
   if (isAbsent) return [{ kind: 'other', text: 'lvchange was not found: apt install lvm2' }]
   if (timedOut) return [{ kind: 'other', text: 'lvchange did not end within its time' }]
   const found = classify(stderr)

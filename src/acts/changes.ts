@@ -2,7 +2,7 @@ import type { Address } from '../core/lock-state.ts'
 import type { Change } from '../core/start.ts'
 import type { Target } from '../lvm/lvchange.ts'
 import { bringTo } from '../lvm/lvm.ts'
-import type { Outcome } from '../system/run.ts'
+import type { CommandResult } from '../system/run.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 
 /**
@@ -42,7 +42,7 @@ export function batchesOf(changes: readonly Change[]): Batch[] {
 /** What came of carrying out changes: which were tried, and the first command that failed. */
 export interface CarriedOut {
   readonly attempted: readonly Change[]
-  readonly failed: Outcome | undefined
+  readonly failed: CommandResult | undefined
 }
 
 /**
@@ -55,7 +55,7 @@ export async function carryOut(
   onFailure: 'stop' | 'go-on' = 'stop',
 ): Promise<CarriedOut> {
   const attempted: Change[] = []
-  let failed: Outcome | undefined
+  let failed: CommandResult | undefined
   for (const { vg, to, changes: batch, addresses } of batchesOf(changes)) {
     const descriptor = locks.descriptors.get(vg)
     if (descriptor === undefined) throw new Error(`the lock of ${vg} is not held`)

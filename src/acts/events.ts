@@ -7,7 +7,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { readConfiguration } from '../state/read-configuration.ts'
 import { type Handled, type HookEvent, isHandled } from '../core/call.ts'
 import { messageOf } from '../system/error-message.ts'
-import { type Asked, type Subject, subjectOf } from './host.ts'
+import { type LocksQuestion, type Subject, subjectOf } from './host.ts'
 import { withPools } from './logical-pools.ts'
 import { migrate } from './migrate.ts'
 import type { Outcome } from '../core/outcome.ts'
@@ -67,7 +67,7 @@ async function configurationFor(operation: string): Promise<Read> {
 export async function handle(
   event: HookEvent,
   readXml: () => string,
-  asked?: Asked,
+  asked?: LocksQuestion,
   onConfiguration: (configuration: Configuration) => void = () => undefined,
 ): Promise<Handling> {
   const { configuration, isKnown, warning, problem } = await configurationFor(event.operation)
@@ -131,7 +131,7 @@ interface Circumstances {
   readonly xml: string
   /** The configuration is not wrong. */
   readonly isKnown: boolean
-  readonly asked: Asked | undefined
+  readonly asked: LocksQuestion | undefined
   /** libvirt's fourth word: of a `release` why the domain has ended (FACTS 11). */
   readonly reason: string
 }

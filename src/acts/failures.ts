@@ -4,7 +4,7 @@ import { type VolumeName, fullName } from '../core/volume.ts'
 import { type Failure, classify } from '../lvm/failures.ts'
 import { heldProblem, usersNow } from '../lvm/holders.ts'
 import { messageOf } from '../system/error-message.ts'
-import type { Outcome } from '../system/run.ts'
+import type { CommandResult } from '../system/run.ts'
 import type { VgBusy } from '../state/vg-lock.ts'
 
 /**
@@ -12,7 +12,7 @@ import type { VgBusy } from '../state/vg-lock.ts'
  * slow. An lvchange that failed without a word that is known is a problem all the same (R9).
  */
 export async function problemsOf(
-  outcome: Outcome,
+  outcome: CommandResult,
   table: VolumeTable | undefined,
   locks: LockState,
 ): Promise<Problem[]> {

@@ -5,7 +5,7 @@ import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { Device, LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume, Records } from '../core/record.ts'
-import { type Scope, isSettledByLockspaces, scopeOf, vgsOf } from '../core/scope.ts'
+import { type Scope, lockspacesTellAll, scopeOf, vgsOf } from '../core/scope.ts'
 import { type HostFacts, deadVolumes, missingLocks, withoutDevice } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -56,10 +56,10 @@ export function subjectWith(domain: Domain, configuration: Configuration, candid
  * missing, or not started.
  */
 export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
-  const isSettled = isSettledByLockspaces(candidates, locks)
-  const answers = isSettled ? undefined : await table()
+  const areToldByLocks = lockspacesTellAll(candidates, locks)
+  const answers = areToldByLocks ? undefined : await table()
   // Nothing can be told apart without lvs: R9.
-  if (!isSettled && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
+  if (!areToldByLocks && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
   return scopeOf(
     candidates,
     locks,
@@ -97,7 +97,7 @@ export async function missingOf(
 const FRESH = 0.2
 
 /** A question to lvmlockctl, and when it was asked. */
-export interface Asked {
+export interface LocksQuestion {
   /** Undefined where others were asking. */
   readonly answer: Promise<LockState | undefined>
   /** Seconds of the monotonic clock. */
@@ -109,7 +109,7 @@ export interface Asked {
  * taken. What has changed in between shows when the locks are read back (R1); records, devices and open counts are
  * looked at under the lock (R11).
  */
-export const askLocks = (): Asked => {
+export const askLocks = (): LocksQuestion => {
   const answer = lockStateAtOnce()
   answer.catch(() => undefined)
   return { answer, at: monotonic() }
@@ -122,7 +122,7 @@ export const askLocks = (): Asked => {
 export async function lookAround(
   { candidates }: Subject,
   records: Records = readRecords(),
-  asked?: Asked,
+  asked?: LocksQuestion,
 ): Promise<HostFacts> {
   const devices = activeVolumes()
   const answer =

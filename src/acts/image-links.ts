@@ -1,5 +1,5 @@
 import type { Configuration } from '../core/configuration.ts'
-import { type Candidate, type Disk, type Domain, type Finding, type Image, candidatesOf } from '../core/domain.ts'
+import { type Candidate, type Disk, type Domain, type SourceMeaning, type Image, candidatesOf } from '../core/domain.ts'
 import { configuredPolicy } from '../core/policy.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
@@ -13,15 +13,15 @@ import { LONGEST_CHAIN, findSources } from './sources.ts'
 export type Link = Image & { readonly above: readonly string[] }
 
 /** Why backing files cannot be locked. */
-export class Refusal extends Error {
+export class ImageRefused extends Error {
   override readonly name = 'Refusal'
   constructor(readonly problems: readonly Problem[]) {
     super('refused')
   }
 }
 
-export const refusal = (image: VolumeName, detail: string): Refusal =>
-  new Refusal([{ kind: 'bad-image', volume: fullName(image), detail }])
+export const refusal = (image: VolumeName, detail: string): ImageRefused =>
+  new ImageRefused([{ kind: 'bad-image', volume: fullName(image), detail }])
 
 /** What is one level below some images: the volumes that are not locked yet, and the images among all of them. */
 export interface Level {
@@ -32,7 +32,7 @@ export interface Level {
 /**
  * Reads the headers of images and finds the volumes that they name.
  * @param taken what is locked for the domain already
- * @throws Refusal of a header that names no volume, a volume above it, one of a VG that is not managed, or too long a
+ * @throws ImageRefused of a header that names no volume, a volume above it, one of a VG that is not managed, or too long a
  *   chain
  */
 export async function levelBelow(
@@ -47,7 +47,7 @@ export async function levelBelow(
     if (link.above.length >= LONGEST_CHAIN)
       throw refusal(link, `more than ${LONGEST_CHAIN} images stand on top of each other`)
     for (const { disk, finding } of await foundIn(link)) {
-      if (finding.kind === 'problem') throw new Refusal([finding.problem])
+      if (finding.kind === 'problem') throw new ImageRefused([finding.problem])
       if (
         'vg' in finding &&
         configuredPolicy({ vg: finding.vg, lv: 'lv' in finding ? finding.lv : undefined }, configuration.policy) ===
@@ -73,14 +73,14 @@ export async function levelBelow(
   return { candidates: [...candidates.values()], links: next }
 }
 
-export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): Refusal =>
+export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): ImageRefused =>
   refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
 
 /**
  * What a header names; a device over several volumes (md, device-mapper) is named once, and found once for each of
  * them.
  */
-async function foundIn(link: Link): Promise<{ readonly disk: Disk; readonly finding: Finding }[]> {
+async function foundIn(link: Link): Promise<{ readonly disk: Disk; readonly finding: SourceMeaning }[]> {
   const named = await namedIn(link)
   const all = await Promise.all(
     named.map(async (disk) => {

@@ -9,7 +9,7 @@ import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { settled } from '../core/relatives.ts'
+import { withIdsAndPool } from '../core/relatives.ts'
 import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName } from '../core/volume.ts'
@@ -25,11 +25,11 @@ import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '.
 import { takeRestore } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
-import { type Above, type Below, lockBackingFiles } from './backing-files.ts'
+import { type Above, type BackingResult, lockBackingFiles } from './backing-files.ts'
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
-import { type Asked, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import { type LocksQuestion, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
@@ -54,7 +54,11 @@ export interface PreparePlan {
  * Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here.
  * @param calledAt when libvirt called, in seconds since boot (whole ones on Node 18)
  */
-export async function decidePrepare(subject: Subject, asked?: Asked, calledAt = uptime()): Promise<PreparePlan> {
+export async function decidePrepare(
+  subject: Subject,
+  asked?: LocksQuestion,
+  calledAt = uptime(),
+): Promise<PreparePlan> {
   const { domain } = subject
   const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
   const scope = await scopeFor(subject, facts.locks)
@@ -95,7 +99,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 }
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
-export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome> {
+export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
   // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches
   // nothing.
@@ -113,7 +117,7 @@ export async function prepare(subject: Subject, asked?: Asked): Promise<Outcome>
 
 async function prepareOnce(
   subject: Subject,
-  asked: Asked | undefined,
+  asked: LocksQuestion | undefined,
   calledAt: number,
   isRestore: boolean,
 ): Promise<Outcome> {
@@ -138,7 +142,7 @@ async function prepareOnce(
 async function prepareUnderLock(
   subject: Subject,
   locks: VgLocks,
-  asked: Asked | undefined,
+  asked: LocksQuestion | undefined,
   calledAt: number,
   wasAnnounced: boolean,
   row: InRow,
@@ -203,7 +207,7 @@ async function prepareUnderLock(
     failed === undefined
       ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)]
       : []
-  const taken = settled(plan.recorded, table ?? NO_VOLUMES, facts)
+  const taken = withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // Now that nobody else can: has anybody locked one between `restore` and now?
   const stale =
@@ -290,7 +294,7 @@ function problemsOfPut(put: () => void): readonly Problem[] {
 /** Of a start that nobody serves. */
 const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }
 
-const NOTHING_BELOW: Below = { kind: 'locked', recorded: [] }
+const NOTHING_BELOW: BackingResult = { kind: 'locked', recorded: [] }
 
 const mayPass = (plan: StartPlan): boolean =>
   plan.kind === 'refuse' &&

@@ -49,7 +49,7 @@ const FORGET_WAIT = 1
  * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML
  *   counts for nothing
  */
-export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<Ended> {
+export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<EndedDomain> {
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain) !== false
@@ -250,7 +250,7 @@ const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed mean
 
 /** A plan with nothing to deactivate. What is kept is said: R4. */
 function settle(
-  { domain, record }: Pick<Ended, 'domain' | 'record'>,
+  { domain, record }: Pick<EndedDomain, 'domain' | 'record'>,
   plan: Exclude<ReleasePlan, { kind: 'deactivate' }>,
 ): Outcome {
   if (plan.kind === 'keep') return { kind: 'left', volumes: plan.volumes, why: plan.reason }
@@ -265,13 +265,18 @@ type Named = Pick<Domain, 'name' | 'uuid'>
  * A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be
  * deactivated.
  */
-export interface Ended {
+export interface EndedDomain {
   readonly domain: Named
   readonly record: DomainRecord | undefined
   readonly plan: ReleasePlan
 }
 
-const releaseUnderLock = async (own: Ended, locks: VgLocks, timeLeft: () => number, clock: Clock): Promise<Outcome> => {
+const releaseUnderLock = async (
+  own: EndedDomain,
+  locks: VgLocks,
+  timeLeft: () => number,
+  clock: Clock,
+): Promise<Outcome> => {
   const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own.domain, locks) : []
   const [outcome] = await releaseAllUnderLock([own, ...others], locks, timeLeft, (one) => one === own.domain, clock)
   return outcome ?? { kind: 'nothing', reason: 'it was released' }
@@ -281,7 +286,7 @@ const releaseUnderLock = async (own: Ended, locks: VgLocks, timeLeft: () => numb
  * Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has
  * given up.
  */
-function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
+function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] {
   const records = readRecords()
   const waiting = records.known.filter(
     ({ domain: { uuid }, state, volumes }) =>
@@ -289,7 +294,7 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): Ended[] {
   )
   if (waiting.length === 0) return []
   const isActive = activeHere()
-  return waiting.flatMap((record): Ended[] => {
+  return waiting.flatMap((record): EndedDomain[] => {
     const plan = planRelease({
       record,
       records,
@@ -320,7 +325,7 @@ interface Leaving {
  * @returns what came of each, in their order
  */
 export async function releaseAllUnderLock(
-  all: readonly Ended[],
+  all: readonly EndedDomain[],
   locks: VgLocks,
   timeLeft: () => number,
   isSaid: (domain: Named) => boolean = () => true,

@@ -1,5 +1,5 @@
 import { uptime } from '../system/clock.ts'
-import { hasReasonOfMigration, isSettledBy, remembered } from '../core/contested.ts'
+import { hasReasonOfMigration, isHandedOver, remembered } from '../core/contested.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { DomainView } from '../core/drive.ts'
@@ -62,7 +62,7 @@ export class AgentHost {
       else if (status.async === 'migration out' && status.phase !== undefined) {
         const memory = remembered(status, this.#memories.get(uuid))
         // What is only on record is not overruled by a phase that says nothing of it.
-        if (memory !== undefined || isSettledBy(status.phase)) this.#memories.set(uuid, memory)
+        if (memory !== undefined || isHandedOver(status.phase)) this.#memories.set(uuid, memory)
       }
     }
     return look

@@ -1,4 +1,4 @@
-import type { Disk, Domain, Finding } from '../core/domain.ts'
+import type { Disk, Domain, SourceMeaning } from '../core/domain.ts'
 import { nameOf } from '../core/domain.ts'
 import type { Problem } from '../core/problem.ts'
 import { parseXml } from '../libvirt/xml.ts'
@@ -12,7 +12,7 @@ import { onHost } from '../system/paths.ts'
 export interface Sources {
   /** With the images that the headers of qcow2 files name. */
   readonly disks: readonly Disk[]
-  readonly found: ReadonlyMap<Disk, Finding>
+  readonly found: ReadonlyMap<Disk, SourceMeaning>
 }
 
 /** Images that one header after another may name: far more than anybody has, and an end to a ring of files. */
@@ -55,14 +55,14 @@ async function hiddenAmong(disks: readonly Disk[]): Promise<Hidden | undefined> 
   return (path = '') => path.startsWith('/') && leadsToOthers(path)
 }
 
-const ELSEWHERE: Finding = { kind: 'other', path: '' }
+const ELSEWHERE: SourceMeaning = { kind: 'other', path: '' }
 
 /** @returns `also`: what the sources stand on beside what was found for them: further images, further volumes */
 async function findAll(
   disks: readonly Disk[],
   hidden: Hidden | undefined,
   depth = 0,
-): Promise<{ readonly found: Map<Disk, Finding>; readonly also: readonly Disk[] }> {
+): Promise<{ readonly found: Map<Disk, SourceMeaning>; readonly also: readonly Disk[] }> {
   const { findPath } = await import('../lvm/paths.ts')
   const places = (await Promise.all(disks.map(pathOf))).map((place) => {
     if ('kind' in place) return place
@@ -73,7 +73,7 @@ async function findAll(
   const uuids = places.flatMap((place) => (place.kind === 'uuid' ? [dashed(place.lvUuid)] : []))
   const byUuid = await volumesByUuid(uuids)
   const rows = [...(byUuid?.volumes.values() ?? [])]
-  const findingsOf = (place: Found | Finding, disk: Disk): readonly Finding[] => {
+  const findingsOf = (place: Found | SourceMeaning, disk: Disk): readonly SourceMeaning[] => {
     if (place.kind === 'absent')
       return [
         unknownSource(
@@ -84,7 +84,7 @@ async function findAll(
       const { itself, path } = place
       const vg = itself?.kind === 'volume' ? { vg: itself.vg } : {}
       const below = place.below.map(
-        ({ meaning, holder, partition }): Finding => ({
+        ({ meaning, holder, partition }): SourceMeaning => ({
           ...meaning,
           path,
           stack: { holder, top: path, ...vg },
@@ -102,7 +102,7 @@ async function findAll(
         : unknownSource(`no logical volume has the UUID of ${place.path} (${nameOf(disk)})`),
     ]
   }
-  const found = new Map<Disk, Finding>()
+  const found = new Map<Disk, SourceMeaning>()
   const also: Disk[] = []
   for (const [index, disk] of disks.entries()) {
     const [first = ELSEWHERE, ...more] = findingsOf(places[index] ?? ELSEWHERE, disk)
@@ -123,17 +123,17 @@ async function findAll(
 }
 
 /** What libvirt drops if it is not there is no reason to refuse. */
-const dispensable = (disk: Disk, finding: Finding): Finding =>
+const dispensable = (disk: Disk, finding: SourceMeaning): SourceMeaning =>
   disk.optional === true && finding.kind === 'problem' && finding.problem.kind === 'unknown-source'
     ? ELSEWHERE
     : finding
 
-const unknownSource = (detail: string): Extract<Finding, { kind: 'problem' }> => ({
+const unknownSource = (detail: string): Extract<SourceMeaning, { kind: 'problem' }> => ({
   kind: 'problem',
   problem: { kind: 'unknown-source', detail } satisfies Problem,
 })
 
-async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly partition?: string } | Finding> {
+async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly partition?: string } | SourceMeaning> {
   if (disk.pool === undefined) return { path: disk.path ?? '' }
   const { findVolume } = await import('../libvirt/storage-pools.ts')
   const volume = findVolume(disk.pool.name, disk.pool.volume, parseXml)

@@ -41,7 +41,7 @@ export class Aftermath {
   }
 
   /** @returns `again` where something is still not as it should be, and time may help */
-  follow(result: ActResult): 'again' | 'settled' {
+  follow(result: ActResult): 'again' | 'done' {
     const { view, done, released, unwritable } = result
     const { name, uuid } = view.domain
     for (const each of done) if (each.kind === 'done') this.#sayTransition(view, each)
@@ -85,7 +85,7 @@ export class Aftermath {
       )
     if (result.contested === 'suspend') void this.#suspend(view)
     void this.#countLeases(view)
-    return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'settled'
+    return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'done'
   }
 
   /** What cannot, or must not, be put right; what concerns the whole host is said once for all. */

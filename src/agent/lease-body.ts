@@ -2,7 +2,7 @@ import { cutOff } from '../kill/kill.ts'
 import { markedVgs, readMark } from '../kill/mark.ts'
 import { realWorld } from '../kill/real-world.ts'
 import { isLeftBehind, recover } from '../kill/recover.ts'
-import { usersOf, vgsOnRecord } from '../kill/vms-on.ts'
+import { vmsOn, vgsOnRecord } from '../kill/vms-on.ts'
 import type { Journal } from './journal.ts'
 import type { LeaseBody } from './lease-watch.ts'
 
@@ -17,7 +17,7 @@ export function leaseBody(configuration: LeaseBody['configuration'], journal: Pi
     sleep: world.sleep,
     say: world.say,
     configuration,
-    usersOf: (vg) => usersOf(vg, world),
+    usersOf: (vg) => vmsOn(vg, world),
     marks: () => [...markedVgs()].flatMap((vg) => readMark(vg) ?? []),
     cutOff: (order) => cutOff(order, world),
     recover: (mark) => recover(mark, world),

@@ -18,7 +18,7 @@ import type { CutOff, Order } from '../kill/kill.ts'
 import { type Mark, noMark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
 import { resetHost } from '../kill/reset.ts'
-import type { Asked } from '../kill/world.ts'
+import type { SanlockAnswer } from '../kill/world.ts'
 
 /** Seconds between two looks at the lease. */
 export const LEASE_PERIOD = 5
@@ -40,7 +40,7 @@ const LEAST = 5
 export interface LeaseBody {
   /** Seconds of the monotonic clock, which is sanlock's. */
   now(): number
-  ask(): Promise<Asked>
+  ask(): Promise<SanlockAnswer>
   configuration(): { readonly onLostLease: OnLostLease; readonly killFallback: 'reset' | 'none' }
   /** The VMs that use a volume of a VG, with a process that lives. */
   usersOf(vg: string): readonly string[]

@@ -25,7 +25,7 @@ export interface Watching {
   trouble(): Line | undefined
 }
 
-export type Start = (data: WatchData, events: ThreadEvents) => Thread | undefined
+export type StartWatch = (data: WatchData, events: ThreadEvents) => Thread | undefined
 
 /**
  * Starts the watch: in a thread of its own, or, where none can be had, in this one. @param start as startThread
@@ -35,7 +35,7 @@ export function watchLeases(
   first: WatchSettings,
   watchdog: number | undefined,
   say: (line: Line) => void,
-  start: Start = (data, events) => startThread('watch', data, events),
+  start: StartWatch = (data, events) => startThread('watch', data, events),
 ): Watching {
   let current = first
   let thread: Thread | undefined

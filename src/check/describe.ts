@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { PATIENT_WORLD, look } from './look.ts'
 import { date } from '../system/clock.ts'
-import type { ComparedVg, ComparedVm, HostFacts } from '../core/check/compare.ts'
+import type { ComparedVg, ComparedVm, HostDescription } from '../core/check/compare.ts'
 import { settingsIn } from '../core/check/facts.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type StatusFacts, statusOf } from '../core/status.ts'
@@ -31,7 +31,7 @@ const LVM_SETTINGS = [
 const OF_ONE_HOST: readonly (keyof Configuration)[] = ['fenceCommand', 'fenceDelay', 'mute', 'logLevel', 'logFile']
 
 /** What this host says of itself to another one. Takes no lock; each question has a time limit. */
-export async function describeHost(): Promise<HostFacts> {
+export async function describeHost(): Promise<HostDescription> {
   const [facts, versions, lvm, configuration] = await Promise.all([
     look(PATIENT_WORLD),
     versionsHere(),
@@ -64,7 +64,7 @@ async function said(command: string, words: readonly string[]): Promise<string |
   return exitCode === 0 ? stdout : null
 }
 
-async function versionsHere(): Promise<HostFacts['versions']> {
+async function versionsHere(): Promise<HostDescription['versions']> {
   const [virsh, lvm, sanlock] = await Promise.all([
     said('virsh', ['--connect', 'qemu:///system', 'version', '--daemon']),
     said('lvm', ['version']),
@@ -80,7 +80,7 @@ async function versionsHere(): Promise<HostFacts['versions']> {
   }
 }
 
-async function configurationHere(): Promise<HostFacts['configuration']> {
+async function configurationHere(): Promise<HostDescription['configuration']> {
   const parsed = await readConfiguration()
   if ('errors' in parsed) return null
   return Object.fromEntries(
@@ -153,7 +153,7 @@ function poolIn(xml: string): string {
 }
 
 /** x86 and Arm name what a processor can do in two ways (proc(5)). */
-function processor(): HostFacts['cpu'] {
+function processor(): HostDescription['cpu'] {
   const text = textOf(join(PROC_FOLDER, 'cpuinfo')) ?? ''
   const flags = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]
   if (flags === undefined) return null

@@ -15,7 +15,7 @@ import { query } from '../system/run.ts'
 import { type HostStatus, hostStatusArguments, parseHostStatus, parseOwnHostId } from '../sanlock/commands.ts'
 import { readRecords } from '../state/record-store.ts'
 import { readLeases } from '../sanlock/read-leases.ts'
-import { STATUS_ARGUMENTS, parseStatus } from '../sanlock/status.ts'
+import { STATUS_ARGUMENTS, parseSanlockStatus } from '../sanlock/status.ts'
 import { self } from '../system/self.ts'
 
 /** Milliseconds for one answer: a person waits. */
@@ -72,7 +72,7 @@ const worldWithin = (limit: number): StatusWorld => ({
       return silent(
         timedOut ? `no answer within ${limit / 1000} s` : stderr.trim().split('\n')[0] || 'it does not answer',
       )
-    const status = parseStatus(stdout)
+    const status = parseSanlockStatus(stdout)
     if (status === undefined) return silent('its answer is not understood')
     const ids = status.lockspaces.flatMap(({ vg }): [string, number][] => {
       const id = parseOwnHostId(stdout, vg)

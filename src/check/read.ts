@@ -5,13 +5,13 @@ import { PATIENT_WORLD, type StatusWorld, look } from './look.ts'
 import { date, uptime } from '../system/clock.ts'
 import { type CheckFacts, UNITS } from '../core/check/facts.ts'
 import type { SavedImage } from '../core/saved-image.ts'
-import { type Known, type SeenDomain, known, statusOf, unknown } from '../core/status.ts'
+import { type Known, type ListedDomain, known, statusOf, unknown } from '../core/status.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type VolumeName, fullName, mapperName } from '../core/volume.ts'
 import { messageOf } from '../system/error-message.ts'
-import { parseStatus } from '../libvirt/domain-status.ts'
+import { parseDomainStatus } from '../libvirt/domain-status.ts'
 import { POLICY_NAMESPACE } from '../libvirt/policy-xml.ts'
-import { type Outcome, query } from '../system/run.ts'
+import { type CommandResult, query } from '../system/run.ts'
 import { inKnownForm } from '../lvm/words.ts'
 import {
   BLOCK_FOLDER,
@@ -129,7 +129,7 @@ async function told(command: string, words: readonly string[]): Promise<Known<st
     : unknown(whyNot(command, outcome))
 }
 
-const whyNot = (command: string, { isAbsent, timedOut, stderr, exitCode }: Outcome): string =>
+const whyNot = (command: string, { isAbsent, timedOut, stderr, exitCode }: CommandResult): string =>
   isAbsent
     ? `${command} was not found`
     : timedOut
@@ -196,7 +196,7 @@ function pools(): CheckFacts['pools'] {
     }))
 }
 
-function absent(defined: readonly SeenDomain[]): CheckFacts['absent'] {
+function absent(defined: readonly ListedDomain[]): CheckFacts['absent'] {
   const isThere = (volume: VolumeName): boolean =>
     [`/dev/${volume.vg}`, `/dev/mapper/${mapperName(volume)}`].some((path) => statIfAny(onHost(path)) !== undefined)
   const vms = new Map<string, string[]>()
@@ -305,7 +305,7 @@ function leftAlone(policy: readonly string[]): ReadonlyMap<string, ReadonlySet<s
       // Parsing all of them takes most of a second.
       if (policy.length === 0 && !xml.includes(POLICY_NAMESPACE)) return []
       try {
-        const { domain } = parseStatus(xml)
+        const { domain } = parseDomainStatus(xml)
         const { policy: _, ...plain } = domain
         const locked = new Set(named(domain, policy))
         return [[domain.uuid, new Set(named(plain, []).filter((volume) => !locked.has(volume)))]]

@@ -1,18 +1,18 @@
 import { date } from '../system/clock.ts'
 import { describeHost } from '../check/describe.ts'
-import { type HostFacts, compareHosts, hostFactsIn } from '../core/check/compare.ts'
+import { type HostDescription, compareHosts, hostFactsIn } from '../core/check/compare.ts'
 import { type Finding, HOST_CODES, exitOf, inOrder, untold } from '../core/check/finding.ts'
 import { isHostName } from '../core/evacuate.ts'
 import { type Known, known, unknown } from '../core/status.ts'
 import { query } from '../system/run.ts'
 import { write } from '../system/output.ts'
-import { firstLine, jsonOf, linesOf, muted } from './check-text.ts'
+import { firstLine, jsonOf, findingLines, muted } from './check-text.ts'
 import { mayLook } from '../check/findings.ts'
 
 /** All the effects of a comparison. */
 export interface CheckHostWorld {
-  own(): Promise<HostFacts>
-  other(host: string): Promise<Known<HostFacts>>
+  own(): Promise<HostDescription>
+  other(host: string): Promise<Known<HostDescription>>
   mute(): Promise<readonly string[]>
   /** Seconds of the epoch. */
   now(): number
@@ -57,7 +57,7 @@ export async function checkHost({ host, json, quiet }: CheckHostCall, world: Che
   if (json) world.say(jsonOf(here.host, world.at(), findings, silenced, host))
   else if (!quiet || findings.length > 0)
     world.say(
-      [firstLine(findings, silenced.length, HOST_CODES.length), ...(quiet ? [] : linesOf(findings))]
+      [firstLine(findings, silenced.length, HOST_CODES.length), ...(quiet ? [] : findingLines(findings))]
         .map((line) => `${line}\n`)
         .join(''),
     )

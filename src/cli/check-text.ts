@@ -35,7 +35,7 @@ export function firstLine(findings: readonly Finding[], silenced: number, checks
 }
 
 /** Each finding in two lines: what is wrong, and what mends it. */
-export const linesOf = (findings: readonly Finding[]): string[] =>
+export const findingLines = (findings: readonly Finding[]): string[] =>
   findings
     .flatMap(({ code, severity, what, mend }) => [`${code} ${severity}: ${what}`, `       ${mend}`])
     .map(printable)

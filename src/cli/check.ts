@@ -11,7 +11,7 @@ import { textOf } from '../system/quiet-files.ts'
 import { makeRunFolder } from '../state/record-store.ts'
 import { renameSync, rmSync, writeFileSync } from '../system/files.ts'
 import { self } from '../system/self.ts'
-import { firstLine, jsonOf, linesOf, muted, prometheusText } from './check-text.ts'
+import { firstLine, jsonOf, findingLines, muted, prometheusText } from './check-text.ts'
 import { mayLook } from '../check/findings.ts'
 
 /** What is asked for. */
@@ -57,7 +57,7 @@ export async function check(call: CheckCall): Promise<number> {
   else if (!call.quiet || findings.length > 0)
     write(
       1,
-      [firstLine(findings, silenced.length), ...(call.quiet ? [] : linesOf(findings))]
+      [firstLine(findings, silenced.length), ...(call.quiet ? [] : findingLines(findings))]
         .map((line) => `${line}\n`)
         .join(''),
     )

@@ -30,7 +30,7 @@ import { self } from '../system/self.ts'
 import { findingsOn, mayLook } from '../check/findings.ts'
 
 /** One command of a plan, with the reason behind it. */
-interface Step {
+interface PlannedCommand {
   readonly command: readonly string[]
   readonly reason: string
 }
@@ -45,7 +45,7 @@ interface Preview {
    */
   readonly outcome: 'proceed' | 'refuse' | 'nothing' | 'unknown'
   readonly lockState: 'known' | 'unknown'
-  readonly steps: readonly Step[]
+  readonly steps: readonly PlannedCommand[]
   readonly notes: readonly string[]
   /** What the log of the call would warn of. */
   readonly warnings: readonly string[]
@@ -185,14 +185,14 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const below = images.map(
       (image) => `then the header of ${fullName(image)} is read, and what it names is locked, shared`,
     )
-    const settled =
+    const unchanged =
       plan.changes.length === 0 ? ['every volume is active and locked here already; it stays as it is'] : []
     return {
       changes: plan.changes,
       notes: [
         incoming ? 'the prepare of a migration' : 'a fresh start',
         ...(warning === undefined ? [] : [warning]),
-        ...settled,
+        ...unchanged,
         ...below,
       ],
       problems: [],
@@ -324,7 +324,7 @@ function fromXml(operation: Handled, domain: Domain, configuration: Configuratio
   }
 }
 
-const stepsOf = (changes: readonly Change[]): Step[] =>
+const stepsOf = (changes: readonly Change[]): PlannedCommand[] =>
   batchesOf(changes).map(({ to, changes: batch, addresses }) => ({
     command: ['lvchange', ...lvchangeArguments(to, addresses)],
     reason: [...new Set(batch.map(({ reason }) => reason))].join('; '),

@@ -1,5 +1,5 @@
 import { readFileSync } from '../system/files.ts'
-import { usersOf } from '../kill/vms-on.ts'
+import { vmsOn } from '../kill/vms-on.ts'
 import type { Line } from '../core/agent-words.ts'
 import { mayWrite, vgUuidOf } from '../core/cut-off.ts'
 import { killEnds, leaseState } from '../core/lease.ts'
@@ -68,7 +68,7 @@ export async function killVg(
   const refusal = isOfSanlock ? undefined : await refusalOf(vg, asked, world)
   if (refusal !== undefined) return complain(...refusal)
   if (!isOfSanlock && hasTerminal() && !yes) {
-    const users = usersOf(vg, world)
+    const users = vmsOn(vg, world)
     return complain(
       `this kills ${users.length === 0 ? 'no VM' : users.join(', ')} on this host, and makes every volume of ${vg} fail here until lvguard recover ${vg}.`,
       `If that is what you want: lvguard kill --yes ${vg}`,

@@ -1,6 +1,6 @@
 import type { DrbdDevice } from '../core/drbd.ts'
 import { didYouMean } from '../core/near.ts'
-import type { Holding, HostStatus, Locking, Status, VolumeStatus } from '../core/status.ts'
+import type { Holding, StatusHost, Locking, Status, VolumeStatus } from '../core/status.ts'
 import { printable } from '../core/outcome.ts'
 import { type Paint, type Row, columns, list } from './table.ts'
 
@@ -170,7 +170,7 @@ function modeText({ mode, isOrphan, state, here }: Holding, paint: Paint): strin
   return mode
 }
 
-function hostText({ hostId, state, silentFor, freeIn }: HostStatus, paint: Paint): string {
+function hostText({ hostId, state, silentFor, freeIn }: StatusHost, paint: Paint): string {
   const seen = silentFor === undefined ? '' : state === 'alive' ? `, seen ${silentFor} s ago` : ` for ${silentFor} s`
   const free =
     freeIn === undefined || state === 'left'

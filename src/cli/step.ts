@@ -16,7 +16,7 @@ import { self } from '../system/self.ts'
 import { VgBusy } from '../state/vg-lock.ts'
 
 /** One step by hand; `domain` is a name or a UUID. */
-interface Step {
+interface StepCall {
   readonly step: 'demote' | 'promote'
   readonly domain: string
   readonly force: boolean
@@ -31,7 +31,7 @@ const complain = (what: string, advice?: string): 1 => {
  * `lvguard demote DOMAIN`, `lvguard promote DOMAIN`: what the agent would do next for one domain, by hand and under the
  * same rules.
  */
-export async function runStep(call: Step): Promise<number> {
+export async function runStep(call: StepCall): Promise<number> {
   if (self().uid() !== 0 && onHost('') === '')
     return complain('only root can change locks; nothing was changed.', 'Run it with sudo.')
   const parsed = await readConfiguration()
@@ -81,7 +81,7 @@ function find(words: string, host: AgentHost, records: Records): SeenDomain | un
 
 /** Why not, and what to do; undefined: go on. Already insisted upon: `isLate`. */
 function refusalOf(
-  { step, force }: Step,
+  { step, force }: StepCall,
   { wanted, runs, domain: { name } }: SeenDomain,
   isLate = false,
 ): readonly [string, string] | undefined {
@@ -106,7 +106,7 @@ function refusalOf(
   ]
 }
 
-function insisted(call: Step, view: SeenDomain): SeenDomain {
+function insisted(call: StepCall, view: SeenDomain): SeenDomain {
   if (refusalOf(call, view) !== undefined)
     return {
       ...view,

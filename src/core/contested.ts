@@ -16,7 +16,7 @@ export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean =
   state === 'running' && reason === 'migration canceled'
 
 /** libvirt knows that the destination runs it, and this host's QEMU goes. */
-export const isSettledBy = (phase: string): boolean => phase === 'confirm3'
+export const isHandedOver = (phase: string): boolean => phase === 'confirm3'
 
 /**
  * The job that has come to a doubtful phase is still on: what the destination has locked for it, it has locked before.
@@ -39,7 +39,7 @@ export function remembered(
   if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status))
     return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
-  if (isSettledBy(status.phase)) return undefined
+  if (isHandedOver(status.phase)) return undefined
   // A new migration settles nothing: both may run still. But what it locks says nothing of where the domain ran before,
   // and what a person has decided before it is not decided for it.
   if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)

@@ -101,7 +101,7 @@ export interface Candidates {
 }
 
 /** What a source turned out to be, where its path alone does not tell. */
-export type Finding =
+export type SourceMeaning =
   | (PathMeaning & { readonly path: string; readonly partition?: string; readonly stack?: Stack })
   | ({ readonly kind: 'stand-in' } & Pick<StandIn, 'vg' | 'lv' | 'path' | 'is'>)
   | { readonly kind: 'problem'; readonly problem: Problem }
@@ -118,7 +118,7 @@ export const nameOf = ({ target, part }: Pick<Disk, 'target' | 'part'>): string 
 export function candidatesOf(
   domain: Domain,
   configuration: Pick<Configuration, 'volumeGroups'> & Partial<Pick<Configuration, 'policy'>>,
-  found: ReadonlyMap<Disk, Finding> = new Map(),
+  found: ReadonlyMap<Disk, SourceMeaning> = new Map(),
 ): Candidates {
   const { volumeGroups } = configuration
   const policy = domain.policy ?? NO_POLICY
@@ -130,7 +130,7 @@ export function candidatesOf(
   const problems: Problem[] = []
   const leftOut: VolumeName[] = []
   for (const disk of domain.disks) {
-    const finding: Finding | undefined =
+    const finding: SourceMeaning | undefined =
       found.get(disk) ?? (disk.path === undefined ? undefined : { ...meaningOfPath(disk.path), path: disk.path })
     if (finding === undefined || finding.kind === 'other' || policy.modes.get(disk.target) === 'ignore') continue
     if (finding.kind === 'problem') {

@@ -294,7 +294,7 @@ export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory 
   a?.lockedBy === b?.lockedBy &&
   JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
 
-interface Step {
+interface DriveStep {
   readonly change: Change | undefined
   /** What goes on record; undefined: as it is. */
   readonly mode?: RecordedVolume['mode']
@@ -303,14 +303,14 @@ interface Step {
   readonly reports: readonly Report[]
 }
 
-const NO_STEP: Step = { change: undefined, reports: [] }
+const NO_STEP: DriveStep = { change: undefined, reports: [] }
 
 function stepOf(
   volume: RecordedVolume,
   wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
   view: DomainView,
   { locks, devices, records }: DriveFacts,
-): Step {
+): DriveStep {
   const { vg, lv, role } = volume
   const name = fullName(volume)
   if (volume.mode === 'local') return NO_STEP
@@ -319,7 +319,7 @@ function stepOf(
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
   const target = targetOf(role, wanted)
-  const to = (mode: Mode, reason: string): Step => ({
+  const to = (mode: Mode, reason: string): DriveStep => ({
     change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) },
     mode,
     reports: [],
@@ -345,7 +345,7 @@ function stepOf(
 
 function afterStep(
   { demoted, ...volume }: RecordedVolume,
-  { mode, demoted: now = demoted === true }: Step,
+  { mode, demoted: now = demoted === true }: DriveStep,
 ): RecordedVolume {
   return { ...volume, mode: mode ?? volume.mode, ...(now && volume.before === 'active' && { demoted: true as const }) }
 }

@@ -6,11 +6,11 @@ import { fullName, mapperUuid } from './volume.ts'
 /**
  * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin
  * or VDO volume. Volumes with one lock come up together: with a COW snapshot its origin and all its other snapshots
- * (FACTS 26), with a thin volume its pool (FACTS 27). What came up with another domain's volume counts as inactive
- * before, as that one did.
+ * (FACTS 26), with a thin volume its pool (FACTS 27). Such a relative of another domain's volume is not one that somebody
+ * had active before: lvguard has brought it up, together with that volume.
  * @param before the locks and records of this host before anything was activated
  */
-export function settled(
+export function withIdsAndPool(
   recorded: readonly RecordedVolume[],
   table: VolumeTable,
   before: { readonly locks: LockState; readonly records: Records },

@@ -26,7 +26,7 @@ export const vgsOf = (candidates: Candidates): string[] =>
  * is local, missing, or not started, and lvs has to say which; and so it has whether a volume is there that the domain
  * can do without.
  */
-export function isSettledByLockspaces(candidates: Candidates, locks: LockState): boolean {
+export function lockspacesTellAll(candidates: Candidates, locks: LockState): boolean {
   return (
     !candidates.volumes.some(({ optional }) => optional) &&
     vgsOf(candidates).every((vg) => locks.kind === 'known' && locks.lockspaces.has(vg))
@@ -35,7 +35,7 @@ export function isSettledByLockspaces(candidates: Candidates, locks: LockState):
 
 /**
  * Sorts a domain's paths.
- * @param table answers of lvs; may be left out only where isSettledByLockspaces
+ * @param table answers of lvs; may be left out only where lockspacesTellAll
  * @param exists whether a path is there, for paths that no VG accounts for
  * @param isActive whether device-mapper has a device of LVM's for a volume, for VGs that lvs does not see
  */

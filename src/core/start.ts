@@ -97,8 +97,8 @@ export function planStart(
     const held = lock === 'unknown' ? 'none' : lock
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
     // (FACTS 20).
-    const settled = device !== undefined && (mode === 'local' || suffices(held, mode))
-    if (!settled)
+    const isAsWanted = device !== undefined && (mode === 'local' || suffices(held, mode))
+    if (!isAsWanted)
       changes.push({
         vg,
         lv,

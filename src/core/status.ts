@@ -23,7 +23,7 @@ export interface LastSeen {
 }
 
 /** A domain, as far as a table shows it (libvirt/glance.ts). */
-export interface SeenDomain {
+export interface ListedDomain {
   readonly name: string
   readonly uuid: string
   readonly volumes: readonly VolumeName[]
@@ -47,10 +47,14 @@ export interface StatusFacts {
   readonly seen: ReadonlyMap<string, ReadonlyMap<number, LastSeen>>
   readonly records: Records
   readonly active: {
-    readonly found: readonly (SeenDomain & { readonly state: string; readonly reason: string; readonly job: string })[]
+    readonly found: readonly (ListedDomain & {
+      readonly state: string
+      readonly reason: string
+      readonly job: string
+    })[]
     readonly unreadable: readonly string[]
   }
-  readonly defined: readonly SeenDomain[]
+  readonly defined: readonly ListedDomain[]
   readonly devices: readonly Device[]
   /** VGs that were cut off here. */
   readonly killed: ReadonlySet<string>
@@ -66,7 +70,7 @@ export type HostState = 'this host' | 'alive' | 'silent' | 'dead' | 'left' | 'un
 /** `killed`: cut off here, and nothing starts on it; `lost`: this host has lost its lease. */
 export type Locking = 'started' | 'starting' | 'stopping' | 'not started' | 'late' | 'lost' | 'killed' | 'unknown'
 
-export interface HostStatus {
+export interface StatusHost {
   readonly vg: string
   readonly host: string
   readonly hostId: number
@@ -133,7 +137,7 @@ export interface Status {
   readonly at: string
   readonly agent: AgentState['kind']
   readonly vgs: readonly VgStatus[]
-  readonly hosts: readonly HostStatus[]
+  readonly hosts: readonly StatusHost[]
   readonly drbd: readonly DrbdDevice[]
   readonly vms: readonly VmStatus[]
   readonly volumes: readonly VolumeStatus[]
@@ -224,7 +228,7 @@ function vgsOf(facts: StatusFacts, rows: readonly LogicalVolume[]): VgStatus[] {
   })
 }
 
-function hostsOf(vg: string, { ownIds, areas, seen, sanlock, now, host }: StatusFacts): HostStatus[] {
+function hostsOf(vg: string, { ownIds, areas, seen, sanlock, now, host }: StatusFacts): StatusHost[] {
   const area = areas.get(vg)
   const own = ownIds.get(vg)
   const watchdogFire = sanlock.kind === 'known' ? sanlock.value.watchdogFire : 60
@@ -287,7 +291,7 @@ function volumeStatus(
   row: LogicalVolume,
   facts: StatusFacts,
   rows: readonly LogicalVolume[],
-  hosts: readonly HostStatus[],
+  hosts: readonly StatusHost[],
   uses: ReadonlyMap<string, readonly Use[]>,
 ): VolumeStatus {
   const volume = fullName(row)
@@ -317,7 +321,7 @@ function holdersOf(
   row: LogicalVolume,
   owner: LogicalVolume | undefined,
   { locks, areas, ownIds, host }: StatusFacts,
-  hosts: readonly HostStatus[],
+  hosts: readonly StatusHost[],
 ): { holders: Holding[]; isKnown: boolean } {
   const own = ownIds.get(row.vg)
   const area = areas.get(row.vg)

@@ -1,7 +1,7 @@
 import { realpathSync } from '../system/files.ts'
 import { basename, join } from 'node:path'
 import { activeVolumes } from '../lvm/devices.ts'
-import { deviceOf, devicesBelow } from '../lvm/stacks.ts'
+import { deviceAt, devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { namesIn } from '../system/quiet-files.ts'
 
@@ -33,7 +33,7 @@ export function minorsOfVgs(): Map<string, number[]> {
  * @returns undefined if there is no such device
  */
 export function minorsOfPv(path: string): number[] | undefined {
-  const device = deviceOf(path) ?? deviceOf(realPath(path))
+  const device = deviceAt(path) ?? deviceAt(realPath(path))
   if (device === undefined) return undefined
   const holders = [
     join(BLOCK_FOLDER, device, 'holders'),

@@ -1,5 +1,5 @@
 import { isLeases } from '../core/cut-off.ts'
-import type { Asked, RecoverWorld } from './world.ts'
+import type { SanlockAnswer, RecoverWorld } from './world.ts'
 
 /**
  * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. A name that is
@@ -10,7 +10,7 @@ import type { Asked, RecoverWorld } from './world.ts'
  */
 export async function refusalOf(
   vg: string,
-  asked: Asked,
+  asked: SanlockAnswer,
   world: Pick<RecoverWorld, 'devices' | 'readMark' | 'lockManagerOf'>,
 ): Promise<readonly [string, string] | undefined> {
   const isIn =

@@ -9,7 +9,7 @@ type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | '
  * that can be read, by what they have open. And the commands of `lvguard with`, as long as they are on record: what
  * such a command has begun may outlive `lvguard with` itself.
  */
-export function usersOf(vg: string, world: Looks): string[] {
+export function vmsOn(vg: string, world: Looks): string[] {
   const records = world.records()
   const recorded = recordedOn(vg, records)
   const { running } = world.domains([...recorded].map(([uuid, { name }]) => ({ name, uuid })))

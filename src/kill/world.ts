@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '../system/processes.ts'
 import type { Mark } from './mark.ts'
 
 /** What sanlock has answered; `silent`: it has not, or not in its own form. */
-export type Asked =
+export type SanlockAnswer =
   | { readonly kind: 'status'; readonly status: SanlockStatus }
   | { readonly kind: 'silent'; readonly why: string }
 
@@ -27,7 +27,7 @@ export interface KillWorld {
   readonly self: ProcessIdentity
   /** Whether that very process lives. */
   lives(process: ProcessIdentity): boolean
-  ask(): Promise<Asked>
+  ask(): Promise<SanlockAnswer>
   records(): Records
   /**
    * @param known domains that may have no status file that can be read: QEMU's own pid file names their processes too

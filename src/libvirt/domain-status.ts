@@ -27,7 +27,7 @@ const COMMENT = /<!--[\s\S]*?-->/g
  * which then is not parsed again
  * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
  */
-export function parseStatus(text: string, before?: StatusFile): StatusFile {
+export function parseDomainStatus(text: string, before?: StatusFile): StatusFile {
   const start = /<domain[\s>]/.exec(text)?.index ?? text.length
   const end = text.lastIndexOf('</domain>')
   const head = text.slice(0, start).replace(COMMENT, '')

@@ -1,7 +1,7 @@
 import { messageOf } from '../system/error-message.ts'
 import { existsSync, readFileSync, readdirSync, statSync } from '../system/files.ts'
 import { join } from 'node:path'
-import { type StatusFile, isStatusFile, parseStatus } from './domain-status.ts'
+import { type StatusFile, isStatusFile, parseDomainStatus } from './domain-status.ts'
 import { mayBeStatusOf } from './status.ts'
 import type { Sighting } from '../core/reconcile.ts'
 import { PROC_FOLDER, STATUS_FOLDER } from '../system/paths.ts'
@@ -127,7 +127,7 @@ const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' i
 
 function parsed(text: string, before: StatusFile | undefined): Known['content'] {
   try {
-    const { status, domain, digest } = parseStatus(text, before)
+    const { status, domain, digest } = parseDomainStatus(text, before)
     // Copied, because V8 keeps the whole text of a file for a word that was cut out of it.
     return {
       status: structuredClone(status),

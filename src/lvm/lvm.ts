@@ -16,7 +16,7 @@ import { nodeAt, openCountArguments, parseOpenCounts, usersOf } from './devices.
 import { type Target, lvchangeArguments } from './lvchange.ts'
 import { INFO_ARGUMENTS, parseInfo } from './lvmlockctl.ts'
 import { lvsArguments, lvsByUuidArguments, lvsOfVgsArguments, parseLvs } from './lvs.ts'
-import { type Outcome, QUERY_LIMIT, change, query } from '../system/run.ts'
+import { type CommandResult, QUERY_LIMIT, change, query } from '../system/run.ts'
 import {
   type HostStatus,
   type Lease,
@@ -62,9 +62,9 @@ export async function lockStateAtOnce(): Promise<LockState | undefined> {
   return isSocketTaken(answer) ? undefined : lockStateIn(answer)
 }
 
-const isSocketTaken = ({ stdout, stderr }: Outcome): boolean => TAKEN_SOCKET.test(stdout + stderr)
+const isSocketTaken = ({ stdout, stderr }: CommandResult): boolean => TAKEN_SOCKET.test(stdout + stderr)
 
-function lockStateIn(answer: Outcome): LockState {
+function lockStateIn(answer: CommandResult): LockState {
   const { exitCode, stdout, stderr, isAbsent } = answer
   if (exitCode === 0) return parseInfo(stdout)
   if (isAbsent) return { kind: 'unknown', why: 'absent', detail: 'lvmlockctl was not found: apt install lvm2-lockd' }
@@ -163,7 +163,7 @@ function usersOfStack({ top }: Stack, counts: Counts): string[] {
 }
 
 /** One lvchange for volumes of one VG, under that VG's lock. Never throws for what lvchange did. */
-export const bringTo = (target: Target, volumes: readonly Address[], lockDescriptor: number): Promise<Outcome> =>
+export const bringTo = (target: Target, volumes: readonly Address[], lockDescriptor: number): Promise<CommandResult> =>
   change('lvchange', inKnownForm(lvchangeArguments(target, volumes)), lockDescriptor)
 
 /**

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type PathMeaning, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { trimmedTextOf } from '../system/quiet-files.ts'
-import { type Below, deviceOf, volumesBelow, volumesBelowDevice } from './stacks.ts'
+import { type VolumeBelow, deviceAt, volumesBelow, volumesBelowDevice } from './stacks.ts'
 
 /**
  * What a path comes to that does not simply say VG and LV.
@@ -18,7 +18,12 @@ export type Found =
   | { readonly kind: 'uuid'; readonly lvUuid: string; readonly path: string }
   | { readonly kind: 'absent'; readonly path: string }
   | { readonly kind: 'stand-in'; readonly vg: string; readonly lv: string; readonly is: string; readonly path: string }
-  | { readonly kind: 'stack'; readonly itself?: PathMeaning; readonly below: readonly Below[]; readonly path: string }
+  | {
+      readonly kind: 'stack'
+      readonly itself?: PathMeaning
+      readonly below: readonly VolumeBelow[]
+      readonly path: string
+    }
 
 /** As the kernel does (path_resolution(7)); a longer chain cannot be opened by anybody. */
 const MOST_LINKS = 40
@@ -35,7 +40,7 @@ export function findPath(path: string): Found {
   const is = kindOf(found.path)
   if (is === 'block' || is === 'char') {
     // A node under another name than /dev/dm-N: of mknod, or of LVM itself, which makes them where udev does not.
-    const node = is === 'block' ? deviceOf(found.path) : undefined
+    const node = is === 'block' ? deviceAt(found.path) : undefined
     if (node !== undefined && isOfLvm(node))
       return { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
     const below = is === 'block' ? volumesBelow(found.path, follow) : []
@@ -50,7 +55,7 @@ export function findPath(path: string): Found {
 /** An LV of a guest's own VG stands on an LV of the host, which another VM may have, here or elsewhere. */
 function withWhatIsBelow(found: Extract<Found, { kind: 'volume' }>): Found {
   const node = /^(?:\.\.\/|\/dev\/)(dm-\d+)$/.exec(linkAt(found.path) ?? found.path)?.[1]
-  const below = volumesBelowDevice(node ?? deviceOf(found.path), follow)
+  const below = volumesBelowDevice(node ?? deviceAt(found.path), follow)
   const { path, ...itself } = found
   return below.length === 0 ? found : { kind: 'stack', itself, below, path }
 }
@@ -108,7 +113,7 @@ function foundAt(path: string): Found | undefined {
   // A name of device-mapper need not be LVM's: the device tells. A link to anywhere else is followed.
   if (kind === 'absent') return { ...meaning, path }
   const isMapped = path.startsWith('/dev/mapper/')
-  if (kind === 'block') return isMapped || isOfAnother(deviceOf(path), meaning.vg) ? undefined : { ...meaning, path }
+  if (kind === 'block') return isMapped || isOfAnother(deviceAt(path), meaning.vg) ? undefined : { ...meaning, path }
   const target = kind === 'link' ? /^\.\.\/(dm-\d+)$/.exec(linkAt(path) ?? '')?.[1] : undefined
   if (target === undefined) return undefined
   return meaning.kind === 'volume' && (isMapped ? isOfLvm(target) : !isOfAnother(target, meaning.vg))

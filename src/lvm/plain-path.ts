@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { namesIn } from '../system/quiet-files.ts'
-import { vgUuidOf } from './stacks.ts'
+import { vgUuidOfDevice } from './stacks.ts'
 
 /**
  * How much there is to a path.
@@ -61,11 +61,11 @@ function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
 
 /** Whether anything but LVM's own, and disks, is right below an LV: then what it stands on is looked for. */
 const standsOnOtherVg = (node: string): boolean => {
-  const own = vgUuidOf(node)
+  const own = vgUuidOfDevice(node)
   const waiting = [node]
   for (let device = waiting.pop(); device !== undefined; device = waiting.pop())
     for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
-      if (vgUuidOf(slave) === own) waiting.push(slave)
+      if (vgUuidOfDevice(slave) === own) waiting.push(slave)
       else if (/^(dm-|md|loop|bcache|drbd)/.test(slave)) return true
     }
   return false

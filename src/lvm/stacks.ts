@@ -5,7 +5,7 @@ import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { namesIn, trimmedTextOf } from '../system/quiet-files.ts'
 
 /** An LV on which a device stands: by the name that device-mapper has for it. */
-export interface Below {
+export interface VolumeBelow {
   readonly meaning: PathMeaning
   /** The device right on the LV, such as `dm-5`. */
   readonly holder: string
@@ -23,15 +23,15 @@ export interface Below {
 export const volumesBelow = (
   path: string,
   follow: (path: string) => PathMeaning | { readonly kind: string },
-): Below[] => volumesBelowDevice(deviceOf(path), follow)
+): VolumeBelow[] => volumesBelowDevice(deviceAt(path), follow)
 
 /** @param start by the kernel's name; undefined: there is none */
 export function volumesBelowDevice(
   start: string | undefined,
   follow: (path: string) => PathMeaning | { readonly kind: string },
-): Below[] {
-  const own = start === undefined ? undefined : vgUuidOf(start)
-  const found: Below[] = []
+): VolumeBelow[] {
+  const own = start === undefined ? undefined : vgUuidOfDevice(start)
+  const found: VolumeBelow[] = []
   const seen = new Set<string>()
   const waiting = start === undefined ? [] : [start]
   for (let device = waiting.pop(); device !== undefined; device = waiting.pop()) {
@@ -41,7 +41,7 @@ export function volumesBelowDevice(
     const behind = file === undefined ? undefined : follow(file)
     if (behind?.kind === 'volume') found.push({ meaning: behind as PathMeaning, holder: device, partition: undefined })
     for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
-      const vg = vgUuidOf(slave)
+      const vg = vgUuidOfDevice(slave)
       // What LVM itself puts below an LV is that LV.
       if (vg === undefined || vg === own) waiting.push(diskOf(slave) ?? slave)
       else
@@ -59,7 +59,7 @@ export function volumesBelowDevice(
  * Of an LV's device, and of LVM's own below it: `LVM-`, and the 32 characters of the VG's UUID (FACTS 30); undefined
  * for any other.
  */
-export function vgUuidOf(device: string): string | undefined {
+export function vgUuidOfDevice(device: string): string | undefined {
   const uuid = trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? ''
   return uuid.startsWith('LVM-') ? uuid.slice(0, 'LVM-'.length + 32) : undefined
 }
@@ -81,7 +81,7 @@ export function devicesBelow(devices: readonly string[]): string[] {
 }
 
 /** The whole disk behind a node of /dev, by the kernel's name. */
-export function deviceOf(path: string): string | undefined {
+export function deviceAt(path: string): string | undefined {
   // In another folder the name may be anybody's.
   const byName = dirname(path) === '/dev' ? diskOf(basename(path)) : undefined
   if (byName !== undefined) return byName

@@ -56,7 +56,7 @@ const numberAt = (bytes: Buffer, at: number): number => Number(bytes.readBigUInt
 /**
  * The records of the hosts that have, or have had, a host_id here. @returns undefined if one of them is not understood
  */
-export function parseHosts(area: Buffer, lockspace: string): Map<number, DeltaLease> | undefined {
+export function parseDeltaLeases(area: Buffer, lockspace: string): Map<number, DeltaLease> | undefined {
   const sectorSize = sectorSizeOf(area)
   if (sectorSize === undefined) return undefined
   const hosts = new Map<number, DeltaLease>()
@@ -114,7 +114,7 @@ export function parseLease(
  */
 export function parseLeaseArea(area: Buffer, slots: readonly Buffer[], vg: string): LeaseArea | undefined {
   const lockspace = `lvm_${vg}`
-  const [hosts, sectorSize] = [parseHosts(area, lockspace), sectorSizeOf(area)]
+  const [hosts, sectorSize] = [parseDeltaLeases(area, lockspace), sectorSizeOf(area)]
   if (hosts === undefined || sectorSize === undefined) return undefined
   const highest = Math.max(0, ...hosts.keys())
   const leases = new Map<string, VolumeLease>()

@@ -18,7 +18,7 @@ interface Section {
  * `watchdog_fire_timeout` is there since sanlock 3.9 (its commit 748e832), where it can be set; before that it is 60.
  * @returns undefined if it is not such an answer
  */
-export function parseStatus(stdout: string): SanlockStatus | undefined {
+export function parseSanlockStatus(stdout: string): SanlockStatus | undefined {
   const sections = sectionsOf(stdout)
   const [daemon, ...others] = sections.filter(({ head }) => head.startsWith('daemon '))
   const now = countIn(daemon, 'monotime')

@@ -6,7 +6,7 @@ import { perProcess, self } from './self.ts'
 import { within } from './within.ts'
 
 /** What came of a command. */
-export interface Outcome {
+export interface CommandResult {
   /** Undefined if it could not be started or did not end by itself. */
   readonly exitCode: number | undefined
   readonly stdout: string
@@ -28,7 +28,7 @@ const ENVIRONMENT = { LC_ALL: 'C', LVM_SUPPRESS_FD_WARNINGS: '1' }
  * Runs a command that only reads. Never throws for what the command did.
  * @param limit milliseconds
  */
-export async function query(command: string, words: readonly string[], limit = QUERY_LIMIT): Promise<Outcome> {
+export async function query(command: string, words: readonly string[], limit = QUERY_LIMIT): Promise<CommandResult> {
   const running = start(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: ENVIRONMENT })
   const result = await limited(limit, running)
   return result === undefined ? GIVEN_UP : outcomeOf(result, String(result.stdout ?? ''), String(result.stderr ?? ''))
@@ -51,7 +51,7 @@ async function limited(limit: number, running: Running): Promise<Ended | undefin
 // A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no
 // longer waited for.
 const GRACE = 10_000
-const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
+const GIVEN_UP: CommandResult = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
 /**
  * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all
@@ -59,7 +59,7 @@ const GIVEN_UP: Outcome = { exitCode: undefined, stdout: '', stderr: '', isAbsen
  * @param limit milliseconds
  * @returns stderr: all that it said, on either stream
  */
-export async function queryGroup(command: string, words: readonly string[], limit: number): Promise<Outcome> {
+export async function queryGroup(command: string, words: readonly string[], limit: number): Promise<CommandResult> {
   const said = anonymousFile()
   try {
     const output = said ?? 'ignore'
@@ -76,13 +76,13 @@ export async function queryGroup(command: string, words: readonly string[], limi
 }
 
 /** A command that waits for something. */
-export interface Waiting {
-  readonly ended: Promise<Outcome>
+export interface WaitingCommand {
+  readonly ended: Promise<CommandResult>
   stop(): void
 }
 
 /** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
-export function waiting(command: string, words: readonly string[], inherited: readonly number[]): Waiting {
+export function waiting(command: string, words: readonly string[], inherited: readonly number[]): WaitingCommand {
   const running = start(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited], env: ENVIRONMENT })
   return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }
 }
@@ -122,7 +122,11 @@ export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
  * - its stderr goes to a file, because a pipe without a reader would end it with SIGPIPE half-way;
  * - it is in a session of its own and is not ended when this program ends.
  */
-export async function change(command: string, words: readonly string[], lockDescriptor: number): Promise<Outcome> {
+export async function change(
+  command: string,
+  words: readonly string[],
+  lockDescriptor: number,
+): Promise<CommandResult> {
   const stderr = anonymousFile()
   try {
     const running = start(command, words, {
@@ -141,7 +145,7 @@ export async function change(command: string, words: readonly string[], lockDesc
   }
 }
 
-function outcomeOf(result: Ended, stdout: string, stderr: string): Outcome {
+function outcomeOf(result: Ended, stdout: string, stderr: string): CommandResult {
   return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
 }
 

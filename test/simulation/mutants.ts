@@ -10,6 +10,17 @@ export interface Mutant {
   readonly to: string
 }
 
+/** What finds that text in a source, however the formatter has broken its lines. */
+export const placeOf = ({ from }: Pick<Mutant, 'from'>): RegExp =>
+  new RegExp(
+    from
+      .trim()
+      .split(/\s+/)
+      .map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+      .join('\\s+'),
+    'g',
+  )
+
 /**
  * Each of these is a fault that the simulation has to find. Those of the explorer of the protocol's model
  * (test/model/mutations.ts) are among them.

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
 import type { Found } from './hunt.ts'
-import { MUTANTS, type Mutant } from './mutants.ts'
+import { MUTANTS, type Mutant, placeOf } from './mutants.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const SRC = join(HERE, '../../src')
@@ -13,17 +13,11 @@ const FOLDER = join(HERE, '../../node_modules/.cache/lvguard')
  * The simulation around a product in which one thing is wrong. @throws Error if what is to be replaced does not stand
  * there exactly once
  */
-async function hunterOf({
-  name,
-  file,
-  from,
-  to,
-}: Mutant): Promise<(from: number, count: number) => Promise<Found | undefined>> {
+async function hunterOf(mutant: Mutant): Promise<(from: number, count: number) => Promise<Found | undefined>> {
+  const { name, file, to } = mutant
   const path = join(SRC, file)
   const text = readFileSync(path, 'utf8')
-  // However the formatter has broken the lines.
-  const words = from.trim().split(/\s+/)
-  const pattern = new RegExp(words.map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('\\s+'), 'g')
+  const pattern = placeOf(mutant)
   const places = text.match(pattern)?.length ?? 0
   if (places !== 1) throw new Error(`${name}: what is to be replaced stands ${places} times in ${file}`)
   const contents = text.replace(pattern, () => to)

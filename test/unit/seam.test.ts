@@ -30,7 +30,7 @@ const OF_THE_WORLD: readonly (readonly [what: string, pattern: RegExp])[] = [
   ['chance', /\bMath\.random\(|\brandomUUID\(/],
   [
     'this process',
-    /\bprocess\.(?:pid|ppid|env|exit|exitCode|kill|on|once|getuid|hrtime|uptime|memoryUsage|stdin|stdout|stderr|argv|cwd)\b/,
+    /(?<!\.)\bprocess\.(?:pid|ppid|env|exit|exitCode|kill|on|once|getuid|hrtime|uptime|memoryUsage|stdin|stdout|stderr|argv|cwd)\b/,
   ],
 ]
 

@@ -29,7 +29,7 @@ export interface ComparedVg {
  * What a host says of itself to another one (`lvguard check --facts`). `format` goes up when a field changes its
  * meaning; null is what cannot be told.
  */
-export interface HostFacts {
+export interface HostDescription {
   readonly format: 1
   readonly host: string
   /** Seconds of the epoch, when all else was read. */
@@ -53,9 +53,9 @@ export interface HostFacts {
 }
 
 /** Reads what another host says of itself. @returns undefined if it is of another form: of another version */
-export function hostFactsIn(text: string): HostFacts | undefined {
+export function hostFactsIn(text: string): HostDescription | undefined {
   try {
-    const facts = JSON.parse(text) as Partial<HostFacts>
+    const facts = JSON.parse(text) as Partial<HostDescription>
     const lists = [facts.vgs, facts.vms, facts.links, facts.networks]
     const isWhole =
       facts.format === 1 &&
@@ -64,7 +64,7 @@ export function hostFactsIn(text: string): HostFacts | undefined {
       lists.every((each) => Array.isArray(each)) &&
       [facts.versions, facts.pools].every((each) => typeof each === 'object' && each !== null) &&
       [facts.configuration, facts.lvm, facts.hasWatchdog, facts.cpu].every((each) => each !== undefined)
-    return isWhole ? (facts as HostFacts) : undefined
+    return isWhole ? (facts as HostDescription) : undefined
   } catch {
     return undefined
   }
@@ -77,7 +77,7 @@ export interface Window {
 }
 
 /** LVG601 to LVG611: what differs between two hosts, and should not. @param window of the answer of `there` */
-export const compareHosts = (here: HostFacts, there: HostFacts, window: Window): Finding[] => [
+export const compareHosts = (here: HostDescription, there: HostDescription, window: Window): Finding[] => [
   ...versions(here, there),
   ...settings(here, there),
   ...locks(here, there),
@@ -100,7 +100,7 @@ function differing(
 }
 
 /** LVG601 and LVG602. */
-function versions(here: HostFacts, there: HostFacts): Finding[] {
+function versions(here: HostDescription, there: HostDescription): Finding[] {
   const names = [here.host, there.host] as const
   const { lvguard: ownHere = null, ...here_ } = here.versions
   const { lvguard: ownThere = null, ...there_ } = there.versions
@@ -126,7 +126,7 @@ function versions(here: HostFacts, there: HostFacts): Finding[] {
 }
 
 /** LVG603 and LVG604. */
-function settings(here: HostFacts, there: HostFacts): Finding[] {
+function settings(here: HostDescription, there: HostDescription): Finding[] {
   const names = [here.host, there.host] as const
   const of = (
     code: 'LVG603' | 'LVG604',
@@ -149,7 +149,7 @@ function settings(here: HostFacts, there: HostFacts): Finding[] {
 }
 
 /** LVG605 and LVG606. */
-function locks(here: HostFacts, there: HostFacts): Finding[] {
+function locks(here: HostDescription, there: HostDescription): Finding[] {
   const [one, two] = [here.host, there.host]
   const found: Finding[] = []
   if (here.hasWatchdog !== null && there.hasWatchdog !== null && here.hasWatchdog !== there.hasWatchdog)
@@ -226,11 +226,11 @@ const some = (names: readonly string[]): string =>
     : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more`
 
 /** LVG607. */
-function definitions(here: HostFacts, there: HostFacts): Finding[] {
+function definitions(here: HostDescription, there: HostDescription): Finding[] {
   const [one, two] = [here.host, there.host]
   const twin = (vm: ComparedVm, all: readonly ComparedVm[]): ComparedVm | undefined =>
     all.find(({ uuid }) => uuid === vm.uuid) ?? all.find(({ name }) => name === vm.name)
-  const alone = (side: HostFacts, other: HostFacts): string[] =>
+  const alone = (side: HostDescription, other: HostDescription): string[] =>
     side.vms.filter((vm) => twin(vm, other.vms) === undefined).map(({ name }) => name)
   const pairs = here.vms.flatMap((vm) => {
     const other = twin(vm, there.vms)
@@ -269,11 +269,11 @@ function definitions(here: HostFacts, there: HostFacts): Finding[] {
 }
 
 /** LVG608 and LVG609: what VMs that are defined on one host need on the other one. */
-function needs(here: HostFacts, there: HostFacts): Finding[] {
+function needs(here: HostDescription, there: HostDescription): Finding[] {
   const missing = (
     kind: string,
     own: (vm: ComparedVm) => readonly string[],
-    has: (side: HostFacts) => readonly string[],
+    has: (side: HostDescription) => readonly string[],
   ): { readonly host: string; readonly what: string; readonly vms: readonly string[] }[] =>
     [here, there].flatMap((side) => {
       const vms = [...here.vms, ...there.vms]
@@ -329,7 +329,7 @@ function needs(here: HostFacts, there: HostFacts): Finding[] {
 }
 
 /** LVG610. */
-function processors(here: HostFacts, there: HostFacts): Finding[] {
+function processors(here: HostDescription, there: HostDescription): Finding[] {
   if (here.cpu === null || there.cpu === null)
     return [untold('LVG610', `no /proc/cpuinfo on ${here.cpu === null ? here.host : there.host}`, 'lscpu')]
   const lacks = (side: readonly string[], other: readonly string[]): string[] =>
@@ -359,7 +359,7 @@ function processors(here: HostFacts, there: HostFacts): Finding[] {
 const APART = 2
 
 /** LVG611. */
-function clocks(here: HostFacts, { host, time }: HostFacts, { from, to }: Window): Finding[] {
+function clocks(here: HostDescription, { host, time }: HostDescription, { from, to }: Window): Finding[] {
   const behind = from - time
   const ahead = time - to
   const apart = Math.max(behind, ahead)

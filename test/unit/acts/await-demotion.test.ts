@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
-import { LOOK_PAUSE, type Waiting, awaitDemotion } from '../../../src/acts/await-demotion.ts'
+import { LOOK_PAUSE, type WaitWorld, awaitDemotion } from '../../../src/acts/await-demotion.ts'
 import { logicalVolume } from '../support/lvm.ts'
 
 type Answer = 'held' | 'shared' | 'free' | 'unreadable'
@@ -13,7 +13,7 @@ const LEASES = {
 }
 
 /** A clock that only a pause and a look move, and leases that answer in turn; the last answer stays. */
-class World implements Waiting {
+class World implements WaitWorld {
   time = 1_000_000
   readonly looks: string[] = []
   readonly #answers: Map<string, Answer[]>

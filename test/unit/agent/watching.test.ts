@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type Start, type Watching, watchLeases } from '../../../src/agent/watching.ts'
+import { type StartWatch, type Watching, watchLeases } from '../../../src/agent/watching.ts'
 import { REAL_TIME, useTime } from '../../../src/system/clock.ts'
 import { useStart, REAL_START } from '../../../src/system/commands.ts'
 import type { ThreadEvents } from '../../../src/system/thread.ts'
@@ -10,12 +10,12 @@ let due: { at: number; work: () => void }[] = []
 const said: string[] = []
 /** Each thread that was started: what it was given, what it was told, and what it tells. */
 let threads: { data: unknown; told: unknown[]; events: ThreadEvents }[] = []
-const start: Start = (data, events) => {
+const start: StartWatch = (data, events) => {
   const thread = { data, told: [] as unknown[], events }
   threads.push(thread)
   return { post: (message) => void thread.told.push(message) }
 }
-const begin = (by: Start = start): Watching =>
+const begin = (by: StartWatch = start): Watching =>
   watchLeases(SETTINGS, 30, ({ priority, text }) => void said.push(`<${priority}>${text}`), by)
 async function pass(seconds: number): Promise<void> {
   now += seconds

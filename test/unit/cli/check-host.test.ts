@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { type CheckHostWorld, checkHost } from '../../../src/cli/check-host.ts'
-import type { HostFacts } from '../../../src/core/check/compare.ts'
+import type { HostDescription } from '../../../src/core/check/compare.ts'
 import { type Known, known, unknown } from '../../../src/core/status.ts'
 
-const facts = (host: string, more: Partial<HostFacts> = {}): HostFacts => ({
+const facts = (host: string, more: Partial<HostDescription> = {}): HostDescription => ({
   format: 1,
   host,
   time: 1000,
@@ -23,7 +23,7 @@ const facts = (host: string, more: Partial<HostFacts> = {}): HostFacts => ({
 class World implements CheckHostWorld {
   said = ''
   constructor(
-    readonly there: Known<HostFacts>,
+    readonly there: Known<HostDescription>,
     readonly muted: readonly string[] = [],
   ) {}
   own = async () => facts('node1')

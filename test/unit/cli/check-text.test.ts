@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { firstLine, jsonOf, linesOf, prometheusText } from '../../../src/cli/check-text.ts'
+import { firstLine, jsonOf, findingLines, prometheusText } from '../../../src/cli/check-text.ts'
 import { findingsOfHost } from '../../../src/core/check/check.ts'
 import { CODES, CODE_NAMES, OWN_CODES, inOrder } from '../../../src/core/check/finding.ts'
 import { readFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ describe('the first line, as a monitoring plugin prints it', () => {
 })
 
 test('two lines for each: what is wrong, and what mends it', () => {
-  expect(linesOf(findings).slice(0, 2)).toEqual([
+  expect(findingLines(findings).slice(0, 2)).toEqual([
     'LVG102 critical: sanlock counts on wdmd, and no wdmd runs',
     '       systemctl enable --now wdmd, and systemctl status wdmd',
   ])

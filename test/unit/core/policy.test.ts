@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
-import { type Disk, type Finding, candidatesOf } from '../../../src/core/domain.ts'
+import { type Disk, type SourceMeaning, candidatesOf } from '../../../src/core/domain.ts'
 import { type DomainPolicy, configuredPolicy, parseVolumePolicy } from '../../../src/core/policy.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import { volumeName } from '../support/arbitraries.ts'
@@ -143,8 +143,8 @@ describe('how a disk is locked', () => {
     ],
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
 
-  const fileAt: Finding = { kind: 'stand-in', vg: 'v', lv: 'l', path: '/dev/v/l', is: 'a regular file' }
-  const noName: Finding = { kind: 'impossible', vg: 'v', path: '/dev/v/-l' }
+  const fileAt: SourceMeaning = { kind: 'stand-in', vg: 'v', lv: 'l', path: '/dev/v/l', is: 'a regular file' }
+  const noName: SourceMeaning = { kind: 'impossible', vg: 'v', path: '/dev/v/-l' }
   test.each<[string, string[], Record<string, 'exclusive' | 'ignore'>, number]>([
     ['is refused', [], {}, 1],
     ['is left alone where the volume would be', ['v = ignore'], {}, 0],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { idlePools, isBoundByAnother, settled } from '../../../src/core/relatives.ts'
+import { idlePools, isBoundByAnother, withIdsAndPool } from '../../../src/core/relatives.ts'
 import { lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const POOL = logicalVolume({ vg: 'virtVG', lv: 'pool' })
@@ -14,32 +14,32 @@ const SNAP = logicalVolume(
 const TABLE = volumeTable([ONE, TWO, ORIGIN, SNAP])
 const FREE = { locks: lockTable(), records: records() }
 const onRecord = (volume: typeof ONE, before: 'inactive' | 'active' = 'inactive') =>
-  settled([recorded(volume, { before })], TABLE, FREE)
+  withIdsAndPool([recorded(volume, { before })], TABLE, FREE)
 
 describe('what is kept on record', () => {
   test('a volume that lvs does not know stays as it is', () =>
-    expect(settled([recorded({ vg: 'v', lv: 'l' })], TABLE, FREE)).toEqual([recorded({ vg: 'v', lv: 'l' })]))
+    expect(withIdsAndPool([recorded({ vg: 'v', lv: 'l' })], TABLE, FREE)).toEqual([recorded({ vg: 'v', lv: 'l' })]))
   test('the pool of a thin volume that was free', () =>
     expect(onRecord(ONE)[0]?.pool).toEqual({ lv: 'pool', before: 'inactive' }))
   test('the pool that somebody had here before', () => {
-    expect(settled([recorded(ONE)], TABLE, { ...FREE, locks: lockTable([[POOL, 'exclusive']]) })[0]?.pool?.before).toBe(
-      'active',
-    )
+    expect(
+      withIdsAndPool([recorded(ONE)], TABLE, { ...FREE, locks: lockTable([[POOL, 'exclusive']]) })[0]?.pool?.before,
+    ).toBe('active')
   })
   test('the pool that another VM brought here', () => {
     const before = { locks: lockTable([[POOL, 'exclusive']]), records: records(recordOf(2, 'prepared', onRecord(TWO))) }
-    expect(settled([recorded(ONE)], TABLE, before)[0]?.pool?.before).toBe('inactive')
+    expect(withIdsAndPool([recorded(ONE)], TABLE, before)[0]?.pool?.before).toBe('inactive')
   })
   test('where the locks were not known, the pool counts as somebody’s', () => {
     expect(
-      settled([recorded(ONE)], TABLE, { ...FREE, locks: { kind: 'unknown', why: 'failed', detail: '' } })[0]?.pool
-        ?.before,
+      withIdsAndPool([recorded(ONE)], TABLE, { ...FREE, locks: { kind: 'unknown', why: 'failed', detail: '' } })[0]
+        ?.pool?.before,
     ).toBe('active')
   })
   test('an origin that came up with another VM’s snapshot counts as inactive before; one of nobody’s does not', () => {
     const before = { ...FREE, records: records(recordOf(2, 'prepared', onRecord(SNAP))) }
-    expect(settled([recorded(ORIGIN, { before: 'active' })], TABLE, before)[0]?.before).toBe('inactive')
-    expect(settled([recorded(ORIGIN, { before: 'active' })], TABLE, FREE)[0]?.before).toBe('active')
+    expect(withIdsAndPool([recorded(ORIGIN, { before: 'active' })], TABLE, before)[0]?.before).toBe('inactive')
+    expect(withIdsAndPool([recorded(ORIGIN, { before: 'active' })], TABLE, FREE)[0]?.before).toBe('active')
   })
 })
 
@@ -72,7 +72,7 @@ describe('pools to be given back', () => {
   test.each<[string, string[], string[]]>([
     ['with its last volume', idle(), ['virtVG/pool']],
     ['once, whatever the number of volumes', idle([...onRecord(ONE), ...onRecord(TWO)]), ['virtVG/pool']],
-    ['not one that somebody had before', idle(settled([recorded(ONE)], TABLE, { ...FREE, locks: HELD })), []],
+    ['not one that somebody had before', idle(withIdsAndPool([recorded(ONE)], TABLE, { ...FREE, locks: HELD })), []],
     ['not one that LVM has given back already', idle(onRecord(ONE), lockTable()), []],
     ['not while another of its volumes is active', idle(onRecord(ONE), HELD, records(), true), []],
     [

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { type Configuration, DEFAULTS } from '../../../src/core/configuration.ts'
 import { type Candidates, type StandIn, candidatesOf } from '../../../src/core/domain.ts'
 import type { LockState, VolumeTable } from '../../../src/core/lock-state.ts'
-import { isSettledByLockspaces, scopeOf, vgsOf } from '../../../src/core/scope.ts'
+import { lockspacesTellAll, scopeOf, vgsOf } from '../../../src/core/scope.ts'
 import { lockTable, logicalVolume, volumeTable } from '../support/lvm.ts'
 
 const candidates = (paths: readonly string[], configuration: Configuration = DEFAULTS): Candidates =>
@@ -219,7 +219,7 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['there is nothing to know', ['/dev/sda'], DOWN, DEFAULTS, true],
     ['an impossible path counts', ['/dev/otherVG/-f'], STARTED, DEFAULTS, false],
   ])('settled by lvmlockctl alone: %s', (_, paths, locks, configuration, expected) => {
-    expect(isSettledByLockspaces(candidates(paths, configuration), locks)).toBe(expected)
+    expect(lockspacesTellAll(candidates(paths, configuration), locks)).toBe(expected)
   })
 
   test('where lvmlockctl settles it, lvs changes nothing but what is missing', () => {

@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import type { SanlockStatus } from '../../../src/core/lease.ts'
 import { refusalOf } from '../../../src/kill/refusal.ts'
-import type { Asked } from '../../../src/kill/world.ts'
+import type { SanlockAnswer } from '../../../src/kill/world.ts'
 import { KillDouble } from '../support/kill-world.ts'
 
-const says = (changed: Partial<SanlockStatus>): Asked => ({
+const says = (changed: Partial<SanlockStatus>): SanlockAnswer => ({
   kind: 'status',
   status: { now: 200, hasWatchdog: false, watchdogFire: 60, lockspaces: [], notUnderstood: [], ...changed },
 })
-const SILENT: Asked = { kind: 'silent', why: 'x' }
+const SILENT: SanlockAnswer = { kind: 'silent', why: 'x' }
 const NOTHING = says({})
 
 /** Of a host on which there is a local VG, otherVG, with a VM on it, and virtVG with the device of its leases. */
 async function refused(
   vg: string,
-  asked: Asked,
+  asked: SanlockAnswer,
   change: (world: KillDouble) => void = () => undefined,
 ): Promise<string | undefined> {
   const world = new KillDouble()
@@ -26,7 +26,7 @@ async function refused(
 }
 
 describe('a VG that may be cut off', () => {
-  test.each<[string, string, Asked, ((world: KillDouble) => void)?]>([
+  test.each<[string, string, SanlockAnswer, ((world: KillDouble) => void)?]>([
     [
       'sanlock names it',
       'otherVG',

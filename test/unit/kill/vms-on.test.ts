@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { usersOf } from '../../../src/kill/vms-on.ts'
+import { vmsOn } from '../../../src/kill/vms-on.ts'
 import { KillDouble } from '../support/kill-world.ts'
 import { recorded, uuidOf } from '../support/lvm.ts'
 
@@ -23,16 +23,12 @@ const forget = (world: KillDouble, ...names: readonly string[]): void =>
   )
 
 describe('the VMs that use a VG', () => {
-  test('by their records', () => expect(usersOf('virtVG', host())).toEqual(['vm1', 'vm2']))
+  test('by their records', () => expect(vmsOn('virtVG', host())).toEqual(['vm1', 'vm2']))
 
   test('one whose record cannot be read, by what it has open, also where it is the only one on its VG', () => {
     const world = host()
     forget(world, 'vm1', 'vm3')
-    expect([world.known.length, usersOf('virtVG', world), usersOf('otherVG', world)]).toEqual([
-      1,
-      ['vm1', 'vm2'],
-      ['vm3'],
-    ])
+    expect([world.known.length, vmsOn('virtVG', world), vmsOn('otherVG', world)]).toEqual([1, ['vm1', 'vm2'], ['vm3']])
   })
 
   test('a command of lvguard with, which writes as a VM does', () => {
@@ -46,20 +42,20 @@ describe('the VMs that use a VG', () => {
         command: 'keeps',
         volumes: [recorded({ vg: 'thirdVG', lv: 'data' })],
       })
-    expect(usersOf('thirdVG', world)).toEqual(['lvguard with dd (process 7)'])
+    expect(vmsOn('thirdVG', world)).toEqual(['lvguard with dd (process 7)'])
   })
 
   test('not one that has ended, recorded or not', () => {
     const world = host()
     forget(world, 'vm3')
     for (const { pid } of world.status.values()) Object.assign(world.processes.get(pid) ?? {}, { threads: ['Z'] })
-    expect([usersOf('virtVG', world), usersOf('otherVG', world)]).toEqual([[], []])
+    expect([vmsOn('virtVG', world), vmsOn('otherVG', world)]).toEqual([[], []])
   })
 
   test('not one that has nothing of it open', () => {
     const world = host()
     forget(world, 'vm3')
     Object.assign(world.processes.get(103) ?? {}, { opens: [] })
-    expect(usersOf('otherVG', world)).toEqual([])
+    expect(vmsOn('otherVG', world)).toEqual([])
   })
 })

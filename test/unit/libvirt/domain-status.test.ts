@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
 import { candidatesOf } from '../../../src/core/domain.ts'
 import { wantedByStatus } from '../../../src/core/reconcile.ts'
-import { type StatusFile, isStatusFile, parseStatus } from '../../../src/libvirt/domain-status.ts'
+import { type StatusFile, isStatusFile, parseDomainStatus } from '../../../src/libvirt/domain-status.ts'
 
 const FOLDER = new URL('../../captures', import.meta.url).pathname
 const files = (folder: string): string[] => readdirSync(join(FOLDER, folder)).map((name) => join(folder, name))
@@ -13,7 +13,7 @@ const captured = ['debian-12', 'debian-13'].flatMap((release) =>
     ['node1', 'node2'].flatMap((node) => files(`${release}/status/${kind}/${node}`)),
   ),
 )
-const parsed = (file: string) => parseStatus(readFileSync(join(FOLDER, file), 'utf8'))
+const parsed = (file: string) => parseDomainStatus(readFileSync(join(FOLDER, file), 'utf8'))
 /** The mode of each recorded file of one node, in order, in a word. */
 const story = (folder: string): string =>
   files(folder)
@@ -48,8 +48,8 @@ describe('recorded status files', () => {
       .sort()
       .map((file) => readFileSync(join(FOLDER, file), 'utf8'))
     const versions: StatusFile[] = []
-    for (const text of texts) versions.push(parseStatus(text, versions.at(-1)))
-    expect(versions).toEqual(texts.map((text) => parseStatus(text)))
+    for (const text of texts) versions.push(parseDomainStatus(text, versions.at(-1)))
+    expect(versions).toEqual(texts.map((text) => parseDomainStatus(text)))
     expect(new Set(versions.map(({ domain }) => domain)).size).toBe(3)
     expect(new Set(versions.map(({ status }) => status)).size).toBe(texts.length)
   })
@@ -86,7 +86,7 @@ describe('a commit between two backing files, which has no <mirror>', () => {
     `<domstatus state='running' reason='booted' pid='1'>\n<blockjobs active='yes'>\n${jobs.join('\n')}\n</blockjobs>\n` +
     `<domain type='kvm'><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid><devices>${disk}</devices></domain></domstatus>`
   const written = (text: string): (string | undefined)[] =>
-    parseStatus(text)
+    parseDomainStatus(text)
       .domain.disks.filter(({ readonly }) => !readonly)
       .map(({ path }) => path)
   const NODES =
@@ -128,13 +128,13 @@ describe('a commit between two backing files, which has no <mirror>', () => {
   test('the domain is read again when the job begins and ends, and only then', () => {
     const texts = [status(), status(), status(job('commit', NODES)), status(job('commit', NODES)), status()]
     const versions: StatusFile[] = []
-    for (const text of texts) versions.push(parseStatus(text, versions.at(-1)))
-    expect(versions).toEqual(texts.map((text) => parseStatus(text)))
+    for (const text of texts) versions.push(parseDomainStatus(text, versions.at(-1)))
+    expect(versions).toEqual(texts.map((text) => parseDomainStatus(text)))
     expect(new Set(versions.map(({ domain }) => domain)).size).toBe(3)
   })
 
   test('its volume is to be exclusive', () => {
-    const { volumes } = candidatesOf(parseStatus(status(job('commit', NODES))).domain, DEFAULTS)
+    const { volumes } = candidatesOf(parseDomainStatus(status(job('commit', NODES))).domain, DEFAULTS)
     expect(volumes.map(({ lv, mode, reason }) => `${lv} ${mode}: ${reason}`)).toEqual([
       'top exclusive: disk vda',
       'image2 exclusive: commit target of disk vda',
@@ -155,11 +155,11 @@ describe('what is not a status file', () => {
     ['cut off', "<domstatus state='running' reason='booted' pid='1'><domain><name>a</name>"],
     ['no state', "<domstatus pid='1'/>"],
     ['a bare domain', '<domain><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid></domain>'],
-  ])('%s', (_, text) => expect(() => parseStatus(text)).toThrow())
+  ])('%s', (_, text) => expect(() => parseDomainStatus(text)).toThrow())
 
   test('a job in the domain’s own metadata is no job', () => {
     const text =
       "<domstatus state='running' reason='booted' pid='1'><domain type='kvm'><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid><metadata><x:y xmlns:x='u'><job async='migration out' phase='begin3' flags='0x0'/></x:y></metadata></domain></domstatus>"
-    expect(parseStatus(text).status).toMatchObject({ async: 'none', phase: undefined })
+    expect(parseDomainStatus(text).status).toMatchObject({ async: 'none', phase: undefined })
   })
 })

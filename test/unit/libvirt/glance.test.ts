@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { activeGlanceAt, glanceAt } from '../../../src/libvirt/glance.ts'
-import { parseStatus } from '../../../src/libvirt/domain-status.ts'
+import { parseDomainStatus } from '../../../src/libvirt/domain-status.ts'
 import { meaningOfPath } from '../../../src/core/volume.ts'
 import { hookInputs } from '../support/captures.ts'
 
@@ -20,7 +20,7 @@ const statusFiles = ['debian-12', 'debian-13'].flatMap((suite) =>
 
 describe('a glance at what libvirt really wrote says the same as parsing it', () => {
   test.each(statusFiles)('%s', (_, text) => {
-    const { status, domain } = parseStatus(text)
+    const { status, domain } = parseDomainStatus(text)
     const glance = activeGlanceAt(text)
     expect(glance).toMatchObject({
       name: domain.name,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { leaseState } from '../../../src/core/lease.ts'
-import { parseStatus } from '../../../src/sanlock/status.ts'
+import { parseSanlockStatus } from '../../../src/sanlock/status.ts'
 
 const capture = (name: string): string =>
   readFileSync(new URL(`../../captures/debian-12/sanlock-status-${name}.txt`, import.meta.url), 'utf8')
@@ -19,7 +19,7 @@ describe('sanlock client status -D', () => {
     ['lost', 'lost', true],
     ['stopping', 'fine', false],
   ] as const)('as captured: %s', (name, expected, hasFailed) => {
-    const status = parseStatus(capture(name))
+    const status = parseSanlockStatus(capture(name))
     const [lockspace, ...others] = status?.lockspaces ?? []
     expect(lockspace).toMatchObject({ vg: 'virtVG', list: 'spaces', ioTimeout: 1, hasFailed })
     expect([others, status?.notUnderstood, status?.hasWatchdog]).toEqual([[], [], false])
@@ -31,7 +31,7 @@ describe('sanlock client status -D', () => {
     ['    watchdog_fire_timeout=20\n', 20],
     ['    watchdog_fire_timeout=soon\n', 60],
   ])('when a watchdog has fired, where sanlock says it: %j', (line, expected) =>
-    expect(parseStatus(changed(/^ +use_watchdog=/m, `${line}    use_watchdog=`))?.watchdogFire).toBe(expected),
+    expect(parseSanlockStatus(changed(/^ +use_watchdog=/m, `${line}    use_watchdog=`))?.watchdogFire).toBe(expected),
   )
 
   test('a lockspace that is left in order is none that is lost, though its killing_pids is 1', () => {
@@ -47,7 +47,7 @@ describe('sanlock client status -D', () => {
     ['two clocks', changed(/( +monotime=\d+\n)/, '$1    monotime=99999\n')],
     ['two daemons', FINE + FINE],
     ['no daemon', changed(/^daemon .*$/m, 'demon host1')],
-  ])('%s is no answer', (_, text) => expect(parseStatus(text)).toBeUndefined())
+  ])('%s is no answer', (_, text) => expect(parseSanlockStatus(text)).toBeUndefined())
 
   test.each([
     ['no renewal', / +renewal_last_success=\d+\n/, ''],
@@ -60,14 +60,15 @@ describe('sanlock client status -D', () => {
     ['a field twice', /( +renew_fail=0\n)/, '$1    renew_fail=1\n'],
     ['a renewal beyond all numbers', /renewal_last_success=\d+/, 'renewal_last_success=99999999999999999999'],
   ])('%s: nothing is decided about that VG', (_, from, to) => {
-    expect(parseStatus(changed(from, to))).toMatchObject({ lockspaces: [], notUnderstood: ['virtVG'] })
+    expect(parseSanlockStatus(changed(from, to))).toMatchObject({ lockspaces: [], notUnderstood: ['virtVG'] })
   })
 
   test('twice the same lockspace in force is not understood; one that is being left beside it does not count', () => {
     const own = /^s lvm_virtVG[\s\S]*$/m.exec(FINE)?.[0] ?? ''
-    expect(parseStatus(FINE + own)).toMatchObject({ lockspaces: [], notUnderstood: ['virtVG'] })
+    expect(parseSanlockStatus(FINE + own)).toMatchObject({ lockspaces: [], notUnderstood: ['virtVG'] })
     expect(
-      parseStatus(FINE + own.replace('list=spaces', 'list=rem').replace('renew_fail=0', 'renew_fail=1'))?.lockspaces,
+      parseSanlockStatus(FINE + own.replace('list=spaces', 'list=rem').replace('renew_fail=0', 'renew_fail=1'))
+        ?.lockspaces,
     ).toMatchObject([{ list: 'spaces', hasFailed: false }])
   })
 
@@ -78,17 +79,17 @@ describe('sanlock client status -D', () => {
         changed('use_watchdog=0', 'use_watchdog=1'),
         changed(/ +use_watchdog=0\n/, ''),
         changed('use_watchdog=0', 'use_watchdog=2'),
-      ].map((text) => parseStatus(text)?.hasWatchdog),
+      ].map((text) => parseSanlockStatus(text)?.hasWatchdog),
     ).toEqual([false, true, undefined, undefined])
   })
 
   test('lockspaces of others than lvmlockd do not count, nor what stands in a name', () => {
-    expect(parseStatus(changed('s lvm_virtVG:', 's __LIBVIRT__DISKS__:'))).toMatchObject({
+    expect(parseSanlockStatus(changed('s lvm_virtVG:', 's __LIBVIRT__DISKS__:'))).toMatchObject({
       lockspaces: [],
       notUnderstood: [],
     })
     expect(
-      parseStatus(changed('our_host_name=host1', 'our_host_name=a\n    use_watchdog=1'))?.hasWatchdog,
+      parseSanlockStatus(changed('our_host_name=host1', 'our_host_name=a\n    use_watchdog=1'))?.hasWatchdog,
     ).toBeUndefined()
   })
 })

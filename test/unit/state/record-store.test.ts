@@ -224,6 +224,7 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
         )
       })
     expect(writers.sort()).toEqual([
+      'acts/waiting-starts.ts',
       'cli/check.ts',
       'cli/sync.ts',
       'drbd/notes.ts',
@@ -234,15 +235,16 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
       'state/vg-lock.ts',
       'system/run.ts',
     ])
-    const withJson = ['state/record-store.ts', 'state/saved-images.ts', 'drbd/notes.ts']
+    const withJson = ['state/record-store.ts', 'state/saved-images.ts', 'drbd/notes.ts', 'acts/waiting-starts.ts']
     for (const name of writers.filter((each) => !withJson.includes(each)))
       expect(readFileSync(join('src', name), 'utf8')).not.toMatch(/\.json['"`]/)
-    // Two others write JSON, but into a folder of their own, and something else here.
+    // Three others write JSON, but into a folder of their own, and something else here.
     const writesHere = (name: string) =>
       readFileSync(join('src', name), 'utf8')
         .match(/join\(RUN_FOLDER.*/g)
         ?.map((each) => each.replace(/.*}/, ''))
     expect(writesHere('state/saved-images.ts')).toEqual(['.restore`)'])
+    expect(writesHere('acts/waiting-starts.ts')).toEqual(["join(RUN_FOLDER, 'waiting')"])
     expect(writesHere('drbd/notes.ts')).toEqual(['`)', "join(RUN_FOLDER, 'drbd')"])
   })
 })

@@ -5,7 +5,7 @@ import type { Device, LockState, LogicalVolume, VolumeTable } from '../../../src
 import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import type { Target } from '../../../src/lvm/lvchange.ts'
-import type { Outcome } from '../../../src/system/run.ts'
+import type { CommandResult } from '../../../src/system/run.ts'
 import { deviceOf, lockTable, logicalVolume, volumeTable } from './lvm.ts'
 import { domainXml } from './xml.ts'
 
@@ -13,8 +13,8 @@ export const ROOT_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'root' })
 export const HOME_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'home' })
 export const CONFIGURATION = { ...DEFAULTS, migrateWait: 0, logFile: '' }
 
-const ENDED: Outcome = { exitCode: 0, stdout: '', stderr: '', isAbsent: false, timedOut: false }
-const failed = (stderr: string): Outcome => ({ ...ENDED, exitCode: 5, stderr })
+const ENDED: CommandResult = { exitCode: 0, stdout: '', stderr: '', isAbsent: false, timedOut: false }
+const failed = (stderr: string): CommandResult => ({ ...ENDED, exitCode: 5, stderr })
 
 /**
  * Stands for src/lvm of one host, below prepare, release and migrate (a test puts it there with vi.mock). Its lvchange
@@ -53,13 +53,13 @@ export class HostDouble {
   leaseOf = (): Promise<undefined> => Promise.resolve(undefined)
   holdersOf = (): Promise<[]> => Promise.resolve([])
 
-  bringTo = (target: Target, names: readonly VolumeName[]): Promise<Outcome> => {
+  bringTo = (target: Target, names: readonly VolumeName[]): Promise<CommandResult> => {
     this.commands.push(`${target} ${names.map(fullName).join(' ')}`)
     const outcomes = names.map((name) => this.#change(target, logicalVolume(name)))
     return Promise.resolve(outcomes.find(({ exitCode }) => exitCode !== 0) ?? ENDED)
   }
 
-  #change(target: Target, volume: LogicalVolume): Outcome {
+  #change(target: Target, volume: LogicalVolume): CommandResult {
     const name = fullName(volume)
     if (target === 'inactive') {
       if (this.inUse.has(name)) return failed(`  Logical volume ${name} in use.\n`)

@@ -9,7 +9,7 @@ import {
 import type { DomainRecord, Records } from '../../../src/core/record.ts'
 import { mapperUuid } from '../../../src/core/volume.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
-import type { Asked, Domains, RecoverWorld } from '../../../src/kill/world.ts'
+import type { SanlockAnswer, Domains, RecoverWorld } from '../../../src/kill/world.ts'
 import type { ProcessIdentity } from '../../../src/system/processes.ts'
 import { logicalVolume, lvmUuid, recordOf, recorded, uuidOf } from './lvm.ts'
 
@@ -49,7 +49,7 @@ export class KillDouble implements RecoverWorld {
   readonly failing = new Map<string, number>()
   isSilent = false
   isFull = false
-  asked: Asked = { kind: 'silent', why: 'not asked' }
+  asked: SanlockAnswer = { kind: 'silent', why: 'not asked' }
   locking: string | undefined
   dropping: string | undefined
   /** What lvmlockd lists. */
@@ -128,7 +128,7 @@ export class KillDouble implements RecoverWorld {
     for (let turn = 0; turn < 5; turn++) await Promise.resolve()
   }
   lives = ({ pid, start }: ProcessIdentity): boolean => this.alive.has(`${pid} ${start}`)
-  ask = (): Promise<Asked> => Promise.resolve(this.asked)
+  ask = (): Promise<SanlockAnswer> => Promise.resolve(this.asked)
   records = (): Records => ({ known: this.known, unreadable: [] })
   domains = (known: readonly { readonly name: string; readonly uuid: string }[]): Domains => {
     const running = [...this.status.values()]

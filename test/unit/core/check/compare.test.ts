@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import { type ComparedVm, type HostFacts, compareHosts, hostFactsIn } from '../../../../src/core/check/compare.ts'
+import { type ComparedVm, type HostDescription, compareHosts, hostFactsIn } from '../../../../src/core/check/compare.ts'
 import { HOST_CODES } from '../../../../src/core/check/finding.ts'
 
 const vm: ComparedVm = {
@@ -13,7 +13,7 @@ const vm: ComparedVm = {
 }
 
 /** A host of two that are alike, with one VM that is defined on both. */
-const facts = (host: string, more: Partial<HostFacts> = {}): HostFacts => ({
+const facts = (host: string, more: Partial<HostDescription> = {}): HostDescription => ({
   format: 1,
   host,
   time: 1000,
@@ -29,9 +29,9 @@ const facts = (host: string, more: Partial<HostFacts> = {}): HostFacts => ({
   cpu: { model: 'AMD EPYC', flags: ['sse4_2', 'avx2'] },
   ...more,
 })
-const compared = (there: Partial<HostFacts>, here: Partial<HostFacts> = {}) =>
+const compared = (there: Partial<HostDescription>, here: Partial<HostDescription> = {}) =>
   compareHosts(facts('node1', here), facts('node2', there), { from: 999, to: 1001 })
-const vg = (more: Partial<HostFacts['vgs'][number]>): Partial<HostFacts> => ({
+const vg = (more: Partial<HostDescription['vgs'][number]>): Partial<HostDescription> => ({
   vgs: [{ vg: 'virtVG', uuid: 'u', locking: 'started', hostId: 2, ioTimeout: 10, ...more }],
 })
 
@@ -39,7 +39,7 @@ test('two hosts that are alike give no finding', () => expect(compared({})).toEq
 
 describe('what differs is found, by its code', () => {
   const hit = new Set<string>()
-  test.each<[string, Partial<HostFacts>, string, RegExp]>([
+  test.each<[string, Partial<HostDescription>, string, RegExp]>([
     [
       'another lvguard',
       { versions: { ...facts('node2').versions, lvguard: '0.1.0' } },
@@ -122,7 +122,7 @@ describe('what differs is found, by its code', () => {
 })
 
 describe('what is right, and could be taken for wrong', () => {
-  test.each<[string, Partial<HostFacts>]>([
+  test.each<[string, Partial<HostDescription>]>([
     ['a clock within the time that the answer took', { time: 1002.5 }],
     ['a pool that no VM names, elsewhere', { pools: { images: 'dir /var/lib/libvirt/images', other: 'dir /srv' } }],
     ['a network device that no VM names', { links: ['br0', 'br7', 'lo'] }],

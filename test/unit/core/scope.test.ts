@@ -218,7 +218,7 @@ describe('which paths are managed, and what is wrong with the others', () => {
     ['nothing is known', [ROOT], DOWN, DEFAULTS, false],
     ['there is nothing to know', ['/dev/sda'], DOWN, DEFAULTS, true],
     ['an impossible path counts', ['/dev/otherVG/-f'], STARTED, DEFAULTS, false],
-  ])('settled by lvmlockctl alone: %s', (_, paths, locks, configuration, expected) => {
+  ])('told by lvmlockctl alone: %s', (_, paths, locks, configuration, expected) => {
     expect(lockspacesTellAll(candidates(paths, configuration), locks)).toBe(expected)
   })
 

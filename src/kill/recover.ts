@@ -1,4 +1,4 @@
-import { devicesOf, isGone, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
+import { devicesOf, isGone, isLeases, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
 import type { Mark } from './mark.ts'
 import type { RecoverWorld } from './world.ts'
 
@@ -28,6 +28,8 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   if (open !== undefined) return notYet(open)
   const gone = await leave(vg, world)
   if (gone !== undefined) return notYet(gone)
+  const dead = await removeDeadLeases(vg, world)
+  if (dead !== undefined) return notYet(dead)
   const refused = await world.startLocking(vg)
   if (refused !== undefined) return notYet(`the locking of ${vg} cannot be started: ${refused}`)
   world.removeMark(vg)
@@ -62,6 +64,22 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
     }
   }
   return undefined
+}
+
+/**
+ * The device of the leases is not wiped, and so it still leads to the disk as it was. Where that was taken away and has
+ * come back under another name, the old one fails for ever, and sanlock cannot join (seen on Debian 13: `attempt to
+ * access beyond end of device`). Without it `vgchange --lock-start` makes it anew, on the disk that is there now.
+ * @returns why it is not gone
+ */
+async function removeDeadLeases(vg: string, world: RecoverWorld): Promise<string | undefined> {
+  const device = world.devices().find((each) => isLeases(each, vg))
+  if (device === undefined || (await world.answers(device.node))) return undefined
+  const counts = await world.openCounts()
+  if (counts?.get(device.uuid) !== 0)
+    return `${device.name} does not answer, and is open still: see 'dmsetup ls --tree' and fuser(1)`
+  const why = await world.remove(device.name)
+  return why === undefined ? undefined : `${device.name} does not answer, and cannot be removed: ${why}`
 }
 
 const isListedOnly = async (vg: string, world: Pick<RecoverWorld, 'lockManagerOf'>): Promise<boolean> =>

@@ -71,7 +71,7 @@ export interface RecoverWorld extends KillWorld {
    * not come back as itself.
    */
   hasDisk(disk: string): boolean
-  /** Whether a disk, by the kernel's name, lets itself be read. */
+  /** Whether a disk, or a device of device-mapper, by the kernel's name, lets itself be read. */
   answers(disk: string): Promise<boolean>
   /** How often each device is open, by its UUID; undefined if dmsetup does not answer. */
   openCounts(): Promise<ReadonlyMap<string, number> | undefined>

@@ -80,6 +80,14 @@ describe('a VG comes back', () => {
     expect((await recover(MARK, world)).kind).toBe('recovered')
   })
 
+  test('a disk that was taken away: the device of the leases still leads there, and is made anew', async () => {
+    const world = killed()
+    world.disks.clear()
+    world.gone.add('vdb')
+    await recover(MARK, world)
+    expect(world.did).toEqual(['remove virtVG-vm1', 'remove virtVG-lvmlock', 'lock-start virtVG', 'unmark'])
+  })
+
   test('one of another lock manager is not dropped', async () => {
     const world = killed()
     world.managers.set('virtVG', 'dlm')
@@ -110,6 +118,15 @@ describe('it stays marked while', () => {
         }),
     ],
     ['a disk does not answer', /vdb, on which virtVG stands, does not answer/, (world) => void world.disks.clear()],
+    [
+      'the device of the leases is dead, and open',
+      /virtVG-lvmlock does not answer, and is open still/,
+      (world) => {
+        world.disks.clear()
+        world.gone.add('vdb')
+        Object.assign(world.list[0] ?? {}, { opened: 1 })
+      },
+    ],
     [
       'somebody has a device open',
       /virtVG-vm1 is open still: see/,

@@ -192,7 +192,10 @@ export class KillDouble implements RecoverWorld {
   /** Disks that the kernel has no more. */
   readonly gone = new Set<string>()
   hasDisk = (disk: string): boolean => !this.gone.has(disk)
-  answers = (disk: string): Promise<boolean> => Promise.resolve(this.disks.has(disk))
+  answers = (disk: string): Promise<boolean> => {
+    const below = this.list.find(({ node }) => node === disk)?.slaves ?? [disk]
+    return Promise.resolve(below.every((each) => this.disks.has(each)))
+  }
   openCounts = (): Promise<ReadonlyMap<string, number> | undefined> =>
     Promise.resolve(this.isSilent ? undefined : new Map(this.list.map(({ uuid, opened }) => [uuid, opened])))
   remove = (name: string): Promise<string | undefined> => {

@@ -51,8 +51,9 @@ interface LockedLevel {
 }
 
 /**
- * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read while its own volume is
- * active only. Each level costs one lvchange. Shared, unless a header says where an image has its own data.
+ * Locks the volumes that the headers of qcow2 images name, level by level: a header can be read only while its own
+ * volume is active. Each level costs one lvchange. The lock is shared, unless a header says that an image has its data
+ * there.
  */
 export async function lockBackingFiles(above: Above): Promise<BackingResult> {
   const {
@@ -129,18 +130,19 @@ async function lockLevel(
   recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before))
   if (failed !== undefined)
     throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
-  // As in prepare: what was cut off meanwhile.
+  // As in prepare.ts: a VG may have been cut off in the meantime.
   const missing = [
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
     ...cutOffProblems(level.vgsToLock),
   ]
   if (missing.length > 0) throw new ImageRefused(withDisks(missing, candidates))
-  // Of the volumes above DRBD may have said nothing: they were held all the while, or are in another VG.
+  // DRBD is asked here too. It may have been passed over for the volumes above: this host held them already, or they
+  // are in another VG.
   const onDrbd = planOnDrbd(scope, plan, await drbdBelow(level.vgsToLock), record, before)
   if (onDrbd.kind === 'refuse') throw new ImageRefused(onDrbd.problems)
 }
 
-/** An lvchange failed; why, may be asked later. */
+/** An lvchange failed. Why, is asked later. */
 class ChangeFailed extends Error {
   override readonly name = 'ChangeFailed'
   constructor(readonly ask: () => Promise<readonly Problem[]>) {

@@ -22,8 +22,8 @@ const ORDER: readonly Target[] = ['exclusive', 'shared', 'local', 'inactive']
 const addressed = ({ vg, lv, now = { vg, lv } }: Change): Address => now
 
 /**
- * Groups changes into as few commands as can be: one per VG and state, exclusive first, since that is what fails. Those
- * by UUID apart.
+ * Groups changes into as few commands as possible: one for each VG and state. Exclusive comes first, because that is
+ * what may fail. Volumes that are named by UUID get a command of their own.
  */
 export function batchesOf(changes: readonly Change[]): Batch[] {
   const vgs = [...new Set(changes.map(({ vg }) => vg))].sort()

@@ -2,8 +2,8 @@ import type { DomainRecord } from '../core/record.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { perProcess, self } from '../system/self.ts'
 
-// Asked for when the program begins (run-hook.ts): a parent that has ended is replaced by process 1, which lives for
-// ever.
+// Looked up when the program begins (run-hook.ts). Later it may be too late: when a parent ends, process 1 takes its
+// place, and that one never ends.
 const caller = perProcess(() => (self().ppid === 1 ? undefined : processOf(self().ppid)))
 
 /** To be called when the program begins: looks who has called it. */
@@ -23,16 +23,16 @@ export function actAsOwnCaller(): void {
 }
 
 /**
- * The libvirt daemon that called this hook: the parent, since the shell stub was replaced by Node with `exec`. One that
- * had ended before it could be asked for is on record as a process that does not live.
+ * The libvirt daemon that called this hook. It is the parent, because the shell stub was replaced by Node with `exec`.
+ * If it had ended before it could be looked up, the record gets a process that does not live.
  */
 export const callingDaemon = (): Required<Pick<DomainRecord, 'daemon'>> => ({
   daemon: commandItself().value ?? caller() ?? { pid: self().ppid, start: 'ended' },
 })
 
 /**
- * Whether the daemon that called this hook has ended since: then nobody waits for it any more, and another may be at
- * work.
+ * Whether the daemon that called this hook has ended since. Then nobody waits for the hook any more, and another daemon
+ * may be at work.
  */
 export const callerHasEnded = (): boolean => {
   const who = commandItself().value ?? caller()

@@ -19,14 +19,14 @@ import { type Done, carryOutAll } from './carry-out.ts'
 import type { AgentHost, SeenDomain } from './seen-domains.ts'
 import { witnessed } from './witness.ts'
 
-/** What came of an act for one domain; what it calls for beyond locks is done afterwards, with no VG's lock held. */
+/** What came of an act for one domain. What it calls for beside locks is done afterwards, when no VG's lock is held. */
 export interface ActResult {
   readonly view: SeenDomain
   readonly done: readonly Done[]
   readonly reports: readonly Report[]
   /** Its record could not be written: nothing was changed that is not on record. */
   readonly unwritable: string | undefined
-  /** Its record was changed by a hook between the look and the act, which was left. */
+  /** A hook changed its record between the look and the act. Nothing was done. */
   readonly isOvertaken: boolean
   readonly contested: ContestedStep
   readonly abortJob: boolean
@@ -56,7 +56,7 @@ export type Insist = (view: SeenDomain) => SeenDomain
  * Brings the volumes of domains to what their states call for, under the locks of their VGs: looks again at everything,
  * writes the records, then acts (R11). Waits for no other host: a refused `lvchange -aey` fails at once (FACTS 20).
  * @param vgs of all these domains
- * @throws VgBusy if a hook, or whoever else, keeps a VG's lock for longer than lock_wait
+ * @throws VgBusy if anybody else keeps a VG's lock for longer than lock_wait
  */
 export async function act(
   uuids: readonly string[],
@@ -66,7 +66,7 @@ export async function act(
 ): Promise<ActResult[]> {
   const locks = await lockVgs(vgs, host.configuration.lockWait)
   try {
-    // No VG at all: from here to the removal of a record nothing is waited for.
+    // Without a VG nothing is waited for from here to the removal of a record.
     const state = vgs.length === 0 ? NO_LOCKS : await lockState()
     host.learn(state)
     const known = readRecords()
@@ -97,8 +97,8 @@ export async function act(
         if (view === undefined || plan.kind !== 'drive') return []
         const put = plan.record ?? view.record
         if (put === undefined) return []
-        // A domain that was gone, whose VGs were not all locked for that, runs again. The lock of each VG that its
-        // record names, or is to name, is needed for that alone.
+        // A domain that was gone runs again, and the locks that are held here are not enough for that. A record may be
+        // changed only under the locks of all VGs that it names, or will name.
         const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
         if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
           overtaken.add(view)
@@ -111,7 +111,7 @@ export async function act(
           return []
         }
         const unwritable = written.kind === 'unwritable' ? written.why : undefined
-        // What is on record already may be made exclusive all the same: that endangers nobody.
+        // What is on record already may be made exclusive all the same: that is no danger to anybody.
         const isOnRecord = (name: string): boolean =>
           view.record?.volumes.some((volume) => fullName(volume) === name) === true
         const changes =
@@ -183,7 +183,7 @@ export async function act(
   }
 }
 
-/** Records in which domains that end together keep nothing from each other. */
+/** The records, so changed that domains which end together do not keep each other's volumes. */
 const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[]): Records => ({
   known: known.map((record) =>
     ended.includes(record.domain.uuid) ? { ...record, state: 'releasing' as const } : record,
@@ -194,8 +194,8 @@ const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[])
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
 /**
- * A record as it is now to be; not where a `release`, which needs no lock to say so, has said meanwhile that the domain
- * has ended.
+ * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended, which it may say
+ * without a lock.
  */
 const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
 
@@ -212,7 +212,10 @@ function tryTo(write: () => ReturnType<Replace>): Written {
   }
 }
 
-/** A volume that is exclusive here again does not go with its domain for having been shared. */
+/**
+ * Takes `demoted` off volumes that are exclusive here again: they stay on this host when the domain ends
+ * (goesWithDomain).
+ */
 function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace): DomainRecord {
   const isPromoted = (volume: RecordedVolume): boolean =>
     volume.demoted === true &&
@@ -228,7 +231,7 @@ function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace
   return { ...record, volumes }
 }
 
-/** The record with the UUIDs of its volumes, which lvs is asked for once, when they are not there yet. */
+/** The record with the UUIDs of its volumes. If some are missing, lvs is asked once. */
 async function identified(record: DomainRecord, replace: Replace, mayWrite: boolean): Promise<DomainRecord> {
   const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
   if (unknown.length === 0) return record
@@ -242,9 +245,9 @@ async function identified(record: DomainRecord, replace: Replace, mayWrite: bool
 }
 
 /**
- * Deactivates what was taken out of a running domain, unless somebody has it open: QEMU itself while it still lets go,
- * or whoever else (R4).
- * @returns what is neither active nor locked here any more, and off the record
+ * Deactivates what was taken out of a running domain, unless somebody has it open (R4). QEMU itself may still be
+ * closing it.
+ * @returns what is neither active nor locked here any more, and is off the record
  */
 async function giveBack(
   unplugged: readonly RecordedVolume[],
@@ -280,7 +283,10 @@ async function giveBack(
   return released
 }
 
-/** The lost reply (DESIGN 4): decides on it and puts it on record, before virsh is asked. */
+/**
+ * A migration of which the last reply was lost (DESIGN 4): decides what follows, and writes it into the record before
+ * virsh is asked.
+ */
 function contestedAfter(
   view: SeenDomain,
   record: DomainRecord,
@@ -305,7 +311,7 @@ function contestedAfter(
     promotion: isGranted ? 'granted' : 'refused',
     onContested: host.configuration.onContested,
   })
-  // On record only where there is news: it is looked at again with each pass.
+  // Written only if it is new, because this is looked at again in each pass.
   const now = memoryAfter(step, memory)
   if (!isSameMemory(now, record.migration)) remember(record, now, replace, host)
   return step
@@ -314,7 +320,7 @@ function contestedAfter(
 function memoryAfter(step: ContestedStep, memory: MigrationMemory): MigrationMemory | undefined {
   if (step === 'forget') return undefined
   if (step === 'suspend') return { ...memory, suspend: 'asked' }
-  // Whoever resumes it now has been told.
+  // From now on a person who resumes it has been warned.
   return step === 'stay' ? { ...memory, suspend: 'done' } : memory
 }
 

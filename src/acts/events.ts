@@ -37,7 +37,10 @@ interface Read {
   readonly problem: Problem | undefined
 }
 
-/** The configuration for an operation: unusable means refused, but a `release` goes on with the defaults. */
+/**
+ * The configuration for an operation. Where it is unusable the operation is refused, but a `release` goes on with the
+ * defaults.
+ */
 async function configurationFor(operation: string): Promise<Read> {
   const parsed = await readConfiguration()
   const warningOf = (errors: readonly string[]): string | undefined =>
@@ -59,7 +62,7 @@ async function configurationFor(operation: string): Promise<Read> {
 }
 
 /**
- * Handles one call by libvirt. Never throws: whatever goes wrong is an outcome, and refuses.
+ * Handles one call by libvirt. Never throws: if anything goes wrong, that is an outcome, and the call is refused.
  * @param readXml gives the domain XML
  * @param asked a question to lvmlockctl that is under way already
  * @param onConfiguration learns it as soon as it is known
@@ -91,8 +94,9 @@ export async function handle(
     const xml = readXml()
     domain = parseDomain(xml)
     if (problem !== undefined) return refuse([problem], domain)
-    // libvirt gives one domain's name and XML. A person may not, and a dry run whose NAME was forgotten has four words
-    // too. What a `release` gives back is what the domain of the XML has on record, whatever it is called.
+    // libvirt gives the name and the XML of one domain. A person may mix them up; and a dry run whose NAME was
+    // forgotten has four words too. For a `release` the name does not matter: it gives back what the record of the
+    // XML's domain names.
     if (
       !isNamed(domain, event.name) &&
       (operation === 'prepare' || operation === 'migrate' || event.name.startsWith('-'))
@@ -107,7 +111,7 @@ export async function handle(
       asked,
       reason: event.extra,
     })
-    // What is locked stays locked, whatever comes of these words.
+    // If this fails, the volumes stay locked all the same.
     const unprotected =
       subject === undefined || outcome.kind === 'refused' ? [] : await unprotectedWords(subject).catch(() => [])
     const said = [warning, outcome.warning, ...unprotected].filter((each) => each !== undefined).join('; ')
@@ -148,9 +152,7 @@ async function outcomeOf(
   return operation === 'prepare' ? prepare(about, asked) : migrate(about, xml)
 }
 
-/**
- * Whether a domain is the one that the first word names; libvirt's own names have no blanks around them, but XML may.
- */
+/** Whether a domain has this name. libvirt's own names have no blanks around them, but XML may. */
 export const isNamed = ({ name }: Pick<Domain, 'name'>, word: string): boolean => name.trim() === word.trim()
 
 export const otherDomain = ({ name }: Pick<Domain, 'name'>, word: string): Problem => ({
@@ -159,8 +161,8 @@ export const otherDomain = ({ name }: Pick<Domain, 'name'>, word: string): Probl
 })
 
 /**
- * What of a domain nobody locks although somebody may think so. Where `volume_groups` leaves nothing out that the
- * domain names, nothing is asked for.
+ * Sentences about volumes of a domain that nobody locks, although a person may think so. Asks nothing where
+ * `volume_groups` leaves out none of them.
  */
 export async function unprotectedWords({
   candidates: { leftOut = [] },

@@ -8,8 +8,8 @@ import type { CommandResult } from '../system/run.ts'
 import type { VgBusy } from '../state/vg-lock.ts'
 
 /**
- * What went wrong in an lvchange, for a message. Asks the lease who holds a volume, so it takes no VG lock and may be
- * slow. An lvchange that failed without a word that is known is a problem all the same (R9).
+ * What went wrong in an lvchange, for a message. Asks the lease who holds a volume: that takes no VG lock, and may be
+ * slow. An lvchange that failed without a word that is known here is a problem too (R9).
  */
 export async function problemsOf(
   outcome: CommandResult,
@@ -23,7 +23,7 @@ export async function problemsOf(
   const worth = precise.length > 0 ? precise : failures
   if (worth.length === 0)
     return [{ kind: 'other', detail: `lvchange exited with ${outcome.exitCode ?? 'a signal'} and said nothing` }]
-  // Of an lvmlockd that was killed LVM says the same as of a VG whose locking is not started.
+  // If lvmlockd was killed, LVM says the same as of a VG whose locking is not started.
   const isDown = locks.kind === 'unknown' && locks.why === 'down' && worth.some(({ kind }) => kind === 'not-started')
   return isDown ? [{ kind: 'lvmlockd-down' }] : Promise.all(worth.map((failure) => problemOf(failure, table)))
 }
@@ -72,9 +72,7 @@ export const problemOfError = (error: unknown): Problem =>
     ? { kind: 'record-unwritable', detail: messageOf(error) }
     : { kind: 'other', detail: messageOf(error) }
 
-/**
- * Carries out a write to /run that an event can do without: what is on record already says the same, less precisely.
- */
+/** Writes something to /run that an event can do without: what is on record already says the same, less precisely. */
 export function unlessFull(write: () => void): void {
   try {
     write()

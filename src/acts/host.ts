@@ -24,13 +24,13 @@ export interface Subject {
   readonly isConcerned: boolean
   /** The VGs that may have a volume of the domain. */
   readonly vgsToLock: readonly string[]
-  /** Answers of lvs. Asked for once, when first wanted: as a rule beside lvchange, where it costs nobody's time. */
+  /** Answers of lvs. Asked for once, when first needed: as a rule while lvchange runs, so that nobody waits for it. */
   readonly table: () => Promise<VolumeTable | undefined>
 }
 
 /**
  * Finds the sources of a domain that may be volumes. Asks LVM only for those that are named by a UUID.
- * @param mayWait false: nothing is looked at that another host has to answer for (NFS and the like)
+ * @param mayWait false: leaves out what another host has to answer for (NFS and the like)
  */
 export async function subjectOf(domain: Domain, configuration: Configuration, mayWait = true): Promise<Subject> {
   const { disks, found } = await findSources(domain, mayWait)
@@ -52,13 +52,13 @@ export function subjectWith(domain: Domain, configuration: Configuration, candid
 }
 
 /**
- * Which of the paths are managed volumes. Waits for lvs only where a VG has no lockspace here: it may be local,
- * missing, or not started.
+ * Which of the paths are managed volumes. Waits for lvs only if a VG has no lockspace here: it may be local, missing,
+ * or not started.
  */
 export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
   const areToldByLocks = lockspacesTellAll(candidates, locks)
   const answers = areToldByLocks ? undefined : await table()
-  // Nothing can be told apart without lvs: R9.
+  // Without lvs nobody can tell which of them it is: R9.
   if (!areToldByLocks && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
   return scopeOf(
     candidates,
@@ -91,8 +91,8 @@ export async function missingOf(
 }
 
 /**
- * Seconds for which an answer of lvmlockctl, asked for while the VG's lock was being taken, is as good as one asked for
- * under it.
+ * Seconds. An answer of lvmlockctl that was asked for so shortly before the VG's lock was taken is as good as one asked
+ * for under the lock.
  */
 const FRESH = 0.2
 
@@ -105,9 +105,9 @@ export interface LocksQuestion {
 }
 
 /**
- * Asks lvmlockctl, which needs to know nothing of the domain: it answers while the XML is read and the VG's lock is
- * taken. What has changed in between shows when the locks are read back (R1); records, devices and open counts are
- * looked at under the lock (R11).
+ * Asks lvmlockctl early: it needs to know nothing of the domain, and answers while the XML is read and the VG's lock is
+ * taken. If a lock changes in between, that shows when the locks are read back (R1). Records, devices and open counts
+ * are looked at under the lock (R11).
  */
 export const askLocks = (): LocksQuestion => {
   const answer = lockStateAtOnce()
@@ -116,8 +116,8 @@ export const askLocks = (): LocksQuestion => {
 }
 
 /**
- * What is true on this host: the second look, when the locks of its VGs are held (R11).
- * @param asked a question that is still good if there was no wait for the VG's lock
+ * What is true on this host. This is the second look, with the locks of the VGs held (R11).
+ * @param asked an early question, which is good enough if nobody had to wait for the VG's lock
  */
 export async function lookAround(
   { candidates }: Subject,

@@ -8,8 +8,8 @@ import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 
 /**
- * Gives back the pools of thin and VDO volumes that have just been deactivated, if they came up with them and nothing
- * else is on them. Costs nothing where there are none.
+ * Gives back the pools of thin and VDO volumes that have just been deactivated, if they came up with these volumes and
+ * nothing else is on them. Costs nothing if there are none.
  * @param locks must hold the lock of every VG among them
  * @returns those of the volumes whose pool stays locked all the same
  */

@@ -77,8 +77,8 @@ export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): ImageR
   refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
 
 /**
- * What a header names; a device over several volumes (md, device-mapper) is named once, and found once for each of
- * them.
+ * What a header names. A device that stands on several volumes (md, device-mapper) is named once, and found once for
+ * each of them.
  */
 async function foundIn(link: Link): Promise<{ readonly disk: Disk; readonly finding: SourceMeaning }[]> {
   const named = await namedIn(link)
@@ -115,7 +115,7 @@ async function namedIn(link: Link): Promise<Disk[]> {
     if (path === undefined) throw refusal(link, `its header names '${name}', which is no path`)
     return { target: link.target, path, shareable: false, ...rest }
   }
-  // Without a format a backing file counts as raw, and is not read: a guest may have written what stands in it.
+  // A backing file without a format counts as raw, and its header is not read: a guest may have written it.
   return [
     ...(dataFile === undefined ? [] : [diskOf(dataFile, { part: 'data file', readonly: link.mode === 'shared' })]),
     ...(backing === undefined

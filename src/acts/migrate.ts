@@ -30,7 +30,7 @@ import { heldProblem } from '../lvm/holders.ts'
 import { type Subject, lookAround, missingOf, scopeFor } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 
-/** Milliseconds between two trials with lvchange, where a lease cannot be read or somebody was quicker. */
+/** Milliseconds between two trials with lvchange, where a lease cannot be read or another host was quicker. */
 const TRIAL_PAUSE = 1000
 
 export interface IncomingPlan {
@@ -72,7 +72,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
     table === undefined
       ? { kind: 'refuse', problems: [noAnswerOfLvs()] }
       : planIncoming(scope.volumes, facts, domain.uuid)
-  // Nothing that is held here counts: what comes in is locked anew.
+  // Locks that are held here already do not count: a domain that comes in takes new ones.
   return {
     plan: planOnDrbd(scope, plan, drbd, undefined, facts),
     facts,
@@ -82,7 +82,7 @@ export async function decideMigrate(subject: Subject): Promise<IncomingPlan> {
   }
 }
 
-/** Where nothing is asked, because the storage may not answer. */
+/** The facts where nothing is asked, because the storage may not answer. */
 const nothingKnown = (records: IncomingFacts['records']): IncomingFacts => ({
   locks: { kind: 'unknown', why: 'failed', detail: 'not asked for' },
   devices: [],
@@ -95,9 +95,9 @@ const nothingKnown = (records: IncomingFacts['records']): IncomingFacts => ({
 })
 
 /**
- * `migrate begin -`, on the destination: waits until the source has demoted, takes the volumes shared on trial and
- * gives them back, and prints the XML with the id that lets the `prepare` of this migration, and no other, take them
- * shared (DESIGN 4).
+ * `migrate begin -`, on the destination. Waits until the source has demoted, takes the volumes shared as a trial, and
+ * gives them back. Then it prints the XML with an id. With that id the `prepare` of this migration, and no other, may
+ * take them shared (DESIGN 4).
  * @param xml the domain XML as it came
  */
 export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
@@ -133,7 +133,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
   }
 }
 
-/** What keeps out a VM that runs, and no other. */
+/** Problems that keep out a live migration, and no other one. */
 const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([
   'not-shareable',
   'no-agent',
@@ -141,9 +141,10 @@ const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([
 ])
 
 /**
- * Whether what cannot be shared need not be, because the migration is no live one: nobody holds what the domain needs
- * for itself, so it runs nowhere. libvirt tells it in no other way (FACTS 6). It is let in without a trial, and without
- * an id: should a `prepare` follow all the same, that is a fresh start, which asks for exclusive.
+ * Whether this is no live migration, so that its volumes need not be shared. That is so if nobody holds what the domain
+ * needs for itself: then it runs nowhere. libvirt does not say it in any other way (FACTS 6). Such a domain is let in
+ * without a trial, and without an id. If a `prepare` follows all the same, it is a fresh start, which asks for
+ * exclusive.
  */
 async function isOffline({ plan, scope, facts }: IncomingPlan): Promise<boolean> {
   const problems = plan.kind === 'refuse' ? plan.problems : []
@@ -207,12 +208,13 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
       (volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,
     )
     .map((volume) => withIds(volume, facts.table))
-  // On record before it is locked: whoever finds it after a crash may deactivate it.
+  // On record before it is locked: who finds it there after a crash may deactivate it.
   put(plan.recorded)
   const { failed } = await carryOut(plan.changes, locks)
   const after = await lockState()
   const missing = failed === undefined ? await missingOf(plan.recorded, facts.table, after, activeVolumes()) : []
-  // What is here now and was not before, for this domain or for nobody: also what a trial that died has left.
+  // What is here now and was not before, for this domain or for nobody. That includes what a trial has left that was
+  // killed.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
   const undo = here(after).map(
     (volume): Change => ({
@@ -231,9 +233,9 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
     put([], { id, at: uptime() })
     return { kind: 'passed', id }
   }
-  // Left on record where something could not be given back; nothing follows a refused `migrate` (FACTS 5).
+  // Stays on record if something could not be given back: libvirt calls nothing after a refused `migrate` (FACTS 5).
   unlessFull(() => (left.length === 0 && leftovers.length === 0 ? replace(undefined) : put(left)))
-  // Who holds what is asked last: nothing is kept locked meanwhile.
+  // Who holds the volumes is asked last, when nothing is locked here any more.
   const problems = failed === undefined ? missing : await problemsOf(failed, facts.table, after)
   return {
     kind: 'failed',

@@ -101,8 +101,8 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<Outcome> {
   if (!subject.isConcerned) return NOT_CONCERNED
-  // Before anything that may wait for the storage. The `release` that follows finds no record of its own, and touches
-  // nothing.
+  // This comes before anything that may wait for the storage. The `release` that follows finds no record of its own,
+  // and changes nothing.
   const cutOff = cutOffProblems(subject.vgsToLock)
   if (cutOff.length > 0) return refused(subject, cutOff)
   const calledAt = uptime()
@@ -131,7 +131,8 @@ async function prepareOnce(
     return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore, row))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
-    // A path such as /dev/shm/x looks like a volume: a VM without any must not depend on lvguard's own folder.
+    // A path such as /dev/shm/x looks like a volume. But a VM without any volume must not depend on lvguard's own
+    // folder.
     const isConcerned = locks !== undefined || !isEmpty(await scopeFor(subject, await lockState()))
     return isConcerned ? refused(subject, [problemOfError(error)]) : NOT_CONCERNED
   } finally {
@@ -149,13 +150,14 @@ async function prepareUnderLock(
 ): Promise<Outcome> {
   const { domain, configuration } = subject
   let decided = await decidePrepare(subject, asked, calledAt)
-  // udev and the like open what is active for a moment; LVM suspends a device for one, to change its table.
+  // udev and others open an active volume for a moment. LVM suspends a device for a moment when it changes its table.
   for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {
     await pause(OPEN_PAUSE)
     decided = await decidePrepare(subject, undefined, calledAt)
   }
   const { facts, scope, plan, incoming, warning } = decided
-  // A restore that failed before its `prepare` has left that word: the memory of a migration is as new as its disk.
+  // If a restore failed before its `prepare`, its mark is still there, and this may be the `prepare` of a migration.
+  // The memory of a migration is as new as its disk.
   const isRestore = wasAnnounced && !incoming
   dropConfirmations(decided.drbd.over)
   if (isEmpty(scope)) return NOT_CONCERNED
@@ -191,32 +193,32 @@ async function prepareUnderLock(
   const changes = left.length === 0 && plan.changes.length > 0 && !(await makesDevices()) ? left : plan.changes
   if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(changes, locks)
-  // Where nothing had to be changed, the look from before is as good, and so is what lvs said while this waited: it
-  // tells the UUIDs, and a lock that is not held under them is missing.
+  // If nothing had to be changed, the look from before is good enough. So is what lvs said while this start waited: it
+  // tells the UUIDs, and if no lock is held under these UUIDs, the lock counts as missing.
   const [table, after] =
     attempted.length === 0
       ? [row.table() ?? (await subject.table()), facts.locks]
       : await Promise.all([subject.table(), lockState()])
   const devices = activeVolumes()
-  // A write to DRBD is done when the peer has it, or when the peer is given up: still seen now, it has these locks on
-  // its copy too.
+  // A write to DRBD ends when the peer has it, or when the peer is given up. If the peer is still seen now, these locks
+  // are on its copy too.
   const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
-  // A kill marks first, and wipes what it finds then. So either it has found what lvchange has just brought up, or its
-  // mark is here now.
+  // A kill writes its mark first, and wipes what it finds after that. So either it has found what lvchange has just
+  // brought up, or its mark is here now.
   const missing =
     failed === undefined
       ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)]
       : []
   const taken = withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
-  // Now that nobody else can: has anybody locked one between `restore` and now?
+  // From now on nobody else can lock them. Has anybody locked one between `restore` and now?
   const stale =
     isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse'
       ? await newerThanSaved(domain, taken, attempted)
       : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
-  // What is not on record any more would be nobody's: given back, and refused.
+  // If the record cannot be written, the volumes would belong to nobody: they are given back, and the start is refused.
   const unrecorded =
     isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
@@ -238,7 +240,7 @@ async function prepareUnderLock(
   const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
-  // Looked at again whatever lvchange said: of a killed lvmlockd it exits 0 and leaves the lock.
+  // Looked at again, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
   const undone = [...undo, ...('undone' in below ? below.undone : [])]
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
     undone.some((other) => other.vg === vg && other.lv === lv),
@@ -246,7 +248,7 @@ async function prepareUnderLock(
   // What could not be given back stays on record, so that the `release` that follows tries again.
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
-  // Who holds what is asked last: nothing is kept locked meanwhile.
+  // Who holds the volumes is asked last, when nothing is locked here any more.
   return refused(
     subject,
     below.kind === 'failed'
@@ -258,7 +260,7 @@ async function prepareUnderLock(
   )
 }
 
-/** What DRBD says against locks that have been taken just now. */
+/** What DRBD now says against the locks that have just been taken. */
 function partedBy(
   { scope, plan, facts }: PreparePlan,
   record: DomainRecord | undefined,
@@ -269,8 +271,8 @@ function partedBy(
 }
 
 /**
- * What is said against a saved memory, now that its volumes are locked here: those that were locked just now count once
- * more.
+ * What speaks against a saved memory, now that its volumes are locked here. The leases of volumes that were locked just
+ * now count one more.
  */
 async function newerThanSaved(
   domain: Subject['domain'],
@@ -291,7 +293,7 @@ function problemsOfPut(put: () => void): readonly Problem[] {
   return []
 }
 
-/** Of a start that nobody serves. */
+/** For a start that nobody else serves. */
 const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }
 
 const NOTHING_BELOW: BackingResult = { kind: 'locked', recorded: [] }

@@ -23,7 +23,7 @@ const DATA_FILE_EXTENSION = 0x44415441
 const MOST_EXTENSIONS = 64
 
 /**
- * Reads the first cluster of an image. Everything in it may be hostile: each length is held against what is there.
+ * Reads the first cluster of an image. Everything in it may be hostile: each length is compared with what is there.
  * @param bytes the start of the image; a whole cluster, unless the image is shorter
  * @throws BadHeader
  */
@@ -69,7 +69,7 @@ function extensionsIn(bytes: Buffer, start: number): Map<number, string> {
 
 function textOf(bytes: Buffer): string {
   const text = bytes.toString('utf8')
-  // A name with a NUL is one thing to us and another to QEMU.
+  // QEMU would end a name at a NUL, and this program would not.
   if (text.includes('\0')) throw new BadHeader('a name in it is not a text')
   return text
 }

@@ -40,14 +40,14 @@ export const RELEASE_LIMIT = 5000
 /** Milliseconds during which a volume in use is tried again, and between two tries. */
 const IN_USE_LIMIT = 2000
 const IN_USE_PAUSE = 200
-/** Seconds that a record of a domain that took nothing is worth waiting for; the agent takes it away otherwise. */
+/** Seconds for which the record of a domain that took nothing is waited for. Later the agent removes it. */
 const FORGET_WAIT = 1
 
 /**
  * Reads this host's state and decides a `release`. Changes nothing: `--dry-run` ends here. Asks LVM for the XML's
- * volumes only where there is no record.
- * @param configuration undefined where it is wrong: then nothing is known of the VGs that it excludes, and the XML
- *   counts for nothing
+ * volumes only if there is no record.
+ * @param configuration undefined where it is wrong: then nobody knows which VGs it leaves out, and the XML counts for
+ *   nothing
  */
 export async function decideRelease(domain: Domain, configuration: Configuration | undefined): Promise<EndedDomain> {
   const records = readRecords()
@@ -97,7 +97,7 @@ export async function release(
       if (record !== undefined && record.volumes.length > 0) announce(domain, record.volumes, record)
       return { kind: 'nothing', reason: later }
     }
-    // What is noted of a saved memory names all of its volumes, or none.
+    // A note of a saved memory names all of its volumes, or it is not written.
     if (cutOff !== undefined && (record === undefined || record.restored === true || isSaved(domain, reason)))
       return leaveAlone()
     const decided = await decideRelease(domain, configuration)
@@ -105,8 +105,8 @@ export async function release(
     if (cutOff !== undefined && plan.kind !== 'deactivate') return leaveAlone()
     if (plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
-    // While the locks are held still: nobody else can have counted on. Once the record says that it has ended, others
-    // may give them back.
+    // Noted while this host still holds the locks, so that no other host can have changed the counts. As soon as the
+    // record says that the domain has ended, others may give the locks back.
     const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
     if (plan.kind !== 'keep' && recorded.length > 0) {
       sayEnded = () => {
@@ -114,7 +114,7 @@ export async function release(
       }
     }
     if (isNoted) {
-      // So it is where this takes longer than there is time.
+      // This warning is said if the time is over before the note is written.
       warning = unnoted(domain, 'to note it took too long')
       warning = await noteSaved(
         domain,
@@ -125,10 +125,11 @@ export async function release(
       await noteFailedRestore(domain, 'failed')
     else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
     if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)
-    // To note it took a moment, in which the daemon may have ended, and the next one may have started it again.
+    // The note took a moment. The daemon may have ended in that time, and the next one may have started the domain
+    // again.
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
-    // If this program gets no further, the agent knows that the domain has ended, and the next start that these are
-    // leftovers. Where somebody has changed it just now, what that has come to is looked at under the locks.
+    // If this program is ended here, the record tells the agent that the domain has ended, and the next start that
+    // these volumes are leftovers. If somebody has changed the record just now, the look under the locks shows it.
     sayEnded()
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
     volumes = plan.volumes
@@ -139,17 +140,17 @@ export async function release(
       seconds,
     )
     try {
-      // R11: what was true before the lock was ours may not be any more.
+      // R11: what was seen before the lock was taken may not be true any more.
       const now = recordOf(domain.uuid, readRecords())
       if (isNewLife(now, record)) return STARTED_AGAIN
-      // The agent was quicker. Without a record the XML would count, which does not know what was active before.
+      // The agent was quicker. Without a record only the XML is left, and it does not say what was active before.
       if (record !== undefined && now === undefined) return RELEASED_MEANWHILE
       return await releaseUnderLock(await decideRelease(domain, configuration), locks, timeLeft, clock)
     } finally {
       locks.release()
     }
   }
-  // The agent may have given them back meanwhile: nothing is said of volumes that are not on record any more.
+  // The agent may have given them back in the meantime. Nothing is said of volumes that are not on record any more.
   const unfinished = (why: string): Outcome => {
     const records = readRecords()
     const now = recordOf(domain.uuid, records)
@@ -162,8 +163,8 @@ export async function release(
   })
   try {
     const ended = await Promise.race([work(), timeOver])
-    // It may have got no further than to note a saved memory. A record of a start that no agent has seen run stays for
-    // as long as libvirt's daemon lives.
+    // It may still have been writing the note of a saved memory. The record of a start that no agent has seen run would
+    // stay until libvirt's daemon ends.
     if (ended === 'time is over') sayEnded()
     const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
     return warning === undefined ? outcome : { ...outcome, warning }
@@ -177,8 +178,8 @@ export async function release(
 }
 
 /**
- * A VG of the domain that was cut off here: what the domain has on it is released when the VG can be used again. Where
- * there is no record, the names in the XML count.
+ * The name of a VG of the domain that was cut off here. What the domain has on it is released when the VG can be used
+ * again. If there is no record, the names in the XML count.
  */
 function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | undefined {
   const marked = markedVgs()
@@ -196,8 +197,9 @@ const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): bool
   reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
 
 /**
- * libvirt before 10.5 tells of managed saves only, by the image that it keeps until it is restored: without one, what
- * was noted is of a memory that is no more, and would be taken for one that `virsh save` may just have put into a file.
+ * Whether the note of a saved memory is used up. libvirt before 10.5 shows only managed saves, by an image that it
+ * keeps until it is restored. Without that image the note is of a memory that no longer exists. It would be taken for
+ * one that `virsh save` may just have written into a file.
  */
 const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
 
@@ -208,8 +210,8 @@ const RELEASED_MEANWHILE: Outcome = { kind: 'nothing', reason: 'it was released 
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 
 /**
- * A `release` whose daemon has ended while it waited may find that the domain was started again, by the next daemon:
- * that record is not its own.
+ * Whether the domain has been started again since, by the next daemon: then the record belongs to that start. It can be
+ * so only if this `release` waited, and its daemon ended.
  */
 const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined): boolean =>
   now !== undefined &&
@@ -217,8 +219,8 @@ const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined)
   JSON.stringify(now) !== JSON.stringify(old)
 
 /**
- * Takes a record away under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at
- * its trial.
+ * Removes a record under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at its
+ * trial.
  */
 async function forget(
   domain: Domain,
@@ -306,21 +308,21 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
   })
 }
 
-/** One that has something to deactivate: what of it is left, and why. */
+/** A domain that has something to deactivate: what of it is left, and why. */
 interface Leaving {
   readonly domain: Named
   /** Changes its record, unless somebody else has. */
   readonly replace: Replace
   readonly wanted: readonly RecordedVolume[]
   readonly left: readonly RecordedVolume[]
-  /** What stays on record whatever comes of the others. */
+  /** What stays on record, whatever becomes of the others. */
   readonly kept: readonly RecordedVolume[]
   readonly failures: readonly Failure[]
 }
 
 /**
- * Carries plans out that were made under the VGs' locks, in one lvchange a VG for all. The agent's way too.
- * @param timeLeft milliseconds for which volumes of the first that are in use are tried again; 0: one try
+ * Carries out plans that were made under the VGs' locks, in one lvchange a VG for all of them. The agent uses it too.
+ * @param timeLeft milliseconds for which volumes of the first one that are in use are tried again; 0: one try
  * @param isSaid whether anybody will read why a domain's volumes are left
  * @returns what came of each, in their order
  */
@@ -331,7 +333,7 @@ export async function releaseAllUnderLock(
   isSaid: (domain: Named) => boolean = () => true,
   clock: Clock = CLOCK,
 ): Promise<Outcome[]> {
-  // A VG may have been cut off since, or been taken back.
+  // A VG may have been cut off since the plan, or taken back.
   const marked = markedVgs()
   const ended = all.map((one) => ({
     ...one,
@@ -394,7 +396,7 @@ async function deactivateAll(
     const [state, devices] = [await lockState(), activeVolumes()]
     const failures = classify(failed?.stderr ?? '')
     leaving = leaving.map(({ domain, replace, wanted, left, kept }) => {
-      // What LVM says of one of them, by its present name, is not the others'.
+      // LVM's message about a volume, by its present name, belongs to the domain of that volume only.
       const own = failures.filter(
         (failure) =>
           !('volume' in failure) ||
@@ -435,7 +437,7 @@ async function conclude(
   return { kind: 'done', did: 'released', volumes: wanted }
 }
 
-/** The first word of a `release`, before it has the locks of the VGs. */
+/** What a `release` writes into the record first, before it has the locks of the VGs. */
 const announce = (
   domain: Named,
   volumes: readonly RecordedVolume[],
@@ -474,7 +476,7 @@ async function usersInWords(left: readonly VolumeName[]): Promise<string> {
     .join('; ')
 }
 
-/** A record that was cut short by a crash, and the XML, name no UUIDs: then lvs has to, once for all. */
+/** A record that a crash cut short, and the XML, name no UUIDs. Then lvs is asked, once for all. */
 async function identifier(
   all: readonly RecordedVolume[],
 ): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {

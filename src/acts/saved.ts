@@ -32,10 +32,11 @@ export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
   `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
 
 /**
- * After a save, while this host still holds the locks: puts down how often each lease has been taken, so that a later
+ * After a save, while this host still holds the locks: writes down how often each lease has been taken, so that a later
  * `restore` sees whether anybody has locked a volume since (R12). Never throws.
- * @param isDoubtful it may have run on another host too: what other hosts locked before says nothing then
- * @returns what could not be put down, in a sentence
+ * @param isDoubtful it may have run on another host too: then it means nothing that no other host has locked a volume
+ *   since
+ * @returns what could not be written down, in a sentence
  */
 export async function noteSaved(
   { name, uuid }: Named,
@@ -46,7 +47,7 @@ export async function noteSaved(
   const counted = countedVolumes(volumes)
   const cannotTell = (why: string): string => unnoted({ name }, why)
   try {
-    // An older one would be taken for this one, also where this program gets no further.
+    // An older note would be taken for this one, if this program were ended before it writes the new one.
     removeSavedImage(uuid)
     if (exclusive.length === 0) return undefined
     const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
@@ -73,8 +74,8 @@ export async function noteSaved(
 }
 
 /**
- * Volumes that this host holds no longer, and that another one has locked last: a `release` that comes late, after the
- * agent has given them back. The memory is older than that lock.
+ * Volumes that this host holds no longer, and that another host locked last. So it is if a `release` comes late, after
+ * the agent has given them back. The memory is older than that lock.
  */
 async function takenByOthers(
   volumes: ReturnType<typeof countedVolumes>,
@@ -87,7 +88,9 @@ async function takenByOthers(
   return new Set(given.flatMap(({ vg, ids }) => (counts.get(ids.lv)?.owner === ownIds.get(vg) ? [] : [ids.lv])))
 }
 
-/** What was noted says nothing of the memory that is there now, if there is any. Never throws. */
+/**
+ * Removes the note of a saved memory: it says nothing of the memory that is there now, if there is any. Never throws.
+ */
 export function forgetSaved({ uuid }: Named): void {
   try {
     removeSavedImage(uuid)
@@ -97,7 +100,7 @@ export function forgetSaved({ uuid }: Named): void {
 }
 
 /**
- * A start of a saved memory that came to nothing is no reason to refuse the next one. Never throws.
+ * A start from a saved memory has failed. That is no reason to refuse the next one. Never throws.
  * @param how `refused` by this host's own `prepare`, or `failed` after it
  */
 export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'failed'): Promise<void> {
@@ -116,22 +119,22 @@ export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'faile
 }
 
 /**
- * The domain starts, anew or from its saved memory: from now on its disk is newer than that, also where no lease tells
- * it, because this host had the volumes already. Costs one look where nothing was saved.
+ * The domain starts, anew or from its saved memory: from now on its disk is newer than that memory. No lease tells this
+ * if the host had the volumes already. Costs one look if nothing was saved.
  */
 export function noteStarted({ uuid }: Named): void {
   try {
     const image = readSavedImage(uuid)
     if (image !== undefined && image.spent !== true) writeSavedImage({ ...image, spent: true })
   } catch {
-    // The leases tell it, as a rule.
+    // As a rule the leases tell it too.
   }
 }
 
 /**
- * Somebody else writes from now on to what a saved memory was saved with, under a lock that this host has already (LVM
- * takes it at boot), or keeps for the VM that is started next: of that no lease tells anything, since one more lock of
- * this host's own is none of anybody's (compare). Never throws.
+ * From now on another VM writes to volumes that belong to a saved memory, under a lock that this host already had (LVM
+ * takes it at boot), or that it keeps for the VM that starts next. No lease tells this: one more lock by this host
+ * itself does not count as a lock of somebody else (compare). Never throws.
  * @param own UUID of the domain that writes
  */
 export function noteWritten(own: string, volumes: readonly Pick<RecordedVolume, 'ids'>[]): void {
@@ -149,7 +152,7 @@ const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, num
 }
 
 /**
- * `restore begin -`: refused where anybody has locked a volume since the memory was saved here. Prints nothing (R6):
+ * `restore begin -`: refused if anybody has locked a volume since the memory was saved here. Prints nothing (R6):
  * libvirt goes on with the XML of the image. Changes nothing but the mark for the `prepare` that follows.
  */
 export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
@@ -175,7 +178,7 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
 }
 
-/** What is to be said against restoring a saved memory, and what cannot be told. Changes nothing. */
+/** What speaks against restoring a saved memory, and what cannot be told. Changes nothing. */
 export async function checkSaved(
   { name, uuid }: Named,
   taken: ReadonlySet<string> = new Set(),

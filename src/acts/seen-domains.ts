@@ -28,13 +28,13 @@ export class AgentHost {
   // Phases may pass between two acts: what was seen is kept until it is on record.
   readonly #memories = new Map<string, MigrationMemory | undefined>()
   /**
-   * Domains that were seen to migrate out while they still ran with the reason that an earlier migration had left them:
-   * should this one end before their CPUs stop, that reason says nothing of it. When they stop, the phases that follow
-   * last long enough to be seen.
+   * Domains that began to migrate out while they still had the state reason of an earlier migration. If such a domain
+   * ends before its CPUs stop, that reason says nothing of this migration. Once they have stopped, the phases that
+   * follow last long enough to be seen.
    */
   readonly #oldReasons = new Set<string>()
   /**
-   * What the sources of domains that are active here are, by UUID: looked up once for each change of a domain's XML;
+   * The sources of domains that are active here, by UUID. They are looked up once for each change of a domain's XML;
    * undefined while that is under way.
    */
   readonly #sources = new Map<string, { readonly domain: Domain; sources: Sources | undefined }>()
@@ -61,7 +61,7 @@ export class AgentHost {
       if (status === undefined) this.#memories.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined) {
         const memory = remembered(status, this.#memories.get(uuid))
-        // What is only on record is not overruled by a phase that says nothing of it.
+        // What is on record stays, if this phase says nothing about it.
         if (memory !== undefined || isHandedOver(status.phase)) this.#memories.set(uuid, memory)
       }
     }
@@ -69,8 +69,8 @@ export class AgentHost {
   }
 
   /**
-   * Links, numbers, UUIDs and storage pools are looked up as `prepare` does, but waited for by nobody, and not where
-   * another host has to answer.
+   * Links, numbers, UUIDs and storage pools are looked up as `prepare` does it. But nobody waits for it, and nothing is
+   * looked up that another host has to answer for.
    */
   #findSources(uuid: string, domain: Domain | undefined): void {
     const known = this.#sources.get(uuid)
@@ -125,7 +125,7 @@ export class AgentHost {
     return changed
   }
 
-  /** A look that counts as a full pass: domains on record that are not seen are a step nearer to being gone. */
+  /** A look that counts as a full pass: domains on record that it does not see come nearer to counting as gone. */
   pass(records: Records): Look {
     const look = this.look()
     this.#folder.countMissing(

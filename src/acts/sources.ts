@@ -19,9 +19,9 @@ export interface Sources {
 export const LONGEST_CHAIN = 200
 
 /**
- * Looks at whatever is not plain: volumes of storage pools, links, device numbers, qcow2 files, devices that stand on a
- * volume. What that takes is loaded only then; a VM with disks like /dev/VG/LV and raw files needs none of it.
- * @param mayWait false: what is in a file system of another host, which may never answer, is left out
+ * Looks at all that is not plain: volumes of storage pools, links, device numbers, qcow2 files, devices that stand on a
+ * volume. The code for it is loaded only then: a VM with disks like /dev/VG/LV and raw files needs none of it.
+ * @param mayWait false: leaves out what is in a file system of another host, which may never answer
  */
 export async function findSources(domain: Pick<Domain, 'disks'>, mayWait = true): Promise<Sources> {
   const hidden = mayWait ? undefined : await hiddenAmong(domain.disks)
@@ -57,7 +57,10 @@ async function hiddenAmong(disks: readonly Disk[]): Promise<Hidden | undefined> 
 
 const ELSEWHERE: SourceMeaning = { kind: 'other', path: '' }
 
-/** @returns `also`: what the sources stand on beside what was found for them: further images, further volumes */
+/**
+ * @returns `also`: further images and volumes that the sources stand on, beside what was found for the sources
+ *   themselves
+ */
 async function findAll(
   disks: readonly Disk[],
   hidden: Hidden | undefined,
@@ -146,8 +149,8 @@ const dashed = (uuid: string): string =>
   uuid.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7')
 
 /**
- * The images that a qcow2 image names, as far as they are files, and the first that is not: that may be an LV. What is
- * wrong with a file is QEMU's matter, not ours.
+ * The images that a qcow2 image names, as far as they are files, and the first one that is not: that may be an LV.
+ * Mistakes in a file are left to QEMU.
  * @param start where the image is; it, or what a header names, may be on a block device that is no LV
  */
 async function imagesBelow(disk: Disk, start: string | undefined, hidden: Hidden | undefined): Promise<Disk[]> {

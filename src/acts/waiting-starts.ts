@@ -46,7 +46,7 @@ interface Said extends WaitingStart {
 
 /** A start that has said what it waits for, or is about to. */
 export interface InRow {
-  /** It waits no more. Must be called, whatever the wait came to. */
+  /** It no longer waits. Must be called, however the wait ends. */
   leave(): void
   /** What lvs said of its volumes when it told of them; undefined: it did not. */
   table(): VolumeTable | undefined
@@ -157,7 +157,7 @@ export async function serveWaiting(
       if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
       records = { ...records, known: [...records.known, record] }
       changes.push(...plan.changes)
-      // Once is enough: what fails now, its own `prepare` tries, and says why.
+      // One try is enough: if it fails, the domain's own `prepare` tries again, and says why.
       rmSync(file, { force: true })
     }
     if (changes.length > 0) await carryOut(changes, locks, 'go-on')

@@ -16,8 +16,8 @@ export async function leasesOf(
 }
 
 /**
- * What is remembered of a migration in doubt, with what the leases tell before a promotion is tried: has another host
- * locked a volume since?
+ * What is remembered of a migration in doubt, together with what the leases tell before a promotion is tried: whether
+ * another host has locked a volume since.
  */
 export async function witnessed(
   memory: MigrationMemory | undefined,

@@ -34,8 +34,7 @@ export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
 /**
  * After a save, while this host still holds the locks: writes down how often each lease has been taken, so that a later
  * `restore` sees whether anybody has locked a volume since (R12). Never throws.
- * @param isDoubtful it may have run on another host too: then it means nothing that no other host has locked a volume
- *   since
+ * @param isDoubtful the domain may have run on another host before the save, which the counts do not show
  * @returns what could not be written down, in a sentence
  */
 export async function noteSaved(

@@ -56,7 +56,7 @@ export class Aftermath {
     const open = done.filter(({ kind }) => kind !== 'done')
     if (!open.some(({ kind }) => kind === 'refused')) this.#refusedSince.delete(uuid)
     else if (!this.#refusedSince.has(uuid)) this.#refusedSince.set(uuid, milliseconds())
-    // Of one that stays suspended the one sentence says it all.
+    // For a domain that stays suspended that one sentence says it all.
     const sayings = result.contested === 'stay' ? [] : open.flatMap((each) => this.#sayingOf(view, each))
     if (unwritable !== undefined)
       sayings.push({
@@ -88,7 +88,10 @@ export class Aftermath {
     return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'done'
   }
 
-  /** What cannot, or must not, be put right; what concerns the whole host is said once for all. */
+  /**
+   * Says what the agent cannot, or must not, put right. What concerns the whole host is said once, not once for each
+   * domain.
+   */
   sayReports(view: SeenDomain, reports: readonly Report[]): void {
     this.#say(
       view.domain.uuid,
@@ -146,7 +149,7 @@ export class Aftermath {
           text: `${name}: ${volume} cannot be made ${change.to}: ${why}`,
         },
       ]
-    // A source needs a moment to let go. A lock that is missing altogether has none.
+    // The source of a migration needs a moment to let go. A lock that is missing altogether needs no such moment.
     const isOrdinary = before === 'shared' && milliseconds() - (this.#refusedSince.get(uuid) ?? 0) < PATIENCE
     if (isOrdinary) return []
     const text =
@@ -212,8 +215,9 @@ export class Aftermath {
   }
 
   /**
-   * Counts the leases while the destination is asked to let the CPUs run: what the migration itself locks there, it has
-   * locked by now, and an agent there locks them again only when it sees the domain run. With no VG's lock held.
+   * Counts the leases while the destination is asked to let the CPUs run. By now the destination has locked all that
+   * the migration itself locks. An agent there locks the volumes again only when it sees the domain run. No VG's lock
+   * is held here.
    */
   async #countLeases({ status, memory, record, domain: { uuid } }: SeenDomain): Promise<void> {
     if (

@@ -21,8 +21,8 @@ interface Group {
 }
 
 /**
- * Compares what should be with what is, whenever something may have changed, and sees to the difference. Holds no state
- * that matters.
+ * Compares what should be with what is, whenever something may have changed, and acts on the difference. What it keeps
+ * in memory may be lost at any time.
  */
 export class Agent {
   readonly #host: AgentHost
@@ -30,8 +30,8 @@ export class Agent {
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
   /**
-   * Domains whose records say that they are to be released, and have been seen to say so: each is acted on once for
-   * that, then as a retry.
+   * Domains whose records say that they are to be released, and that have been seen so. Each is acted on once for that,
+   * and then as a retry.
    */
   readonly #ended = new Set<string>()
   readonly #schedule: Schedule
@@ -51,7 +51,7 @@ export class Agent {
   }
 
   /**
-   * A status file is new, another, or gone: the domains concerned are seen to at once, without a question to lvmlockd
+   * A status file is new, changed, or gone. The domains concerned are acted on at once, and lvmlockd is not asked
    * first.
    */
   lookAtChanges(): void {
@@ -76,8 +76,8 @@ export class Agent {
   }
 
   /**
-   * Records are new, others, or gone: where one says that its domain has ended and a moment later still says so, its
-   * `release` waits behind others, or has given up. What the agent itself writes is no news.
+   * Records are new, changed, or gone. If a record says that its domain has ended, and still says so a moment later,
+   * its `release` waits behind others, or has given up. What the agent itself writes is no news.
    * @param names files in /run/lvguard; undefined: any
    */
   lookAtRecords(names: readonly string[] | undefined): void {
@@ -112,15 +112,15 @@ export class Agent {
   }
 
   /**
-   * Everything once: every domain that is active or on record. One lvmlockctl, and no other command where all is as it
-   * should be.
+   * A full pass: every domain that is active or on record. It costs one lvmlockctl, and no other command if all is as
+   * it should be.
    */
   async pass(): Promise<void> {
     this.#asked = true
     if (this.#passing) return
     this.#passing = true
     try {
-      // What asks for a pass during one gets one of its own.
+      // If a pass is asked for during another one, it is made after it.
       while (this.#asked) {
         this.#asked = false
         const locks = await lockState()
@@ -141,8 +141,8 @@ export class Agent {
   }
 
   /**
-   * VGs that were cut off here: nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts
-   * does). Of a domain that is gone the volumes of the other VGs are given back.
+   * VGs that were cut off here. Nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts
+   * does). If a domain is gone, its volumes in the other VGs are given back.
    */
   #isCutOff(view: SeenDomain, marked = markedVgs()): boolean {
     const vgs = vgsOfView(view)
@@ -201,7 +201,7 @@ export class Agent {
     const marked = markedVgs()
     if (this.#isCutOff(view, marked)) return
     const own = vgsOfView(view).filter((vg) => !marked.has(vg))
-    // A record that names no volume names no VG either, and a hook of that domain may be at work on any.
+    // A record that names no volume names no VG either. A hook of that domain may be at work on any VG.
     const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()
     const key = vgs.join(' ')
     const group = this.#groups.get(key)
@@ -211,7 +211,7 @@ export class Agent {
     }
     const started: Group = { vgs, waiting: new Set([view.domain.uuid]) }
     this.#groups.set(key, started)
-    // What comes in the same moment goes along.
+    // What comes at the same moment is acted on together.
     queueMicrotask(() => void this.#work(key, started))
   }
 
@@ -250,7 +250,7 @@ export class Agent {
 
 const isInDoubt = ({ memory, wanted }: SeenDomain): boolean => memory !== undefined && wanted.mode === 'exclusive'
 
-/** Where the state of its status file can call for a change at all. */
+/** Whether the state in its status file can call for a change at all. */
 const isWorthActing = ({ wanted, record, live }: SeenDomain): boolean =>
   (record !== undefined || live.length > 0) &&
   (wanted.mode === 'exclusive' ||

@@ -4,16 +4,16 @@ import type { SeenPeer } from '../drbd/events.ts'
 
 export interface ReturnsWorld {
   readonly confirmations: () => readonly Confirmation[]
-  /** Each peer that was seen in the next seconds, however shortly; undefined: nobody can say. */
+  /** Each peer that was seen in the next seconds, however briefly; undefined: nobody can say. */
   readonly seen: () => Promise<readonly SeenPeer[] | undefined>
   readonly drop: (over: readonly Confirmation[]) => void
   readonly tell: (line: Line) => void
 }
 
 /**
- * Ends a confirmation also when its peer was seen for a moment only, between two passes: both sides have talked, so
- * that it was not off. Follows what DRBD says as long as anything is confirmed; a host that has nothing confirmed is
- * asked nothing.
+ * Ends a confirmation also if its peer was seen only for a moment, between two passes: both sides have talked, so the
+ * peer was not off. Follows what DRBD says as long as anything is confirmed. On a host without confirmations nothing is
+ * asked.
  */
 export class DrbdReturns {
   readonly #world: ReturnsWorld
@@ -32,7 +32,7 @@ export class DrbdReturns {
       for (let before = confirmations(); before.length > 0; before = confirmations()) {
         const peers = await seen()
         if (peers === undefined) return
-        // Said anew meanwhile, it is of after that.
+        // A confirmation that was given again in the meantime belongs to the time after that.
         const now = confirmations()
         const over = before.filter(
           (each) =>

@@ -52,7 +52,7 @@ export interface DrbdWorld {
 
 /**
  * Says when a DRBD peer goes and when it comes back, and forgets what was confirmed of it. Changes no lock. Ends a
- * migration to a host that has no longer each write that is made here.
+ * migration to a host that no longer gets each write of this host.
  */
 export class DrbdWatch {
   readonly #world: DrbdWorld
@@ -132,7 +132,7 @@ export class DrbdWatch {
     }
   }
 
-  /** Of resources that are not there now nothing is forgotten. */
+  /** What is known of resources that are not there now is kept. */
   #noteUnseen(devices: readonly DrbdDevice[]): void {
     const before = this.#world.unseen()
     const peers = devices.flatMap(({ resource, peers: each }) =>
@@ -181,6 +181,6 @@ export class DrbdWatch {
   }
 }
 
-/** For certain: what cannot be told changes nothing (R9), and while I/O waits no write is missed. */
+/** For certain only: what cannot be told changes nothing (R9). And while I/O waits the peer misses no write. */
 const isCutOff = (verdict: DrbdVerdict | undefined): boolean =>
   verdict?.kind === 'peer-unseen' || verdict?.kind === 'split-brain'

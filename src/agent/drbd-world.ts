@@ -11,8 +11,8 @@ import { type AgentHost, vgsOfView } from '../acts/seen-domains.ts'
 import { virsh } from '../libvirt/virsh.ts'
 
 /**
- * This host, for the watch over DRBD. Which VG stands on what it takes from /sys alone: the LV with the leases is
- * active as long as the VG's locking is started, and no LVM command reads the disks every 15 s.
+ * This host, for the watch over DRBD. Reads from /sys alone which VG stands on which device: the LV with the leases is
+ * active as long as the VG's locking is started. So no LVM command reads the disks every 15 s.
  */
 export const drbdWorld = (
   host: AgentHost,

@@ -20,8 +20,8 @@ export interface Body {
 
 /**
  * The agent's signs of life: one for hooks, which let no migration in without it, and one for systemd, which starts the
- * agent anew. Both mean that its loop goes round and that passes end: an agent that waits for a command that hangs
- * gives up in time, and lives.
+ * agent again. Both mean that the agent's loop runs and that passes end. An agent that waits for a command that hangs
+ * gives it up in time, so it lives.
  */
 export class Heart {
   readonly #body: Body

@@ -30,7 +30,7 @@ export interface WatchData {
   readonly watchdog: number | undefined
 }
 
-/** Milliseconds after which a line that the journal has not taken goes into the kernel's log as well. */
+/** Milliseconds after which a line that the journal has not taken is written to the kernel's log as well. */
 const STDERR_LIMIT = 2000
 
 /**

@@ -27,15 +27,15 @@ const AGAIN = 60
 /** Seconds between two tries to recover. */
 const RECOVER_PERIOD = 15
 /**
- * Seconds between two uses of what a kill needs, so that its programs and files are in memory when the disk they are on
- * hangs.
+ * Seconds between two uses of what a kill needs. They keep its programs and files in memory, for the time when the disk
+ * that they are on hangs.
  */
 const REHEARSE_PERIOD = 60
-/** Seconds that a kill has at least, however old the loss. */
+/** Seconds that a kill has at least, however long ago the lease was lost. */
 const LEAST = 5
 
 /**
- * What the watch sees, and what it does; nothing of it may wait for a disk, for LVM, for libvirt, or for a VG's lock.
+ * What the watch sees, and what it does. Nothing of it may wait for a disk, for LVM, for libvirt, or for a VG's lock.
  */
 export interface LeaseBody {
   /** Seconds of the monotonic clock, which is sanlock's. */
@@ -73,7 +73,7 @@ export class LeaseWatch {
   readonly #late = new Map<string, number>()
   /** What sanlock said last. */
   #known: SanlockStatus | undefined
-  /** VGs whose lease it had, and of which it says nothing any more, with the times of that lease. */
+  /** VGs whose lease sanlock had, and does not mention any more, with the times of that lease. */
   readonly #gone = new Map<string, Parameters<typeof killEnds>[0]>()
   /**
    * VGs whose lease was lost while no VM used them: there is no mark, and nothing else that would start their locking
@@ -125,9 +125,12 @@ export class LeaseWatch {
       this.#body.say({ priority, text })
   }
 
-  /** Never a loss: sanlock may be restarted, or have no time. Of a host that has no lease nothing is said. */
+  /**
+   * This is never a loss: sanlock may be restarted, or get no processor time. On a host that has no lease nothing is
+   * said.
+   */
   #noteSilence(why: string): void {
-    // An agent that has just been started knows of no lease yet; its VMs do.
+    // An agent that has just started knows of no lease yet, but its VMs have volumes on record.
     const candidates = this.#known?.lockspaces.map(({ vg }) => vg) ?? this.#body.vgsOnRecord()
     const vgs = candidates.filter((vg) => this.#body.usersOf(vg).length > 0)
     this.#silentSince ??= this.#body.now()
@@ -141,7 +144,7 @@ export class LeaseWatch {
     const { now, rehearse } = this.#body
     const isIn = ({ lockspaces, notUnderstood }: SanlockStatus, vg: string): boolean =>
       notUnderstood.includes(vg) || lockspaces.some((each) => each.vg === vg)
-    // One that was being left has been left.
+    // A lockspace that was being left has been left by now.
     const { watchdogFire } = this.#known ?? status
     for (const { vg, list, hasFailed, ioTimeout } of this.#known?.lockspaces ?? [])
       if (list === 'spaces' && !hasFailed && !isIn(status, vg)) this.#gone.set(vg, { ioTimeout, watchdogFire })
@@ -209,8 +212,8 @@ export class LeaseWatch {
         },
       ])
     else this.#say(vg, [])
-    // A VG that was begun to be cut off is cut off to the end, also when no VM is left to be seen, and whatever is
-    // configured by then.
+    // Once a VG is being cut off, that is carried through to the end: also if no VM can be seen any more, and whatever
+    // is configured by then.
     const isBegun = isActedOn && mark.by === 'sanlock' && mark.state !== 'clear'
     if (state.kind === 'lost' && ((users.length > 0 && onLostLease === 'kill') || isBegun) && !this.#busy.has(vg))
       void this.#work(vg, () => this.#cutOff(lockspace, status, mark))
@@ -220,7 +223,8 @@ export class LeaseWatch {
     const { vg, renewed, ioTimeout } = lockspace
     const limit = killEnds({ ioTimeout, watchdogFire: status.watchdogFire })
     const { now, cutOff, drop, say, configuration, usersOf } = this.#body
-    // Its time was over already, and it did not end in a reset: it is looked at again, until the path is back.
+    // The time of that kill was over, and the host was not reset. The VG is looked at again and again until the path is
+    // back.
     const isLater = mark?.state === 'left' && usersOf(vg).length === 0
     this.#say(`${vg} cut`, [
       {
@@ -238,7 +242,7 @@ export class LeaseWatch {
       return
     }
     const words = left.map(({ text }) => text).join('; ')
-    // Only for what is seen, and can still write: never for what cannot be told (R9).
+    // A reset only for something that is seen, and that can still write: never for what cannot be told (R9).
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
     if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false)
       await resetHost(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`, this.#body)
@@ -252,13 +256,13 @@ export class LeaseWatch {
       ])
   }
 
-  /** A mark that is there while the lease is none that is lost: the way back. */
+  /** There is a mark, but the lease is not lost: the way back. */
   #follow(mark: Mark, status: SanlockStatus): void {
     const { vg } = mark
     const lockspace = status.lockspaces.find((each) => each.vg === vg)
     const isLost = lockspace !== undefined && leaseState(lockspace, status.now).kind === 'lost'
     if (mark.by === 'unknown') {
-      // Its command is about to say more.
+      // lvmlockctl's command is about to write more into it.
       if (!isLost)
         this.#say(`${vg} mark`, [
           {
@@ -293,14 +297,15 @@ export class LeaseWatch {
   }
 
   /**
-   * The way back of a VG that no VM used when its lease was lost: sanlock has left it by itself, and lvmlockd has not.
+   * The way back of a VG that no VM used when its lease was lost: sanlock has left the lockspace by itself, and
+   * lvmlockd has not.
    */
   #followUnused(vg: string, isMarked: boolean): void {
     if (isMarked) this.#lostUnused.delete(vg)
     if (isMarked || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now()) return
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)
     void this.#work(vg, async () => {
-      // Else somebody has started it again, or has stopped it for good.
+      // Otherwise somebody has started it again, or has stopped it on purpose.
       if (!(await this.#body.isLeftBehind(vg))) {
         this.#lostUnused.delete(vg)
         return

@@ -16,9 +16,9 @@ export interface PulseBody {
 }
 
 /**
- * The agent's signs of life for systemd, given by the watch over the leases. systemd ends an agent without them, and
- * starts it anew (WatchdogSec), which helps against a fault of the first thread. It helps nobody while that thread
- * waits for a disk: the new agent would wait too, and the watch would be gone. Nor may a kill be ended half-way.
+ * The agent's signs of life for systemd, given by the watch over the leases. Without them systemd ends the agent and
+ * starts it again (WatchdogSec), which helps against a fault of the first thread. It does not help while that thread
+ * waits for a disk: the new agent would wait too, and the watch would be gone. And a kill must not be ended half-way.
  */
 export class Pulse {
   readonly #body: PulseBody

@@ -87,8 +87,8 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     )
   }
   await configure()
-  // One that cannot be ended, or that nobody has ended: it finds out at its next sign of life, and its acts are under
-  // the VGs' locks (R11).
+  // An older agent that still runs, because it could not be ended or nobody ended it. It notices this one at its next
+  // sign of life, and its acts are under the VGs' locks (R11).
   if (other.kind === 'hangs')
     journal.say({
       priority: 4,
@@ -156,7 +156,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
       2,
       'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n',
     )
-  // To a program in a terminal the same signal says that the terminal is gone: it ends, as anybody expects.
+  // For a program in a terminal the same signal says that the terminal is gone. Then it ends, as everybody expects.
   else self().onHangup(() => void configure().then(pass))
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
   await pass()
@@ -165,8 +165,8 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
 }
 
 /**
- * Says once of each VG what below it lets I/O wait for too long; looks again where the locking of another one is
- * started.
+ * Says, once for each VG, if something below it lets I/O wait for too long. Looks again when the locking of another VG
+ * is started.
  */
 function timeoutsSayer(host: AgentHost, aftermath: Aftermath): () => Promise<void> {
   let known = ''
@@ -193,7 +193,7 @@ const statusLineOf = (host: AgentHost): StatusLine =>
       const active = [...host.look().active.values()]
       return lockedLine(readRecords(), active.filter(({ status }) => status.async.startsWith('migration ')).length)
     },
-    // Not worth a word where it fails: signs of life go the same way, and tell.
+    // If it fails, nothing is said: signs of life go the same way, and show it.
     tell: (text) => void tellSystemd(`STATUS=${text}`),
     after: (milliseconds, work) => void CLOCK.after(milliseconds, work),
   })

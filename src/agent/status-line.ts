@@ -11,7 +11,7 @@ export interface StatusLineBody {
 /** Milliseconds: a start changes its record several times, and each line is told by a child process. */
 const PAUSE = 500
 
-/** The line that `systemctl status lvguard` shows: told when it is another one, a moment after what has changed it. */
+/** The line that `systemctl status lvguard` shows. It is sent when it has changed, a moment after the change. */
 export class StatusLine {
   readonly #body: StatusLineBody
   #told: string | undefined

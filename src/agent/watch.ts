@@ -2,9 +2,8 @@ import { dirname } from 'node:path'
 import { type FolderEvents, statIfAny, watch } from '../system/files.ts'
 
 /**
- * Watches a folder by inotify, also one that is not there yet or is replaced: then the nearest folder above it is
- * watched, until it is there. Events carry no news but that something may have changed; what is lost, the next full
- * pass sees.
+ * Watches a folder by inotify, also one that does not exist yet or is replaced: then the nearest folder above it is
+ * watched until it is there. An event says only that something may have changed. What is lost, the next full pass sees.
  */
 export class FolderWatch {
   #watcher: FolderEvents | undefined

@@ -80,7 +80,7 @@ export function watchLeases(
     look: () => undefined,
     trouble: () => {
       const seconds = monotonic() - lookedAt
-      // Once may be this thread's own fault: what the other one has said is not seen to yet.
+      // One time may be this thread's own delay: it may not have read yet what the other one has said.
       silent = seconds > SILENCE ? silent + 1 : 0
       return silent < 2
         ? undefined

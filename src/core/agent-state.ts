@@ -3,7 +3,7 @@ export const BEAT_PERIOD = 5
 /** Seconds without a sign of life after which an agent counts as hung. Much more than a loaded host makes it wait. */
 export const LONGEST_SILENCE = 30
 /**
- * Seconds within which a pass has ended, or nothing is right any more: its one command is given up after 50
+ * Seconds within which a pass has ended. If it has not, something is wrong: its one command is given up after 50
  * (system/run.ts).
  */
 export const LONGEST_PASS = 180

@@ -49,16 +49,18 @@ export const isCommandPath = (path: string): boolean => /(?:^|\/)lvguard$/.test(
 
 const SUB_OPERATIONS = ['begin', 'end', '-']
 /**
- * A sub-operation or a reason of libvirt is none of these: they are a person's, who put them behind NAME and OPERATION.
+ * libvirt has no sub-operation and no reason that is one of these. So they come from a person, who typed them behind
+ * NAME and OPERATION.
  */
 const OWN_OPTIONS = ['--dry-run', '--json', '--xml', '--help', '-h']
 
 /**
- * Tells libvirt's calls from an administrator's, as src/stub.sh does. libvirt gives four words; more, or others, in a
- * future version are its own too, unless the first is an option, or a later one is an option of lvguard (R5: not of a
- * reconnect). A domain may be called like one (`--help`): then the third word tells.
- * @param isCommand the program was called by its own name: then what is no operation of today's libvirt is a person's
- *   slip. R5 holds all the same
+ * Tells libvirt's calls from an administrator's, as src/stub.sh does. libvirt gives four words. More words, or other
+ * ones, may come from a future version of it: they count as its own too, unless the first is an option, or a later one
+ * is an option of lvguard (R5: not if the operation is reconnect). A domain may have a name like an option (`--help`):
+ * then the third word tells.
+ * @param isCommand the program was called by its own name. Then an operation that today's libvirt does not have is a
+ *   person's slip. R5 holds all the same
  */
 export function parseCall(words: readonly string[], isCommand = false): Call {
   const [name, operation, subOperation, extra, ...more] = words

@@ -3,8 +3,8 @@ import type { DomainStatus } from './reconcile.ts'
 import type { DomainRecord, MigrationMemory, RecordedVolume } from './record.ts'
 
 /**
- * Phases of a migration out after which the destination may run the domain even though this host runs it again: the
- * reply of the Finish phase was lost, or a cancelled one's (FACTS 19).
+ * Phases of a migration out after which the destination may run the domain, although this host runs it again: the reply
+ * of the Finish phase was lost, or that of a cancelled one (FACTS 19).
  */
 const DOUBTFUL = new Set(['perform3_done', 'confirm3_cancelled'])
 
@@ -18,17 +18,15 @@ export const hasReasonOfMigration = ({ state, reason }: DomainStatus): boolean =
 /** libvirt knows that the destination runs it, and this host's QEMU goes. */
 export const isHandedOver = (phase: string): boolean => phase === 'confirm3'
 
-/**
- * The job that has come to a doubtful phase is still on: what the destination has locked for it, it has locked before.
- */
+/** The job is still on, in a doubtful phase: what the destination locks for it, it has locked by now. */
 export const isInDoubtfulPhase = ({ async, phase }: DomainStatus): boolean =>
   async === 'migration out' && phase !== undefined && DOUBTFUL.has(phase)
 
 /**
  * What is to be remembered of a domain's migration: the last doubtful phase, until exclusive is granted or the
  * destination has confirmed.
- * @param volumes as its record names them: still shared there, no promotion was tried since, so that a doubtful phase
- *   may have come and gone while no agent looked
+ * @param volumes as its record names them. If one is still shared there, no promotion was tried since, and a doubtful
+ *   phase may have come and gone while no agent looked
  */
 export function remembered(
   status: DomainStatus,
@@ -40,17 +38,17 @@ export function remembered(
     return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   if (isHandedOver(status.phase)) return undefined
-  // A new migration settles nothing: both may run still. But what it locks says nothing of where the domain ran before,
-  // and what a person has decided before it is not decided for it.
+  // A new migration decides nothing: both may still run. But what it locks does not say where the domain ran before,
+  // and a decision that a person made before it does not hold for it.
   if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)
   if (before?.phase === status.phase) return before
   return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }
 }
 
 /**
- * Whether a domain may have run on another host beside this one, or may do so still, as its record tells: a migration of
- * it is remembered, or a volume that it needs for itself is shared here. What its memory holds may be older than its
- * disk then (R12).
+ * Whether a domain may have run, or may still run, on another host beside this one, as its record tells: a migration of
+ * it is remembered, or a volume that it needs for itself is shared here. Then its memory may be older than its disk
+ * (R12).
  */
 export const mayRunElsewhere = ({ migration, volumes }: Pick<DomainRecord, 'migration' | 'volumes'>): boolean =>
   migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
@@ -61,8 +59,9 @@ const only = (phase: string, before: MigrationMemory | undefined): MigrationMemo
 })
 
 /**
- * Whether another host has taken a lease last, since it was counted. A try of this host to promote makes it the last,
- * whether it is granted or refused: asked before such a try, this tells what has come since the try before.
+ * Whether another host was the last to take a lease, since it was counted. A try of this host to promote makes this
+ * host the last one, whether it is granted or refused. Asked before such a try, this tells what has happened since the
+ * try before.
  * @param ownId host_id of this host
  */
 export const isTakenByAnother = (before: number, now: LeaseCount, ownId: number): boolean =>
@@ -72,7 +71,7 @@ export const isTakenByAnother = (before: number, now: LeaseCount, ownId: number)
 export interface PromotionResult {
   readonly status: DomainStatus
   readonly memory: MigrationMemory | undefined
-  /** Read back from lvmlockd. Why it was not granted counts for nothing: LVM's words are no evidence (R15). */
+  /** Read back from lvmlockd. Why it was not granted does not count: LVM's words are no evidence (R15). */
   readonly promotion: 'granted' | 'refused'
   readonly onContested: 'suspend' | 'alert'
 }
@@ -88,7 +87,10 @@ export interface PromotionResult {
  */
 export type ContestedStep = 'suspend' | 'stay' | 'forget' | 'alert' | 'none'
 
-/** The lost reply (DESIGN 4). A domain is suspended once, and never resumed: whoever resumes it by hand has decided. */
+/**
+ * A migration of which the last reply was lost (DESIGN 4). A domain is suspended once, and never resumed: a person who
+ * resumes it has decided.
+ */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
   if (memory === undefined || status.async !== 'none') return 'none'
   if (status.state === 'paused') return 'stay'

@@ -26,16 +26,16 @@ export interface RunningDomain {
   readonly pid: number
 }
 
-/** What is still to be done, or can still write, after a kill. `unknown`: something that cannot be told. */
+/** Something that is still to be done, or can still write, after a kill. `unknown`: something that cannot be told. */
 export interface Left {
   readonly kind: 'process' | 'device' | 'disk' | 'unknown'
   readonly text: string
 }
 
 /**
- * Whether something is seen that can still write, and that only a reset takes back (R9: never what cannot be told). A
- * process alone cannot where each device is proven to fail all I/O, with nothing in flight: it is waited for, and the
- * mark stays.
+ * Whether something is seen that can still write, and that only a reset can stop (R9: never for what cannot be told). A
+ * process alone cannot write if each device is proven to fail all I/O, with nothing in flight: then it is waited for,
+ * and the mark stays.
  */
 export const mayWrite = (left: readonly Left[]): boolean =>
   left.some(({ kind }) => kind === 'device' || kind === 'disk') ||
@@ -50,9 +50,9 @@ const vgUuidIn = (dmUuid: string): string | undefined =>
   dmUuid.startsWith('LVM-') && dmUuid.length >= 4 + 2 * UUID_LENGTH ? dmUuid.slice(4, 4 + UUID_LENGTH) : undefined
 
 /**
- * The UUID of a VG, without dashes, by what is in memory: the device of its leases, which is there for as long as its
- * locking is started. Without one by the names of the other devices and by the records, if they agree.
- * @returns `ambiguous` if they do not; undefined if there is nothing of such a VG here
+ * The UUID of a VG, without dashes, by what is in memory: the device of its leases, which is there as long as its
+ * locking is started. If there is none, the names of the other devices and the records tell it, if they agree.
+ * @returns `ambiguous` if they do not agree; undefined if there is nothing of such a VG here
  */
 export function vgUuidOf(
   vg: string,
@@ -94,7 +94,7 @@ export function tiersOf(devices: readonly MapperDevice[]): MapperDevice[][] {
   let rest = [...devices]
   while (rest.length > 0) {
     const top = rest.filter(({ node }) => !rest.some(({ slaves }) => slaves.includes(node)))
-    // No such thing as a ring, but no loop either.
+    // There is no ring of devices, but this loop must end all the same.
     const tier = top.length === 0 ? rest : top
     tiers.push(tier)
     rest = rest.filter((device) => !tier.includes(device))
@@ -103,8 +103,8 @@ export function tiersOf(devices: readonly MapperDevice[]): MapperDevice[][] {
 }
 
 /**
- * The disks under a VG: what its devices stand on, and what is none of them. Known only before they are wiped, but for
- * that of the leases.
+ * The disks under a VG: what its devices stand on, other than each other. They can be told only before the devices are
+ * wiped, except for the device of the leases.
  */
 export function disksOf(vgUuid: string, devices: readonly MapperDevice[]): string[] {
   const own = devices.filter(({ uuid }) => vgUuidIn(uuid) === vgUuid)
@@ -114,7 +114,7 @@ export function disksOf(vgUuid: string, devices: readonly MapperDevice[]): strin
 }
 
 /**
- * A table that stands on nothing fails all I/O. That it is `error` is read from the table itself in the end
+ * A table that stands on nothing fails all I/O. That it really is `error`, the table itself tells in the end
  * (isErrorTable).
  */
 export const isWiped = ({ slaves, isSuspended }: MapperDevice): boolean => slaves.length === 0 && !isSuspended
@@ -138,10 +138,10 @@ export function leftOfDevice(device: MapperDevice): Left[] {
 }
 
 /**
- * Writes that are under way to the disks below. What a VM writes is counted on its own device too, for as long as it is
- * on its way to the disk (device-mapper ends its bio last), so that this finds nothing more, but for what came through
- * no device of the VG. sanlock's own renewals hang there as well: while it has any I/O in flight on the leases, a disk
- * says nothing. Reads (of lvs, of udev) change nothing.
+ * Writes that are under way to the disks below. A write of a VM is counted on its own device too until it is on the
+ * disk (device-mapper ends its bio last). So this finds more only if a write came through no device of the VG.
+ * sanlock's own renewals hang there as well: while it has any I/O in flight on the leases, a disk says nothing. Reads
+ * (by lvs, by udev) change nothing.
  */
 export function leftOfDisks(
   disks: readonly (readonly [node: string, inFlight: InFlight | undefined])[],
@@ -168,8 +168,8 @@ export interface ProcessFacts {
 }
 
 /**
- * Whether a process that was killed can do nothing any more. A zombie is gone only if no thread of it waits for its I/O
- * still (FACTS 47: `Zl`).
+ * Whether a process that was killed can do nothing any more. A zombie counts as gone only if none of its threads still
+ * waits for I/O (FACTS 47: `Zl`).
  * @param now the process that has its number; undefined: none has
  */
 export const isGone = (start: string, now: ProcessFacts | undefined): boolean =>

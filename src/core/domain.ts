@@ -63,7 +63,10 @@ export interface Domain {
 export type Candidate = WantedVolume & {
   readonly path: string
   readonly optional?: boolean
-  /** What no disk's element names is no volume where there is no such VG: `<source dev='/dev/dri/renderD128'/>`. */
+  /**
+   * True for what is not the element of a disk: if there is no VG of that name, it is no volume (`<source
+   * dev='/dev/dri/renderD128'/>`).
+   */
   readonly isElement?: boolean
   /** If its VG is managed, this is wrong with it. */
   readonly unknownUse?: string
@@ -147,7 +150,7 @@ export function candidatesOf(
       configuration.policy ?? [],
     )
     const { mode, reason } = lockOfDisk(disk, policy, configured)
-    // Whatever stands at the path of a volume that is left alone is left alone too.
+    // If a volume is left alone, whatever stands at its path is left alone too.
     if (mode === 'ignore') continue
     if (finding.kind === 'impossible') {
       impossible.push({ vg: finding.vg, path, disk: nameOf(disk) })
@@ -189,7 +192,7 @@ export function candidatesOf(
   }
 }
 
-/** What of the policy in a domain's `<metadata>` has nothing to count for, each in a sentence without its full stop. */
+/** What in the policy of a domain's `<metadata>` has no disk to count for, each in a sentence without its full stop. */
 export function idlePolicies({ policy, disks }: Pick<Domain, 'policy' | 'disks'>): string[] {
   const targets = disks.map(({ target }) => target)
   return [...(policy?.modes.keys() ?? [])]

@@ -53,7 +53,7 @@ export interface Confirmation {
   readonly by?: 'fence'
 }
 
-/** Why a lock that is taken now on a VG on DRBD would say nothing about the other host. */
+/** Why a lock that is taken now on a VG on DRBD would say nothing of the other host. */
 export type DrbdTrouble =
   /**
    * A peer is neither connected nor known to be outdated, and nothing else decides. `host`: its name as far as it is
@@ -75,12 +75,10 @@ export type DrbdTrouble =
   | { readonly kind: 'not-up-to-date'; readonly resource: string; readonly disk: string; readonly mayHide?: true }
   | { readonly kind: 'unknown'; readonly detail: string }
 
-/** What a DRBD device comes to. `confirmed`: peers that are not seen, and count as off on a person's word. */
+/** What the state of a DRBD device means. `confirmed`: peers that are not seen, and count as off on a person's word. */
 export type DrbdVerdict = { readonly kind: 'fine'; readonly confirmed: readonly Confirmation[] } | DrbdTrouble
 
-/**
- * Connection states of which each means that the peer is not there now, or not yet (drbd_strings.c of DRBD 8.4 and 9).
- */
+/** Connection states that mean: the peer is not there now, or not yet (drbd_strings.c of DRBD 8.4 and 9). */
 const NOT_CONNECTED = new Set([
   'Disconnecting',
   'Unconnected',
@@ -161,7 +159,7 @@ export function judge(
   if (quorumDecides(quorum, peers.length))
     return device.quorum === true ? { kind: 'fine', confirmed: [] } : { kind: 'no-quorum', resource }
   const open = peers.filter((peer) => isSeen(peer) === false && peer.disk !== 'Outdated')
-  // One that talks is not off.
+  // A host that talks is not off.
   const confirmed = open
     .filter(({ connection }) => connection !== 'Connected')
     .flatMap(({ id }) => confirmations.find((each) => each.resource === resource && each.peer === id) ?? [])
@@ -177,9 +175,9 @@ export function judge(
 }
 
 /**
- * A device as it would be once this host is Primary, its copy is good and its I/O goes on: what judge says of it then
- * hangs on the peers alone. So a peer can be confirmed off before, where a host has booted alone. A confirmation
- * changes nothing of the rest, which judge looks at first.
+ * A device as it would be if this host were Primary, its copy good, and its I/O going on. What judge says of it then
+ * depends on the peers alone. So a peer can be confirmed off before all that is so, after this host has booted alone. A
+ * confirmation changes nothing of the rest, which judge looks at first.
  */
 export const onceUsable = (device: DrbdDevice): DrbdDevice => ({
   ...device,
@@ -195,9 +193,9 @@ export interface ThisBoot {
 }
 
 /**
- * Those that were said in this boot. While this host was off the other one may have been switched on, and made Primary
- * by the same word, so that whoever makes this host Primary by hand has to say it anew. What was said later than it is
- * now was said by a clock that was another one: before this boot, too.
+ * The confirmations that were given in this boot. While this host was off, the other one may have been switched on and
+ * made Primary by the same word. So a person who makes this host Primary has to give the word again. A confirmation
+ * with a time in the future was given by another clock: that was before this boot, too.
  */
 export const ofThisBoot = (
   confirmations: readonly Confirmation[],
@@ -205,8 +203,8 @@ export const ofThisBoot = (
 ): readonly Confirmation[] => confirmations.filter(({ at }) => at >= bootedAt && at <= now)
 
 /**
- * Confirmations that hold no longer: their peer has been seen since, connected, or in a split brain, which DRBD finds
- * when both sides talk. One of a resource that is not up now stays.
+ * Confirmations that hold no longer: their peer has been seen since, connected or in a split brain, which DRBD finds
+ * when both sides talk. A confirmation for a resource that is not up now stays.
  */
 export const confirmationsOver = (
   confirmations: readonly Confirmation[],
@@ -250,9 +248,9 @@ export interface HeldFacts {
 const HAD_VOLUMES: readonly RecordState[] = ['prepared', 'running', 'releasing']
 
 /**
- * Whether a lock is the one that this domain has had here all the while: it is on the domain's own record, active, and
- * locked well enough. Such a lock is as good as that of a VM that runs. One that is not on record may have been taken
- * by hand since, on this host's copy alone.
+ * Whether a lock is one that this domain has had here all the time: it is on the domain's own record, active, and
+ * strong enough. Such a lock is as good as that of a VM that runs. A lock that is not on record may have been taken by
+ * hand since, on this host's copy alone.
  */
 function isStillHeld(
   { vg, lv, role }: ManagedVolume,
@@ -277,8 +275,8 @@ const needsLock = (
 ): boolean => volumes.some((volume) => volume.vg === vg && !volume.isLocal && !isStillHeld(volume, record, held))
 
 /**
- * A plan, unless DRBD speaks against it: one problem for each VG on which a lock has to be taken anew. What is below a
- * VG comes first, since the rest may follow from it.
+ * The plan, unless DRBD speaks against it: then one problem for each VG on which a lock has to be taken anew. What is
+ * below a VG comes first, because the rest may follow from it.
  * @param record the domain's own
  */
 export function planOnDrbd(
@@ -353,7 +351,7 @@ export function troubleInWords(trouble: DrbdTrouble, vg?: string): { readonly wh
       }
     case 'suspended':
       return {
-        // Whether the VG stands on it was not asked: LVM reads every disk (drbdBelow).
+        // Nobody has asked whether the VG stands on it: LVM would read every disk (drbdBelow).
         what: `DRBD resource ${trouble.resource} of this host lets all reads and writes wait (${trouble.why}), and LVM would wait with it`,
         advice: `It waits for its fence-peer handler, for quorum, or for a person: drbdadm status ${trouble.resource}, and the kernel's log`,
       }

@@ -68,7 +68,7 @@ export interface DriveFacts {
   readonly records: Records
 }
 
-/** What a domain's state comes to. */
+/** What is to be done for a domain. */
 export type DrivePlan =
   | { readonly kind: 'nothing'; readonly reports: readonly Report[] }
   | {
@@ -146,13 +146,13 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
 }
 
 /**
- * Whether the record says already all that the domain's state calls for. Then only a lock that is not what the record
- * says could call for an act: the next pass sees that, and what was refused is being tried again. libvirt writes a
- * status file several times in each phase.
+ * Whether the record already says all that the domain's state calls for. Then an act is needed only if a lock is not
+ * what the record says. The next pass sees that, and what was refused is being tried again. libvirt writes a status
+ * file several times in each phase.
  */
 export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
   if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut(wanted))) return false
-  // With a doubt left, an act asks who holds the volumes (core/contested.ts).
+  // If a doubt is left, an act asks who holds the volumes (core/contested.ts).
   const isSettled = wanted.mode === 'shared' || memory === undefined
   return (
     isSettled &&
@@ -190,12 +190,12 @@ function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan 
 }
 
 /**
- * What is on record, and what the live XML has beside it: hot-plugged, or all of a domain that is adopted. A volume in
- * use has a device, which device-mapper does not remove while it is open: one without is nothing that this domain runs
- * on.
+ * What is on record, and what the live XML has beside it: volumes that were hot-plugged, or all volumes of a domain
+ * that is adopted. A volume in use has a device, which device-mapper does not remove while it is open. If there is no
+ * device, the domain does not run on that volume.
  */
 function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
-  // Of a domain without a record in force: what an earlier life of it could not give back.
+  // For a domain without a record in force: what an earlier life of it could not give back.
   const known = (record?.volumes ?? [])
     .map((volume) => asWritten(volume, live))
     .filter(
@@ -219,11 +219,11 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
   ]
 }
 
-/** What the live XML names, and another domain of this host has on record, where not both only read. */
+/** What the live XML names and another domain of this host has on record, unless both only read. */
 function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, { records }: DriveFacts): Report[] {
   const isNew = record?.volumes.some((old) => isSameVolume(old, volume) && isWrittenNow(old, live)) === true
   if (isNew || !live.some((other) => isSameVolume(other, volume))) return []
-  // One that hands over is of virt-install, which has started this very domain (core/start.ts).
+  // A record that hands over belongs to virt-install, which has started this very domain (core/start.ts).
   const claim = claimsOn(volume, records, domain.uuid, IN_USE).find(
     (other) => other.record.command !== 'hands-over' && isConflict(volume, other.volume),
   )
@@ -231,8 +231,8 @@ function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, 
 }
 
 /**
- * Brought up for a domain that runs here, and taken out of it since. Not what another domain uses, and not what would
- * take another volume along: one of this domain, under the same lock, that is still plugged in.
+ * Volumes that were brought up for a domain that runs here, and taken out of it since. Left out is what another domain
+ * uses, and what would take another volume along: one of this domain, under the same lock, that is still plugged in.
  */
 function isUnplugged(
   volume: RecordedVolume,
@@ -263,8 +263,8 @@ function isUnplugged(
 }
 
 /**
- * The role of a volume goes up with what the domain may do to it now: a disk attached for writing, a commit into a
- * backing file. Never down (R3).
+ * The role of a volume goes up with what the domain may do to it now: a disk that was attached for writing, a commit
+ * into a backing file. It never goes down (R3).
  */
 const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVolume =>
   isWrittenNow(volume, live) ? { ...volume, role: 'exclusive' } : volume
@@ -363,7 +363,7 @@ const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts):
   locks.lockspaces.has(volume.vg) &&
   heldOf(volume, locks, devices) !== 'exclusive'
 
-/** Field by field; `ids` and what else stands there is carried along unchanged. */
+/** Field by field; `ids` and other fields are copied unchanged. */
 const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
   record !== undefined &&
   put.state === record.state &&

@@ -20,10 +20,7 @@ export interface Destination {
   readonly domains: readonly Named[]
 }
 
-/**
- * A name that can stand in a URI and on a command line. The names in the leases are what other hosts have written
- * there.
- */
+/** A name that can stand in a URI and on a command line. The names in the leases were written by other hosts. */
 export const isHostName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name)
 
 export interface EvacuationFacts {

@@ -21,8 +21,8 @@ const UNKNOWN_LEASE = 3
 /** sanlock's default, in seconds. */
 const IO_TIMEOUT = 10
 /**
- * Seconds for which one call's answer holds for another resource of the same peer: DRBD's connections to one host do
- * not break at the same moment.
+ * Seconds for which the answer to one call holds for another resource of the same peer too: DRBD's connections to one
+ * host do not break at the same moment.
  */
 export const FRESH = 30
 
@@ -46,7 +46,7 @@ export interface Refusal {
   readonly why: string
 }
 
-/** What goes into an argument of a command is a host name, and nothing else: no option, no path, no sign of a shell. */
+/** Only a host name goes into an argument of a command: no option, no path, no character that a shell would read. */
 const isHostName = (name: string): boolean => /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(name)
 
 /**
@@ -106,8 +106,8 @@ export function whyNotFenced(
   if (first === undefined) return `DRBD has no resource ${resource} here`
   const seen = own.flatMap(({ peers }) => peers.filter(({ id }) => id === peer))
   if (seen.length === 0) return `DRBD resource ${resource} has no peer ${host} any more`
-  // It comes to that state when somebody has typed `drbdadm disconnect`, or after a split brain, for which both have
-  // talked.
+  // DRBD comes to that state if somebody has typed `drbdadm disconnect`, or after a split brain. For either both sides
+  // have talked.
   if (seen.some(({ connection }) => connection === 'StandAlone' || connection === 'Disconnecting'))
     return `it was disconnected by hand, or is in a split brain; see 'drbdadm status ${resource}'`
   if (seen.some((each) => each.connection === 'Connected' || isSeen(each) === true)) return `it sees ${host} again`
@@ -140,7 +140,7 @@ export const isFenceWord = (text: string): boolean => !text.includes('\0') && /^
 export const fenceWords = (command: readonly string[], host: string): string[] =>
   command.map((text) => text.replace(/%[h%]/g, (sign) => (sign === '%h' ? host : '%')))
 
-/** A command that does not name the host switches off always the same one: right only where there is only one. */
+/** A command that does not name the host always switches off the same one: that is right only if there is only one. */
 export const namesHost = (command: readonly string[]): boolean =>
   command.some((text) => /(?:^|[^%])(?:%%)*%h/.test(text))
 

@@ -5,7 +5,7 @@ export interface DeltaLease {
   readonly hostId: number
   /** The name it joined with; empty where nobody ever had this host_id. */
   readonly name: string
-  /** Counts how often this host_id has joined: a lease of an older one is nobody's any more. */
+  /** How often this host_id has joined. A lease of an older generation belongs to nobody any more. */
   readonly generation: number
   /** Seconds of that host's own clock; 0: it has left in order, or never came. */
   readonly timestamp: number

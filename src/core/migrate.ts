@@ -21,9 +21,9 @@ export interface IncomingFacts extends HostFacts {
 
 /**
  * Decides whether a domain may come in, before any lock is touched: an `lvchange -asy` on a volume that is exclusive
- * here would quietly turn somebody's lock into a shared one (FACTS 20). An earlier `incoming` record of the same domain
- * is taken over.
- * @returns the volumes to take shared on trial
+ * here would turn somebody's lock into a shared one, and nobody would notice (FACTS 20). An earlier `incoming` record
+ * of the same domain is taken over.
+ * @returns the volumes to take shared as a trial
  */
 export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingFacts, domainUuid: string): StartPlan {
   const { record, activeHere, table, locks } = facts
@@ -52,6 +52,6 @@ const withoutAgent = (agent: Exclude<AgentState, { kind: 'runs' }>): Problem =>
 const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean =>
   locks.kind === 'unknown' || lockOf(locks, volume.lockUuid) !== 'none'
 
-/** Locked by a trial of this very domain that died half-way. */
+/** Locked by a trial of this very domain that was killed half-way. */
 const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>
   earlier.some((old) => old.before === 'inactive' && isSameVolume(old, identityOf(volume)))

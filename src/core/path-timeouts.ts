@@ -28,7 +28,9 @@ export interface Timeouts {
   readonly maps: readonly MapTimeout[]
 }
 
-/** Between two looks of multipathd at a path: its polling_interval, which nobody tells. This is its default. */
+/**
+ * Seconds between two looks of multipathd at a path: its polling_interval, which it does not tell. This is the default.
+ */
 const POLLING_INTERVAL = 5
 
 /**

@@ -36,7 +36,7 @@ export type Problem =
   | { readonly kind: 'missing-vg'; readonly vg: string; readonly disk: string }
   /** Named where lvguard does not know what the VM does with it; `element`: also what a policy calls it. */
   | { readonly kind: 'unknown-use'; readonly path: string; readonly element: string }
-  /** A device of LVM's is active whose VG LVM does not see. */
+  /** A device of LVM is active, and LVM does not see its VG. */
   | { readonly kind: 'unseen-vg'; readonly volume: string; readonly disk: string }
   /** At a volume's path there is something that is no device (FACTS 57). */
   | { readonly kind: 'no-device'; readonly path: string; readonly is: string; readonly disk: string }
@@ -90,7 +90,9 @@ export type Problem =
 /** What was being done when the problem arose: it decides the verb of the first line and the advice of the second. */
 export type Attempt = 'start' | 'migration' | 'end'
 
-/** Of a volume that is not among those that lvs reports: only what lvs says is not there counts as missing (R9). */
+/**
+ * The problem of a volume that lvs does not report. It counts as missing only if lvs says that it is not there (R9).
+ */
 export function problemOfAbsent(
   volume: VolumeName,
   { unexplained }: Pick<VolumeTable, 'unexplained'>,

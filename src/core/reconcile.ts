@@ -48,7 +48,7 @@ export type Unchanged =
   | 'incoming'
 
 /**
- * What the domain's state calls for. Of its volumes only those that it needs exclusively go along; the others keep
+ * What the domain's state calls for. It concerns only the volumes that the domain needs exclusively; the others keep
  * their own mode.
  */
 export type Wanted =
@@ -121,7 +121,7 @@ export const TABLE: readonly Row[] = [
   { when: 'anything else', is: () => true, wanted: unchanged('not-understood') },
 ]
 
-/** What a status file calls for. Total: what is not understood is left as it is. */
+/** What a status file calls for. Every file has an answer: what is not understood is left as it is. */
 export const wantedByStatus = (status: DomainStatus): Wanted =>
   TABLE.find(({ is }) => is(status))?.wanted ?? unchanged('not-understood')
 
@@ -162,7 +162,7 @@ export function wantedOf(
     case undefined:
       return unchanged('gone-once')
     case 'incoming':
-      // Without an id: a trial that died. With a young one: its `prepare` may be on the way.
+      // Without an id: a trial that was killed. With an id that is young: its `prepare` may be on the way.
       if (
         record.incoming !== undefined &&
         now - record.incoming.at >= 0 &&
@@ -171,8 +171,8 @@ export function wantedOf(
         return unchanged('incoming')
       return isGone ? { mode: 'inactive' } : unchanged('gone-once')
     case 'prepared':
-      // A start in progress has no status file until QEMU runs: only the end of the daemon that started it ends it for
-      // certain.
+      // A start in progress has no status file until QEMU runs. It has ended for certain only if the daemon that
+      // started it has ended.
       if (recordDaemonAlive !== false) return unchanged('starting')
       // Of `lvguard with`, which is that daemon: libvirt knows nothing of it.
       if (record.command !== undefined) return isGone ? { mode: 'inactive' } : unchanged('gone-once')

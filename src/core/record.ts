@@ -27,9 +27,9 @@ export interface RecordedVolume extends VolumeName {
 }
 
 /**
- * Whether this host deactivates a volume when its domain has gone: it brought it up for it, or it has demoted it. What
- * was active before stays so (R4), unless the domain takes it along to another host: shared here for ever, it could be
- * exclusive nowhere (FACTS 58).
+ * Whether this host deactivates a volume when its domain has gone: lvguard brought it up for the domain, or has demoted
+ * it. What was active before stays active (R4), unless the domain takes it along to another host: if it stayed shared
+ * here, it could be exclusive nowhere (FACTS 58).
  */
 export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before' | 'demoted'>): boolean =>
   before === 'inactive' || demoted === true
@@ -64,7 +64,7 @@ export interface DomainRecord {
    * here takes its volumes over.
    */
   readonly command?: 'keeps' | 'hands-over'
-  /** libvirt restores a saved memory of it: a start that fails then leaves that memory as good as it was. */
+  /** libvirt restores a saved memory of it. If that start fails, the memory is as good as before. */
   readonly restored?: true
   /**
    * Of state `incoming`: the id that the XML of its `prepare` must carry, and when `migrate` ended, in seconds since
@@ -137,5 +137,7 @@ export const isConflict = (
 ): boolean =>
   (one.role === 'exclusive' || other.role === 'exclusive') && !isOtherPartition(one.partition, other.partition)
 
-/** States of a domain that uses its volumes. One that took nothing, or not yet, makes no claim. */
+/**
+ * States of a domain that uses its volumes. A domain that took nothing, or has not taken anything yet, makes no claim.
+ */
 export const IN_USE: readonly RecordState[] = ['prepared', 'running']

@@ -27,9 +27,9 @@ export interface ReleaseFacts {
 }
 
 /**
- * Decides a `release`: what this host brought up for the domain, less what another domain of this host has on record.
- * A domain without a record either ran before lvguard was installed, or was refused without room for a record: only the
- * first has volumes to give back.
+ * Decides a `release`: what this host brought up for the domain, without what another domain of this host has on
+ * record. A domain without a record either ran before lvguard was installed, or was refused while there was no room for
+ * a record. Only the first has volumes to give back.
  */
 export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }: ReleaseFacts): ReleasePlan {
   const keep = (reason: string): ReleasePlan => ({ kind: 'keep', reason, volumes: record?.volumes ?? [] })
@@ -79,7 +79,7 @@ export function stillHere(
     if (device !== undefined) return true
     if (volume.mode === 'local') return false
     if (locks.kind === 'unknown') return true
-    // Whose the locks are that are held cannot be told without its UUID.
+    // Without its UUID nobody can tell whose the held locks are.
     if (volume.ids === undefined) return locks.locks.size > 0
     return volume.ids.lock === volume.ids.lv && lock !== 'none'
   })

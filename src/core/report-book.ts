@@ -8,14 +8,14 @@ export interface Saying {
 }
 
 /**
- * Remembers what has been said, so that what lasts is not said every 15 s. What is no longer so is forgotten, and said
- * anew when it comes back.
+ * Remembers what has been said, so that something that lasts is not said every 15 s. What is no longer so is forgotten,
+ * and said again when it comes back.
  */
 export class ReportBook {
   readonly #said = new Map<string, Map<string, number>>()
 
   /**
-   * @param about the domain, or whatever the sayings are about: they replace all that was so of it before
+   * @param about the domain, or anything else that the sayings are about: they replace all earlier ones about it
    * @param now seconds
    * @returns those to be said now
    */

@@ -1,12 +1,12 @@
 /** Milliseconds between two full passes. */
 export const PASS_PERIOD = 15_000
 
-/** Milliseconds after which a promotion that stays refused is more than a migration's end: then it is said. */
+/** Milliseconds. A promotion that is refused for longer is not just the end of a migration: then it is said. */
 export const PATIENCE = 10_000
 
 /**
- * Milliseconds before the next try of what was refused: quick at first, because a source lets go within a second, then
- * every 5 s.
+ * Milliseconds before the next try of what was refused: short at first, because a source lets go within a second, then
+ * 5 s.
  */
 export const retryPause = (attempts: number): number => Math.min(100 * 2 ** Math.min(attempts, 10), 5000)
 

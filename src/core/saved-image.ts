@@ -68,9 +68,9 @@ export interface OwnLocks {
 const NO_LOCKS: OwnLocks = { taken: new Set(), held: new Set(), ownIds: new Map() }
 
 /**
- * Compares a saved image with the leases as they are now. One lock more is none of anybody else's where this `prepare`
- * has taken it, or where this host took it last and has it still, as LVM does at boot: no VM has been started on it
- * here (SavedImage.spent). A count that went down is another lease, of which nothing is known (R9): newer.
+ * Compares a saved image with the leases as they are now. One more lock is not somebody else's if this `prepare` has
+ * taken it, or if this host took it last and still has it, as LVM does at boot: no VM has been started on it here
+ * (SavedImage.spent). If a count went down, it is another lease, of which nothing is known (R9): that counts as newer.
  */
 export function compare(
   { volumes }: SavedImage,
@@ -92,10 +92,9 @@ export function compare(
 }
 
 /**
- * The image after a restore that came to nothing: its volumes were locked once more, by this host, and nothing was
- * written to them.
+ * The image after a restore that failed: this host has locked its volumes once more, and nothing was written to them.
  * @param ownIds host_id of this host, by VG
- * @returns undefined where nothing is to be changed
+ * @returns undefined if nothing is to be changed
  */
 export function afterFailedRestore(
   image: SavedImage,

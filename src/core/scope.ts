@@ -22,9 +22,9 @@ export const vgsOf = (candidates: Candidates): string[] =>
   [...new Set([...candidates.volumes, ...candidates.impossible, ...candidates.standIns].map(({ vg }) => vg))].sort()
 
 /**
- * Whether lvmlockctl alone tells which paths are managed: so it is when every VG has a lockspace here. Otherwise a VG
- * is local, missing, or not started, and lvs has to say which; and so it has whether a volume is there that the domain
- * can do without.
+ * Whether lvmlockctl alone tells which paths are managed. It does if every VG has a lockspace here. If not, a VG is
+ * local, missing, or not started, and lvs has to say which. lvs also has to say whether a volume is there that the
+ * domain can do without.
  */
 export function lockspacesTellAll(candidates: Candidates, locks: LockState): boolean {
   return (
@@ -65,7 +65,7 @@ export function scopeOf(
   }
   for (const { path, mode, optional, isElement, unknownUse, ...volume } of candidates.volumes) {
     const { vg } = volume
-    // A VG with a lock manager has locks of its own for what stands on this one; a guest's VG has none.
+    // A VG with a lock manager locks what stands on this volume itself. A guest's VG has no locks.
     const guestVg = volume.stack?.vg
     if (guestVg !== undefined && (known(guestVg) || lockTypes.get(vg) === 'none')) continue
     if (

@@ -29,15 +29,15 @@ export type StartPlan =
   | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
 
 /**
- * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. One of
- * that name alone it may not have.
+ * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. If only
+ * the name is the same, it need not be the same device.
  */
 const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
   recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
 
 /**
- * Records with the names that their volumes have by now: another one may have the name that one had when its VM
- * started.
+ * The records with the names that their volumes have now. By now another volume may have the name that one had when its
+ * VM started.
  */
 const atPresent = (records: Records, devices: readonly Device[]): Records => ({
   ...records,
@@ -73,10 +73,11 @@ export function planStart(
   for (const { vg, lv, role, isLocal, reason, partition } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
     const { device, lock } = seenHere({ vg, lv }, locks, devices)
-    // One that is only to be released, on a volume that is inactive by now, has come to nothing.
+    // A record that is only to be released has no claim on a volume that is inactive by now.
     const claims = claimsOn({ vg, lv }, records, domainUuid, device === undefined ? IN_USE : [...IN_USE, 'releasing'])
       .filter((claim) => device === undefined || deviceOf(claim.volume, [device]) !== undefined)
-      // virt-install starts the VM that it has looked at the volume for. Whoever has it open still is found below.
+      // virt-install looks at the volume first, and then starts the VM. If somebody still has the volume open, that is
+      // found below.
       .filter(({ record }) => record.command !== 'hands-over')
     const conflict = claims.find((claim) =>
       isConflict({ role, ...(partition !== undefined && { partition }) }, claim.volume),
@@ -113,8 +114,8 @@ export function planStart(
 }
 
 /**
- * Changes without those of volumes that this host holds exclusive for this very domain, and that only lack a device: on
- * a host whose LVM makes none (`activation = 0`) nothing is left to do for them.
+ * The changes, without those of volumes that this host already holds exclusively for this very domain and that only
+ * lack a device. If LVM makes no devices on this host (`activation = 0`), nothing is left to do for them.
  * @param earlier what this domain's record names
  */
 export const withoutLocked = (
@@ -128,7 +129,7 @@ export const withoutLocked = (
   })
 
 /**
- * R1: what is not locked as it must be, after the commands. Silence of lvchange is not a lock (FACTS 24).
+ * R1: what is not locked as it must be, after the commands. If lvchange says nothing, that is not a lock (FACTS 24).
  * @param recorded the volumes and the modes they were to get
  */
 export function missingLocks(
@@ -152,8 +153,8 @@ export function missingLocks(
 }
 
 /**
- * R1: volumes that are locked and have no device all the same: lvchange obeys `activation/volume_list` without a word,
- * and exits 0.
+ * R1: volumes that are locked, but have no device. lvchange obeys `activation/volume_list` without a word, and exits
+ * with 0.
  * @param recorded the volumes and the modes they were to get
  */
 export const withoutDevice = (

@@ -154,8 +154,8 @@ const byName = new Intl.Collator('en', { numeric: true }).compare
 const SILENT = 5
 
 /**
- * The whole table, from what was seen. Whatever is not known is in `unknown`, and the state of what hangs on it says
- * so.
+ * The whole table, from what was seen. What is not known is named in `unknown`, and the state of everything that
+ * depends on it says so.
  */
 export function statusOf(facts: StatusFacts): Status {
   const { host, at, sanlock, table, areas, active, drbd, records } = facts
@@ -302,7 +302,7 @@ function volumeStatus(
       ? here
       : facts.defined.filter(({ volumes }) => volumes.some((each) => fullName(each) === volume)).map(({ name }) => name)
   const { holders, isKnown } = holdersOf(row, owner, facts, hosts)
-  // Held exclusively by one is held by nobody else.
+  // If one host holds it exclusively, no other host holds it.
   const isTold = isKnown || holders.some(({ mode, here: isHere }) => mode === 'exclusive' && isHere)
   return {
     volume,
@@ -328,7 +328,7 @@ function holdersOf(
   const mine = locks.kind === 'known' ? lockOf(locks, row.lockUuid) : 'none'
   const holding = (hostId: number | undefined, mode: Mode, generation?: number): Holding => {
     const known = hosts.find((each) => each.vg === row.vg && each.hostId === hostId)
-    // It has joined anew since, so that this lease is nobody's any more.
+    // The host has joined again since, so this lease belongs to nobody any more.
     const isOver =
       generation !== undefined &&
       hostId !== undefined &&

@@ -53,8 +53,8 @@ export function differences(there: readonly string[], here: readonly string[]): 
 }
 
 /**
- * Which side is the newer one of two that differ: that which holds a volume of the VM, since it runs there, or did so
- * last. `unknown`: neither, or nobody can say.
+ * Which of two sides that differ is the newer one: the one that holds a volume of the VM, because the VM runs there, or
+ * ran there last. `unknown`: neither holds one, or nobody can say.
  */
 export function newerSide({ volumes }: Status, vm: string, host: string): 'here' | 'there' | 'unknown' {
   const holders = volumes.filter(({ vms }) => vms.includes(vm)).flatMap((volume) => volume.holders)

@@ -10,7 +10,10 @@ export interface WaitingStart {
   readonly volumes: readonly ServableVolume[]
 }
 
-/** With its UUIDs: whoever takes it for another start takes this one, and none that has its name by then (R14). */
+/**
+ * With its UUIDs: then it is this very volume that is taken for another start, and not one that has its name by then
+ * (R14).
+ */
 export type ServableVolume = ManagedVolume & { readonly ids: NonNullable<Identified['ids']> }
 
 /**

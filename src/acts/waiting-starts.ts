@@ -40,7 +40,7 @@ const MOST = 64
 interface Said extends WaitingStart {
   readonly format: 1
   /** The `prepare`, and the libvirt daemon that waits for it. */
-  readonly process: ProcessIdentity
+  readonly hook: ProcessIdentity
   readonly daemon: ProcessIdentity
 }
 
@@ -68,7 +68,7 @@ export function standInRow({ domain, configuration, candidates }: Subject): InRo
     if (left || table === undefined || found === undefined || own === undefined) return
     const said: Said = {
       format: 1,
-      process: own,
+      hook: own,
       ...callingDaemon(),
       domain: { name: domain.name, uuid: domain.uuid },
       volumes: found,
@@ -102,7 +102,7 @@ async function plainCase(
 function write(said: Said): string {
   makeRunFolder()
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
-  const file = join(FOLDER, `${said.process.pid}.json`)
+  const file = join(FOLDER, `${said.hook.pid}.json`)
   // Whole, or not there.
   writeFileSync(`${file}.new`, JSON.stringify(said), { mode: 0o600 })
   renameSync(`${file}.new`, file)
@@ -124,7 +124,7 @@ function waitingStarts(): readonly (Said & { readonly file: string })[] {
       try {
         const said = JSON.parse(readFileSync(file, 'utf8')) as Said
         if (said.format !== 1 || !Array.isArray(said.volumes)) return []
-        if (lives(said.process) && lives(said.daemon)) return [{ ...said, file }]
+        if (lives(said.hook) && lives(said.daemon)) return [{ ...said, file }]
         rmSync(file, { force: true })
         return []
       } catch {

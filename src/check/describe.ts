@@ -54,7 +54,7 @@ export async function describeHost(): Promise<HostDescription> {
       [...xmlFiles(POOL_STATE_FOLDER), ...xmlFiles(POOL_DEFINITION_FOLDER)].map(({ name, xml }) => [name, poolIn(xml)]),
     ),
     cpu: processor(),
-    // Last: what it is compared with is the moment at which the answer comes.
+    // The clock is read last, because it is compared with the moment at which the answer comes.
     time: date().getTime() / 1000,
   }
 }

@@ -15,8 +15,8 @@ const places = (): string[] => [
 ]
 
 /**
- * Where lvguard is among libvirt's hooks: the main one, or, where that is another program's, one in qemu.d, as the
- * Debian package puts it there (install/debian/postinst). None of them is lvguard: the main one.
+ * Where lvguard is among libvirt's hooks: the main one; or, if that is another program, one in qemu.d, where the Debian
+ * package puts it (install/debian/postinst). If none of them is lvguard: the main one.
  * @param build as the head of the program says it (build.mjs); undefined: it is not known
  */
 function ownPlace(build: string | undefined): { readonly path: string; readonly state: State } {

@@ -18,7 +18,7 @@ import { readLeases } from '../sanlock/read-leases.ts'
 import { STATUS_ARGUMENTS, parseSanlockStatus } from '../sanlock/status.ts'
 import { self } from '../system/self.ts'
 
-/** Milliseconds for one answer: a person waits. */
+/** Milliseconds for one answer, because a person waits. */
 const LIMIT = 5000
 /** Where nobody waits, and "unknown" would be worse than late: a busy host may hold a command that long (FACTS 35). */
 const PATIENT_LIMIT = 30_000
@@ -168,8 +168,8 @@ export async function look(world: StatusWorld): Promise<StatusFacts> {
 }
 
 /**
- * The leases of a VG. A disk on which this host cannot renew its own is not asked: whoever does may wait for ever
- * (FACTS 45).
+ * The leases of a VG. If this host cannot renew its own lease on a disk, that disk is not read: the read might never
+ * end (FACTS 45).
  */
 async function leasesOf(
   vg: string,
@@ -187,7 +187,10 @@ async function leasesOf(
   return oneByOne(vg, area.why, await volumes, world)
 }
 
-/** Slow, and right for every form that sanlock itself knows: ends at the first that it does not tell. */
+/**
+ * Asks sanlock for each lease. That is slow, but right for every form that sanlock itself knows. Ends at the first
+ * lease that sanlock does not tell.
+ */
 async function oneByOne(
   vg: string,
   why: string,

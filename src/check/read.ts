@@ -294,8 +294,8 @@ async function configuration(): Promise<CheckFacts['configuration'] & { readonly
 }
 
 /**
- * What a domain names, and would be locked but for a policy. Of a status file that cannot be parsed nothing is known;
- * LVG408 tells of it.
+ * The volumes that a domain names and that are not locked only because of a policy. If a status file cannot be parsed,
+ * nothing is known of its domain; LVG408 tells of it.
  */
 function leftAlone(policy: readonly string[]): ReadonlyMap<string, ReadonlySet<string>> {
   const named = (domain: Domain, entries: readonly string[]): string[] =>

@@ -198,7 +198,7 @@ function tellEnd(
 
 type Failed = Named & { readonly why: string }
 
-/** So many at a time; one that fails does not keep the others. */
+/** Does so many at a time. If one fails, the others go on. */
 async function moveAll<T extends Named>(
   vms: readonly T[],
   parallel: number,

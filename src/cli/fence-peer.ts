@@ -56,7 +56,10 @@ export async function fencePeerCommand(): Promise<number> {
   return STAYS_FROZEN
 }
 
-/** A file in which something about fencing is wrong switches nobody off: without its delay both hosts might shoot. */
+/**
+ * If something about fencing is wrong in the file, nobody is switched off: without the delay both hosts might switch
+ * each other off.
+ */
 async function settings(): Promise<FenceSettings | { readonly why: string }> {
   const parsed = await readConfiguration()
   if ('errors' in parsed) return { why: `/etc/libvirt/lvguard.conf cannot be used: ${parsed.errors[0] ?? ''}` }

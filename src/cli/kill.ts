@@ -55,7 +55,7 @@ export async function killVg(
   const problem = problemOf(vg)
   if (problem !== undefined) return complain(...problem)
   const isOfSanlock = isCalledByLvmlockctl()
-  // What lvmlockctl's command says goes nowhere: the kernel's log takes it to the journal.
+  // Nobody reads what lvmlockctl's command prints. The kernel's log takes it to the journal.
   const sayToAll = ({ priority, text }: Line): void => {
     sayInto('/dev/kmsg', `<${priority}>lvguard: ${printable(text)}\n`)
     complain(text)
@@ -64,7 +64,7 @@ export async function killVg(
   const world = realWorld(say)
   const asked = await world.ask()
   const lockspace = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
-  // sanlock knows what it calls for, and its lvmlockctl keeps another one waiting.
+  // Not asked if sanlock calls: it knows why. And the question needs lvmlockctl, of which only one can be at work.
   const refusal = isOfSanlock ? undefined : await refusalOf(vg, asked, world)
   if (refusal !== undefined) return complain(...refusal)
   if (!isOfSanlock && hasTerminal() && !yes) {
@@ -120,7 +120,7 @@ export async function recoverVg(vg: string): Promise<number> {
       `${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`,
       `If its locking is not started: vgchange --lock-start ${vg}`,
     )
-  // One that was never begun with: a word of a program that named a VG which is not here.
+  // Nothing was ever done for this mark: it is the word of a program that named a VG which is not here.
   if (
     mark.by === 'unknown' &&
     readMark(vg) !== undefined &&

@@ -74,7 +74,7 @@ export async function showHolders(
           .map((line) => `${line}\n`)
           .join(''),
   )
-  // Of what LVM has not told nothing is said: it is not that it does not exist.
+  // If LVM has not answered, nothing is said of the volume: that does not mean that it does not exist.
   if (missing.length > 0 && facts.table.kind === 'unknown')
     return complain(3, `the volumes cannot be told: ${facts.table.why}.`)
   if (missing.length > 0)

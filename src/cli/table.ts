@@ -32,7 +32,7 @@ const ESCAPE = /\u001b\[\d+m/g
 const lengthOf = (text: string): number => text.replace(ESCAPE, '').length
 const padded = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - lengthOf(text)))
 
-/** Of a name that does not fit the middle is left out: names of one VM often end, or begin, alike. */
+/** If a name does not fit, its middle is left out: the names of one VM's volumes often begin, or end, alike. */
 export function shortened(text: string, width: number): string {
   if (text.length <= width) return text
   const kept = Math.max(2, width - 2)

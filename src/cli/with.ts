@@ -29,17 +29,17 @@ const complain = (status: number, ...lines: readonly string[]): number => {
 
 /** Commands that make a VM on a volume and start it. */
 const STARTS_A_VM = new Set(['virt-install'])
-/** As a shell does: it was found, and has ended otherwise; there is none. */
+/** As a shell does: 126 where it was found and ended otherwise, 127 where there is no such command. */
 const BY_A_SIGNAL = 126
 const NO_COMMAND = 127
 /** Seconds for the VG's lock. */
 const LOCK_WAIT = 30
 
 /**
- * `lvguard with VG/LV... -- COMMAND`: the volumes are had as a VM has them, by the same `prepare` and `release`, with a
- * record of their own. The record names this process in the place of libvirt's daemon: as long as it lives the agent
- * leaves them alone, and when it is gone it gives them back.
- * @returns the exit status of the command; else see verbs.ts
+ * `lvguard with VG/LV... -- COMMAND`: takes the volumes as a VM takes them, by the same `prepare` and `release`, with a
+ * record of their own. The record names this process in the place of libvirt's daemon. As long as it lives the agent
+ * leaves the volumes alone, and when it is gone the agent gives them back.
+ * @returns the exit status of the command; otherwise see verbs.ts
  */
 export async function runWith({ volumes, command, shared, handOver }: WithCall): Promise<number> {
   const [program] = command
@@ -65,7 +65,7 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   let isAskedToEnd = false
   // By the program's head (stub.sh), which is asked before Node forgets it.
   const isHangupIgnored = self().environment['LVGUARD_NOHUP'] === '1'
-  // From before anything is locked until all is given back.
+  // This holds from before anything is locked until all is given back.
   outlastSignals((alone) => {
     isAskedToEnd = true
     if (alone) running?.kill()

@@ -64,8 +64,8 @@ export type Candidate = WantedVolume & {
   readonly path: string
   readonly optional?: boolean
   /**
-   * True for what is not the element of a disk: if there is no VG of that name, it is no volume (`<source
-   * dev='/dev/dri/renderD128'/>`).
+   * Named by an element that is no disk, such as one with the path /dev/dri/renderD128: it is a volume only if there is
+   * a VG of that name.
    */
   readonly isElement?: boolean
   /** If its VG is managed, this is wrong with it. */

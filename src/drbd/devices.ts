@@ -5,7 +5,7 @@ import { deviceAt, devicesBelow } from '../lvm/stacks.ts'
 import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { namesIn } from '../system/quiet-files.ts'
 
-/** The kernel's name of a DRBD device is its minor's, whatever links udev makes. */
+/** The kernel names a DRBD device by its minor, whatever links udev makes. */
 const minorOf = (name: string): number[] => (/^drbd\d+$/.test(name) ? [Number(name.slice('drbd'.length))] : [])
 
 /** The minors of all DRBD devices of this host, from /sys: none on a host without DRBD, at the cost of one look. */

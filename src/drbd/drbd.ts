@@ -49,7 +49,7 @@ export async function drbdDevices(): Promise<DrbdDevices> {
 /** Seconds for which DRBD is followed at a time. */
 const FOLLOW = 5
 
-/** The peers that are seen in the next seconds, however shortly; undefined: nobody can say. */
+/** The peers that are seen in the next seconds, however briefly; undefined: nobody can say. */
 export async function seenPeers(): Promise<SeenPeer[] | undefined> {
   const { exitCode, stdout } = await query('timeout', [String(FOLLOW), 'drbdsetup', ...FOLLOW_ARGUMENTS])
   // timeout(1): the command did not end by itself.
@@ -57,8 +57,8 @@ export async function seenPeers(): Promise<SeenPeer[] | undefined> {
 }
 
 /**
- * What each of these minors comes to. Asks for the quorum policy only where it can matter: a peer is not seen, and this
- * DRBD has a quorum.
+ * What the state of each of these minors means. Asks for the quorum policy only where it can matter: a peer is not
+ * seen, and this DRBD has a quorum.
  * @param confirmations all of this host; those of this boot count
  */
 export async function verdictsOf(

@@ -34,7 +34,7 @@ export interface FenceWorld {
   leases(minors: readonly number[]): Promise<readonly Lockspace[]>
   confirmations(): Promise<readonly Confirmation[]>
   answer(host: string): FenceAnswer | undefined
-  /** Either may fail without a word: it helps the next call. */
+  /** Either may fail without a message: it only helps the next call. */
   keep(answer: FenceAnswer): void
   confirm(confirmation: Confirmation): void
   /** One call at a time for a host. @returns what lets the next one go; undefined if the time was over */
@@ -60,8 +60,8 @@ export type Fenced =
 
 /**
  * DRBD's handler `fence-peer`, with `fencing resource-and-stonith`: all I/O on the resource waits until it has
- * answered, sanlock's and that of the VMs too. It switches the peer off by fence_command, again and again while there
- * is time, and says that it is off only if that has said so, or a person has.
+ * answered, that of sanlock and of the VMs too. It switches the peer off by fence_command, and tries again while there
+ * is time. It says that the peer is off only if the command has said so, or a person.
  */
 export async function fencePeer(
   env: Readonly<Record<string, string | undefined>>,
@@ -78,7 +78,7 @@ export async function fencePeer(
   if (first.kind === 'unknown') return notOff(`what DRBD knows cannot be told: ${first.detail}`)
   const { devices } = first
   const named = env['DRBD_RESOURCE'] ?? ''
-  // No name that DRBD does not have reaches a command.
+  // Only a name that DRBD has reaches a command.
   const sections = devices.some((device) => device.resource === named) ? await world.sections(named) : []
   const target = fenceTarget(env, devices, sections, world.self)
   if ('why' in target) return notOff(target.why)
@@ -146,9 +146,10 @@ interface Times extends ThisBoot {
 }
 
 /**
- * Whether somebody has said already that the host is off. On a host that is Primary DRBD calls because a connection is
- * lost: what was said before that was said of another time. One that is about to become Primary has none, and then it
- * counts as long as the peer was not seen (confirmationsOver), but not longer than this boot (ofThisBoot).
+ * Whether somebody has said already that the host is off. On a host that is Primary, DRBD calls because a connection is
+ * lost: what was said before that belongs to an earlier time. A host that is about to become Primary has lost no
+ * connection. There it counts as long as the peer was not seen since (confirmationsOver), but only within this boot
+ * (ofThisBoot).
  */
 function wordOf(
   { resource, peer }: FenceTarget,

@@ -41,11 +41,11 @@ function parseConfirmation(text: string): Confirmation | undefined {
   }
 }
 
-/** Milliseconds for a look into /var by whoever has to answer in time. */
+/** Milliseconds for a look into /var, if the caller has to answer in time. */
 const LOOK_LIMIT = 2000
 
 /**
- * The same for whoever cannot wait for /var: a child looks, and one that does not come back has seen nothing. Each file
+ * The same for a caller that cannot wait for /var: a child looks. If it does not come back, nothing was seen. Each file
  * is one line.
  */
 export async function confirmationsInTime(): Promise<Confirmation[]> {
@@ -66,7 +66,7 @@ export function writeConfirmation(confirmation: Confirmation): void {
 const WRITER = 'umask 077; mkdir -p "${0%/*}" && printf "%s\\n" "$1" > "$0.new" && exec mv -f "$0.new" "$0"'
 
 /**
- * The same, by a child that is not waited for: /var may be on storage that does not answer, and whoever asks has to
+ * The same, by a child that is not waited for: /var may be on storage that does not answer, and the caller has to
  * answer in time.
  */
 export const writeConfirmationLater = (confirmation: Confirmation): void =>
@@ -98,8 +98,8 @@ export function writeFenceAnswer(answer: FenceAnswer): void {
 }
 
 /**
- * Removes those that hold no longer. Never throws: whoever finds one that is left sees for itself that it does not hold
- * while the peer is seen.
+ * Removes those that hold no longer. Never throws: if one is left, a reader sees by itself that it does not hold while
+ * the peer is seen.
  */
 export function dropConfirmations(over: readonly Confirmation[]): void {
   for (const confirmation of over) {

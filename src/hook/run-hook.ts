@@ -46,13 +46,13 @@ export async function runHook(event: HookEvent): Promise<number> {
   if (isWanted && configuration.logFile !== '') {
     try {
       const { write: writeLog } = await openLog(configuration)
-      // Handed over, not waited for.
+      // It is handed over; nobody waits for it.
       await writeLog({ ...entry, milliseconds: Math.round(process.uptime() * 1000) })
     } catch {
       // R10: the log is lost, the outcome is not.
     }
   }
-  // A call that did its work has been through the code that the next one needs.
+  // A call that did its work has run the code that the next one needs.
   if (outcome.kind === 'done') saveCache()
   return status
 }

@@ -20,7 +20,7 @@ import type { KillWorld } from './world.ts'
 
 /** Seconds between two looks at what is left. */
 const PAUSE = 0.5
-/** Seconds for which the devices below wait for those above them: what is above hangs as long as its I/O does. */
+/** Seconds for which the devices below wait for those above them: a device above hangs as long as its I/O does. */
 const TIER_PAUSE = 2
 
 /** One VG to cut off. */
@@ -39,13 +39,11 @@ export interface CutOff {
 }
 
 /**
- * Cuts a VG off on this host (DESIGN 8, R13): marks it, ends each QEMU that has a volume of it, and takes its devices
- * away under whatever else has them open. Done is done only when nothing of it can write any more; else it tries until
- * its time is over. Takes no lock of the VG (an lvchange that hangs may hold it), and asks neither LVM nor libvirt,
- * which may hang on the same storage.
- *
- * Two may be at it, the agent and lvmlockctl's command: both kill, which twice is harmless; one wipes, and the other
- * takes over if that one ends.
+ * Cuts a VG off on this host (DESIGN 8, R13): marks it, kills each QEMU that has a volume of it, and takes its devices
+ * away from under all others that have them open. It counts as done only when nothing of the VG can write any more;
+ * until then it tries, while it has time. Takes no lock of the VG (an lvchange that hangs may hold it), and asks
+ * neither LVM nor libvirt, which may hang on the same storage. Two may do it at once, the agent and lvmlockctl's
+ * command: both kill, which is harmless. One wipes, and the other takes over if that one ends.
  */
 export async function cutOff(order: Order, world: KillWorld): Promise<CutOff> {
   const work = new Work(order, world)
@@ -64,7 +62,8 @@ class Work {
   /** Devices whose live table was seen to be `error`, by UUID. */
   readonly #proven = new Set<string>()
   /**
-   * By the device's UUID: when it may be wiped. What it stands on, and what on it, cannot be seen any more once it is.
+   * By the device's UUID: when it may be wiped. Once it is wiped, nobody can see what it stands on, and what stands on
+   * it.
    */
   readonly #dueAt = new Map<string, number>()
 
@@ -81,21 +80,21 @@ class Work {
       killed: before?.killed ?? [],
       disks: before?.disks ?? [],
       state: 'started',
-      // That of a kill which has ended does nothing any more.
+      // The worker of a kill that has ended does nothing any more.
       ...(before?.state === 'started' && before.worker !== undefined && { worker: before.worker }),
     }
   }
 
   async run(): Promise<CutOff> {
     for (let first = true; ; first = false) {
-      // The mark, before anything else: from here on nothing starts on it. Where another one is at work there is one.
+      // The mark comes first: from here on nothing starts on the VG. If another one is at work there is a mark already.
       if (this.#isWorker() && this.#mark.worker?.pid !== this.#world.self.pid) this.#put({ worker: this.#world.self })
       this.#killAll()
       if (this.#isWorker()) this.#wipeAll()
-      // What ends at once has ended by then.
+      // A process that ends at once has ended by then.
       if (first) await this.#world.sleep(PAUSE / 5)
       const left = this.#left()
-      // Of a process alone it matters whether the devices that it has open are proven to fail.
+      // If only processes are left, it matters whether the devices that they have open are proven to fail.
       if (left.length === 0 || (left.every(({ kind }) => kind === 'process') && !this.#areProven()))
         left.push(...(await this.#unproven()))
       if (left.length === 0) return this.#end('clear', left)
@@ -110,8 +109,8 @@ class Work {
   }
 
   /**
-   * What another one that is at it has put there stays. A mark that cannot be written is said, and the kill goes on: it
-   * is what matters.
+   * What another one that does the same has written there stays. If the mark cannot be written, that is said, and the
+   * kill goes on: the kill is what matters.
    */
   #put(change: Partial<Mark>): void {
     const there = this.#world.readMark(this.#mark.vg)
@@ -150,8 +149,8 @@ class Work {
   }
 
   /**
-   * Each QEMU that has a volume of the VG. What cannot be told to be one is said, and lives on (R9): its devices are
-   * wiped all the same.
+   * Kills each QEMU that has a volume of the VG. A process that cannot be told to be a QEMU is named, and lives on
+   * (R9). Its devices are wiped all the same.
    */
   #killAll(): void {
     const { vg } = this.#order
@@ -175,7 +174,7 @@ class Work {
         continue
       }
       const isQemu = world.isQemu(process, domain.uuid)
-      // Its memory is gone already: it is waited for, like one that was killed here.
+      // Its memory is gone already. It is waited for, like one that was killed here.
       const isDying = now.threads?.includes('Z') === true && /^(?:qemu|kvm)/.test(now.comm)
       if (isQemu === true || isDying) {
         if (this.#kill(domain.name, process))
@@ -188,7 +187,7 @@ class Work {
         continue
       }
       this.#seen.add(key)
-      // Else somebody else has the number by now.
+      // Otherwise another process has the number by now.
       if (isQemu === undefined)
         world.say({
           priority: 2,
@@ -279,7 +278,7 @@ class Work {
     })
   }
 
-  /** Asked once is enough while a process is waited for: dmsetup may be slow, and the time is short. */
+  /** While a process is waited for, one question is enough: dmsetup may be slow, and the time is short. */
   #areProven(): boolean {
     const devices = this.#devices()
     return devices !== 'ambiguous' && devices.every(({ uuid }) => this.#proven.has(uuid))

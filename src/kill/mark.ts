@@ -16,9 +16,9 @@ export interface Killed extends ProcessIdentity {
 }
 
 /**
- * /run/lvguard/VG.killed: the VMs of this VG were cut off here. While it is there nothing of the VG is started, let in
- * or changed on this host. What it says is for whoever goes on with the kill and for `recover`; that it is there is
- * what counts. The shell stub leaves an empty one.
+ * /run/lvguard/VG.killed: the VMs of this VG were cut off here. While the file is there, nothing of the VG is started,
+ * let in or changed on this host. That the file exists is what counts. Its contents are for a process that goes on with
+ * the kill, and for `recover`. The shell stub leaves an empty one.
  */
 export interface Mark {
   readonly format: 1
@@ -30,7 +30,7 @@ export interface Mark {
   readonly by: 'sanlock' | 'person' | 'unknown'
   /** ISO 8601. */
   readonly at: string
-  /** Whoever wipes the devices. */
+  /** The process that wipes the devices. */
   readonly worker?: ProcessIdentity
   readonly killed: readonly Killed[]
   /** What the VG's devices stood on, by the kernel's names. */
@@ -75,7 +75,8 @@ export const noMark = (vg: string): Mark => ({
 })
 
 /**
- * What a VG's mark says; undefined if there is none. Never throws: one that cannot be understood is there all the same.
+ * What a VG's mark says; undefined if there is none. Never throws: a mark that cannot be understood counts all the
+ * same.
  */
 export function readMark(vg: string): Mark | undefined {
   const empty = noMark(vg)

@@ -56,7 +56,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
       const key = `${process.pid} ${process.start}`
       if (qemus.get(key) === uuid) return true
       const command = commandOf(process.pid)
-      // Read after the start was: of another process by now, its start is another one.
+      // The start is read after the words. If another process has the number by now, its start is another one.
       if (command === undefined || processAt(process.pid)?.start !== process.start) return undefined
       const isIt = isQemuOf(uuid, command.words, command.exe)
       if (isIt) qemus.set(key, uuid)
@@ -70,7 +70,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     devices: mapperDevices,
     inFlightOf,
     tables: async () => {
-      // One that cannot even be ended is not waited for: a kill has an end.
+      // A dmsetup that cannot even be killed is not waited for: a kill has to end.
       const answer = await within(ASK_LIMIT, query('dmsetup', ['table'], ASK_LIMIT))
       return answer?.exitCode === 0 ? parseTables(answer.stdout) : undefined
     },
@@ -78,7 +78,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     reset,
     hasDisk: (disk) => existsSync(join(onHost('/sys/class/block'), disk)),
     answers: async (disk) => {
-      // One that hangs there still says it all.
+      // A process that hangs there still names all its devices.
       if (reading.has(disk)) return false
       reading.add(disk)
       const path = onHost(`/dev/${disk.replaceAll('!', '/')}`)
@@ -162,15 +162,14 @@ export function parseTables(stdout: string): Map<string, string[]> {
 }
 
 /**
- * `dmsetup wipe_table`: not waited for by whoever has asked, not ended with this program, and without a word from udev,
- * which may hang.
- * --noflush: what waits in a thin pool or a mirror fails, it is not waited for; --nolockfs: no file system is frozen,
- * which would write.
+ * `dmsetup wipe_table`. The caller does not wait for it, it goes on when this program ends, and it tells udev nothing,
+ * because udev may hang. --noflush: what waits in a thin pool or a mirror fails, and is not waited for; --nolockfs: no
+ * file system is frozen, because that would write.
  */
 const wipe = (name: string): Promise<boolean> =>
   outlive('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name])
 
-/** Into a device that may not be there, or may not take it: nobody waits. */
+/** The device may not exist, or may not take it. Nobody waits for it. */
 export function sayInto(device: string, text: string): void {
   try {
     const descriptor = openSync(onHost(device), TO_WRITE_AT_ONCE)
@@ -180,7 +179,7 @@ export function sayInto(device: string, text: string): void {
       closeSync(descriptor)
     }
   } catch {
-    // Nobody sits there.
+    // Nobody reads there.
   }
 }
 

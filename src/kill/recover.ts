@@ -11,8 +11,9 @@ export type Recovery =
 const LEAVE_LIMIT = 60
 
 /**
- * The way back, once the storage answers: the wiped devices go, the locking of the VG starts, under its lock on this
- * host (R11), and the mark goes last. Nothing is forced: what somebody still has open stays, and so does the mark (R4).
+ * The way back, when the storage answers again: the wiped devices are removed, the locking of the VG is started, under
+ * its lock on this host (R11), and the mark goes last. Nothing is forced: what somebody still has open stays, and so
+ * does the mark (R4).
  */
 export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {
   const { vg } = mark
@@ -109,7 +110,7 @@ async function leave(vg: string, world: RecoverWorld): Promise<string | undefine
     if (asked.kind === 'silent') return `sanlock does not answer (${asked.why})`
     if (asked.status.notUnderstood.includes(vg)) return `what sanlock says of ${vg} is not understood`
     const lockspace = asked.status.lockspaces.find((each) => each.vg === vg)
-    // One that is in force was never lost, or somebody has started it again: it stays as it is.
+    // A lockspace that is in force was never lost, or somebody has started it again: it stays as it is.
     if (lockspace?.list === 'spaces' && !lockspace.hasFailed) return undefined
     const isListed = lockspace === undefined ? await isListedOnly(vg, world) : lockspace.list === 'spaces'
     if (lockspace === undefined && !isListed) return undefined

@@ -7,8 +7,8 @@ import type { KillWorld } from './world.ts'
 const JOURNAL_PAUSE = 0.2
 
 /**
- * Says why this host is reset where it can be read afterwards, and resets it. What is said only to the kernel's log may
- * be lost with it.
+ * Says why this host is reset, in a place where it can be read afterwards, and resets it. A line that is only in the
+ * kernel's log may be lost with it.
  */
 export async function resetHost(
   why: string,

@@ -5,9 +5,9 @@ import type { KillWorld } from './world.ts'
 type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | 'openDevices'>
 
 /**
- * The VMs that have a volume of a VG on record and a process that lives, by name; and those of which there is no record
- * that can be read, by what they have open. And the commands of `lvguard with`, as long as they are on record: what
- * such a command has begun may outlive `lvguard with` itself.
+ * The names of VMs that use a VG: those that have a volume of it on record and a process that lives, and those without
+ * a readable record that have a device of it open. The commands of `lvguard with` are among them as long as they are on
+ * record: what such a command has started may live longer than `lvguard with` itself.
  */
 export function vmsOn(vg: string, world: Looks): string[] {
   const records = world.records()

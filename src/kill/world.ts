@@ -50,9 +50,9 @@ export interface KillWorld {
   /** The live table of each device, by its name; undefined if dmsetup does not answer in time. */
   tables(): Promise<ReadonlyMap<string, readonly string[]> | undefined>
   /**
-   * Replaces the table of a device by one that fails all I/O. Ends when what is in flight has ended, however long that
-   * takes: while it waits, the device is suspended, and nothing new gets through. Ended early, what waits would go on
-   * to the disk.
+   * Replaces the table of a device by one that fails all I/O. Ends when the I/O in flight has ended, however long that
+   * takes. While it waits, the device is suspended, and no new I/O gets through. If it were ended early, the I/O that
+   * waits would go on to the disk.
    * @returns whether it was done
    */
   wipe(name: string): Promise<boolean>

@@ -20,11 +20,10 @@ export const isStatusFile = (name: string): boolean => name.endsWith('.xml')
 const COMMENT = /<!--[\s\S]*?-->/g
 
 /**
- * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). Only what precedes
- * `<domain>` is searched for the job: whatever stands in a domain's description or metadata stays what it is.
- * @param before an earlier version: libvirt writes the file six to nine times in a migration, and hardly ever another
- *   domain into it (captures),
- * which then is not parsed again
+ * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). The job is looked for only
+ * before `<domain>`, so that words in a domain's description or metadata are never taken for it.
+ * @param before an earlier version of the file. libvirt writes it six to nine times in a migration, and the domain in
+ *   it hardly ever changes (captures); if it has not, it is not parsed again
  * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
  */
 export function parseDomainStatus(text: string, before?: StatusFile): StatusFile {

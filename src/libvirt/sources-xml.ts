@@ -214,7 +214,7 @@ const placeOfChance = (device: Node): Place => {
     : NOWHERE
 }
 
-/** Everything in `<devices>` that is no disk and has a source that may be an LV. */
+/** Everything in `<devices>` that is no disk, and has a source that may be an LV. */
 export const sourcesOfDevices = (devices: Node): Disk[] =>
   Object.entries(DEVICES)
     .flatMap(([tag, read]) => children(devices, tag).map((device) => elementOf(read(device))))
@@ -268,7 +268,7 @@ export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
   return [...found.values()]
 }
 
-/** Of which `<source>` has been read: of these types it has no other path of a block device. */
+/** Elements of which `<source>` has been read. With these types they have no other path of a block device. */
 const DISK_TYPES: ReadonlySet<string> = new Set([
   'block',
   'file',

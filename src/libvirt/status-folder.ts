@@ -15,7 +15,7 @@ interface Known {
 /** A file that cannot be read or understood. */
 interface Unreadable {
   readonly error: string
-  /** What of it could be read may name its domain. */
+  /** The part of it that could be read, which may name its domain. */
   readonly text: string | undefined
 }
 
@@ -119,7 +119,7 @@ export class StatusFolder {
 /** Its QEMU is gone: the libvirt daemon that wrote it died first. */
 const isLeftOver = ({ status: { pid } }: StatusFile): boolean => pid > 0 && !existsSync(join(PROC_FOLDER, String(pid)))
 
-/** Of two files with one UUID that of a QEMU that lives counts. */
+/** If two files have one UUID, the one of a QEMU that lives counts. */
 const isHidden = (file: StatusFile, other: StatusFile | undefined): boolean =>
   other !== undefined && isLeftOver(file) && !isLeftOver(other)
 
@@ -128,7 +128,7 @@ const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' i
 function parsed(text: string, before: StatusFile | undefined): Known['content'] {
   try {
     const { status, domain, digest } = parseDomainStatus(text, before)
-    // Copied, because V8 keeps the whole text of a file for a word that was cut out of it.
+    // Copied, because V8 keeps a whole text in memory for a word that was cut out of it.
     return {
       status: structuredClone(status),
       domain: domain === before?.domain ? domain : structuredClone(domain),

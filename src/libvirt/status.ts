@@ -9,8 +9,8 @@ interface Named {
 }
 
 /**
- * Whether a status file that cannot be read or understood may be that of a domain: libvirt calls it NAME.xml, and the
- * domain's UUID stands in it as far as it is whole. Every other one is that of somebody else.
+ * Whether a status file that cannot be read or understood may be that of a domain. libvirt calls it NAME.xml, and the
+ * domain's UUID is in it, as far as it is whole. Every other file belongs to another domain.
  * @param text undefined where it cannot be read
  */
 export const mayBeStatusOf = ({ name, uuid }: Named, file: string, text: string | undefined): boolean =>

@@ -30,7 +30,7 @@ export function deadOf(node: string): Dead | undefined {
   try {
     return readdirSync(join(BLOCK_FOLDER, node, 'slaves')).length === 0 ? 'error' : undefined
   } catch {
-    // Removed between two looks: whoever counts on it looks for the device itself.
+    // Removed between two looks. A caller that needs the device looks for it again.
     return undefined
   }
 }
@@ -57,8 +57,8 @@ export const parseOpenCounts = (stdout: string): Map<string, number> =>
   new Map([...stdout.matchAll(/^\s*(\S+?):(\d+)\s*$/gm)].map(([, uuid = '', open]) => [uuid, Number(open)]))
 
 /**
- * Who has a device open, in words for a message: mounts, devices stacked on it (kpartx), swap, processes. As much as
- * can be found out without a command; at least the bare fact.
+ * Who has a device open, in words for a message: mounts, devices stacked on it (kpartx), swap, processes. Only what can
+ * be found out without a command; at least the fact that it is open.
  * @param openCount how many openers device-mapper counts; undefined: nobody counts, and only what is found is told
  * @param except a device on it that does not matter
  */

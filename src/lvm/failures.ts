@@ -28,7 +28,7 @@ const MESSAGES: readonly Row[] = [
     (type, volume) => ({ kind: 'not-shareable', volume, type }),
   ],
   [/^WARNING: lvmlockd process is not running\.$/, () => ({ kind: 'lvmlockd-down' })],
-  // Of an lvmlockd that was killed, so that its socket is still there (measured, lvm2 2.03.16).
+  // If lvmlockd was killed, its socket is still there (measured, lvm2 2.03.16).
   [/^WARNING: lvmlockd connect failed\.$/, () => ({ kind: 'lvmlockd-down' })],
   [/lvmlockd\.socket: connect failed: /, () => undefined],
   [/^Cannot access VG (\S+) with lock type \S+ that requires lvmlockd\.$/, (vg) => ({ kind: 'lvmlockd-off', vg })],
@@ -52,7 +52,7 @@ const MORE_PRECISE_THAN_NOT_STARTED = new Set(['lvmlockd-down', 'starting', 'vg-
 
 /**
  * What the stderr of an lvm command means, in the order of its lines. A line that is not in the table is kept as
- * `other`: whoever reads the result counts it as refused and shows it (R9).
+ * `other`: the caller counts it as refused and shows it (R9).
  */
 export function classify(stderr: string): Failure[] {
   const failures = stderr

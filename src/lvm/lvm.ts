@@ -54,8 +54,8 @@ export async function lockState(limit = QUERY_LIMIT): Promise<LockState> {
 }
 
 /**
- * The same, if no other lvmlockctl is at work; else undefined. A hundred hooks that repeat it all the while keep each
- * other from it.
+ * The same, if no other lvmlockctl is at work; otherwise undefined. If a hundred hooks repeated it all the time, they
+ * would keep each other from getting an answer.
  */
 export async function lockStateAtOnce(): Promise<LockState | undefined> {
   const answer = await query('lvmlockctl', INFO_ARGUMENTS)
@@ -115,9 +115,9 @@ async function askLvs(words: readonly string[], asked: readonly VolumeName[]): P
 }
 
 /**
- * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. Where the open
- * counts cannot be read, each counts as open (R9). What a VM itself stacks on a volume is none of these; who has that
- * open counts.
+ * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. If the open counts
+ * cannot be read, each volume counts as open (R9). A device that a VM itself stacks on a volume does not count; an
+ * opener of that device does.
  */
 export async function openVolumes(
   volumes: readonly Used[],
@@ -147,7 +147,7 @@ type Counts = ReadonlyMap<string, number> | undefined
 const UNREADABLE = ['whether it is open cannot be read']
 
 function usersOfVolume({ partition, stack }: Used, device: Device, counts: Counts): string[] {
-  // Whatever has mapped its partitions.
+  // What has mapped its partitions does not count.
   if (partition !== undefined) return []
   const count = counts?.get(device.dmUuid)
   if (count === undefined) return UNREADABLE

@@ -110,7 +110,7 @@ function volumeOf(row: Row): LogicalVolume {
   // lvm2 2.03.31 refuses to share it, 2.03.16 does not (FACTS 37a); but two hosts that both have the snapshot's
   // exceptions in memory would each miss the other's.
   const isCowOrigin = roles.includes('thickorigin')
-  // Of an LV that it hides lvs prints the name in brackets.
+  // lvs prints the name of a hidden LV in brackets.
   const poolName = row.pool_lv.replace(/^\[(.*)\]$/, '$1')
   const hasPool = isInPool && row.pool_lv_uuid !== ''
   const offset = /^[\d.]+:(\d+)$/.exec(row.lv_lockargs)?.[1]

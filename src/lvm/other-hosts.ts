@@ -2,7 +2,9 @@ import { readFileSync, readlinkSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { PROC_FOLDER, onHost } from '../system/paths.ts'
 
-/** File systems for which another host, or a process, has to answer: a look at one that does not never ends. */
+/**
+ * File systems for which another host, or a process, has to answer. If it does not answer, a look at them never ends.
+ */
 const OF_OTHERS = /^(?:nfs\d?|cifs|smb\d|smbfs|ceph|glusterfs|lustre|beegfs|afs|9p|virtiofs|fuse(?:\..*)?|autofs)$/
 /** As the kernel does (path_resolution(7)). */
 const MOST_LINKS = 40

@@ -77,7 +77,7 @@ function pathTimeout(disk: string): PathTimeout[] {
   }
   const port = /\/(rport-\d+:\d+-\d+)\//.exec(place)?.[1]
   if (port === undefined) return []
-  // scsi_transport_fc.c: what comes first fails it; `off` and -1: never by this one.
+  // scsi_transport_fc.c: whichever comes first fails it; `off` and -1: this one never does.
   const [fast, loss] = ['fast_io_fail_tmo', 'dev_loss_tmo'].map((name) =>
     secondsOf(trimmedTextOf(onHost(`/sys/class/fc_remote_ports/${port}/${name}`))),
   )

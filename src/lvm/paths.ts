@@ -25,13 +25,13 @@ export type Found =
       readonly path: string
     }
 
-/** As the kernel does (path_resolution(7)); a longer chain cannot be opened by anybody. */
+/** As the kernel does (path_resolution(7)). Nobody can open a longer chain. */
 const MOST_LINKS = 40
 
 /**
- * Follows a path link by link, as far as a name that tells an LV: /dev/VG/LV, /dev/mapper/VG-LV,
- * /dev/disk/by-id/dm-name-VG-LV, /dev/disk/by-id/dm-uuid-LVM-…, /dev/dm-N. So it finds also what links to an LV that is
- * not active, where the last link leads nowhere.
+ * Follows a path link by link, until a name tells an LV: /dev/VG/LV, /dev/mapper/VG-LV, /dev/disk/by-id/dm-name-VG-LV,
+ * /dev/disk/by-id/dm-uuid-LVM-…, /dev/dm-N. So it also finds a link to an LV that is not active, where the last link
+ * leads nowhere.
  */
 export function findPath(path: string): Found {
   const found = follow(path)
@@ -107,10 +107,11 @@ function foundAt(path: string): Found | undefined {
   const node = /^\/dev\/(dm-\d+)$/.exec(path)?.[1]
   if (node !== undefined) return ofNode(node, path)
   const meaning = meaningOfPath(path)
-  // udev's own folder: vgcreate takes no name that stands in /dev already (`already exists in filesystem`).
+  // udev's own folder, so no VG has this name: vgcreate refuses a name that exists in /dev (`already exists in
+  // filesystem`).
   if (meaning.kind === 'other' || path.startsWith('/dev/disk/'))
     return path.startsWith('/dev/mapper/') && kind === 'absent' ? { kind: 'absent', path } : undefined
-  // A name of device-mapper need not be LVM's: the device tells. A link to anywhere else is followed.
+  // A device-mapper name need not be LVM's: the device itself tells. A link to anywhere else is followed.
   if (kind === 'absent') return { ...meaning, path }
   const isMapped = path.startsWith('/dev/mapper/')
   if (kind === 'block') return isMapped || isOfAnother(deviceAt(path), meaning.vg) ? undefined : { ...meaning, path }

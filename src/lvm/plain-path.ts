@@ -54,7 +54,7 @@ function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
       : meaningOfMapperName(readFileSync(join(BLOCK_FOLDER, node, 'dm/name'), 'utf8').trim())
     return meaning === undefined || meaning.kind === 'other' || meaning.vg === vg
   } catch {
-    // No such device: the link is a leftover, and its name all that counts.
+    // There is no such device. The link is a leftover, and only its name counts.
     return !isMapped
   }
 }

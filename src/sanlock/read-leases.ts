@@ -39,8 +39,8 @@ stdout.write(Buffer.concat(answer).toString('base64'))
 `
 
 /**
- * Reads all leases of a VG at once, from the shared disk, without a lock. In a child, since a look at a disk that hangs
- * never ends: then the child waits, and not this program. Never throws.
+ * Reads all leases of a VG at once, from the shared disk, without a lock. A child does it: a look at a disk that hangs
+ * never ends, and then the child waits, not this program. Never throws.
  * @param limit milliseconds
  */
 export async function readLeases(vg: string, limit = LIMIT): Promise<LeasesRead> {

@@ -7,7 +7,7 @@ export const STATUS_ARGUMENTS = ['client', 'status', '-D'] as const
 interface Section {
   readonly head: string
   readonly fields: ReadonlyMap<string, string>
-  /** A field stands there twice: none of them is believed. */
+  /** The field stands there twice: neither is believed. */
   readonly isTwofold: boolean
 }
 
@@ -28,7 +28,7 @@ export function parseSanlockStatus(stdout: string): SanlockStatus | undefined {
     const vg = /^s lvm_([^:\s]+):\d+:/.exec(section.head)?.[1]
     return vg === undefined || !isValidName(vg) ? [] : [{ vg, lockspace: lockspaceIn(section, vg) }]
   })
-  // Of one that is left and joined again there may be two; only what is in force counts then.
+  // A lockspace that is left and joined again may be there twice. Then only the one in force counts.
   const names = [...new Set(found.map(({ vg }) => vg))]
   const chosen = names.map((vg) => {
     const own = found.filter((each) => each.vg === vg)

@@ -8,10 +8,9 @@ import { makeRunFolder } from './record-store.ts'
 import { self } from '../system/self.ts'
 
 /**
- * Names the agent's process, and when it last gave a sign of life, so that a hook sees without a command whether one is
- * there that works:
- * `PID START SECONDS`, the last by the monotonic clock, which all processes of a host share. It may stay when the agent
- * ends.
+ * The file that names the agent's process, and when it last gave a sign of life. So a hook sees, without a command,
+ * whether an agent works here: `PID START SECONDS`, the last by the monotonic clock, which all processes of a host
+ * share. The file may stay when the agent ends.
  */
 const AGENT_FILE = join(RUN_FOLDER, 'agent')
 

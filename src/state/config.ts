@@ -172,11 +172,11 @@ export function parseConfiguration(text: string): Parsed {
     lines.findIndex((line) => line.split(/[=.\]]/)[0]?.replace(/["'[\s\ufeff]/g, '') === key) + 1
   const ofValues = Object.entries(values).flatMap(([name, value]): Mistake[] => {
     const key = keyNamed(name)
-    // `[log_level]` takes every line that follows: who knows what was meant for the file itself.
+    // `[log_level]` takes every line that follows it. Nobody can know which of them were meant for the file itself.
     const mayHide = [value].flat().some((each) => typeof each === 'object')
     if (key === undefined) {
       const meant = nearest(name, Object.keys(KEYS))
-      // Whoever could have meant a key that decides about locks is not left with its default.
+      // If the line may have been meant for a key that decides about locks, that key is not left at its default.
       return [
         {
           line: lineOf(name),
@@ -207,7 +207,7 @@ export function parseConfiguration(text: string): Parsed {
 
 const harmless = (name: string): string | undefined => (keyNamed(name)?.harmless === true ? name : undefined)
 
-/** Lines of which the form is wrong, at most: whoever has more mends these first. */
+/** The greatest number of lines with a wrong form that are named. A person who has more of them mends these first. */
 const MOST_LINES = 20
 
 /**

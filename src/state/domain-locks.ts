@@ -1,14 +1,14 @@
 import { readRecords, recordOf } from './record-store.ts'
 import { type VgLocks, lockVgs } from './vg-lock.ts'
 
-/** Its record may come to name another VG while the locks are waited for; hardly twice. */
+/** The record may name another VG by the time the locks are had; that hardly happens twice. */
 const TRIES = 5
 
 const vgsOnRecord = (uuid: string): string[] => (recordOf(uuid, readRecords())?.volumes ?? []).map(({ vg }) => vg)
 
 /**
- * The locks of the VGs that a domain's event names, and of those that its record names: the agent may be about to
- * release what an earlier life of it has left in another VG, and both change the same record (R11).
+ * Takes the locks of the VGs that a domain's event names, and of those that its record names. The agent may be about to
+ * release what an earlier life of the domain has left in another VG, and both would change the same record (R11).
  * @param seconds how long to wait
  * @throws what lockVgs throws
  */

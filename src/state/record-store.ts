@@ -89,9 +89,9 @@ export function replaceRecord(
 }
 
 /**
- * The same for a `release` that says, before it waits for the locks of the VGs, that its domain has ended. From its
- * look at the record to its rename an act that has the locks may change it: so each takes its turn. This one waits for
- * nobody, and does nothing where it was kept up so long that somebody may have taken its turn away.
+ * The same for a `release` that says that its domain has ended, before it waits for the locks of the VGs. An act that
+ * has the locks may change the record between this one's look and its rename. So the two take turns. This one waits for
+ * nobody. It does nothing if it was held up so long that another one may have ended its turn.
  */
 export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
   const end = milliseconds() + TURN_LIMIT
@@ -105,16 +105,16 @@ export function announceEnd(uuid: string, expected: DomainRecord | undefined, ne
   }
 }
 
-/** Milliseconds for which an announcement has its turn; then its rename is not made any more. */
+/** Milliseconds that the turn of an announcement lasts. After that it no longer renames. */
 const TURN_LIMIT = 50
 /**
- * Tries, with TRY_PAUSE milliseconds between, after which a turn is that of a program that was killed: twice
+ * Tries, with TRY_PAUSE milliseconds between. After so many a turn belongs to a program that was killed. It is twice
  * TURN_LIMIT.
  */
 const TURN_TRIES = 101
 const TRY_PAUSE = 1
 
-/** No record itself, and of a length of none. */
+/** It is no record, and it is empty. */
 const turnOf = (uuid: string): string => join(RUN_FOLDER, `.${uuid}.turn`)
 
 /** @returns `busy`: somebody else has it, after one try; `none`: no file can be made, so that nobody takes turns */
@@ -141,13 +141,14 @@ function replaceIf(
 ): Replaced {
   if (!isOnRecord(uuid, expected)) return 'changed'
   if (next !== undefined) return write(uuid, next, mayStill) ? 'replaced' : 'changed'
-  // Where there is none, none is removed: one that comes at this moment is another act's.
+  // If there was no record, none is removed: one that appears at this moment belongs to another act.
   if (expected !== undefined) rmSync(fileOf(uuid), { force: true })
   return 'replaced'
 }
 
 /**
- * Replaces a domain's record step by step: each time what this last read or wrote, and nothing that somebody else did.
+ * Replaces a domain's record step by step. It replaces only what it has itself read or written last, never what
+ * somebody else has written.
  */
 export type Replace = (next: DomainRecord | undefined) => Replaced
 
@@ -169,7 +170,7 @@ export class RecordChanged extends Error {
   }
 }
 
-/** How often an act looks at a record again that others change. */
+/** How often an act looks again at a record that others change. */
 const LOOKS = 3
 
 /**
@@ -186,7 +187,7 @@ export async function lookingAgain<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** One that cannot be read is nobody's to replace. */
+/** A record that cannot be read may not be replaced by anybody. */
 function isOnRecord(uuid: string, expected: DomainRecord | undefined): boolean {
   const { known, unreadable } = readRecords([`${uuid}.json`])
   return unreadable.length === 0 && JSON.stringify(known[0]) === JSON.stringify(expected)

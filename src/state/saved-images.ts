@@ -21,7 +21,10 @@ import { namesIn } from '../system/quiet-files.ts'
 import { makeRunFolder } from './record-store.ts'
 import { self } from '../system/self.ts'
 
-/** Files that are kept; of more, the oldest go: nobody tells this program of domains that are no more. */
+/**
+ * How many files are kept. If there are more, the oldest are removed: nobody tells this program of domains that no
+ * longer exist.
+ */
 export const KEPT_IMAGES = 1000
 /** Seconds within which libvirt calls `release` after it has written a managed save image to its end. */
 const NEW_IMAGE = 120

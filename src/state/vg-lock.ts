@@ -13,7 +13,8 @@ export interface VgLocks {
 }
 
 /**
- * Another hook, agent or command of this host is at work on the VG; or so many are that the wait for them was too long.
+ * Another hook, agent or command of this host is at work on the VG. Or there are so many of them that the wait took too
+ * long.
  */
 export class VgBusy extends Error {
   override readonly name = 'VgBusy'
@@ -31,11 +32,11 @@ export class VgBusy extends Error {
   }
 }
 
-/** Seconds for which a queue is waited in, however it moves: then a person should look. */
+/** Seconds to wait in a queue, even if it moves. After that a person should look. */
 export const QUEUE_LIMIT = 600
 /** Milliseconds between two looks at who has the lock. */
 const LOOK_PAUSE = 1000
-/** Milliseconds that flock(1) gets at least, to take what is free. */
+/** Milliseconds that flock(1) gets at least, to take a lock that is free. */
 const LEAST_PAUSE = 100
 
 /**
@@ -64,7 +65,7 @@ export async function lockVgs(
       const descriptor = openSync(join(RUN_FOLDER, `${vg}.lock`), 'a+', 0o600)
       const held = [...descriptors.values()]
       descriptors.set(vg, descriptor)
-      // Whoever waits for those that are held already must see that this act is not stuck.
+      // Others that wait for the locks that are held already must see that this act is not stuck.
       await lockOne(vg, descriptor, { seconds, inAll, end, moved: () => held.forEach(leaveMark) })
       leaveMark(descriptor)
     }
@@ -85,7 +86,7 @@ interface Patience {
   readonly moved: () => void
 }
 
-/** One flock(1) for the whole of the wait, which so keeps its place in the row. */
+/** One flock(1) waits all the time, so that it keeps its place in the row. */
 async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, moved }: Patience): Promise<void> {
   const patience = Math.max(seconds * 1000, LEAST_PAUSE)
   const pause = Math.min(LOOK_PAUSE, patience)
@@ -115,8 +116,8 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
       moved()
       continue
     }
-    // Where this process gets no turn, because a hundred others start, whoever has the lock gets none either: each look
-    // counts for its pause.
+    // If this process gets no processor time because a hundred others start, the one that has the lock gets none
+    // either. So each look counts as one pause, however long it took.
     counted += pause
     if (counted < patience) continue
     stop()
@@ -125,7 +126,7 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
 }
 
 /**
- * Whoever gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD,
+ * An act that gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD,
  * src/system/run.ts).
  */
 function leaveMark(descriptor: number): void {
@@ -134,7 +135,7 @@ function leaveMark(descriptor: number): void {
 
 const markOf = (descriptor: number): bigint => fstatSync(descriptor).mtimeNs
 
-/** What an lvchange was once made to write into it stays no longer: nothing under /run may grow. */
+/** If an lvchange was once made to write into it, that is removed: nothing under /run may grow. */
 function empty(descriptor: number): void {
   try {
     if (fstatSync(descriptor).size > 0) ftruncateSync(descriptor)

@@ -3,8 +3,8 @@ import { execa } from 'execa'
 /** How a command is run. */
 export interface Manner {
   /**
-   * Of its standard streams and of what it inherits beside them: `pipe` is read to its end; a number is a descriptor of
-   * this process.
+   * Its standard streams, and what it inherits beside them: `pipe` is read to its end; a number is a descriptor of this
+   * process.
    */
   readonly stdio: 'ignore' | readonly ('ignore' | 'pipe' | number)[]
   /** Beside this process's own environment. */

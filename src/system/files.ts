@@ -60,7 +60,10 @@ export interface Files {
   watch(path: string, changed: (kind: string, name: string | null) => void): FolderEvents
 }
 
-/** Flags of an open(2) for writing that waits for nobody, and makes no terminal this program's own. */
+/**
+ * Flags of an open(2) for writing that does not wait, and does not make a terminal the controlling terminal of this
+ * program.
+ */
 export const TO_WRITE_AT_ONCE = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /** What happens in a folder that is watched. */

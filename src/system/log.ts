@@ -23,7 +23,7 @@ export const LOG_LIMIT = 1000
 
 /** A log that is open, for one entry. */
 export interface Log {
-  /** Hands the entry to the child that writes it. Resolves at once: what the file is on is not waited for (R10). */
+  /** Hands the entry to the child that writes it. Resolves at once: nobody waits for the storage of the file (R10). */
   write(entry: LogEntry): Promise<void>
   /** The child has ended: the entry is in the file, or is lost. */
   readonly ended: Promise<void>
@@ -37,11 +37,11 @@ const WRITER =
   'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
 
 /**
- * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. A file on storage
- * that does not answer (a dead NFS server, a frozen file system) holds the child up, in the kernel, where no time limit
- * helps; were it one of Node's own threads, the program could not even exit (measured: process.exit waits for it). The
- * child holds neither stdout nor stderr (R7) and no VG's lock. winston's own file transport loses lines at
- * process.exit, and throws if its folder cannot be made (FACTS 41).
+ * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. If the file is on
+ * storage that does not answer (a dead NFS server, a frozen file system), the child is held up in the kernel, where no
+ * time limit helps. If one of Node's own threads were held up there, the program could not even exit (measured:
+ * process.exit waits for it). The child holds neither stdout nor stderr (R7) and no VG's lock. winston's own file
+ * transport loses lines at process.exit, and throws if its folder cannot be made (FACTS 41).
  */
 export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Log {
   try {

@@ -5,8 +5,8 @@ import { runInNewContext } from 'node:vm'
 const HEAP_GROWTH = 2 * 1024 * 1024
 
 /**
- * Passes keep little, but V8 by itself would not give back for hours what they took. With 500 VMs this made a pass 43
- * to 50 ms of CPU instead of 32 (Node 20, npm run bench).
+ * Passes keep little in memory, but V8 by itself would not give back for hours what they used. This made a pass over
+ * 500 VMs 43 to 50 ms of CPU instead of 32 (Node 20, npm run bench).
  */
 export function memoryKeeper(): () => void {
   setFlagsFromString('--expose-gc')

@@ -1,8 +1,8 @@
 import { readFileSync } from './files.ts'
 
 /**
- * A process of this host that its number alone does not name: start time in clock ticks since boot (proc(5),
- * /proc/PID/stat, field 22).
+ * A process of this host. Its number alone does not name it, because numbers are used again; its start time does, in
+ * clock ticks since boot (proc(5), /proc/PID/stat, field 22).
  */
 export interface ProcessIdentity {
   readonly pid: number

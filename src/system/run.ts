@@ -18,7 +18,7 @@ export interface CommandResult {
 
 /** Milliseconds. Contention for the VG's lock alone can hold a command for 23 s (FACTS 35). */
 export const QUERY_LIMIT = 40_000
-/** Milliseconds. An lvchange that is ended half-way is the last resort. */
+/** Milliseconds. To end an lvchange half-way is the last resort. */
 export const CHANGE_LIMIT = 90_000
 
 // R8. PATH and LVM's own settings pass through; LVM warns of each inherited descriptor unless told not to.
@@ -35,7 +35,7 @@ export async function query(command: string, words: readonly string[], limit = Q
 }
 
 /**
- * Waits for a child, and ends it when its time is over. Not with execa's own `timeout`, whose AbortSignal costs each
+ * Waits for a child, and ends it when its time is over. execa's own `timeout` is not used: its AbortSignal costs each
  * call 1 ms.
  * @param limit milliseconds
  * @returns undefined when the time is over
@@ -54,8 +54,8 @@ const GRACE = 10_000
 const GIVEN_UP: CommandResult = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
 /**
- * Runs a command of an administrator's own, which may be a script with children of its own. When its time is over all
- * of them are ended; what it leaves behind after its end is not waited for. Never throws for what the command did.
+ * Runs a command of an administrator's own, which may be a script with children. When its time is over all of them are
+ * ended. What it leaves behind when it ends by itself is not waited for. Never throws for what the command did.
  * @param limit milliseconds
  * @returns stderr: all that it said, on either stream
  */
@@ -100,8 +100,7 @@ export async function outlive(command: string, words: readonly string[]): Promis
 const meanwhile = perProcess((): (() => void)[] => [])
 
 /**
- * Registers work for the time in which the next command that changes something is waited for; what is registered last
- * goes first.
+ * Registers work to be done while the next command that changes something runs. What is registered last is done first.
  */
 export const meanwhileDo = (work: () => void): void => {
   meanwhile().unshift(work)
@@ -109,8 +108,8 @@ export const meanwhileDo = (work: () => void): void => {
 
 /**
  * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading).
- * Where one is needed after a command that changes something and none runs beside it, this one does, while there is
- * nothing else to do.
+ * If a query is needed after a command that changes something, and none runs beside that command, this makes one while
+ * there is nothing else to do.
  */
 export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
 

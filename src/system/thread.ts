@@ -14,14 +14,14 @@ export interface ThreadEvents {
 }
 
 /**
- * Of the loader: the text of a part of this program, which is in memory. Not defined where the sources run as they are
+ * Of the loader: the text of a part of this program, which is in memory. Not defined if the sources run as they are
  * (tests).
  */
 declare const sourceOf: ((name: string) => string) | undefined
 
 /**
- * Starts a part of the program in a thread of its own. Nothing is read for that: also where the program's file is on a
- * disk that does not answer by then.
+ * Starts a part of the program in a thread of its own. Reads no file for that, so it works also if the program's file
+ * is on a disk that does not answer by then.
  * @param data given to it, as its `workerData`
  * @returns undefined where there are no parts
  * @throws Error if no thread can be had
@@ -62,8 +62,8 @@ export function ownThread(): {
 }
 
 /**
- * Writes to stderr in the order of the calls, and keeps nobody waiting: journald may not read, since its own disk
- * hangs. What waits does so in a thread of libuv's pool.
+ * Writes to stderr in the order of the calls, and keeps nobody waiting. journald may not read, because its own disk
+ * hangs; then a thread of libuv's pool waits.
  * @param limit milliseconds
  * @param late called once with each text that has not been written within its limit
  */

@@ -4,9 +4,9 @@ import { type Files, REAL_FILES, useFiles } from './files.ts'
 import { REAL_SELF, type Self, useSelf } from './self.ts'
 
 /**
- * All that the program knows of the world, and all that it can do to it: it is in one of these at a time, as
- * FoundationDB's programs are in one
- * `g_network`. The simulation enters that of a process before it lets the process go on (test/simulation).
+ * All that the program knows of the world, and all that it can do to it. The program is in one such world at a time, as
+ * FoundationDB's programs are in one `g_network`. The simulation enters the world of a process before it lets that
+ * process go on (test/simulation).
  */
 export interface World {
   readonly files: Files
@@ -15,7 +15,7 @@ export interface World {
   readonly self: Self
 }
 
-/** In which a program is that nobody has put elsewhere. */
+/** The world of a program that nobody has put into another one. */
 export const REAL_WORLD: World = { files: REAL_FILES, time: REAL_TIME, start: REAL_START, self: REAL_SELF }
 
 export function enter({ files, time, start, self }: World): void {

@@ -103,9 +103,8 @@ async function livesElsewhere(tintin: Domain, two: ClusterHost): Promise<void> {
   await tintin.dataIsWhole()
 }
 
-/** What lvmlockctl's command has said into the kernel's log. */
-const kernelSaid = ({ node }: ClusterHost): Promise<string> =>
-  node.must('journalctl -q --no-pager -b -k -g lvguard || true')
+/** What lvmlockctl's command has said into the kernel's log. journald takes `lvguard: ` away from the message. */
+const kernelSaid = ({ node }: ClusterHost): Promise<string> => node.must('dmesg | grep lvguard: || true')
 
 /** Seconds since T0, also while the node cannot be asked. */
 async function clockOf(one: ClusterHost, renewed: number): Promise<() => number> {
@@ -529,6 +528,7 @@ export const storage: readonly ClusterScenario[] = [
       })
       const started = age()
       cluster.notes.push(`T0+${started.toFixed(0)} s: tintin runs on node2`)
+      await tintin.writes(two)
       await says(one, RECOVERED, 400)
       // Before 140 s only if nothing on node1 can write any more: a lockspace that is given back is waited for by
       // nobody.

@@ -26,6 +26,7 @@ const TRUE_HERE: ReadonlyMap<string, string> = new Map([
   ['LVG101', 'a node has no watchdog'],
   // sanlock remembers an hour of renewals; a node stands still while its state is kept and restored.
   ['LVG114', 'the emulated disk is slow while the machine has no time for it'],
+  ['LVG115', 'a node that gets no time renews its lease late'],
 ])
 /** The same on DRBD, as the nodes have it. */
 const TRUE_ON_DRBD: ReadonlyMap<string, string> = new Map([

@@ -148,6 +148,9 @@ function settings(here: HostDescription, there: HostDescription): Finding[] {
   ]
 }
 
+/** One that is late is started: of that each host tells by itself (LVG115). */
+const isStarted = (locking: string): boolean => locking === 'started' || locking === 'late'
+
 /** LVG605 and LVG606. */
 function locks(here: HostDescription, there: HostDescription): Finding[] {
   const [one, two] = [here.host, there.host]
@@ -192,8 +195,8 @@ function locks(here: HostDescription, there: HostDescription): Finding[] {
         ),
       )
     const off = [
-      ...(locking === 'started' ? [] : [`${locking} on ${one}`]),
-      ...(other.locking === 'started' ? [] : [`${other.locking} on ${two}`]),
+      ...(isStarted(locking) ? [] : [`${locking} on ${one}`]),
+      ...(isStarted(other.locking) ? [] : [`${other.locking} on ${two}`]),
     ]
     if (off.length > 0)
       found.push(finding('LVG606', `the locking of ${vg}: ${off.join(', ')}`, `vgchange --lock-start ${vg}`, 'warning'))

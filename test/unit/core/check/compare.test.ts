@@ -127,6 +127,7 @@ describe('what is right, and could be taken for wrong', () => {
     ['a pool that no VM names, elsewhere', { pools: { images: 'dir /var/lib/libvirt/images', other: 'dir /srv' } }],
     ['a network device that no VM names', { links: ['br0', 'br7', 'lo'] }],
     ['a volume group without a volume, whose UUID nobody tells', vg({ uuid: '' })],
+    ['a lease that is renewed late, of which that host tells by itself', vg({ locking: 'late' })],
     ['flags in another order', { cpu: { model: 'AMD EPYC', flags: ['avx2', 'sse4_2'] } }],
   ])('%s', (_, there) => expect(compared(there)).toEqual([]))
 })

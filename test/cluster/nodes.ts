@@ -8,10 +8,10 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { access, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import type { Result } from '../ring.ts'
 import { monitor } from './monitor.ts'
@@ -501,9 +501,9 @@ export class Nodes {
   /** Keeps the state of both nodes, which stop, and of their disks in a new folder. */
   async save(folder: string): Promise<void> {
     const { run } = this.settings
-    const aside = `${folder}.saving`
-    await rm(aside, { recursive: true, force: true })
-    await mkdir(aside, { recursive: true })
+    await mkdir(dirname(folder), { recursive: true })
+    // Another run may be saving the same.
+    const aside = await mkdtemp(`${folder}.saving-`)
     await this.each((node) => node.freeze())
     await this.each((node) => node.saveMemory(join(aside, `${node.name}.memory`)))
     await this.each((node) => node.cut())
@@ -512,7 +512,10 @@ export class Nodes {
       await mkdir(join(aside, name))
       await execa('cp', [join(run, name, 'root.qcow2'), join(run, name, 'local.qcow2'), join(aside, name)])
     }
-    await rename(aside, folder)
+    await rename(aside, folder).catch(async (error: unknown) => {
+      await rm(aside, { recursive: true, force: true })
+      if (!(await exists(folder))) throw error
+    })
   }
 
   /** Ends both nodes if they run, and continues from what `save` kept. Returns when their commands answer again. */

@@ -245,6 +245,8 @@ function isAgentOlder(): boolean {
 
 async function addresses(): Promise<Known<readonly string[]>> {
   const outcome = await query('getent', ['ahosts', self().hostname()], LIMIT)
+  // 2: it was not found (getent(1)). What does not answer may be there.
+  if (outcome.exitCode === 2) return known([])
   if (outcome.exitCode !== 0) return unknown(whyNot('getent', outcome))
   return known([...new Set(outcome.stdout.split('\n').flatMap((line) => line.split(/\s+/)[0] || []))])
 }

@@ -78,11 +78,12 @@ export function definitions({ definitions: all, table }: Pick<CheckFacts, 'defin
  * migration.
  */
 export function ownName({ addresses, hostname }: Pick<CheckFacts, 'addresses' | 'hostname'>): Finding[] {
-  if (addresses.kind === 'unknown')
+  if (addresses.kind === 'unknown') return [untold('LVG502', addresses.why, `getent ahosts ${hostname}`)]
+  if (addresses.value.length === 0)
     return [
       finding(
         'LVG502',
-        `${hostname}, the name of this host, leads nowhere here (${addresses.why})`,
+        `${hostname}, the name of this host, leads nowhere here`,
         'a line for it in /etc/hosts, or in DNS',
       ),
     ]

@@ -444,7 +444,13 @@ const CASES: readonly (readonly [what: string, wrong: Wrong, found: string, word
     /migrate tintin live because of disk \w+ \(cache writeback\)/,
   ],
   ['127.0.1.1', { addresses: known(['127.0.1.1']) }, 'LVG502 warning', /leads to 127\.0\.1\.1/],
-  ['a name that leads nowhere', { addresses: unknown('exit status 2') }, 'LVG502 warning', /leads nowhere/],
+  ['a name that leads nowhere', { addresses: known([]) }, 'LVG502 warning', /leads nowhere/],
+  [
+    'a name that nobody answers for',
+    { addresses: unknown('getent does not answer within 30 s') },
+    'LVG502 unknown',
+    /getent/,
+  ],
   [
     'libvirt-guests that suspends, whatever it does by itself',
     { libvirtGuests: 'ON_SHUTDOWN=suspend\n', libvirtGuestsScript: 'ON_SHUTDOWN="shutdown"\n' },

@@ -49,13 +49,7 @@ export async function noteSaved(
     // An older note would be taken for this one, if this program were ended before it writes the new one.
     removeSavedImage(uuid)
     if (exclusive.length === 0) return undefined
-    const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
-    const taken = await takenByOthers(counted, counts)
-    const saved = counted.flatMap(({ vg, lv, ids }) => {
-      const lver = counts.get(ids.lv)?.lver
-      return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
-    })
-    if (saved.length > 0)
+    const note = (saved: SavedImage['volumes']): void =>
       writeSavedImage({
         format: 1,
         domain: { name, uuid },
@@ -63,6 +57,15 @@ export async function noteSaved(
         volumes: saved,
         ...(isDoubtful && { doubtful: true }),
       })
+    // The doubt needs no lease, and must not be lost where none answers.
+    if (isDoubtful) note(counted.map(({ vg, lv, ids }) => ({ vg, lv, uuid: ids.lv, lver: 0 })))
+    const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
+    const taken = await takenByOthers(counted, counts)
+    const saved = counted.flatMap(({ vg, lv, ids }) => {
+      const lver = counts.get(ids.lv)?.lver
+      return lver === undefined ? [] : [{ vg, lv, uuid: ids.lv, lver: taken.has(ids.lv) ? lver - 1 : lver }]
+    })
+    if (saved.length > 0) note(saved)
     const missing = exclusive.filter((volume) => !saved.some(({ vg, lv }) => vg === volume.vg && lv === volume.lv))
     return missing.length === 0
       ? undefined
@@ -201,9 +204,13 @@ export async function checkSaved(
       ],
       warning: undefined,
     }
-  if (image.doubtful === true && first !== undefined)
+  if (image.doubtful === true)
     return {
-      problems: [{ kind: 'doubtful-memory', volume: fullName(first), at, holders: await otherHolders(first.uuid) }],
+      problems: [
+        first === undefined
+          ? { kind: 'doubtful-memory', volume: '', at, holders: [] }
+          : { kind: 'doubtful-memory', volume: fullName(first), at, holders: await otherHolders(first.uuid) },
+      ],
       warning: undefined,
     }
   const { newer, unknown } = await compared(image, taken)

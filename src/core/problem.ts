@@ -57,7 +57,10 @@ export type Problem =
       readonly by: string
       readonly holders: readonly Holder[]
     }
-  /** Of a saved memory: its VM may have run on another host too when it was saved. `holders`: as above. */
+  /**
+   * Of a saved memory: its VM may have run on another host too when it was saved. `holders`: as above. `volume`: empty
+   * where none is known.
+   */
   | {
       readonly kind: 'doubtful-memory'
       readonly volume: string

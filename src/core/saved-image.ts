@@ -19,7 +19,10 @@ export interface SavedImage {
   readonly volumes: readonly SavedVolume[]
   /** The domain has been started here since, anew or from that memory: whatever the leases say, its disk is newer. */
   readonly spent?: true
-  /** The domain may have run on another host beside this one when it was saved (mayRunElsewhere). */
+  /**
+   * The domain may have run on another host beside this one when it was saved (mayRunElsewhere). Then its volumes may
+   * have no count, which is 0, or not be known at all.
+   */
   readonly doubtful?: true
 }
 

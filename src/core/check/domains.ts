@@ -138,6 +138,15 @@ export function saved({ saved: images, status }: Pick<CheckFacts, 'saved' | 'sta
   return images.value.flatMap((image) => {
     const { newer, unknown } = compare(image, counts, { taken: new Set(), held, ownIds: status.ownIds })
     const { name } = image.domain
+    // Whatever the leases say: they may have been unreadable when it was saved.
+    if (image.doubtful === true && image.spent !== true)
+      return [
+        finding(
+          'LVG504',
+          `the memory of ${name}, saved here ${image.at}, may be older than its disk: the end of a migration of it was in doubt`,
+          `virsh managedsave-remove ${name}, to start it anew (README, Saved memory)`,
+        ),
+      ]
     if (newer.length > 0 || image.spent === true) {
       const why =
         newer.length > 0
@@ -151,14 +160,6 @@ export function saved({ saved: images, status }: Pick<CheckFacts, 'saved' | 'sta
         ),
       ]
     }
-    if (image.doubtful === true)
-      return [
-        finding(
-          'LVG504',
-          `the memory of ${name}, saved here ${image.at}, may be older than its disk: the end of a migration of it was in doubt`,
-          `virsh managedsave-remove ${name}, to start it anew (README, Saved memory)`,
-        ),
-      ]
     return unknown.length === 0
       ? []
       : [

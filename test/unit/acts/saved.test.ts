@@ -63,3 +63,12 @@ test.each([true, false])(
     })
   },
 )
+
+test.each([
+  ['of volumes that are known', [volume]],
+  ['of volumes without UUIDs', [{ vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'shared', before: 'inactive' }]],
+] as [string, RecordedVolume[]][])('that doubt stays where no lease can be read, %s', async (_, volumes) => {
+  expect(await noteSaved(tintin, volumes, true)).toMatch(/will not be told when it is restored/)
+  const refused = await restore(tintin, { onStaleImage: 'refuse' })
+  expect(refused).toMatchObject({ kind: 'refused', problems: [{ kind: 'doubtful-memory' }] })
+})

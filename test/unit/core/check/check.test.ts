@@ -483,6 +483,22 @@ const CASES: readonly (readonly [what: string, wrong: Wrong, found: string, word
     /virtVG\/tintin has been locked since/,
   ],
   [
+    'a memory of doubt, of which no lease could be read',
+    {
+      saved: known([
+        {
+          format: 1,
+          domain,
+          at: '2026-11-27T22:31:00.000Z',
+          volumes: [{ vg: 'virtVG', lv: 'tintin', uuid: UUID, lver: 0 }],
+          doubtful: true,
+        },
+      ]),
+    },
+    'LVG504 warning',
+    /may be older than its disk/,
+  ],
+  [
     'a memory whose lease cannot be read',
     {
       saved: known([

@@ -62,7 +62,9 @@ export function startCommand(process: Process, name: string, words: readonly str
     inherited.push(file)
     if (index === 2) stderr = file
   }
+  if (name === 'flock') process.hasAskedForLock = true
   if (name === 'lvchange') host.checkShared(process, words)
+  if (name === 'lvchange') host.checkGivenBack(process, words)
   command.onEnd(() => {
     for (const file of inherited) leave(file)
   })

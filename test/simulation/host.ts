@@ -40,6 +40,8 @@ export class Host {
   /** Its path to the shared disk is gone: what is asked of that waits. */
   isHung = false
   isRunFull = false
+  /** It hangs as soon as the next `release` begins. */
+  hangsAtRelease = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
   /** UUIDs of volumes whose device's table is `error`. */
@@ -246,9 +248,9 @@ export class Host {
       'var/lib/libvirt/qemu/save',
       'dev/mapper',
       'sys/block',
-      'proc/1',
     ])
       this.disk.folder(folder)
+    this.addProcess(1, 'systemd')
     this.disk.live('/proc/sys/kernel/random/uuid', () => this.#uuid())
     this.disk.live('/proc/uptime', () => `${this.engine.now / 1000}\n`)
     this.#isShown = false
@@ -374,14 +376,37 @@ export class Host {
     if (!this.#holds(inherited, vg)) this.engine.violate('R11', `${label} on ${this.name} without the lock of ${vg}`)
   }
 
+  #namedIn(words: readonly string[]) {
+    return this.cluster.volumes.groups
+      .flatMap(({ volumes }) => volumes)
+      .filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
+  }
+
+  /**
+   * R4: nothing is taken from a VM that has it open, whether LVM would let it go or not; nor what a person has
+   * activated, but where it was shared for a migration.
+   */
+  checkGivenBack(process: Process, words: readonly string[]): void {
+    if (words[words.indexOf('--activate') + 1] !== 'n') return
+    const { land, engine } = this
+    for (const { vg, lv } of this.#namedIn(words)) {
+      const volume = `${vg}/${lv}`
+      const user = land.qemus.find((qemu) => qemu.host === this && qemu.disks.some((disk) => disk.volume === volume))
+      if (user !== undefined)
+        engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
+      const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
+        volumes.filter((each) => each.vg === vg && each.lv === lv),
+      )
+      if (recorded.length > 0 && !recorded.some(goesWithDomain))
+        engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which was active before`)
+    }
+  }
+
   /** R2, R3: what is shared that a VM needs for itself, and why. */
   checkShared(process: Process, words: readonly string[]): void {
     if (!words.includes('sy')) return
     const { land, cluster, engine } = this
-    const named = cluster.volumes.groups
-      .flatMap(({ volumes }) => volumes)
-      .filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
-    for (const { vg, lv } of named) {
+    for (const { vg, lv } of this.#namedIn(words)) {
       const volume = `${vg}/${lv}`
       const { startOf } = process
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
@@ -432,6 +457,12 @@ export class Host {
         .filter((volume) => record !== undefined || goesWithDomain(volume))
         .map(({ vg }) => vg),
     )
+    // What a `migrate` is at its trial with has no volume on record yet: all that its domain names is locked.
+    if (record === undefined && before?.volumes.length === 0 && this.state.lvmlockd === 'running')
+      for (const { volume } of this.land.vms.find((vm) => vm.uuid === uuid)?.disks ?? []) {
+        const [vg = ''] = volume.split('/')
+        if (this.state.lockspaces.get(vg)?.state === 'started') vgs.add(vg)
+      }
     // Of a VG that was cut off here nothing is changed: its lock is not asked for.
     for (const vg of vgs)
       if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg))

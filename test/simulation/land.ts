@@ -323,6 +323,9 @@ export class Land {
       for (const { vm } of here)
         if (!this.recordsOf(host).has(vm.uuid))
           return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+      for (const vg of cluster.volumes.groups)
+        if (host.disk.find(`/run/lvguard/${vg.name}.killed`) !== undefined)
+          return { rule: 'progress', text: `${vg.name} was cut off on ${host.name}, and is not taken back` }
       for (const process of host.processes)
         if (process.kind === 'hook') return { rule: 'progress', text: `${process.label} on ${host.name} does not end` }
       for (const { vm } of host.libvirt.migrations)

@@ -20,6 +20,8 @@ interface Image {
   readonly cpus: Qemu['cpus']
   /** Of the live XML, which is saved with it. */
   readonly metadata: string
+  /** Which save of the VM it was, of all saves on this host. */
+  readonly number: number
 }
 
 interface Call {
@@ -38,6 +40,8 @@ export class Libvirt {
   daemon: { readonly pid: number } | undefined
   readonly statuses = new Map<string, Status>()
   readonly images = new Map<string, Image>()
+  /** What `virsh save` has put into a file, which stays: the last one of each VM. */
+  readonly files = new Map<string, Image>()
   /** Migrations from here. */
   readonly migrations = new Set<Migration>()
   /**
@@ -45,6 +49,7 @@ export class Libvirt {
    * under way.
    */
   isInterrupted = false
+  readonly #saves = new Map<string, number>()
   readonly #threads = new Set<Thread>()
   #busy = new Map<string, Thread>()
   #waiting: { readonly name: string; readonly thread: Thread; readonly go: () => void }[] = []
@@ -192,10 +197,15 @@ export class Libvirt {
     const { land } = host
     const process = new Process(host, 'hook', `${operation} ${vm.name}`, host.pid(), this.daemon?.pid ?? 1)
     if (operation === 'prepare' && !isMigration) process.startOf = vm
+    if (operation === 'release' && host.hangsAtRelease && !host.isHung) {
+      host.hangsAtRelease = false
+      host.hang()
+    }
     if (this.#engine.chance.isTrue(`${host.name} hook`, land.faults.hookKills)) {
       this.#engine.after(process, 2000 * this.#engine.chance.of(`${host.name} hook`) ** 2, () => {
         this.#engine.tell(() => `${host.name}: ${process.label} is killed`)
-        if (operation === 'release') this.isInterrupted = true
+        // Before it asks for the lock of a VG it has said that the domain has ended.
+        if (operation === 'release' && !process.hasAskedForLock) this.isInterrupted = true
         process.end()
       })
     }
@@ -258,25 +268,45 @@ export class Libvirt {
   }
 
   start(vm: Vm): void {
-    void this.run(`start ${vm.name}`, (thread) => this.#start(thread, vm))
+    void this.run(`start ${vm.name}`, (thread) => this.#start(thread, vm, this.images.get(vm.name)))
   }
 
-  async #start(thread: Thread, vm: Vm): Promise<void> {
+  /** virsh restore FILE. */
+  restore(vm: Vm): void {
+    const image = this.files.get(vm.name)
+    if (image !== undefined) void this.run(`restore ${vm.name}`, (thread) => this.#start(thread, vm, image))
+  }
+
+  /** The hook is called as for a domain that has ended. */
+  strayRelease(vm: Vm): void {
+    const qemu = this.qemuOf(vm)
+    const disks = qemu?.disks ?? vm.disks
+    void this.run(`stray release ${vm.name}`, (thread) =>
+      this.releaseOf(thread, vm, true, 'shutdown', qemu?.metadata ?? '', disks),
+    )
+  }
+
+  async #start(thread: Thread, vm: Vm, image: Image | undefined): Promise<void> {
     const { host } = this
     const { land } = host
     await this.lock(thread, vm)
     if (this.statuses.has(vm.name)) return
-    const image = this.images.get(vm.name)
     const metadata = image?.metadata ?? this.#definedMetadata(vm)
     const disks = image?.disks ?? vm.disks
     const xml = vm.xml({ metadata, disks })
-    const isNoted = image !== undefined && host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
+    // What is noted is of the last save (README, Saved memory).
+    const isNoted =
+      image !== undefined &&
+      image.number === this.#saves.get(vm.name) &&
+      host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
     if (image !== undefined) {
       const answer = await this.hook(thread, vm, 'restore', { xml })
       if (answer?.code !== 0) {
         land.reach('restore refused')
         return
       }
+      // It opens the image, and looks at what is in it.
+      await this.step(thread, 60)
     }
     const isPrepared = await this.prepare(thread, vm, xml)
     await this.step(thread)
@@ -303,8 +333,10 @@ export class Libvirt {
       )
     land.reach(image === undefined ? 'started' : 'restored')
     await this.step(thread)
-    this.images.delete(vm.name)
-    host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
+    if (image === undefined || this.images.get(vm.name) === image) {
+      this.images.delete(vm.name)
+      host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
+    }
     if (this.qemuOf(vm) === qemu)
       this.setStatus(
         vm,
@@ -349,8 +381,8 @@ export class Libvirt {
     )
   }
 
-  /** virsh managedsave. */
-  save(vm: Vm): void {
+  /** virsh managedsave, or virsh save FILE. */
+  save(vm: Vm, isFile = false): void {
     void this.run(`save ${vm.name}`, async (thread) => {
       await this.lock(thread, vm)
       const qemu = this.qemuOf(vm)
@@ -360,9 +392,15 @@ export class Libvirt {
       this.setStatus(vm, { state: 'paused', reason: 'save', async: 'save' })
       await this.step(thread, 500)
       if (this.qemuOf(vm) !== qemu) return
-      this.images.set(vm.name, { memory: new Map(qemu.memory), disks: qemu.disks, cpus, metadata: qemu.metadata })
-      this.host.disk.write(`/var/lib/libvirt/qemu/save/${vm.name}.save`, 'memory')
-      this.host.land.reach('saved')
+      const number = (this.#saves.get(vm.name) ?? 0) + 1
+      this.#saves.set(vm.name, number)
+      const image = { memory: new Map(qemu.memory), disks: qemu.disks, cpus, metadata: qemu.metadata, number }
+      if (isFile) this.files.set(vm.name, image)
+      else {
+        this.images.set(vm.name, image)
+        this.host.disk.write(`/var/lib/libvirt/qemu/save/${vm.name}.save`, 'memory')
+      }
+      this.host.land.reach(isFile ? 'saved to a file' : 'saved')
       await this.#end(thread, vm, 'saved')
     })
   }
@@ -451,6 +489,8 @@ export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metada
 function outcomeOf({ async, phase, reason }: Status): 'run' | 'leave' | 'kill' {
   if (async === 'none') return reason === 'starting up' ? 'kill' : 'leave'
   if (async === 'save') return 'run'
+  // Nobody has the whole of its RAM.
+  if (async === 'migration out' && reason === 'post-copy') return 'leave'
   if (async === 'migration in') return phase === 'finish3' ? 'run' : 'kill'
   if (phase === 'confirm3') return 'kill'
   // Nobody can tell whether the destination runs.

@@ -4,7 +4,7 @@ import { type Libvirt, type Thread, metadataIn } from './libvirt.ts'
 import type { Qemu, Vm } from './vm.ts'
 
 /** VIR_MIGRATE_* of libvirt-domain.h. */
-export const FLAGS = { live: 0x109, copyStorage: 0x149, offline: 0x509 } as const
+export const FLAGS = { live: 0x109, peerToPeer: 0x10b, postCopy: 0x8109, copyStorage: 0x149, offline: 0x509 } as const
 export type MigrationKind = keyof typeof FLAGS
 
 const [OUT, IN] = ['migration out', 'migration in']
@@ -15,6 +15,8 @@ export class Migration {
   isAborted = false
   /** virsh itself was killed: nobody tells the daemons of each other any more. */
   isClientGone = false
+  /** The destination's libvirt refuses it after `migrate`, which nothing follows (FACTS 5). */
+  isRefused = false
   /** The answer of Finish is lost (FACTS 19). */
   isReplyLost = false
   readonly #atPhase: { readonly phase: string; readonly work: () => void }[] = []
@@ -93,6 +95,8 @@ export class Migration {
     const hasFinished = await this.#finish()
     await this.#pause(5)
     if (this.isClientGone) return this.#leavePaused()
+    if (kind === 'postCopy' && this.#hasFinishBegun && (hasFinished !== true || this.isReplyLost))
+      return this.#failPostCopy()
     if (hasFinished !== true || this.isReplyLost) return this.#fail()
     if (!this.#setPhase('confirm3')) return
     this.#land.reach('migrated')
@@ -107,7 +111,8 @@ export class Migration {
       this.#destination.hook(thread, vm, 'migrate', { xml: vm.xml() }),
     )
     if (answer?.code !== 0 || !this.#isDestinationUp) return
-    this.#land.reach('offline migration')
+    this.#land.reach(this.isRefused ? 'offline migration refused by libvirt' : 'offline migration')
+    if (this.isRefused) return
     host.disk.write(`/etc/libvirt/qemu/${vm.name}.xml`, answer.stdout === '' ? vm.xml() : answer.stdout)
   }
 
@@ -122,7 +127,7 @@ export class Migration {
       if (answer?.code !== 0) return false
       this.#land.reach('let in')
       await destination.lock(thread, vm)
-      if (destination.statuses.has(vm.name)) return false
+      if (destination.statuses.has(vm.name) || this.isRefused) return false
       const { cluster, state } = destination.host
       // libvirt's own refusal to copy to a path that is not there yet.
       if (
@@ -162,7 +167,7 @@ export class Migration {
     if (this.#isBroken) return false
     this.#source.setStatus(vm, {
       state: 'paused',
-      reason: 'migration',
+      reason: this.kind === 'postCopy' ? 'post-copy' : 'migration',
       async: OUT,
       phase: 'perform3',
       flags: FLAGS[this.kind],
@@ -191,8 +196,13 @@ export class Migration {
       this.#land.runCpus(qemu, 'libvirt')
       await destination.step(thread)
       if (!this.#isThere) return false
-      destination.setStatus(vm, { state: 'running', reason: 'migrated', ...job })
-      await destination.step(thread)
+      destination.setStatus(vm, {
+        state: 'running',
+        reason: this.kind === 'postCopy' ? 'post-copy' : 'migrated',
+        ...job,
+      })
+      // Most of the RAM comes now.
+      await destination.step(thread, this.kind === 'postCopy' ? 2000 : 5)
       if (!this.#isThere) return false
       destination.setStatus(vm, { state: 'running', reason: 'migrated' })
       return true
@@ -237,6 +247,18 @@ export class Migration {
     if (!this.#isSourceThere) return
     this.#land.reach('left paused')
     this.#source.setStatus(this.vm, { state: 'paused', reason: 'migration' })
+  }
+
+  /** The RAM is on neither host as a whole: both stand still, and no one goes on (libvirt, kbase/migration-postcopy). */
+  #failPostCopy(): void {
+    this.#land.reach('post-copy failed')
+    const failed = { state: 'paused', reason: 'post-copy failed' } as const
+    const arrived = this.#arriving
+    if (arrived !== undefined && this.#destination.qemuOf(this.vm) === arrived && this.#isDestinationUp) {
+      arrived.cpus = 'paused'
+      this.#destination.setStatus(this.vm, failed)
+    }
+    if (this.#isSourceThere) this.#source.setStatus(this.vm, failed)
   }
 
   get #isSourceUp(): boolean {

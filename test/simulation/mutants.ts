@@ -1,3 +1,5 @@
+import type { SequenceName } from './sequences.ts'
+
 /**
  * A place in the product where something is taken out, or turned round: the text that stands there, once, and what
  * stands there instead.
@@ -8,9 +10,13 @@ export interface Mutant {
   readonly file: string
   readonly from: string
   readonly to: string
+  /** Of schedules in which this happens again and again; without, chance alone would need thousands. */
+  readonly focus?: SequenceName
+  /** Why nothing that must hold is broken by it: something else in the program sees to the same. */
+  readonly harmless?: string
 }
 
-/** What finds that text in a source, however the formatter has broken its lines. */
+/** Matches the text of a place, however the formatter has broken its lines. */
 export const placeOf = ({ from }: Pick<Mutant, 'from'>): RegExp =>
   new RegExp(
     from
@@ -22,24 +28,26 @@ export const placeOf = ({ from }: Pick<Mutant, 'from'>): RegExp =>
   )
 
 /**
- * Each of these is a fault that the simulation has to find. Those of the explorer of the protocol's model
- * (test/model/mutations.ts) are among them.
+ * Each of these is a fault that the simulation has to find, but for those that are harmless.
  */
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'R2: any incoming record lets a start take shared',
+    focus: 'let in, and started',
     file: 'core/takeover.ts',
     from: 'return record.incoming.id === xmlId && age >= 0',
     to: 'return age >= 0',
   },
   {
     name: 'R2: a start without an id takes an incoming record for its own',
+    focus: 'let in, and refused',
     file: 'core/takeover.ts',
     from: "if (record?.state !== 'incoming' || record.incoming === undefined || xmlId === undefined) return false\n  const age = calledAt - record.incoming.at\n  return record.incoming.id === xmlId &&",
     to: "if (record?.state !== 'incoming' || record.incoming === undefined) return false\n  const age = calledAt - record.incoming.at\n  return",
   },
   {
     name: 'R2: an id that stands in the persistent definition counts',
+    focus: 'let in, and started',
     file: 'core/takeover.ts',
     from: ' && idInDefinition === false',
     to: '',
@@ -76,12 +84,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the lost reply: only a phase that was seen counts',
+    focus: 'reply lost unseen',
     file: 'core/contested.ts',
     from: "if (before === undefined && isUntried && status.async === 'none' && hasReasonOfMigration(status))",
     to: 'if (isUntried && hasReasonOfMigration(status) && Number.isNaN(1))',
   },
   {
     name: 'R12: a saved memory is restored whoever has locked its volumes since',
+    focus: 'a life elsewhere',
     file: 'core/saved-image.ts',
     from: 'else if (count.lver !== volume.lver && ',
     to: 'else if (count.lver < 0 && ',
@@ -94,30 +104,35 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: '`release` that has no time left does not say that the domain has ended',
+    focus: 'release without time',
     file: 'acts/release.ts',
     from: "if (ended === 'time is over') sayEnded()",
     to: '',
   },
   {
     name: '`release` takes a record away without the lock',
+    focus: 'let in, and refused',
     file: 'acts/release.ts',
     from: "if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)",
     to: "if (plan.kind !== 'deactivate') return settle(decided, plan)",
   },
   {
     name: '`release` gives back what a later start has taken',
+    focus: 'quick daemon',
     file: 'acts/release.ts',
     from: "now !== undefined && (now.state === 'prepared' || now.state === 'incoming') && JSON.stringify(now) !== JSON.stringify(old)",
     to: 'now !== undefined && old === now',
   },
   {
     name: 'a `release` whose daemon has ended takes the record of the next start for its own',
+    focus: 'quick daemon',
     file: 'acts/release.ts',
     from: 'if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN',
     to: 'void [callerHasEnded, lives]',
   },
   {
     name: 'the agent takes a record without volumes away without the lock',
+    focus: 'let in, and refused',
     file: 'agent/agent.ts',
     from: 'const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()',
     to: 'const vgs = own',
@@ -139,18 +154,23 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'core/reconcile.ts',
     from: 'export const GONE_PASSES = 2',
     to: 'export const GONE_PASSES = 1',
+    harmless:
+      'an act looks at the status files again under the lock, so that a file would have to be missed twice in a row; and LVM leaves a volume alone that is open',
   },
   {
     name: 'a domain is gone also while no libvirt runs',
     file: 'core/reconcile.ts',
     from: "if (!libvirtAlive) return unchanged('daemon-down')",
     to: 'void libvirtAlive',
+    harmless:
+      'while no daemon runs, no status file comes or goes: one that is not there belongs to a domain that has ended',
   },
   {
     name: 'a `prepare` that fails gives nothing back',
     file: 'acts/prepare.ts',
     from: "  await carryOut(undo, locks, 'go-on')\n",
     to: '',
+    harmless: 'what is still here stays on record as to be released, and the `release` that follows gives it back',
   },
   {
     name: 'a `prepare` that fails forgets what it could not give back',
@@ -160,6 +180,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a `prepare` does not look whether a saved memory is still as new, once it has the locks',
+    focus: 'a life while it is restored',
     file: 'acts/prepare.ts',
     from: "const stale = isRestore && failed === undefined && missing.length === 0 && configuration.onStaleImage === 'refuse' ?",
     to: "const stale = isRestore && configuration.onStaleImage !== 'refuse' ?",
@@ -169,9 +190,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/saved.ts',
     from: "if (problems.length > 0 && onStaleImage === 'refuse')",
     to: "if (problems.length > 0 && onStaleImage !== 'refuse')",
+    harmless: '`prepare` compares again once it has the locks, and refuses',
   },
   {
     name: 'that a saved memory was used is not put down',
+    focus: 'restored twice',
     file: 'acts/prepare.ts',
     from: '    noteStarted(domain)\n',
     to: '    void noteStarted\n',
@@ -184,6 +207,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: '`migrate` lets a domain in that is on this host already',
+    focus: 'defined where it runs',
     file: 'core/migrate.ts',
     from: "const runs = activeHere !== false || record?.state === 'prepared' || record?.state === 'running'",
     to: 'const runs = [activeHere, record].length === 0',
@@ -214,18 +238,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a record whose lock was left is thrown away',
+    focus: 'lock left behind',
     file: 'core/release.ts',
     from: "return volume.ids.lock === volume.ids.lv && lock !== 'none'",
     to: "return volume.ids.lock === volume.ids.lv && lock !== 'none' && Number.isNaN(1)",
   },
   {
     name: 'a lost lease kills nobody',
+    focus: 'storage hangs',
     file: 'core/lease.ts',
     from: 'export const LOST = 8',
     to: 'export const LOST = 80',
   },
   {
     name: 'a lease that is late is a lost one',
+    focus: 'storage hangs',
     file: 'core/lease.ts',
     from: 'export const LOST = 8',
     to: 'export const LOST = 4',
@@ -235,9 +262,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/prepare.ts',
     from: '  const cutOff = cutOffProblems(subject.vgsToLock)\n  if (cutOff.length > 0) return refused(subject, cutOff)\n',
     to: '',
+    harmless: 'decidePrepare refuses as well, only later: after what may wait for the storage',
   },
   {
     name: 'a VG that was cut off is never taken back',
+    focus: 'storage hangs',
     file: 'agent/lease-watch.ts',
     from: "if (mark.by !== 'sanlock' || !mayRecover",
     to: "if (mark.by === 'sanlock' || !mayRecover",
@@ -263,6 +292,7 @@ export const MUTANTS: readonly Mutant[] = [
   { name: 'the agent tries nothing again', file: 'agent/retries.ts', from: '      work()\n', to: '      void work\n' },
   {
     name: 'a start takes what another domain of this host has on record',
+    focus: 'two VMs at once',
     file: 'core/record.ts',
     from: "(one.role === 'exclusive' || other.role === 'exclusive') && !isOtherPartition",
     to: "(one.role === 'exclusive' && other.role !== 'exclusive') && !isOtherPartition",
@@ -278,5 +308,32 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'system/run.ts',
     from: "stderr ?? 'ignore', lockDescriptor]",
     to: "stderr ?? 'ignore', 'ignore'], ...{ lockDescriptor }",
+  },
+  {
+    name: 'R12: the agent resumes what it has suspended',
+    focus: 'saved in doubt',
+    file: 'agent/aftermath.ts',
+    from: "if (result.contested === 'suspend') void this.#suspend(view)",
+    to: "if (result.contested === 'suspend') void this.#suspend(view); if (result.contested === 'stay') void virsh('resume' as 'suspend', uuid)",
+  },
+  {
+    name: '`prepare` asks who called it when it writes, not when it begins',
+    focus: 'a daemon ends in a hook',
+    file: 'acts/daemon.ts',
+    from: 'const caller = perProcess(() => (self().ppid === 1 ? undefined : processOf(self().ppid)))',
+    to: 'const caller = () => processOf(self().ppid)',
+  },
+  {
+    name: 'R12: a saved memory is restored though its VM may have run elsewhere when it was saved',
+    focus: 'saved in doubt',
+    file: 'core/contested.ts',
+    from: "migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')",
+    to: '[migration, volumes].length === 0',
+  },
+  {
+    name: 'a full /run keeps a `release` from saying that its domain has ended',
+    file: 'state/record-store.ts',
+    from: 'if (overwrite(fileOf(uuid), text)) return true',
+    to: 'void overwrite',
   },
 ]

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
-import type { Found } from './hunt.ts'
+import type { hunt } from './hunt.ts'
 import { MUTANTS, type Mutant, placeOf } from './mutants.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
@@ -13,7 +13,7 @@ const FOLDER = join(HERE, '../../node_modules/.cache/lvguard')
  * The simulation around a product in which one thing is wrong. @throws Error if what is to be replaced does not stand
  * there exactly once
  */
-async function hunterOf(mutant: Mutant): Promise<(from: number, count: number) => Promise<Found | undefined>> {
+async function hunterOf(mutant: Mutant): Promise<typeof hunt> {
   const { name, file, to } = mutant
   const path = join(SRC, file)
   const text = readFileSync(path, 'utf8')
@@ -41,31 +41,42 @@ async function hunterOf(mutant: Mutant): Promise<(from: number, count: number) =
         },
       ],
     })
-    return ((await import(pathToFileURL(outfile).href)) as typeof import('./hunt.ts')).hunt
+    return ((await import(pathToFileURL(outfile).href)) as { readonly hunt: typeof hunt }).hunt
   } finally {
     rmSync(outfile, { force: true })
   }
 }
 
-/** `npm run test:mutations -- [--seeds COUNT] [--part I/N] [PATTERN]`: a table of what finds each, and how soon. */
+/**
+ * `npm run test:mutations -- [--seeds COUNT] [--from N] [--part I/N] [PATTERN]`: a table of what finds each, and how
+ * soon. One that is harmless is tried as well: what finds it shows that it is not.
+ */
 export async function main(words: readonly string[]): Promise<number> {
   const after = (option: string, otherwise: string): string =>
     words.includes(option) ? (words[words.indexOf(option) + 1] ?? otherwise) : otherwise
-  const count = Number(after('--seeds', '3000'))
+  const [first, count] = [Number(after('--from', '1')), Number(after('--seeds', '3000'))]
   const [part = 0, parts = 1] = after('--part', '0/1').split('/').map(Number)
   const pattern = new RegExp(
     words.find((word, index) => !word.startsWith('--') && words[index - 1]?.startsWith('--') !== true) ?? '',
   )
   const chosen = MUTANTS.filter(({ name }, index) => index % parts === part && pattern.test(name))
-  let survivors = 0
+  const counted = { found: 0, harmless: 0, 'not found': 0 }
   for (const mutant of chosen) {
-    const hunt = await hunterOf(mutant)
-    const found = await hunt(1, count)
-    if (found === undefined) survivors++
-    process.stdout.write(
-      `${found === undefined ? 'NOT FOUND' : `seed ${String(found.seed).padStart(4)}`} | ${mutant.name} | ${found === undefined ? '' : `${found.violation.rule}: ${found.violation.text.split('\n')[0]}`}\n`,
-    )
+    const play = await hunterOf(mutant)
+    const found = await play(first, count, mutant.focus)
+    const row =
+      found !== undefined
+        ? ([
+            'found',
+            `seed ${String(found.seed).padStart(4)}${mutant.focus === undefined ? '' : ` of '${mutant.focus}'`}`,
+            `${found.violation.rule}: ${found.violation.text.split('\n')[0]}`,
+          ] as const)
+        : mutant.harmless !== undefined
+          ? (['harmless', 'harmless ', mutant.harmless] as const)
+          : (['not found', 'NOT FOUND', ''] as const)
+    counted[row[0]]++
+    process.stdout.write(`${row[1]} | ${mutant.name} | ${row[2]}\n`)
   }
-  process.stdout.write(`${chosen.length - survivors} of ${chosen.length} found\n`)
-  return survivors === 0 ? 0 : 1
+  process.stdout.write(`${counted.found} found, ${counted.harmless} harmless, ${counted['not found']} not found\n`)
+  return counted['not found'] === 0 ? 0 : 1
 }

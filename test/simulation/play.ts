@@ -4,6 +4,7 @@ import type { Host } from './host.ts'
 import { type FaultRates, Land, NOBODY, NO_FAULTS, type Product, type Setting } from './land.ts'
 import { FLAGS, Migration, type MigrationKind } from './migration.ts'
 import { PRODUCT } from './product.ts'
+import { type SequenceName, sequencesOf } from './sequences.ts'
 import { Vm, type VmDisk } from './vm.ts'
 
 /** What a person does, or what befalls a host, at a moment. */
@@ -12,7 +13,16 @@ export type Move =
   /** Where the VM is; where it is on no host, or on two, the number of the host decides. */
   | {
       readonly at: number
-      readonly kind: 'stop' | 'save' | 'suspend' | 'resume' | 'crash of QEMU'
+      readonly kind:
+        | 'stop'
+        | 'save'
+        | 'save to a file'
+        | 'restore a file'
+        | 'suspend'
+        | 'resume'
+        | 'crash of QEMU'
+        /** The hook is called as for the end of a VM that runs: by hand, or by a daemon that is long gone. */
+        | 'stray release'
       readonly host: number
       readonly vm: number
     }
@@ -40,6 +50,8 @@ export type Move =
         | 'power'
         | 'boot'
         | 'hang'
+        /** As soon as the next `release` begins there. */
+        | 'hang at release'
         | 'unhang'
         | 'lvmlockd ends'
         | 'lvmlockd starts'
@@ -58,6 +70,8 @@ const FATES = [
   'lost reply',
   'abort',
   'client',
+  // libvirt itself does, between `migrate` and `prepare` (FACTS 5): a CPU, a machine type, a network that is not there.
+  'destination refuses',
   'source crashes',
   'destination crashes',
   'source daemon',
@@ -154,6 +168,9 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['stop', 5],
   ['migrate', 12],
   ['save', 3],
+  ['save to a file', 1],
+  ['restore a file', 1],
+  ['stray release', 1],
   ['suspend', 1],
   ['resume', 1],
   ['crash of QEMU', 2],
@@ -167,92 +184,9 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['libvirtd ends', 1],
   ['power', 1],
   ['hang', 1],
+  ['hang at release', 1],
   ['/run is full', 1],
   ['active before', 1],
-]
-
-/**
- * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
- * on one host, or on the next one (`true`).
- */
-const SEQUENCES: readonly (readonly (readonly [
-  number,
-  Exclude<Move['kind'], 'migrate' | 'active before'> | 'live' | 'offline',
-  true?,
-])[])[] = [
-  // The daemon ends in the middle of a hook, and the next one starts the domain again.
-  [
-    [3000, 'stop'],
-    [600, 'libvirtd restarts'],
-    [800, 'start'],
-  ],
-  [
-    [3000, 'start'],
-    [600, 'libvirtd restarts'],
-    [1500, 'start'],
-  ],
-  [
-    [3000, 'save'],
-    [1500, 'libvirtd restarts'],
-    [1500, 'start'],
-  ],
-  [
-    [3000, 'start'],
-    [600, 'libvirtd restarts'],
-    [1500, 'start', true],
-  ],
-  // Two hosts want it at once.
-  [
-    [3000, 'start'],
-    [300, 'start', true],
-  ],
-  [
-    [3000, 'stop'],
-    [400, 'start', true],
-  ],
-  // A saved memory, and a life of the domain elsewhere.
-  [
-    [3000, 'save'],
-    [4000, 'start', true],
-    [8000, 'stop', true],
-    [5000, 'start'],
-  ],
-  // What a migration has let in, and a start that is none of it.
-  [
-    [3000, 'offline'],
-    [2000, 'start', true],
-  ],
-  [
-    [3000, 'live'],
-    [12_000, 'save'],
-    [3000, 'offline'],
-    [2000, 'start', true],
-  ],
-  [
-    [3000, 'offline'],
-    [300, 'agent ends', true],
-    [300, 'start', true],
-    [3000, 'agent starts', true],
-  ],
-  // The storage of one host hangs for longer than its lease lasts, and somebody starts its VM elsewhere.
-  [
-    [3000, 'start'],
-    [3000, 'hang'],
-    [300_000, 'start', true],
-    [100_000, 'unhang'],
-  ],
-  // One way and back.
-  [
-    [3000, 'live'],
-    [9000, 'live', true],
-    [9000, 'live'],
-  ],
-  [
-    [3000, 'live'],
-    [3000, 'agent ends'],
-    [8000, 'agent starts'],
-    [9000, 'live', true],
-  ],
 ]
 
 /** Milliseconds for which moves come. */
@@ -264,8 +198,11 @@ const LOOK = 8000
 /** Looks in a row that find rest: for longer than from one pass of the agent to the next. */
 const LOOKS = 3
 
-/** A schedule made from a seed alone. Most leave kinds of moves and of faults out, so that rare ones meet. */
-export function scheduleOf(seed: number): Schedule {
+/**
+ * A schedule made from a seed alone. Most leave kinds of moves and of faults out, so that rare ones meet.
+ * @param focus most of it are sequences of this name
+ */
+export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   const chance = new Chance(seed)
   const of = (): number => chance.of('schedule')
   const layout = chance.pick('layout', LAYOUTS)
@@ -273,8 +210,8 @@ export function scheduleOf(seed: number): Schedule {
   const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
   const faults: FaultRates = {
     slowness: rate(chance.pick('faults', [0.02, 0.1, 0.3])),
-    commands: rate(0.02),
-    lies: rate(0.03),
+    commands: rate(chance.pick('faults', [0.02, 0.02, 0.15])),
+    lies: rate(chance.pick('faults', [0.03, 0.03, 0.3])),
     hookKills: rate(0.1),
     failedStarts: rate(0.1),
     lostEvents: rate(0.2),
@@ -289,6 +226,7 @@ export function scheduleOf(seed: number): Schedule {
     }
     return 'start'
   }
+  const firstVolumeOf = (index: number): string => layout.vms[index]?.disks[0]?.volume ?? ''
   const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
   const moves: Move[] = []
   // A storm: all within seconds, most of it on one host, so that one thing runs into another.
@@ -302,15 +240,26 @@ export function scheduleOf(seed: number): Schedule {
   // Times cluster: what comes close together meets.
   let at = 5000
   for (let index = 0; index < count; index++) {
-    if (of() < 0.3) {
+    if (of() < (focus === undefined ? 0.3 : 0.8)) {
       const where = { host: host(), vm: vm() }
+      const otherVm = (where.vm + 1) % layout.vms.length
       let then = at
-      for (const [pause, kind, elsewhere] of chance.pick('schedule', SEQUENCES)) {
+      for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus))) {
         then += Math.round(pause * of())
-        const there = elsewhere === true ? (where.host + 1) % hosts : where.host
+        const there = how === true ? (where.host + 1) % hosts : where.host
         if (kind === 'live' || kind === 'offline')
-          moves.push({ at: then, kind: 'migrate', ...where, host: there, steps: 1, how: kind, fates: [] })
-        else moves.push({ at: then, kind, ...where, host: there } as Move)
+          moves.push({
+            at: then,
+            kind: 'migrate',
+            ...where,
+            host: there,
+            steps: 1,
+            how: kind,
+            fates: Array.isArray(how) ? how : [],
+          })
+        else if (kind === 'active before')
+          moves.push({ at: then, kind, host: there, volume: layout.volumes.indexOf(firstVolumeOf(where.vm)) })
+        else moves.push({ at: then, kind, host: there, vm: how === 'other VM' ? otherVm : where.vm } as Move)
       }
       at = then
       continue
@@ -339,6 +288,9 @@ export function scheduleOf(seed: number): Schedule {
       kind === 'start' ||
       kind === 'stop' ||
       kind === 'save' ||
+      kind === 'save to a file' ||
+      kind === 'restore a file' ||
+      kind === 'stray release' ||
       kind === 'suspend' ||
       kind === 'resume' ||
       kind === 'crash of QEMU' ||
@@ -361,7 +313,7 @@ export function scheduleOf(seed: number): Schedule {
       const back = BACK[kind]
       if (back !== undefined)
         moves.push({
-          at: at + Math.round((kind === 'power' ? 200_000 : kind === 'hang' ? 100_000 : 20_000) * of() ** 2),
+          at: at + Math.round((kind === 'power' ? 200_000 : kind.startsWith('hang') ? 100_000 : 20_000) * of() ** 2),
           kind: back,
           host: where,
         } as Move)
@@ -388,6 +340,7 @@ const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = {
   'libvirtd ends': 'libvirtd starts',
   power: 'boot',
   hang: 'unhang',
+  'hang at release': 'unhang',
   'lvmlockd ends': 'lvmlockd starts',
   '/run is full': '/run has room',
 }
@@ -427,6 +380,7 @@ async function migrateAll(land: Land): Promise<void> {
       engine.violation === undefined && engine.now < limit && !(isThere() && isLocked());
     )
       await engine.runUntil(engine.now - BEGINNING + 2000)
+    // The agent tries again within a moment; its next pass may be further away.
     await engine.runUntil(engine.now - BEGINNING + 2000)
     if (!isThere() || !isLocked())
       engine.violate(
@@ -469,6 +423,7 @@ export async function play(
   engine.after(NOBODY, 0, () => {
     for (const host of land.hosts) {
       host.isRunFull = false
+      host.hangsAtRelease = false
       host.unhang()
       host.restartLocking()
       host.boot()
@@ -494,6 +449,10 @@ function befall(migration: Migration, { what: fate, after: milliseconds, phase }
   const { engine } = from
   if (fate === 'lost reply') {
     migration.isReplyLost = true
+    return
+  }
+  if (fate === 'destination refuses') {
+    migration.isRefused = true
     return
   }
   const side = fate.startsWith('source') ? from : to
@@ -537,7 +496,12 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
   const { engine } = land
   const vm = 'vm' in move ? land.vms[move.vm] : undefined
   const where =
-    move.kind === 'start' || vm === undefined ? [] : land.hosts.filter(({ libvirt }) => libvirt.statuses.has(vm.name))
+    move.kind === 'start' ||
+    move.kind === 'restore a file' ||
+    vm === undefined ||
+    (move.kind === 'migrate' && move.how === 'offline')
+      ? []
+      : land.hosts.filter(({ libvirt }) => libvirt.statuses.has(vm.name))
   const host = where[move.host % where.length] ?? land.hosts[move.host]
   if (host === undefined) return
   const { libvirt } = host
@@ -556,6 +520,22 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         told(`virsh managedsave ${vm.name}`)
         libvirt.save(vm)
         break
+      case 'save to a file':
+        told(`virsh save ${vm.name} FILE`)
+        libvirt.save(vm, true)
+        break
+      case 'restore a file':
+        told(`virsh restore FILE, of ${vm.name}`)
+        libvirt.restore(vm)
+        break
+      case 'stray release': {
+        const { state, async } = libvirt.statuses.get(vm.name) ?? {}
+        if (state !== 'running' || async !== 'none' || libvirt.qemuOf(vm)?.cpus !== 'running' || libvirt.isBusy(vm))
+          return
+        told(`qemu ${vm.name} release end, out of turn`)
+        libvirt.strayRelease(vm)
+        break
+      }
       case 'suspend':
         told(`virsh suspend ${vm.name}`)
         void libvirt.setCpus(vm, 'paused', 'a person')
@@ -638,7 +618,11 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
     case 'hang':
       if (host.isUp && !host.isHung) host.hang()
       return
+    case 'hang at release':
+      host.hangsAtRelease = true
+      return
     case 'unhang':
+      host.hangsAtRelease = false
       host.unhang()
       host.restartLocking()
       break

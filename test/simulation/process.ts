@@ -22,6 +22,8 @@ export class Process extends Actor {
   /** Set when it has ended by itself. */
   status: number | undefined
   hangup: () => void = () => undefined
+  /** It has asked for the lock of a VG. */
+  hasAskedForLock = false
   /** Of a `prepare` that is no migration's. */
   startOf: Vm | undefined
   #descriptor = 2
@@ -246,7 +248,10 @@ const startOf =
 
 const selfOf = (process: Process, ppid: number): Self => ({
   pid: process.pid,
-  ppid,
+  // Whose parent has ended is a child of process 1.
+  get ppid() {
+    return process.host.disk.find(`/proc/${ppid}`) === undefined ? 1 : ppid
+  },
   environment: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
   uid: () => 0,
   hostname: () => process.host.name,

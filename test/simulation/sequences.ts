@@ -1,0 +1,218 @@
+import type { Befall, Move } from './play.ts'
+
+/** Milliseconds within which it comes after the one before, what comes, and to whom. */
+type Part = readonly [
+  number,
+  Exclude<Move['kind'], 'migrate'> | 'live' | 'offline',
+  (true | 'other VM' | readonly Befall[])?,
+]
+
+/**
+ * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
+ * on one host, or on the next one (`true`), with one VM, or with the next one; what befalls a migration.
+ */
+export const SEQUENCES = {
+  // The daemon ends in the middle of a hook, and the next one starts the domain again.
+  'a daemon ends in a hook': [
+    [
+      [3000, 'stop'],
+      [600, 'libvirtd restarts'],
+      [800, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [600, 'libvirtd restarts'],
+      [1500, 'start'],
+    ],
+    [
+      [3000, 'save'],
+      [1500, 'libvirtd restarts'],
+      [1500, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [600, 'libvirtd restarts'],
+      [1500, 'start', true],
+    ],
+  ],
+  // Two hosts want it at once.
+  'two hosts at once': [
+    [
+      [3000, 'start'],
+      [300, 'start', true],
+    ],
+    [
+      [3000, 'stop'],
+      [400, 'start', true],
+    ],
+  ],
+  // A saved memory, and a life of the domain elsewhere.
+  'a life elsewhere': [
+    [
+      [3000, 'save'],
+      [4000, 'start', true],
+      [8000, 'stop', true],
+      [5000, 'start'],
+    ],
+  ],
+  // What a migration has let in, and a start that is none of it.
+  'let in, and started': [
+    [
+      [3000, 'offline'],
+      [2000, 'start', true],
+    ],
+    [
+      [3000, 'live'],
+      [12_000, 'save'],
+      [3000, 'offline'],
+      [2000, 'start', true],
+    ],
+    [
+      [3000, 'offline'],
+      [300, 'agent ends', true],
+      [300, 'start', true],
+      [3000, 'agent starts', true],
+    ],
+  ],
+  // The storage of one host hangs for longer than its lease lasts, and somebody starts its VM elsewhere.
+  'storage hangs': [
+    [
+      [3000, 'start'],
+      [3000, 'hang'],
+      [300_000, 'start', true],
+      [100_000, 'unhang'],
+    ],
+  ],
+  // What a migration has let in and libvirt has refused, and a start that is none of it.
+  'let in, and refused': [
+    [
+      [500, 'stop'],
+      [2000, 'offline', [{ what: 'destination refuses', after: 0 }]],
+      [2000, 'start', true],
+    ],
+    [
+      [500, 'start'],
+      [3000, 'live', [{ what: 'destination refuses', after: 0 }]],
+      [3000, 'stop'],
+      [3000, 'start', true],
+    ],
+  ],
+  // It runs where an offline migration would define it.
+  'defined where it runs': [
+    [
+      [2000, 'start', true],
+      [4000, 'offline'],
+    ],
+  ],
+  // The reply is lost while no agent looks.
+  'reply lost unseen': [
+    [
+      [500, 'start'],
+      [
+        4000,
+        'live',
+        [
+          { what: 'lost reply', after: 0 },
+          { what: 'source agent', after: 19_000, phase: 'perform3_done' },
+        ],
+      ],
+      [30_000, 'suspend'],
+    ],
+  ],
+  // A VM in doubt is saved.
+  'saved in doubt': [
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+      [9000, 'save'],
+      [3000, 'stop'],
+      [6000, 'start'],
+    ],
+  ],
+  // A `release` that has no time left, and that no agent helps.
+  'release without time': [
+    [
+      [500, 'agent ends'],
+      [1000, 'start'],
+      [2000, 'hang at release'],
+      [1000, 'save'],
+      [30_000, 'unhang'],
+      [9000, 'agent starts'],
+    ],
+  ],
+  // The daemon ends while a `release` begins, and the next one is quick.
+  'quick daemon': [
+    [
+      [3000, 'start'],
+      [3000, 'stop'],
+      [100, 'libvirtd restarts'],
+      [50, 'start'],
+    ],
+  ],
+  // Its lock is left behind.
+  'lock left behind': [
+    [
+      [3000, 'start'],
+      [3000, 'lvmlockd ends'],
+      [2000, 'stop'],
+      [4000, 'lvmlockd starts'],
+    ],
+  ],
+  // Two VMs want one volume on one host.
+  'two VMs at once': [
+    [
+      [2000, 'start'],
+      [300, 'start', 'other VM'],
+    ],
+  ],
+  // A saved memory, and a life elsewhere that ends while it is restored.
+  'a life while it is restored': [
+    [
+      [2000, 'start'],
+      [2000, 'save'],
+      [2500, 'start'],
+      [300, 'start', true],
+      [1500, 'stop', true],
+    ],
+  ],
+  // A memory in a file is restored, and once more.
+  'restored twice': [
+    [
+      [2000, 'start'],
+      [3000, 'save to a file'],
+      [3000, 'restore a file'],
+      [4000, 'stop'],
+      [3000, 'restore a file'],
+    ],
+
+    [
+      [500, 'stop'],
+      [1500, 'active before'],
+      [2000, 'start'],
+      [3000, 'save to a file'],
+      [3000, 'restore a file'],
+      [4000, 'stop'],
+      [3000, 'restore a file'],
+    ],
+  ],
+  // One way and back.
+  'to and fro': [
+    [
+      [3000, 'live'],
+      [9000, 'live', true],
+      [9000, 'live'],
+    ],
+    [
+      [3000, 'live'],
+      [3000, 'agent ends'],
+      [8000, 'agent starts'],
+      [9000, 'live', true],
+    ],
+  ],
+} as const satisfies Readonly<Record<string, readonly (readonly Part[])[]>>
+
+export type SequenceName = keyof typeof SEQUENCES
+
+/** All of them, or those of one name. */
+export const sequencesOf = (name?: SequenceName): readonly (readonly Part[])[] =>
+  name === undefined ? Object.values(SEQUENCES).flat() : SEQUENCES[name]

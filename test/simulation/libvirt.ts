@@ -281,9 +281,11 @@ export class Libvirt {
   strayRelease(vm: Vm): void {
     const qemu = this.qemuOf(vm)
     const disks = qemu?.disks ?? vm.disks
-    void this.run(`stray release ${vm.name}`, (thread) =>
-      this.releaseOf(thread, vm, true, 'shutdown', qemu?.metadata ?? '', disks),
-    )
+    void this.run(`stray release ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      if (this.statuses.get(vm.name)?.async === 'none' && this.qemuOf(vm) === qemu)
+        await this.releaseOf(thread, vm, true, 'shutdown', qemu?.metadata ?? '', disks)
+    })
   }
 
   async #start(thread: Thread, vm: Vm, image: Image | undefined): Promise<void> {

@@ -115,6 +115,9 @@ export const askLocks = (): LocksQuestion => {
   return { answer, at: monotonic() }
 }
 
+/** Whether its answer is still good, when the VG's lock is had. */
+export const isFresh = ({ at }: LocksQuestion): boolean => monotonic() - at < FRESH
+
 /**
  * What is true on this host. This is the second look, with the locks of the VGs held (R11).
  * @param asked an early question, which is good enough if nobody had to wait for the VG's lock
@@ -126,9 +129,7 @@ export async function lookAround(
 ): Promise<HostFacts> {
   const devices = activeVolumes()
   const answer =
-    asked !== undefined && monotonic() - asked.at < FRESH
-      ? asked.answer.then((early) => early ?? lockState())
-      : lockState()
+    asked !== undefined && isFresh(asked) ? asked.answer.then((early) => early ?? lockState()) : lockState()
   const [locks, users] = await Promise.all([answer, openVolumes(candidates.volumes, devices)])
   return { locks, devices, records, users }
 }

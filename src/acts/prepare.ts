@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import { NO_VOLUMES, isSameVolume } from '../core/lock-state.ts'
+import { type Device, NO_VOLUMES, type VolumeTable, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
@@ -12,7 +12,7 @@ import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
 import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
-import { fullName } from '../core/volume.ts'
+import { fullName, mapperUuid } from '../core/volume.ts'
 import { lockDomain } from '../state/domain-locks.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { dropConfirmations } from '../drbd/notes.ts'
@@ -29,7 +29,7 @@ import { type Above, type BackingResult, lockBackingFiles } from './backing-file
 import { callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
-import { type LocksQuestion, type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import { type LocksQuestion, type Subject, isFresh, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
@@ -128,7 +128,8 @@ async function prepareOnce(
       row.leave,
     )
     locks = held
-    return await lookingAgain(() => prepareUnderLock(subject, held, asked, calledAt, isRestore, row))
+    const early = asked !== undefined && isFresh(asked) ? asked : undefined
+    return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, isRestore, row))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume. But a VM without any volume must not depend on lvguard's own
@@ -193,12 +194,13 @@ async function prepareUnderLock(
   const changes = left.length === 0 && plan.changes.length > 0 && !(await makesDevices()) ? left : plan.changes
   if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(changes, locks)
-  // If nothing had to be changed, the look from before is good enough. So is what lvs said while this start waited: it
-  // tells the UUIDs, and if no lock is held under these UUIDs, the lock counts as missing.
-  const [table, after] =
-    attempted.length === 0
-      ? [row.table() ?? (await subject.table()), facts.locks]
-      : await Promise.all([subject.table(), lockState()])
+  // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). So is
+  // what lvs said while this start waited, if these are still the same volumes (R14).
+  const told = attempted.length === 0 ? stillTrue(row.table(), plan.recorded, facts.devices) : undefined
+  const [table, after] = await Promise.all([
+    told ?? subject.table(),
+    attempted.length === 0 && asked === undefined ? facts.locks : lockState(),
+  ])
   const devices = activeVolumes()
   // A write to DRBD ends when the peer has it, or when the peer is given up. If the peer is still seen now, these locks
   // are on its copy too.
@@ -229,7 +231,7 @@ async function prepareUnderLock(
         ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
       ),
     )
-    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, { locks: after, devices })
+    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, after)
     return {
       kind: 'done',
       did: 'locked',
@@ -292,6 +294,19 @@ function problemsOfPut(put: () => void): readonly Problem[] {
   }
   return []
 }
+
+/** An earlier answer of lvs, if each volume's device is still that of the LV which it has told of. */
+const stillTrue = (
+  table: VolumeTable | undefined,
+  volumes: readonly RecordedVolume[],
+  devices: readonly Device[],
+): VolumeTable | undefined =>
+  volumes.every(({ vg, lv }) => {
+    const row = table?.volumes.get(fullName({ vg, lv }))
+    return row !== undefined && deviceOf({ vg, lv }, devices)?.dmUuid === mapperUuid(row.vgUuid, row.uuid)
+  })
+    ? table
+    : undefined
 
 /** For a start that nobody else serves. */
 const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }

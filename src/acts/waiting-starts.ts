@@ -2,16 +2,17 @@ import { join } from 'node:path'
 import { CLOCK } from '../system/clock.ts'
 import type { LockState, VolumeTable } from '../core/lock-state.ts'
 import { type DomainRecord, RECORD_FORMAT } from '../core/record.ts'
-import type { Change, HostFacts } from '../core/start.ts'
+import type { Change } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { type WaitingStart, planForWaiting, servable } from '../core/waiting-start.ts'
 import { drbdMinors } from '../drbd/devices.ts'
 import { cutOffProblems } from '../kill/mark.ts'
+import { activeVolumes } from '../lvm/devices.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { RUN_FOLDER } from '../system/paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { makeRunFolder, readRecords, replaceRecord } from '../state/record-store.ts'
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from '../system/files.ts'
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statIfAny, writeFileSync } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
@@ -133,32 +134,40 @@ function waitingStarts(): readonly (Said & { readonly file: string })[] {
     })
 }
 
+/** Whether a start still waits: it takes its file away first, when it has ended its wait. */
+const stillWaits = ({ hook, file }: Said & { readonly file: string }): boolean =>
+  lives(hook) && statIfAny(file) !== undefined
+
 /**
  * Takes the volumes of the starts that wait, in one lvchange a VG, each on record before. Never throws: what it does
  * not do, they do themselves.
  * @param vgs whose locks are held, and which nothing is said against
- * @param facts of this host, read since the last change
+ * @param state the locks of this host, read since the last change
  */
-export async function serveWaiting(
-  vgs: readonly string[],
-  locks: VgLocks,
-  facts: Omit<HostFacts, 'records' | 'users'>,
-): Promise<void> {
-  const starts = waitingStarts().filter(({ volumes }) => volumes.every(({ vg }) => vgs.includes(vg)))
-  if (starts.length === 0 || facts.locks.kind === 'unknown' || drbdMinors().length > 0) return
+export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state: LockState): Promise<void> {
   try {
+    const starts = waitingStarts().filter(({ volumes }) => volumes.every(({ vg }) => vgs.includes(vg)))
+    if (starts.length === 0 || state.kind === 'unknown' || drbdMinors().length > 0) return
     if (cutOffProblems(vgs).length > 0) return
+    const devices = activeVolumes()
     let records = readRecords()
     const changes: Change[] = []
-    for (const { domain, daemon, volumes, file } of starts.slice(0, MOST)) {
-      const plan = planForWaiting({ domain, volumes }, { ...facts, records, users: new Map() })
+    for (const start of starts.slice(0, MOST)) {
+      const { domain, daemon, volumes } = start
+      const plan = planForWaiting({ domain, volumes }, { locks: state, devices, records, users: new Map() })
       if (plan === undefined) continue
       const record: DomainRecord = { format: RECORD_FORMAT, domain, state: 'prepared', volumes: plan.recorded, daemon }
       if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
+      // One that has ended its wait meanwhile has been refused, or was killed: the `release` that follows may have looked
+      // for a record before there was this one. One that ends it from now on leaves it to that.
+      if (!stillWaits(start)) {
+        replaceRecord(domain.uuid, record, undefined)
+        continue
+      }
       records = { ...records, known: [...records.known, record] }
       changes.push(...plan.changes)
       // One try is enough: if it fails, the domain's own `prepare` tries again, and says why.
-      rmSync(file, { force: true })
+      rmSync(start.file, { force: true })
     }
     if (changes.length > 0) await carryOut(changes, locks, 'go-on')
   } catch {

@@ -44,7 +44,8 @@ describe.skipIf(reason !== undefined)(
       await b.must('vgchange', '--lock-stop', 'virtVG')
       await until(async () => !(await b.must('lvmlockctl', '-i')).includes('lvm_virtVG'))
       await new Promise((resolve) => setTimeout(resolve, 11_000))
-      expect([there.ended(), agents[1]?.stderr().includes('killed') ?? true]).toEqual([false, false])
+      // On a slow machine it may say that a renewal is late, and what would be killed then.
+      expect([there.ended(), agents[1]?.stderr().includes('was killed') ?? true]).toEqual([false, false])
 
       // The disk ends right behind the VG's metadata: I/O on the leases fails.
       truncateSync(join(ring.folder, 'disk'), 1024 * 1024)

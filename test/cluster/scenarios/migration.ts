@@ -40,6 +40,12 @@ async function isRefusedAndRunsOn(
   await vm.isWholeOn(from)
 }
 
+/** What virsh says of a migration that copies storage: the destination knows only that nothing was shared. */
+const copiesStorage = (vm: Domain, from: ClusterHost): readonly RegExp[] => [
+  new RegExp(`virtVG/${vm.name} is held exclusively by ${from.name}`),
+  /With --copy-storage no shared volume can go along: leave that option out/,
+]
+
 const stopAgent = ({ node }: ClusterHost): Promise<string> => node.must('systemctl stop lvguard')
 const AGENT_FILE = 'read pid start beat < /run/lvguard/agent;'
 const SHORT_WAIT = 'migrate_wait = 3\n'
@@ -140,7 +146,7 @@ export const migration: readonly ClusterScenario[] = [
   standing('a migration that would copy the storage is refused, and the VM runs on with its lock', async (all) => {
     const { vm, from, to } = all
     await to.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
-    await isRefusedAndRunsOn(all, vm.migrate(from, to, '--copy-storage-all'), new RegExp(`virtVG/${vm.name}`))
+    await isRefusedAndRunsOn(all, vm.migrate(from, to, '--copy-storage-all'), ...copiesStorage(vm, from))
     assert.match(await from.agentSaid(), /--copy-storage/)
   }),
   standing('a migration of a running VM with --offline is refused, and the VM runs on with its lock', async (all) => {
@@ -174,6 +180,26 @@ export const migration: readonly ClusterScenario[] = [
       await succeeds(tintin.start(one))
       await tintin.writes(one)
       await isRefused(tintin.migrate(one, two, '--unsafe'), /local\.img/)
+      await tintin.isWholeOn(one)
+      await two.node.must(`! ls /run/lvguard/${tintin.uuid}.json`)
+    },
+  },
+  {
+    name: 'a migration that copies a local disk beside a shared one is refused, virsh says why, and the VM runs on with its lock',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const path = '/var/lib/libvirt/images/local.img'
+      for (const { node } of cluster.hosts) await node.must(`truncate -s 1M ${path}`)
+      const file = `<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/><source file='${path}'/><target dev='vdb' bus='virtio'/></disk>`
+      const tintin = await cluster.domain('tintin', { devices: file })
+      await two.write('/etc/libvirt/lvguard.conf', SHORT_WAIT)
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await isRefused(
+        tintin.migrate(one, two, '--copy-storage-all', '--migrate-disks', 'vdb'),
+        ...copiesStorage(tintin, one),
+      )
+      assert.match(await one.agentSaid(), /tintin migrates with --copy-storage/)
       await tintin.isWholeOn(one)
       await two.node.must(`! ls /run/lvguard/${tintin.uuid}.json`)
     },

@@ -182,6 +182,109 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a read-only disk that is taken out and plugged in again for writing makes its volume exclusive, and it is said who is in the way',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('data')
+      // A SCSI disk can be taken out without the guest's help.
+      const disk = (inside: string): string =>
+        `<disk type='block' device='disk'><driver name='qemu' type='raw' cache='none'/><source dev='/dev/${volumeGroup}/data'/><target dev='sda' bus='scsi'/>${inside}</disk>`
+      const tintin = await cluster.domain('tintin', {
+        disks: [diskOf('tintin', 'vda'), disk('<readonly/>')],
+        shared: ['data'],
+        devices: "<controller type='scsi' model='virtio-scsi'/>",
+      })
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await two.node.must(`lvchange -q -asy ${volumeGroup}/data`)
+      await one.node.must('cat > /root/disk.xml', { input: disk('') })
+      // Stopped meanwhile, so that it does not give the volume back in between.
+      await one.node.must(
+        'systemctl kill -s STOP lvguard; virsh -q detach-disk tintin sda --live && virsh -q attach-device tintin /root/disk.xml --live; code=$?; systemctl kill -s CONT lvguard; exit $code',
+      )
+      await untilTrue(
+        'it is said who is in the way',
+        async () =>
+          /tintin runs here, and virtVG\/data cannot be made exclusive: held by .*node2 \(shared/.test(
+            await one.agentSaid(),
+          ),
+        { seconds: 60 },
+      )
+      assert.deepEqual([await one.lock('data'), await one.lock('tintin')], ['sh', 'ex'])
+      await two.node.must(`lvchange -q -an ${volumeGroup}/data`)
+      await untilTrue('the volume that it writes now is exclusive', async () => (await one.lock('data')) === 'ex')
+      await succeeds(tintin.destroy(one))
+      await untilTrue(
+        'both are free',
+        async () => (await one.lock('data')) === 'none' && (await one.lock('tintin')) === 'none',
+      )
+    },
+  },
+  {
+    name: 'a snapshot, a live migration, and a commit back: the backing volume is shared there, and exclusive once it is written again',
+    seconds: 400,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('overlay')
+      const tintin = await cluster.domain('tintin', {
+        format: 'qcow2',
+        disks: [diskOf('tintin', 'vda', { format: 'qcow2' })],
+        ...unconfined(cluster),
+      })
+      await makeImage(one, 'tintin')
+      await makeImage(one, 'overlay', 'tintin')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await tintin.writes(one)
+      await one.node.must(`lvchange -q -aey ${volumeGroup}/overlay && udevadm settle`)
+      await succeeds(
+        one.virsh(
+          'snapshot-create-as',
+          'tintin',
+          '--disk-only',
+          '--no-metadata',
+          '--reuse-external',
+          '--diskspec',
+          `vda,snapshot=external,stype=block,file=/dev/${volumeGroup}/overlay`,
+        ),
+      )
+      const locks = async (): Promise<string> =>
+        (
+          await Promise.all(
+            cluster.hosts.map(async (host) => `${await host.lock('overlay')} ${await host.lock('tintin')}`),
+          )
+        ).join(', ')
+      const become = (expected: string): Promise<void> =>
+        untilTrue(
+          `the locks of overlay and tintin on both hosts: ${expected}`,
+          async () => (await locks()) === expected,
+        )
+      await tintin.writes(one)
+      // What the VM has written stays its own while it runs (R3).
+      await become('ex ex, none none')
+      await succeeds(tintin.migrate(one, two))
+      await become('none none, ex sh')
+      await tintin.writes(two)
+      await one.node.must(`lvchange -q -asy ${volumeGroup}/tintin`)
+      await succeeds(two.virsh('blockcommit', 'tintin', 'vda', '--active', '--pivot'))
+      await untilTrue(
+        'it is said who is in the way',
+        async () =>
+          /tintin runs here, and virtVG\/tintin cannot be made exclusive: held by .*node1 \(shared/.test(
+            await two.agentSaid(),
+          ),
+        { seconds: 60 },
+      )
+      await one.node.must(`lvchange -q -an ${volumeGroup}/tintin`)
+      await untilTrue('the volume that it writes now is exclusive', async () => (await two.lock('tintin')) === 'ex')
+      await tintin.writes(two)
+      await succeeds(tintin.destroy(two))
+      await become('none none, none none')
+      const { boots } = await tintin.dataIsWhole()
+      assert.equal(boots.length, 1)
+    },
+  },
+  {
     name: 'a file where the destination has the volume keeps a live migration out; a disk that is plugged in by udev’s name is locked',
     async play(cluster) {
       const [one, two] = cluster.hosts

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { diskOf } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterScenario } from '../scenario.ts'
 import { untilTrue } from '../wait.ts'
@@ -125,6 +126,83 @@ export const faults: readonly ClusterScenario[] = [
       const [here] = await cluster.truth()
       assert.deepEqual([here.locks.get('tintin'), here.devices.get('tintin')], ['ex', 1])
       await one.node.must('touch /mnt/still-mine && umount /mnt')
+    },
+  },
+  {
+    name: 'something on the host keeps the volume of a VM that ends: it is named, and the volume is given back once that has ended too',
+    async play(cluster) {
+      const [one] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      const pid = await one.node.must(`sleep 1000 < /dev/${cluster.volumeGroup}/tintin > /dev/null 2>&1 & echo -n $!`)
+      try {
+        await succeeds(tintin.destroy(one))
+        await untilTrue('what has it open is named in the log', async () =>
+          new RegExp(`virtVG/tintin[^}]*opened by sleep \\(process ${pid}\\)`).test(
+            await one.node.must(`grep '"operation":"release"' /var/log/libvirt/lvguard.log | tail -n 1`),
+          ),
+        )
+        assert.equal(await one.lock('tintin'), 'ex')
+      } finally {
+        await one.node.shell(`kill ${pid}`)
+      }
+      await untilTrue('the volume is given back', async () => (await one.lock('tintin')) === 'none', { seconds: 90 })
+    },
+  },
+  {
+    name: 'a volume group that LVM does not see, that is exported, or that is another host’s by its system ID: refused, with its own words',
+    not: { drbd: 'the disk of each node’s own carries DRBD' },
+    async play(cluster) {
+      const [one] = cluster.hosts
+      const tintin = await cluster.domain('tintin', {
+        disks: [diskOf('tintin', 'vda'), diskOf('/dev/localVG/scratch', 'vdb')],
+      })
+      await one.node.must(
+        'vgcreate -q localVG /dev/vdc && lvcreate -q -y -L 8m -n scratch localVG && udevadm settle && cp -a /etc/lvm/lvm.conf /root/lvm.conf',
+      )
+      try {
+        await one.node.must(`sed -i '/^devices {/a global_filter = [ "r|/dev/vdc|" ]' /etc/lvm/lvm.conf`)
+        await isRefused(
+          tintin.start(one),
+          /localVG\/scratch is active on this host, but LVM does not see its volume group and cannot lock it \(disk vdb\)/,
+          /global_filter/,
+        )
+        assert.equal(await one.lock('tintin'), 'none')
+        await one.node.must('cp -a /root/lvm.conf /etc/lvm/lvm.conf && lvchange -q -an localVG && vgexport -q localVG')
+        await isRefused(
+          tintin.start(one),
+          /LVM gives no access to volume group localVG: 'Volume group localVG is exported'/,
+          /vgimport localVG/,
+        )
+        await one.node.must('vgimport -q localVG && vgchange -q -y --systemid node9 localVG')
+        await isRefused(
+          tintin.start(one),
+          /LVM gives no access to volume group localVG: 'Cannot access VG localVG with system ID node9 with /,
+          /vgs --foreign -o \+systemid localVG/,
+        )
+        assert.equal(await one.lock('tintin'), 'none')
+      } finally {
+        await one.node.shell(
+          'cp -a /root/lvm.conf /etc/lvm/lvm.conf; vgchange -q -an localVG; wipefs -q -a /dev/vdc; udevadm settle',
+        )
+      }
+    },
+  },
+  {
+    name: 'a volume group with a VM that runs: LVM renames it on neither host',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      const rename = ['vgrename', cluster.volumeGroup, 'renamedVG'] as const
+      await isRefused(one.run(...rename), /LVs must be inactive before vgrename/)
+      await isRefused(two.run(...rename), /virtVG\/tintin must be inactive on all hosts/)
+      await two.node.must(`vgchange -q --lock-stop ${cluster.volumeGroup}`)
+      await isRefused(one.run(...rename), /LVs must be inactive before vgrename/)
+      await two.node.must(`vgchange -q --lock-start ${cluster.volumeGroup}`)
+      await tintin.runs(one)
     },
   },
   {

@@ -8,6 +8,7 @@ const root = await vi.hoisted(async () => new (await import('../support/root.ts'
 const store = await import('../../../src/state/record-store.ts')
 const { RecordChanged, announceEnd, lookingAgain, readRecords, recordOf, replaceRecord, replacing } = store
 const { REAL_FILES, useFiles } = await import('../../../src/system/files.ts')
+const { REAL_TIME, useTime } = await import('../../../src/system/clock.ts')
 
 const folder = join(root.path, 'run/lvguard')
 const file = join(folder, `${uuidOf(1)}.json`)
@@ -152,7 +153,29 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
     beforeEach(() => {
       put(record)
     })
-    afterEach(() => useFiles(REAL_FILES))
+    afterEach(() => {
+      useFiles(REAL_FILES)
+      useTime(REAL_TIME)
+    })
+
+    /** So many seconds pass between its look and its rename. */
+    const isHeldUpFor = (seconds: number): void => {
+      let late = 0
+      useTime({ ...REAL_TIME, monotonic: () => REAL_TIME.monotonic() + late })
+      meanwhile(() => {
+        late = seconds
+      })
+    }
+
+    test.each([
+      [0.3, 'replaced', ended],
+      [2, 'changed', record],
+    ] as const)('the host has no time for it for %d s in the middle of that: %s', (seconds, result, left) => {
+      isHeldUpFor(seconds)
+      const said = announceEnd(uuidOf(1), record, ended)
+      useFiles(REAL_FILES)
+      expect([said, onRecord()]).toEqual([result, left])
+    })
 
     test('nobody is at work on it: said, and nothing is left beside it', () => {
       expect([announceEnd(uuidOf(1), record, ended), onRecord(), readdirSync(folder)]).toEqual([

@@ -12,7 +12,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { RUN_FOLDER } from '../system/paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { makeRunFolder, readRecords, replaceRecord } from '../state/record-store.ts'
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statIfAny, writeFileSync } from '../system/files.ts'
+import { mkdirSync, readFileSync, readdirSync, rmSync, statIfAny, writeFileSync } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
@@ -104,9 +104,8 @@ function write(said: Said): string {
   makeRunFolder()
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
   const file = join(FOLDER, `${said.hook.pid}.json`)
-  // Whole, or not there.
-  writeFileSync(`${file}.new`, JSON.stringify(said), { mode: 0o600 })
-  renameSync(`${file}.new`, file)
+  // Whoever reads a part of it finds no JSON, and leaves this start to itself.
+  writeFileSync(file, JSON.stringify(said), { mode: 0o600 })
   return file
 }
 

@@ -42,6 +42,17 @@ const unconfined = (cluster: ClusterRing): DomainOptions =>
   cluster.nodes.settings.suite === 'trixie' ? { security: "<seclabel type='none' model='apparmor'/>" } : {}
 
 /** The ways in which a VM can name and use a volume, each with libvirt's and LVM's own eyes. */
+/** The agent of this host says that tintin writes a volume which it cannot make exclusive, and which host holds it. */
+const saysInTheWay = (host: ClusterHost, volume: string, holder: string): Promise<void> =>
+  untilTrue(
+    'it is said who is in the way',
+    async () =>
+      new RegExp(`tintin runs here, and virtVG/${volume} cannot be made exclusive: held by .*${holder} \\(shared`).test(
+        await host.agentSaid(),
+      ),
+    { seconds: 60 },
+  )
+
 export const volumes: readonly ClusterScenario[] = [
   {
     name: 'a golden image under two VMs on two hosts is shared, and one of them migrates live',
@@ -99,14 +110,7 @@ export const volumes: readonly ClusterScenario[] = [
       assert.equal(await one.lock('golden'), 'sh')
       await two.node.must(`lvchange -q -asy ${volumeGroup}/golden`)
       await succeeds(one.virsh('blockcommit', 'tintin', 'vda', '--active', '--pivot'))
-      await untilTrue(
-        'it is said who is in the way',
-        async () =>
-          /tintin runs here, and virtVG\/golden cannot be made exclusive: held by .*node2 \(shared/.test(
-            await one.agentSaid(),
-          ),
-        { seconds: 60 },
-      )
+      await saysInTheWay(one, 'golden', 'node2')
       assert.equal(await one.lock('golden'), 'sh')
       await two.node.must(`lvchange -q -an ${volumeGroup}/golden`)
       await untilTrue('the volume that it writes now is exclusive', async () => (await one.lock('golden')) === 'ex')
@@ -152,14 +156,7 @@ export const volumes: readonly ClusterScenario[] = [
           '--bytes',
         ),
       )
-      await untilTrue(
-        'it is said who is in the way',
-        async () =>
-          /tintin runs here, and virtVG\/base cannot be made exclusive: held by .*node2 \(shared/.test(
-            await one.agentSaid(),
-          ),
-        { seconds: 60 },
-      )
+      await saysInTheWay(one, 'base', 'node2')
       assert.deepEqual([await one.lock('base'), await one.lock('tintin')], ['sh', 'ex'])
       await two.node.must(`lvchange -q -an ${volumeGroup}/base`)
       // For good: a role never goes down while the VM runs (R3).
@@ -203,14 +200,7 @@ export const volumes: readonly ClusterScenario[] = [
       await one.node.must(
         'systemctl kill -s STOP lvguard; virsh -q detach-disk tintin sda --live && virsh -q attach-device tintin /root/disk.xml --live; code=$?; systemctl kill -s CONT lvguard; exit $code',
       )
-      await untilTrue(
-        'it is said who is in the way',
-        async () =>
-          /tintin runs here, and virtVG\/data cannot be made exclusive: held by .*node2 \(shared/.test(
-            await one.agentSaid(),
-          ),
-        { seconds: 60 },
-      )
+      await saysInTheWay(one, 'data', 'node2')
       assert.deepEqual([await one.lock('data'), await one.lock('tintin')], ['sh', 'ex'])
       await two.node.must(`lvchange -q -an ${volumeGroup}/data`)
       await untilTrue('the volume that it writes now is exclusive', async () => (await one.lock('data')) === 'ex')
@@ -269,14 +259,7 @@ export const volumes: readonly ClusterScenario[] = [
       await tintin.writes(two)
       await one.node.must(`lvchange -q -asy ${volumeGroup}/tintin`)
       await succeeds(two.virsh('blockcommit', 'tintin', 'vda', '--active', '--pivot'))
-      await untilTrue(
-        'it is said who is in the way',
-        async () =>
-          /tintin runs here, and virtVG\/tintin cannot be made exclusive: held by .*node1 \(shared/.test(
-            await two.agentSaid(),
-          ),
-        { seconds: 60 },
-      )
+      await saysInTheWay(two, 'tintin', 'node1')
       await one.node.must(`lvchange -q -an ${volumeGroup}/tintin`)
       await untilTrue('the volume that it writes now is exclusive', async () => (await two.lock('tintin')) === 'ex')
       await tintin.writes(two)

@@ -49,16 +49,17 @@ export async function noteSaved(
     // An older note would be taken for this one, if this program were ended before it writes the new one.
     removeSavedImage(uuid)
     if (exclusive.length === 0) return undefined
+    const mayBeOlder = isDoubtful || (await isSharedHere(exclusive))
     const note = (saved: SavedImage['volumes']): void =>
       writeSavedImage({
         format: 1,
         domain: { name, uuid },
         at: date().toISOString(),
         volumes: saved,
-        ...(isDoubtful && { doubtful: true }),
+        ...(mayBeOlder && { doubtful: true }),
       })
     // The doubt needs no lease, and must not be lost where none answers.
-    if (isDoubtful) note(counted.map(({ vg, lv, ids }) => ({ vg, lv, uuid: ids.lv, lver: 0 })))
+    if (mayBeOlder) note(counted.map(({ vg, lv, ids }) => ({ vg, lv, uuid: ids.lv, lver: 0 })))
     const counts = await leaseCounts(counted.map(({ ids }) => ids.lv))
     const taken = await takenByOthers(counted, counts)
     const saved = counted.flatMap(({ vg, lv, ids }) => {
@@ -73,6 +74,18 @@ export async function noteSaved(
   } catch (error) {
     return cannotTell(messageOf(error))
   }
+}
+
+/**
+ * Whether this host has no more than a shared lock on a volume that the domain needs for itself. A record that says
+ * `exclusive` is written before lvchange (R4), and stays so where the promotion was refused, as at the destination of a
+ * migration in doubt.
+ */
+async function isSharedHere(volumes: readonly RecordedVolume[]): Promise<boolean> {
+  const locks = await lockState()
+  return (
+    locks.kind === 'known' && volumes.some(({ ids }) => ids !== undefined && locks.locks.get(ids.lock) === 'shared')
+  )
 }
 
 /**

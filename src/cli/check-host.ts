@@ -11,6 +11,8 @@ import { mayLook } from '../check/findings.ts'
 
 /** All the effects of a comparison. */
 export interface CheckHostWorld {
+  /** Whether this user may read the locks: root. */
+  mayLook(): boolean
   own(): Promise<HostDescription>
   other(host: string): Promise<Known<HostDescription>>
   mute(): Promise<readonly string[]>
@@ -33,7 +35,7 @@ export interface CheckHostCall {
  */
 export async function checkHost({ host, json, quiet }: CheckHostCall, world: CheckHostWorld = REAL): Promise<number> {
   const isName = isHostName(host)
-  if (!mayLook() || !isName) {
+  if (!world.mayLook() || !isName) {
     world.say(
       `LVGUARD UNKNOWN - ${isName ? 'only root can compare hosts: run it with sudo' : `${host} is no name of a host`}\n`,
     )
@@ -79,6 +81,7 @@ const ANSWER = 60_000
 
 /** ssh as root on both hosts, as in README, The hosts know each other. */
 const REAL: CheckHostWorld = {
+  mayLook,
   own: describeHost,
   other: async (host) => {
     const { exitCode, stdout, stderr, timedOut } = await query(

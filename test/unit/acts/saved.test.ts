@@ -5,9 +5,10 @@ import { uuidOf } from '../support/lvm.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 const leaseCounts = vi.hoisted(() => vi.fn())
+const held = vi.hoisted(() => new Map([['abc-1', 'exclusive']]))
 vi.mock('../../../src/lvm/lvm.ts', () => ({
   leaseCounts,
-  lockState: () => Promise.resolve({ kind: 'known', lockspaces: new Map(), locks: new Map([['abc-1', {}]]) }),
+  lockState: () => Promise.resolve({ kind: 'known', lockspaces: new Map(), locks: held }),
   volumesByUuid: () => Promise.resolve(undefined),
 }))
 const { checkSaved, noteSaved, restore } = await import('../../../src/acts/saved.ts')
@@ -23,6 +24,7 @@ const old: SavedImage = {
 }
 beforeEach(() => {
   root.clear()
+  held.set('abc-1', 'exclusive')
   leaseCounts.mockRejectedValue(new Error('no answer'))
 })
 afterAll(() => root.remove())
@@ -72,3 +74,13 @@ test.each([
   const refused = await restore(tintin, { onStaleImage: 'refuse' })
   expect(refused).toMatchObject({ kind: 'refused', problems: [{ kind: 'doubtful-memory' }] })
 })
+
+test.each(['exclusive', 'shared'])(
+  'what is on record as exclusive, and held here as %s: the lock tells whether another host may have run it',
+  async (mode) => {
+    held.set('abc-1', mode)
+    leaseCounts.mockResolvedValue(new Map([['abc-1', { lver: 7, owner: 1 }]]))
+    await noteSaved(tintin, [volume])
+    expect(readSavedImage(tintin.uuid)?.doubtful).toBe(mode === 'shared' ? true : undefined)
+  },
+)

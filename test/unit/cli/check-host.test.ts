@@ -25,7 +25,9 @@ class World implements CheckHostWorld {
   constructor(
     readonly there: Known<HostDescription>,
     readonly muted: readonly string[] = [],
+    readonly isRoot = true,
   ) {}
+  mayLook = () => this.isRoot
   own = async () => facts('node1')
   other = async () => this.there
   mute = async () => this.muted
@@ -43,6 +45,12 @@ test('two hosts that are alike', async () => {
   expect(world.said).toBe('LVGUARD OK - 11 checks, nothing found | critical=0 warning=0 unknown=0\n')
   const quiet = new World(known(facts('node2')))
   expect([await checkHost({ ...call, quiet: true }, quiet), quiet.said]).toEqual([0, ''])
+})
+
+test('who is not root is told so, and it is no all-clear', async () => {
+  const world = new World(known(facts('node2')), [], false)
+  expect(await checkHost(call, world)).toBe(3)
+  expect(world.said).toBe('LVGUARD UNKNOWN - only root can compare hosts: run it with sudo\n')
 })
 
 test('what differs, in two lines; muted; as JSON', async () => {

@@ -122,7 +122,7 @@ async function prepareOnce(
   isRestore: boolean,
 ): Promise<Outcome> {
   let locks: VgLocks | undefined
-  const row = isRestore ? NO_ROW : standInRow(subject)
+  const row = isRestore ? NO_ROW : standInRow(subject, asked)
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
       row.leave,

@@ -17,7 +17,7 @@ import { self } from '../system/self.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { callingDaemon } from './daemon.ts'
-import { type Subject, scopeFor, subjectWith } from './host.ts'
+import { type LocksQuestion, type Subject, scopeFor, subjectWith } from './host.ts'
 
 /**
  * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23), so whoever has
@@ -57,13 +57,16 @@ export interface InRow {
  * Says what a `prepare` waits for, unless its wait is short. Only in the plain case: every VG has a lockspace here and
  * does not stand on DRBD, and every volume is taken exclusive under a lock of its own. It costs the wait nothing, and
  * where it fails the start is served by itself.
+ * @param asked an early question: its answer tells which VGs have a lockspace, however old it is. What is locked, the
+ * one that serves looks up
  */
-export function standInRow({ domain, configuration, candidates }: Subject): InRow {
+export function standInRow({ domain, configuration, candidates }: Subject, asked?: LocksQuestion): InRow {
   let left = false
   let told: { readonly file: string; readonly table: VolumeTable } | undefined
   const tell = async (): Promise<void> => {
     const waiting = subjectWith(domain, configuration, candidates)
-    const [locks, table] = await Promise.all([lockState(), waiting.table()])
+    const early = asked?.answer.then((answer) => answer ?? lockState()) ?? lockState()
+    const [locks, table] = await Promise.all([early, waiting.table()])
     const found = await plainCase(waiting, locks, table)
     const own = processOf(self().pid)
     if (left || table === undefined || found === undefined || own === undefined) return

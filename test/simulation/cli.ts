@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { play, scheduleOf } from './play.ts'
 import { smaller } from './smaller.ts'
+import { type WaitCounts, countWaits, waitCounts } from './waits.ts'
 
 const RUN = fileURLToPath(new URL('../run.mjs', import.meta.url))
 
@@ -19,11 +20,14 @@ interface Summary {
   readonly found: Readonly<Record<string, readonly number[]>>
   /** Sums of what was reached in each schedule, and how it went on: how many are different. */
   readonly kinds: readonly number[]
+  /** Empty unless they were to be counted. */
+  readonly waits: WaitCounts
 }
 
 /**
  * `npm run simulate -- [--from N] [--seeds COUNT] [--jobs COUNT]`: plays schedules, by so many processes at once, and
- * names the rules that they break, with their seeds.
+ * names the rules that they break, with their seeds. `--waits`: also the waits of the product, and those in which
+ * nobody was ever killed.
  * `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
  * sums of the stories.
  */
@@ -58,7 +62,9 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   const [jobs, step] = [numberAfter('--jobs', 1), numberAfter('--step', 1)]
   const began = Date.now()
-  const summary = jobs > 1 ? await byProcesses(from, count, jobs) : await playAll(from, count, step)
+  const isWaits = words.includes('--waits')
+  if (isWaits) countWaits()
+  const summary = jobs > 1 ? await byProcesses(from, count, jobs, isWaits) : await playAll(from, count, step)
   if (words.includes('--json')) print(JSON.stringify(summary))
   else tell(summary, (Date.now() - began) / 1000)
   return Object.keys(summary.found).length === 0 ? 0 : 1
@@ -85,14 +91,15 @@ async function playAll(from: number, count: number, step: number): Promise<Summa
     found[key] = [...(found[key] ?? []), seed]
   }
   const { user, system } = process.cpuUsage(before)
-  return { count: played, steps, cpu: (user + system) / 1e6, reached, found, kinds: [...kinds] }
+  return { count: played, steps, cpu: (user + system) / 1e6, reached, found, kinds: [...kinds], waits: waitCounts() }
 }
 
 /** Each plays every so manieth seed: what a seed tells does not depend on who plays it. */
-async function byProcesses(from: number, count: number, jobs: number): Promise<Summary> {
+async function byProcesses(from: number, count: number, jobs: number, isWaits: boolean): Promise<Summary> {
   const parts = await Promise.all(
     Array.from({ length: jobs }, async (_, index) => {
       const words = ['--from', from + index, '--seeds', count - index, '--step', jobs, '--json'].map(String)
+      if (isWaits) words.push('--waits')
       // What a schedule leaves behind is garbage soon: it needs no second look.
       const node = ['--max-semi-space-size=64', RUN, 'simulation/cli.ts', ...words]
       const { stdout } = await promisify(execFile)(process.execPath, node, { maxBuffer: 1e9 }).catch(
@@ -107,7 +114,12 @@ async function byProcesses(from: number, count: number, jobs: number): Promise<S
   )
   const reached: Record<string, number> = {}
   const found: Record<string, readonly number[]> = {}
+  const waits: Record<string, readonly [number, number]> = {}
   for (const part of parts) {
+    for (const [where, [begun, killed]] of Object.entries(part.waits)) {
+      const [before, killedBefore] = waits[where] ?? [0, 0]
+      waits[where] = [before + begun, killedBefore + killed]
+    }
     for (const [what, times] of Object.entries(part.reached)) reached[what] = (reached[what] ?? 0) + times
     for (const [what, seeds] of Object.entries(part.found))
       found[what] = [...(found[what] ?? []), ...seeds].sort((a, b) => a - b)
@@ -120,10 +132,11 @@ async function byProcesses(from: number, count: number, jobs: number): Promise<S
     reached,
     found,
     kinds: [...new Set(parts.flatMap((part) => part.kinds))],
+    waits,
   }
 }
 
-function tell({ count, steps, cpu, reached, found, kinds }: Summary, seconds: number): void {
+function tell({ count, steps, cpu, reached, found, kinds, waits }: Summary, seconds: number): void {
   print(
     `${count} schedules, ${kinds.length} different, ${steps} steps, ${seconds.toFixed(1)} s: ${(count / seconds).toFixed(1)} schedules a second, ${(count / cpu).toFixed(1)} a second of a processor`,
   )
@@ -135,4 +148,9 @@ function tell({ count, steps, cpu, reached, found, kinds }: Summary, seconds: nu
   )
   for (const [what, seeds] of Object.entries(found).sort((a, b) => b[1].length - a[1].length))
     print(`${seeds.length} × ${what}   (seeds ${seeds.slice(0, 8).join(' ')})`)
+  const all = Object.entries(waits).sort(([, [a]], [, [b]]) => b - a)
+  const never = all.filter(([, [, killed]]) => killed === 0)
+  if (all.length > 0)
+    print(`${all.length} waits, ${all.length - never.length} of them with somebody killed in it; never:`)
+  for (const [where, [begun]] of never) print(`${String(begun).padStart(8)} times  ${where}`)
 }

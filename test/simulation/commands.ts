@@ -5,6 +5,7 @@ import { type OpenFile, leave } from './disk.ts'
 import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
 import type { Process } from './process.ts'
+import { waitBegins } from './waits.ts'
 
 /**
  * A command that runs on a host. One in a session of its own outlives whoever started it; so do the others, unless they
@@ -69,13 +70,17 @@ export function startCommand(process: Process, name: string, words: readonly str
     for (const file of inherited) leave(file)
   })
   let kill = (): void => undefined
+  const ends = waitBegins(process, name)
   const ended = new Promise<Ended>((resolve) => {
     let isOver = false
     const deliver: Deliver = (answer) => {
       if (isOver) return
       isOver = true
       command.end()
-      engine.after(process, host.delay('answer', 1), () => resolve(answer))
+      engine.after(process, host.delay('answer', 1), () => {
+        ends()
+        resolve(answer)
+      })
     }
     kill = () => deliver({ exitCode: undefined, stdout: '', stderr: '' })
     command.onEnd(() => deliver({ exitCode: undefined, stdout: '', stderr: '' }))

@@ -8,6 +8,7 @@ import { FileError, type FileNode, type Node, type OpenFile, leave } from './dis
 import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
 import type { Vm } from './vm.ts'
+import { A_TIME, waitBegins } from './waits.ts'
 
 /** The epoch at which every simulation begins. */
 export const EPOCH = Date.UTC(2026, 0, 1)
@@ -17,6 +18,8 @@ export type ProcessKind = 'hook' | 'agent' | 'command'
 /** A process that runs the product's code on a host. */
 export class Process extends Actor {
   readonly open = new Map<number, OpenFile>()
+  /** What counts the waits in which it was killed (waits.ts). */
+  readonly pending = new Set<() => void>()
   stdout = ''
   stderr = ''
   /** Set when it has ended by itself. */
@@ -40,6 +43,7 @@ export class Process extends Actor {
     this.world = { files: filesOf(this), time: timeOf(this), start: startOf(this), self: selfOf(this, ppid) }
     host.addProcess(pid, kind === 'hook' ? 'qemu' : 'lvguard')
     this.onEnd(() => {
+      if (this.status === undefined) for (const killed of this.pending) killed()
       host.removeProcess(pid)
       for (const file of this.open.values()) leave(file)
       this.open.clear()
@@ -223,6 +227,17 @@ function filesOf(process: Process): Files {
 
 function timeOf(process: Process): Time {
   const { engine } = process.host
+  const after = (milliseconds: number, work: () => void): (() => void) => {
+    const ends = waitBegins(process, A_TIME)
+    const cancel = engine.after(process, milliseconds, () => {
+      ends()
+      work()
+    })
+    return () => {
+      ends()
+      cancel()
+    }
+  }
   const every = (milliseconds: number, work: () => void): void => {
     engine.after(process, milliseconds, () => {
       every(milliseconds, work)
@@ -233,7 +248,7 @@ function timeOf(process: Process): Time {
     monotonic: () => engine.now / 1000,
     uptime: () => engine.now / 1000,
     date: () => new Date(EPOCH + engine.now),
-    after: (milliseconds, work) => engine.after(process, milliseconds, work),
+    after,
     every,
     soon: (work) => void engine.after(process, 0, work),
     // Nobody else goes on meanwhile: whoever is waited for has been killed.

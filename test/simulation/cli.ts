@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { Coverage, coverageLines } from './coverage.ts'
 import { play, scheduleOf } from './play.ts'
 import { smaller } from './smaller.ts'
 import { type WaitCounts, countWaits, waitCounts } from './waits.ts'
@@ -27,7 +28,7 @@ interface Summary {
 /**
  * `npm run simulate -- [--from N] [--seeds COUNT] [--jobs COUNT]`: plays schedules, by so many processes at once, and
  * names the rules that they break, with their seeds. `--waits`: also the waits of the product, and those in which
- * nobody was ever killed.
+ * nobody was ever killed. `--coverage` (in one process): what of each file of the product was run.
  * `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
  * sums of the stories.
  */
@@ -62,17 +63,21 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   const [jobs, step] = [numberAfter('--jobs', 1), numberAfter('--step', 1)]
   const began = Date.now()
+  const coverage = words.includes('--coverage') ? new Coverage<{ readonly playAll: typeof playAll }>() : undefined
+  const playThem = (await coverage?.start())?.playAll ?? playAll
   const isWaits = words.includes('--waits')
   if (isWaits) countWaits()
-  const summary = jobs > 1 ? await byProcesses(from, count, jobs, isWaits) : await playAll(from, count, step)
+  const summary = jobs > 1 ? await byProcesses(from, count, jobs, isWaits) : await playThem(from, count, step)
   if (words.includes('--json')) print(JSON.stringify(summary))
   else tell(summary, (Date.now() - began) / 1000)
+  if (coverage !== undefined) for (const line of coverageLines(await coverage.take())) print(line)
   return Object.keys(summary.found).length === 0 ? 0 : 1
 }
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
-async function playAll(from: number, count: number, step: number): Promise<Summary> {
+/** Plays them in this process, one after the other. */
+export async function playAll(from: number, count: number, step: number): Promise<Summary> {
   const before = process.cpuUsage()
   const reached: Record<string, number> = {}
   const found: Record<string, number[]> = {}

@@ -16,7 +16,7 @@ import { OWN_BUILD, xmlFiles } from './read.ts'
 declare const LVGUARD_VERSION: string
 
 /** Milliseconds for one answer. */
-const LIMIT = 30_000
+const LIMIT = 60_000
 
 /** Settings of lvm.conf that should be the same on all hosts of a shared volume group. */
 const LVM_SETTINGS = [

@@ -19,9 +19,9 @@ import { STATUS_ARGUMENTS, parseSanlockStatus } from '../sanlock/status.ts'
 import { self } from '../system/self.ts'
 
 /** Milliseconds for one answer, because a person waits. */
-const LIMIT = 5000
+const LIMIT = 10_000
 /** Where nobody waits, and "unknown" would be worse than late: a busy host may hold a command that long (FACTS 35). */
-const PATIENT_LIMIT = 30_000
+const PATIENT_LIMIT = 60_000
 /** How many leases sanlock is asked for at once, where they cannot be read all together. */
 const AT_ONCE = 4
 

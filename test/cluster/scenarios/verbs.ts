@@ -355,15 +355,15 @@ export const verbs: readonly ClusterScenario[] = [
         /^virtVG\/milou exclusive node2 seen=\d+s takeable=when-released\nvirtVG\/spare free - seen=- takeable=now\nvirtVG\/tintin exclusive node1 seen=\d+s takeable=when-released\n$/,
       )
       // The exit status of what does not exist, and of wrong usage.
-      const statuses = await Promise.all(
-        [
-          'status nobody',
-          `holders ${volumeGroup}/nothing`,
-          'holders',
-          'status tintin',
-          `status ${volumeGroup}/spare`,
-        ].map(async (words) => (await one.node.shell(`lvguard ${words}`)).code),
-      )
+      const statuses: number[] = []
+      for (const words of [
+        'status nobody',
+        `holders ${volumeGroup}/nothing`,
+        'holders',
+        'status tintin',
+        `status ${volumeGroup}/spare`,
+      ])
+        statuses.push((await one.node.shell(`lvguard ${words}`)).code)
       assert.deepEqual(statuses, [1, 1, 2, 0, 0])
 
       // In the middle of a migration both hosts share the volume.

@@ -117,7 +117,12 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
       pause,
       now: milliseconds,
     })
-    if (waited.kind === 'held') return refused(subject, [await heldProblem(fullName(waited.volume), first.facts.table)])
+    const refuse = (problems: readonly Problem[]): Outcome =>
+      refused(
+        subject,
+        problems.map((problem) => withUse(problem, first.scope)),
+      )
+    if (waited.kind === 'held') return refuse([await heldProblem(fullName(waited.volume), first.facts.table)])
     const trial = await tryShared(subject)
     if (trial.kind === 'passed')
       return {
@@ -128,10 +133,16 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
         ...(first.warning !== undefined && { warning: first.warning }),
       }
     const isOver = milliseconds() + TRIAL_PAUSE > end
-    if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refused(subject, trial.problems)
+    if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refuse(trial.problems)
     await pause(TRIAL_PAUSE)
   }
 }
+
+/** What the domain only reads, and another host holds for itself, no agent shares for it (R3). */
+const withUse = (problem: Problem, { volumes }: IncomingPlan['scope']): Problem =>
+  problem.kind === 'held' && volumes.some((volume) => fullName(volume) === problem.volume && volume.role === 'shared')
+    ? { ...problem, isOnlyRead: true }
+    : problem
 
 /** Problems that keep out a live migration, and no other one. */
 const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([

@@ -24,7 +24,14 @@ export type Problem =
    * `pool`: a logical storage pool on its VG that this host knows; where such a pool starts, it takes every volume
    * (FACTS 18).
    */
-  | { readonly kind: 'held'; readonly volume: string; readonly holders: readonly Holder[]; readonly pool?: string }
+  /** `isOnlyRead`: by the domain that is to migrate, so that no agent demotes it on its way out (R3). */
+  | {
+      readonly kind: 'held'
+      readonly volume: string
+      readonly holders: readonly Holder[]
+      readonly pool?: string
+      readonly isOnlyRead?: boolean
+    }
   | { readonly kind: 'not-started'; readonly vg: string }
   | { readonly kind: 'starting'; readonly vg: string }
   | { readonly kind: 'lvmlockd-down' }
@@ -365,7 +372,7 @@ interface Words {
 }
 
 function explainHeld(
-  { volume, holders, pool }: Extract<Problem, { kind: 'held' }>,
+  { volume, holders, pool, isOnlyRead }: Extract<Problem, { kind: 'held' }>,
   because: (reason: string, advice: string) => Explanation,
   words: Words,
 ): Explanation {
@@ -394,6 +401,12 @@ function explainHeld(
     return because(
       reason,
       `Make sure that ${silent.name} is off, which seems to be down; then its lock can be taken ${when}: ${words.again} then`,
+    )
+  }
+  if (words.attempt === 'migration' && isOnlyRead === true) {
+    return because(
+      reason,
+      `${words.domain} only reads it, so something else has taken it for itself there; if nothing there writes to it: ssh ${holder.name} lvchange --activate sy ${volume}. The VM runs on where it was`,
     )
   }
   if (words.attempt === 'migration') {

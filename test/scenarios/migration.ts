@@ -55,6 +55,35 @@ export const migrations: readonly Scenario[] = [
     },
   },
   {
+    name: 'a migration whose source holds for itself what the VM only reads is refused, and it is said how to share it',
+    not: { locks: 'nothing is active there' },
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      await ring.volume('iso')
+      await b.write(CONFIGURATION, SHORT_WAIT)
+      const tintin = new Vm('tintin', [{ path: `/dev/${ring.volumeGroup}/iso`, inside: '<readonly/>' }])
+      const ofSource = (mode: string): Promise<{ code: number }> => a.run('lvchange', mode, `${ring.volumeGroup}/iso`)
+      assert.equal((await ofSource('-aey')).code, 0)
+      assertPassed(await tintin.prepare(a))
+      const refused = await tintin.migrate(b)
+      await b.write(CONFIGURATION, undefined)
+      assertRefused(
+        refused,
+        new RegExp(`tintin was not let in: virtVG/iso is held exclusively by ${a.name}`),
+        new RegExp(`tintin only reads it.*: ssh ${a.name} lvchange --activate sy virtVG/iso`),
+      )
+      assert.equal((await ofSource('-asy')).code, 0)
+      const letIn = await tintin.migrate(b)
+      assertPassed(letIn)
+      assertPassed(await tintin.prepare(b, letIn.stdout))
+      await assertLocks(ring.hosts, 'iso', ['sh', 'sh'])
+      assertPassed(await tintin.release(a))
+      assertPassed(await tintin.release(b))
+      await assertLocks(ring.hosts, 'iso', ['sh', 'none'])
+      assert.equal((await ofSource('-an')).code, 0)
+    },
+  },
+  {
     name: 'a migration to a host without an agent is refused before anything is locked',
     play: async (ring) => {
       const [, b] = ring.hosts

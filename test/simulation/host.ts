@@ -449,6 +449,8 @@ export class Host {
       if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
+    if (record?.state === 'prepared' && before === undefined && process.startOf !== undefined)
+      this.land.reach(process.startOf.uuid === uuid ? 'took its volumes itself' : 'served while it waited')
     // A `release` that announces that its domain has ended waits for no lock.
     if (record?.state === 'releasing' && process.label.startsWith('release')) return
     // Nor one that goes and has nothing on a VG but what was active before.

@@ -57,6 +57,9 @@ export type Move =
         | 'lvmlockd starts'
         | '/run is full'
         | '/run has room'
+        /** All VMs at the same moment: what `virsh list --name | xargs` or a host that boots does. */
+        | 'start all'
+        | 'stop all'
       readonly host: number
     }
   /** A disk on a volume that is nobody's is plugged in, or out again. */
@@ -133,6 +136,17 @@ const LAYOUTS: readonly {
       { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] },
     ],
   },
+  // Many, which wait for each other.
+  {
+    volumeGroups: ['virtVG', 'moreVG'],
+    volumes: ['virtVG/tintin', 'virtVG/milou', 'virtVG/haddock', 'moreVG/haddock', 'virtVG/castafiore'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou')] },
+      { name: 'haddock', disks: [own('virtVG/haddock'), own('moreVG/haddock')] },
+      { name: 'castafiore', disks: [own('virtVG/castafiore')] },
+    ],
+  },
   // Both want the same volume for themselves.
   {
     volumeGroups: ['virtVG'],
@@ -187,6 +201,8 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['hang at release', 1],
   ['/run is full', 1],
   ['active before', 1],
+  ['start all', 2],
+  ['stop all', 1],
 ]
 
 /** Milliseconds for which moves come. */
@@ -368,6 +384,11 @@ async function migrateAll(land: Land): Promise<void> {
     const to = land.hosts[(from + 1) % land.hosts.length]
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
     if (to === undefined || land.hosts.some(({ state }) => state.diedAt !== undefined)) continue
+    // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused.
+    const isKept = vm.disks.some(
+      ({ volume, use }) => use !== 'exclusive' && land.cluster.locks.held(qemu.host.state, volume) === 'ex',
+    )
+    if (isKept) continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
     const isThere = (): boolean => {
       const now = land.qemus.filter((each) => each.vm === vm)
@@ -598,6 +619,14 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       break
     case 'lvmlockd starts':
       host.restartLocking()
+      break
+    case 'start all':
+      told('virsh start, of all VMs at once')
+      for (const each of land.vms) libvirt.start(each)
+      break
+    case 'stop all':
+      told('virsh shutdown, of all VMs at once')
+      for (const each of land.vms) if (libvirt.statuses.has(each.name)) void libvirt.stop(each)
       break
     case 'libvirtd ends':
       libvirt.stopDaemon()

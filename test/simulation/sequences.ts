@@ -195,6 +195,24 @@ export const SEQUENCES = {
       [3000, 'restore a file'],
     ],
   ],
+  // They wait for each other, and whoever has the lock serves those that wait.
+  'many at once': [
+    [
+      [3000, 'stop all'],
+      [6000, 'start all'],
+      [300, 'start', true],
+    ],
+    [
+      [2000, 'start all'],
+      [400, 'stop all'],
+      [400, 'start all'],
+    ],
+    [
+      [500, 'stop all'],
+      [1500, 'start all', true],
+      [1000, 'start all'],
+    ],
+  ],
   // One way and back.
   'to and fro': [
     [

@@ -69,6 +69,16 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ['agent', 'node1', 'systemctl restart lvguard', '--copy-storage', 'leave that option out', 'The VM runs on'],
       'migration',
     ],
+    [
+      { ...held({}), isOnlyRead: true },
+      ['tintin was not let in', 'exclusively by node1'],
+      [
+        /^tintin only reads it, so something else has taken it for itself there;/,
+        'ssh node1 lvchange --activate sy virtVG/root',
+        'The VM runs on',
+      ],
+      'migration',
+    ],
     [held({ silentFor: 60 }), ['last alive 60 s ago'], ['migrate tintin again'], 'migration'],
   ],
   'not-started': [

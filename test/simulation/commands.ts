@@ -70,6 +70,7 @@ export function startCommand(process: Process, name: string, words: readonly str
     for (const file of inherited) leave(file)
   })
   let kill = (): void => undefined
+  process.waits()
   const ends = waitBegins(process, name)
   const ended = new Promise<Ended>((resolve) => {
     let isOver = false

@@ -202,12 +202,15 @@ export class Libvirt {
       host.hang()
     }
     if (this.#engine.chance.isTrue(`${host.name} hook`, land.faults.hookKills)) {
-      this.#engine.after(process, 2000 * this.#engine.chance.of(`${host.name} hook`) ** 2, () => {
-        this.#engine.tell(() => `${host.name}: ${process.label} is killed`)
+      const when = this.#engine.chance.of(`${host.name} hook`) ** 2
+      process.onEnd(() => {
         // Before it asks for the lock of a VG it has said that the domain has ended.
-        if (operation === 'release' && !process.hasAskedForLock) this.isInterrupted = true
-        process.end()
+        if (process.status === undefined && operation === 'release' && !process.hasAskedForLock)
+          this.isInterrupted = true
       })
+      // At any moment, or in one of its waits: then the long ones do not get all of it.
+      if (this.#engine.chance.isTrue(`${host.name} hook`, 0.5)) process.killedIn = 1 + Math.floor(25 * when)
+      else this.#engine.after(process, 2000 * when, () => process.kill())
     }
     this.#engine.after(process, host.delay('node', 60), () => {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(

@@ -443,6 +443,7 @@ export async function play(
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
     for (const host of land.hosts) {
+      for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
       host.hangsAtRelease = false
       host.unhang()
@@ -608,8 +609,10 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
   }
   switch (move.kind) {
     case 'agent ends':
-      if (host.agent?.isAlive === true) told('the agent is killed')
-      host.agent?.end()
+      // At once, or in one of its next waits.
+      if (host.agent?.isAlive !== true) return
+      if (engine.chance.isTrue(`${host.name} agent`, 0.5)) host.agent.kill()
+      else host.agent.killedIn = 1 + engine.chance.below(`${host.name} agent`, 40)
       break
     case 'agent starts':
       host.startAgent()

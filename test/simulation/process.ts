@@ -6,7 +6,7 @@ import type { Time } from '../../src/system/clock.ts'
 import { startCommand } from './commands.ts'
 import { FileError, type FileNode, type Node, type OpenFile, leave } from './disk.ts'
 import { Actor } from './engine.ts'
-import type { Host } from './host.ts'
+import { type Host, NOBODY } from './host.ts'
 import type { Vm } from './vm.ts'
 import { A_TIME, waitBegins } from './waits.ts'
 
@@ -18,6 +18,8 @@ export type ProcessKind = 'hook' | 'agent' | 'command'
 /** A process that runs the product's code on a host. */
 export class Process extends Actor {
   readonly open = new Map<number, OpenFile>()
+  /** In how many waits from now it is killed; undefined: in none. */
+  killedIn: number | undefined
   /** What counts the waits in which it was killed (waits.ts). */
   readonly pending = new Set<() => void>()
   stdout = ''
@@ -70,6 +72,25 @@ export class Process extends Actor {
       this.host.engine.tell(() => `${this.host.name}: agent says: ${line.replace(/^<\d>/, '')}`)
       if (/lvguard failed/.test(line)) this.host.engine.violate('fault', `${this.label}: ${line}`)
     }
+  }
+
+  /** It begins to wait for something. */
+  waits(): void {
+    if (this.killedIn === undefined || --this.killedIn > 0) return
+    this.killedIn = undefined
+    const { host } = this
+    const chance = (): number => host.engine.chance.of(`${host.name} killed`)
+    host.engine.after(this, 40 * chance(), () => {
+      this.kill()
+      // systemd starts it anew.
+      if (this.kind === 'agent') host.engine.after(NOBODY, 20_000 * chance() ** 2, () => host.startAgent())
+    })
+  }
+
+  /** kill -9. */
+  kill(): void {
+    this.host.engine.tell(() => `${this.host.name}: ${this.label} is killed`)
+    this.end()
   }
 
   nextDescriptor(): number {
@@ -228,6 +249,7 @@ function filesOf(process: Process): Files {
 function timeOf(process: Process): Time {
   const { engine } = process.host
   const after = (milliseconds: number, work: () => void): (() => void) => {
+    process.waits()
     const ends = waitBegins(process, A_TIME)
     const cancel = engine.after(process, milliseconds, () => {
       ends()

@@ -173,6 +173,12 @@ async function beginsWith({ node }: ClusterHost, volume: string): Promise<void> 
   await node.until(`the command with ${volume}`, '[ -e /run/with-began ]')
 }
 
+/** What a person sees, for the output: README shows it. */
+async function shows(cluster: ClusterRing, host: ClusterHost, command: string): Promise<void> {
+  const { stdout } = await host.node.shell(command)
+  cluster.notes.push(`${host.name}# ${command}`, ...stdout.trimEnd().split('\n'))
+}
+
 /** How a refusal of libvirt reads, in a line. */
 const text = ({ stdout, stderr }: Result): string => `${stdout}${stderr}`
 
@@ -188,6 +194,7 @@ export const verbs: readonly ClusterScenario[] = [
       await succeeds(tintin.start(one))
       await tintin.runs(one)
       for (const host of cluster.hosts) await finds(cluster, host)
+      await shows(cluster, one, 'lvguard check')
       const milou = await cluster.domain('milou', { kernel: 'none' })
       await one.node.must(`cp ${LVM_CONF} /root/lvm.conf`)
       try {
@@ -197,6 +204,7 @@ export const verbs: readonly ClusterScenario[] = [
           `virsh -q dumpxml --inactive milou | sed "s/cache='none'/cache='writeback'/" > /root/cached.xml && virsh -q define /root/cached.xml`,
         )
         const found = await finds(cluster, one, ...MISTAKES.map(({ code }) => code), 'LVG501')
+        await shows(cluster, one, 'lvguard check')
         for (const [code, words] of [
           ['LVG106', /host_id is 7, and this host has joined virtVG as 1/],
           ['LVG110', /not started at boot: lvmlocks$/],
@@ -373,6 +381,8 @@ export const verbs: readonly ClusterScenario[] = [
       const [from, to] = await statusIsTrue(cluster)
       assert.equal(from?.vms.find(({ name }) => name === 'tintin')?.state, 'migrating out')
       assert.equal(to?.vms.find(({ name }) => name === 'tintin')?.state, 'migrating in')
+      await shows(cluster, one, 'lvguard status')
+      await shows(cluster, one, `lvguard holders ${volumeGroup}/tintin`)
       assert.match(
         await two.node.must(`lvguard holders ${volumeGroup}/tintin`),
         /^virtVG\/tintin shared node2 seen=\d+s takeable=when-released\nvirtVG\/tintin shared node1 seen=\d+s takeable=when-released\n$/,

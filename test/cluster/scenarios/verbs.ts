@@ -8,7 +8,7 @@ import { type ClusterScenario, NOT_PLAYED } from '../scenario.ts'
 import { until, untilTrue } from '../wait.ts'
 
 /** A finding of `lvguard check`, as `--json` prints it. */
-interface Finding {
+export interface Finding {
   readonly code: string
   readonly severity: string
   readonly what: string
@@ -22,7 +22,7 @@ async function asked<T>({ node }: ClusterHost, words: string): Promise<{ readonl
 }
 
 /** What is true of a node that is set up as the README says. */
-const TRUE_HERE: ReadonlyMap<string, string> = new Map([
+export const TRUE_HERE: ReadonlyMap<string, string> = new Map([
   ['LVG101', 'a node has no watchdog'],
   // sanlock remembers an hour of renewals; a node stands still while its state is kept and restored.
   ['LVG114', 'the emulated disk is slow while the machine has no time for it'],

@@ -191,12 +191,15 @@ async function prepareUnderLock(
   }
   put('prepared', plan.recorded)
   const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
-  const changes = left.length === 0 && plan.changes.length > 0 && !(await makesDevices()) ? left : plan.changes
+  const isDeviceless = left.length === 0 && plan.changes.length > 0 && !(await makesDevices())
+  const changes = isDeviceless ? left : plan.changes
   if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(changes, locks)
   // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). So is
-  // what lvs said while this start waited, if these are still the same volumes (R14).
-  const told = attempted.length === 0 ? stillTrue(row.table(), plan.recorded, facts.devices) : undefined
+  // what lvs said while this start waited, if these are still the same volumes (R14). Where LVM makes no devices no VM
+  // can run, and nothing tells which volumes they are.
+  const told =
+    attempted.length > 0 ? undefined : isDeviceless ? row.table() : stillTrue(row.table(), plan.recorded, facts.devices)
   const [table, after] = await Promise.all([
     told ?? subject.table(),
     attempted.length === 0 && asked === undefined ? facts.locks : lockState(),

@@ -4,6 +4,7 @@ import { date, milliseconds } from '../system/clock.ts'
 import { waiting } from '../system/run.ts'
 import { RUN_FOLDER } from '../system/paths.ts'
 import { makeRunFolder } from './record-store.ts'
+import { self } from '../system/self.ts'
 import { within } from '../system/within.ts'
 
 /** The locks of one or more VGs on this host (R11), by VG: descriptors that every lvm child must inherit. */
@@ -55,9 +56,11 @@ export async function lockVgs(
 ): Promise<VgLocks> {
   makeRunFolder()
   const descriptors = new Map<string, number>()
+  let calm = (): void => undefined
   const release = (): void => {
     for (const descriptor of descriptors.values()) closeSync(descriptor)
     descriptors.clear()
+    calm()
   }
   const end = milliseconds() + inAll * 1000
   try {
@@ -70,6 +73,8 @@ export async function lockVgs(
       leaveMark(descriptor)
     }
     for (const descriptor of descriptors.values()) empty(descriptor)
+    // Where a hundred others start, they all wait for this one (npm run crowd).
+    calm = self().hurry()
     return { descriptors, release }
   } catch (error) {
     release()

@@ -298,5 +298,6 @@ const selfOf = (process: Process, ppid: number): Self => ({
   onHangup: (work) => {
     process.hangup = work
   },
+  hurry: () => () => undefined,
   exit: (status) => process.exit(status),
 })

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
+import { getPriority, setPriority } from 'node:os'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import type { VgLocks } from '../../../src/state/vg-lock.ts'
 
@@ -192,4 +193,24 @@ test('who holds one VG and waits for another whose queue moves is not taken for 
   const locks = await both.locks
   locks.release()
   ;(await behind.locks).release()
+})
+
+// Only root may come back from where it was.
+test.runIf(process.getuid?.() === 0)('whoever has the lock comes first at the processors, and no longer', async () => {
+  const before = getPriority()
+  try {
+    setPriority(0)
+    const locks = await lockVgs(['virtVG'], 1)
+    expect(getPriority()).toBe(-10)
+    locks.release()
+    expect(getPriority()).toBe(0)
+    // The agent's unit has it so all the time.
+    setPriority(-12)
+    const again = await lockVgs(['virtVG'], 1)
+    expect(getPriority()).toBe(-12)
+    again.release()
+    expect(getPriority()).toBe(-12)
+  } finally {
+    setPriority(before)
+  }
 })

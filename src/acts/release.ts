@@ -333,16 +333,19 @@ export async function releaseAllUnderLock(
   isSaid: (domain: Named) => boolean = () => true,
   clock: Clock = CLOCK,
 ): Promise<Outcome[]> {
-  // A VG may have been cut off since the plan, or taken back.
+  // A VG may have been cut off since the plan, or taken back since these locks were asked for. Then they are too few:
+  // the next look asks for all (R11).
   const marked = markedVgs()
+  const isTakenBack = ({ vg }: RecordedVolume): boolean => !marked.has(vg) && !locks.descriptors.has(vg)
   const ended = all.map((one) => ({
     ...one,
-    plan: leavingAlone(one.plan, (vg) => marked.has(vg) || !locks.descriptors.has(vg)),
+    plan: leavingAlone(one.plan, (vg) => marked.has(vg)),
+    isLate: one.plan.kind === 'deactivate' && [...one.plan.volumes, ...(one.plan.kept ?? [])].some(isTakenBack),
   }))
-  const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
+  const volumes = ended.flatMap(({ plan, isLate }) => (plan.kind === 'deactivate' && !isLate ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
-  const wanted = ended.flatMap(({ domain, record, plan }): Leaving[] => {
-    if (plan.kind !== 'deactivate') return []
+  const wanted = ended.flatMap(({ domain, record, plan, isLate }): Leaving[] => {
+    if (plan.kind !== 'deactivate' || isLate) return []
     const own = identify(plan.volumes)
     const replace = replacing(domain.uuid, record)
     const kept = plan.kept ?? []
@@ -357,11 +360,13 @@ export async function releaseAllUnderLock(
     const own = leaving.find((each) => each.domain === domain)
     try {
       outcomes.push(
-        plan.kind !== 'deactivate'
-          ? settle(one, plan)
-          : own === undefined
-            ? CHANGED
-            : await conclude(own, locks, isSaid(domain)),
+        one.isLate
+          ? CHANGED
+          : plan.kind !== 'deactivate'
+            ? settle(one, plan)
+            : own === undefined
+              ? CHANGED
+              : await conclude(own, locks, isSaid(domain)),
       )
     } catch (error) {
       // One domain's record is not the others' fault.

@@ -167,6 +167,11 @@ async function effectOf(command: Command, host: Host): Promise<Result> {
   if (name === 'lvmlockctl' && words[0] === '--drop') return host.dropLocks(words[1] ?? '')
   if (name === 'vgchange' && words.includes('--lock-start')) return host.startLocking(words.at(-1) ?? '')
   if (name === 'dd') return DONE
+  // sanlock has left the lockspace of a host whose lease ran out, and lvmlockd still lists it (FACTS 46b).
+  if (name === 'lvchange' && host.hasLostLease() && !words.includes('n')) {
+    const vg = (words.at(-1) ?? '').split('/')[0] ?? ''
+    return { code: 5, stdout: '', stderr: `  VG ${vg} lock failed: storage failed for sanlock leases\n` }
+  }
   const isShared = name === 'lvchange' && words.includes('sy')
   for (let tries = 0; ; tries++) {
     const result = runTool({ cluster: host.cluster, host: host.state }, name, words)

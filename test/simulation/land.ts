@@ -328,6 +328,9 @@ export class Land {
           return { rule: 'progress', text: `${vg.name} was cut off on ${host.name}, and is not taken back` }
       for (const process of host.processes)
         if (process.kind === 'hook') return { rule: 'progress', text: `${process.label} on ${host.name} does not end` }
+      for (const vm of this.vms)
+        if (host.libvirt.isBusy(vm))
+          return { rule: 'progress', text: `libvirt on ${host.name} does not end its work on ${vm.name}` }
       for (const { vm } of host.libvirt.migrations)
         return { rule: 'progress', text: `the migration of ${vm.name} from ${host.name} does not end` }
     }

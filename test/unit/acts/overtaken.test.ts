@@ -18,6 +18,7 @@ vi.mock('../../../src/state/vg-lock.ts', () => ({
   VgBusy: class extends Error {},
 }))
 const { act } = await import('../../../src/acts/drive.ts')
+const { releaseAllUnderLock } = await import('../../../src/acts/release.ts')
 const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
 
@@ -90,4 +91,21 @@ test('an act that was begun for one VG does not write a record that names anothe
   put(both)
   expect((await actOn())?.isOvertaken).toBe(true)
   expect(onRecord()).toEqual(both)
+})
+
+// The agent asks for the locks of those VGs that are not cut off. One that is taken back while it waits has a lock again.
+test.each([
+  ['still cut off', true],
+  ['taken back while it was waited for', false],
+])('a domain that is gone, with a volume in another VG that is %s', async (_, isCutOff) => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  const data = { vg: 'moreVG', lv: 'data', role: 'exclusive', mode: 'exclusive', before: 'inactive' } as const
+  const both: DomainRecord = { ...RECORD, state: 'running', volumes: [recorded(ROOT_VOLUME), data] }
+  put(both)
+  if (isCutOff) root.write('run/lvguard/moreVG.killed', '')
+  const ended = { domain, record: both, plan: { kind: 'deactivate' as const, volumes: both.volumes } }
+  await releaseAllUnderLock([ended], await host.lockVgs(['virtVG']), () => 0)
+  expect([[...host.locks.values()], onRecord()]).toEqual(
+    isCutOff ? [[], { ...both, state: 'releasing', volumes: [data] }] : [['exclusive'], both],
+  )
 })

@@ -104,15 +104,16 @@ describe.skipIf(obstacle !== undefined)(
     })
 
     test('a pipe without a reader as stderr ends lvchange before it has done anything; a file does not', async () => {
-      const change = async (stderr: string) =>
+      const change = async (stderr: string, before = '') =>
         (
           await host.run(
             'bash',
             '-c',
-            `{ LVM_SUPPRESS_FD_WARNINGS=1 lvchange -aey virtVG/nestor; echo $? > /run/status; } ${stderr}`,
+            `${before} LVM_SUPPRESS_FD_WARNINGS=1 lvchange -aey virtVG/nestor ${stderr}; echo $? > /run/status`,
           )
         ).code
-      await change('2> >(exec 0<&-)')
+      // Its only reader is gone before lvchange begins.
+      await change('2>&4', 'rm -f /run/pipe; mkfifo /run/pipe; exec 3<>/run/pipe 4>/run/pipe 3<&-;')
       expect([await host.read('/run/status'), await host.lock('nestor')]).toEqual(['141\n', 'none'])
       await change('2> /run/said')
       expect([await host.read('/run/status'), await host.lock('nestor')]).toEqual(['0\n', 'ex'])

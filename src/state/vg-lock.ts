@@ -131,11 +131,13 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
 }
 
 /**
- * An act that gets the lock leaves a mark of its own: the time of change. The contents may be LVM's (LVM_REPORT_FD,
- * src/system/run.ts).
+ * An act that gets the lock leaves a mark of its own: the time of change, which is never that of the act before, however
+ * short that was and whatever the clock says. The contents may be LVM's (LVM_REPORT_FD, src/system/run.ts).
  */
 function leaveMark(descriptor: number): void {
-  futimesSync(descriptor, date())
+  const now = date().getTime()
+  const before = Math.round(Number(markOf(descriptor)) / 1e6)
+  futimesSync(descriptor, new Date(now === before ? now + 1 : now))
 }
 
 const markOf = (descriptor: number): bigint => fstatSync(descriptor).mtimeNs

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { getPriority, setPriority } from 'node:os'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
@@ -8,10 +8,15 @@ import type { VgLocks } from '../../../src/state/vg-lock.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 /** Stands for the clock and for waiting: time passes when a test says so. flock(1) is the real one. */
-const time = vi.hoisted(() => ({ now: 0, waits: [] as { readonly end: number; readonly over: () => void }[] }))
+const time = vi.hoisted(() => ({
+  now: 0,
+  date: undefined as Date | undefined,
+  waits: [] as { readonly end: number; readonly over: () => void }[],
+}))
 vi.mock('../../../src/system/clock.ts', async (original) => ({
   ...(await original<typeof import('../../../src/system/clock.ts')>()),
   milliseconds: () => time.now,
+  date: () => time.date ?? new Date(),
 }))
 vi.mock('../../../src/system/within.ts', () => ({
   within: (limit: number, work: Promise<unknown>) =>
@@ -21,7 +26,7 @@ const { lockVgs } = await import('../../../src/state/vg-lock.ts')
 
 beforeEach(() => {
   root.clear()
-  Object.assign(time, { now: 0, waits: [] })
+  Object.assign(time, { now: 0, date: undefined, waits: [] })
 })
 afterAll(() => root.remove())
 
@@ -115,6 +120,18 @@ test('a queue is waited in for as long as it moves', async () => {
     await pass(2)
   }
   holder.release()
+})
+
+test('two acts within one millisecond leave two marks', async () => {
+  time.date = new Date()
+  const marks: bigint[] = []
+  for (let number = 0; number < 3; number++) {
+    const locks = await lockVgs(['vg'], 30)
+    marks.push(statSync(lockFile('vg'), { bigint: true }).mtimeNs)
+    locks.release()
+  }
+  expect(marks[1]).not.toBe(marks[0])
+  expect(marks[2]).not.toBe(marks[1])
 })
 
 test('one act that keeps it is not waited for, and who gives up leaves the queue to the others', async () => {

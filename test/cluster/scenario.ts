@@ -16,8 +16,3 @@ export interface ClusterScenario {
   /** Suites, storages and ways of installing with which it makes no sense, with the reason. */
   readonly not?: Partial<Record<Suite | Storage | Way, string>>
 }
-
-const NOT_YET = 'NOT RUN: it is written, and has not been seen to pass yet; NEW=1 plays it'
-/** `not` of a new scenario. It goes when the scenario has passed on both suites. */
-export const NOT_PLAYED: NonNullable<ClusterScenario['not']> =
-  process.env['NEW'] === '1' ? {} : { bookworm: NOT_YET, trixie: NOT_YET }

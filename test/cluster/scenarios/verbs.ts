@@ -4,7 +4,7 @@ import { diskOf } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import { quote, volumeGroup } from '../nodes.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
-import { type ClusterScenario, NOT_PLAYED } from '../scenario.ts'
+import type { ClusterScenario } from '../scenario.ts'
 import { until, untilTrue } from '../wait.ts'
 
 /** A finding of `lvguard check`, as `--json` prints it. */
@@ -241,7 +241,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'check: what has come and gone is in the journal, what is muted is not said, and Prometheus has its file',
-    not: NOT_PLAYED,
     async play(cluster) {
       const [one] = cluster.hosts
       await cluster.volume('idle')
@@ -266,7 +265,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'check --host: two hosts that are alike, and each difference is found by its code',
-    not: NOT_PLAYED,
     seconds: 480,
     async play(cluster) {
       const [one, two] = cluster.hosts
@@ -326,7 +324,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'status and holders say what lvmlockctl and libvirt say, in the middle of a migration too',
-    not: NOT_PLAYED,
     seconds: 400,
     async play(cluster) {
       const [one, two] = cluster.hosts
@@ -485,7 +482,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'evacuate sends away what can go, live, and says why the rest stays; return fetches it back',
-    not: NOT_PLAYED,
     seconds: 600,
     async play(cluster) {
       const [one, two] = cluster.hosts
@@ -549,7 +545,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'lvguard-evacuate.service empties a host that reboots before libvirt-guests would stop its VMs',
-    not: NOT_PLAYED,
     seconds: 900,
     spoils: true,
     async play(cluster) {
@@ -572,7 +567,6 @@ export const verbs: readonly ClusterScenario[] = [
   },
   {
     name: 'sync defines on the other host what is defined here, shows what changes, and knows the newer side',
-    not: NOT_PLAYED,
     seconds: 400,
     async play(cluster) {
       const [one, two] = cluster.hosts

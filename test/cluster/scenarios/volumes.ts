@@ -3,7 +3,7 @@ import { type DomainOptions, diskOf } from '../domain.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import { volumeGroup } from '../nodes.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
-import { type ClusterScenario, NOT_PLAYED } from '../scenario.ts'
+import type { ClusterScenario } from '../scenario.ts'
 import { untilTrue } from '../wait.ts'
 
 /** A qcow2 image on a volume, on top of another one where `backing` names it. */
@@ -180,7 +180,6 @@ export const volumes: readonly ClusterScenario[] = [
   },
   {
     name: 'a read-only disk that is taken out and plugged in again for writing makes its volume exclusive, and it is said who is in the way',
-    not: NOT_PLAYED,
     async play(cluster) {
       const [one, two] = cluster.hosts
       await cluster.volume('data')
@@ -213,7 +212,6 @@ export const volumes: readonly ClusterScenario[] = [
   },
   {
     name: 'a snapshot, a live migration, and a commit back: the backing volume is shared there, and exclusive once it is written again',
-    not: NOT_PLAYED,
     seconds: 400,
     async play(cluster) {
       const [one, two] = cluster.hosts

@@ -103,7 +103,7 @@ describe.skipIf(reason !== undefined)(
       ])
       expect(await running.exited).not.toBe(0)
       await expect.poll(() => a.lock('tintin')).toBe('none')
-      expect(await records(a)).toEqual([])
+      await expect.poll(() => records(a)).toEqual([])
     })
 
     test('with nohup it goes on when its terminal hangs up, and so does the command', async () => {

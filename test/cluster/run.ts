@@ -107,7 +107,7 @@ async function tell(
   }
   // All of them have ended before their nodes are taken down, whatever one of them throws.
   const ends = await Promise.allSettled(pairs.map((nodes) => playOn(nodes, run)))
-  for (const end of ends) if (end.status === 'rejected') throw end.reason
+  for (const end of ends) if (end.status === 'rejected' && !stopping()) throw end.reason
 
   for (const scenario of scenarios) {
     const { outcome, seconds } = run.told.get(scenario) ?? { outcome: 'skipped', seconds: 0 }
@@ -120,8 +120,10 @@ async function tell(
   )
   const count = (outcome: Told['outcome']): number =>
     [...run.told.values()].filter((one) => one.outcome === outcome).length
-  print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
-  return count('failed') === 0 ? 0 : 1
+  const left = scenarios.length - run.told.size
+  if (stopping()) print(`ended by hand: ${left} were not played`)
+  print(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped') + left} skipped`)
+  return stopping() ? 130 : count('failed') === 0 ? 0 : 1
 }
 
 /** Plays what no other pair plays, until nothing is left. */

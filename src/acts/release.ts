@@ -337,15 +337,14 @@ export async function releaseAllUnderLock(
   // the next look asks for all (R11).
   const marked = markedVgs()
   const isTakenBack = ({ vg }: RecordedVolume): boolean => !marked.has(vg) && !locks.descriptors.has(vg)
-  const ended = all.map((one) => ({
-    ...one,
-    plan: leavingAlone(one.plan, (vg) => marked.has(vg)),
-    isLate: one.plan.kind === 'deactivate' && [...one.plan.volumes, ...(one.plan.kept ?? [])].some(isTakenBack),
-  }))
-  const volumes = ended.flatMap(({ plan, isLate }) => (plan.kind === 'deactivate' && !isLate ? plan.volumes : []))
+  const isLate = ({ plan }: EndedDomain): boolean =>
+    plan.kind === 'deactivate' && [...plan.volumes, ...(plan.kept ?? [])].some(isTakenBack)
+  const ended = all.map((one) => (isLate(one) ? one : { ...one, plan: leavingAlone(one.plan, (vg) => marked.has(vg)) }))
+  const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
-  const wanted = ended.flatMap(({ domain, record, plan, isLate }): Leaving[] => {
-    if (plan.kind !== 'deactivate' || isLate) return []
+  const wanted = ended.flatMap((one): Leaving[] => {
+    const { domain, record, plan } = one
+    if (plan.kind !== 'deactivate' || isLate(one)) return []
     const own = identify(plan.volumes)
     const replace = replacing(domain.uuid, record)
     const kept = plan.kept ?? []
@@ -360,13 +359,11 @@ export async function releaseAllUnderLock(
     const own = leaving.find((each) => each.domain === domain)
     try {
       outcomes.push(
-        one.isLate
-          ? CHANGED
-          : plan.kind !== 'deactivate'
-            ? settle(one, plan)
-            : own === undefined
-              ? CHANGED
-              : await conclude(own, locks, isSaid(domain)),
+        plan.kind !== 'deactivate'
+          ? settle(one, plan)
+          : own === undefined
+            ? CHANGED
+            : await conclude(own, locks, isSaid(domain)),
       )
     } catch (error) {
       // One domain's record is not the others' fault.

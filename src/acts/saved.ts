@@ -1,7 +1,7 @@
 import { date, monotonic, uptime } from '../system/clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import type { Domain } from '../core/domain.ts'
-import type { LeaseCount } from '../core/lock-state.ts'
+import { type LeaseCount, lockOf } from '../core/lock-state.ts'
 import type { Holder, Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import {
@@ -83,9 +83,7 @@ export async function noteSaved(
  */
 async function isSharedHere(volumes: readonly RecordedVolume[]): Promise<boolean> {
   const locks = await lockState()
-  return (
-    locks.kind === 'known' && volumes.some(({ ids }) => ids !== undefined && locks.locks.get(ids.lock) === 'shared')
-  )
+  return locks.kind === 'known' && volumes.some(({ ids }) => ids !== undefined && lockOf(locks, ids.lock) === 'shared')
 }
 
 /**

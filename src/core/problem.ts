@@ -22,9 +22,8 @@ export interface Holder {
 export type Problem =
   /**
    * `pool`: a logical storage pool on its VG that this host knows; where such a pool starts, it takes every volume
-   * (FACTS 18).
+   * (FACTS 18). `isOnlyRead`: by the domain that is to migrate, so that no agent demotes it on its way out (R3).
    */
-  /** `isOnlyRead`: by the domain that is to migrate, so that no agent demotes it on its way out (R3). */
   | {
       readonly kind: 'held'
       readonly volume: string

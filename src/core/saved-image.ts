@@ -20,8 +20,8 @@ export interface SavedImage {
   /** The domain has been started here since, anew or from that memory: whatever the leases say, its disk is newer. */
   readonly spent?: true
   /**
-   * The domain may have run on another host beside this one when it was saved (mayRunElsewhere). Then its volumes may
-   * have no count, which is 0, or not be known at all.
+   * The domain may have run on another host beside this one when it was saved: its record says so (mayRunElsewhere), or
+   * a volume that it needs for itself was no more than shared here. Then its volumes may have no count, which is 0, or not be known at all.
    */
   readonly doubtful?: true
 }

@@ -17,7 +17,10 @@ export interface Self {
   /** SIGKILL. @throws what kill(2) says */
   kill(pid: number): void
   onHangup(work: () => void): void
-  /** From now on it comes before other programs that want a processor, if it may. @returns what ends that */
+  /**
+   * From now on it comes before other programs that want a processor, if it may; so does what it starts meanwhile.
+   * @returns what ends that
+   */
   hurry(): () => void
   exit(status: number): void
 }

@@ -11,7 +11,7 @@ import type { Result } from '../ring.ts'
 import { suiteOf } from './cli.ts'
 import { heading, missingLine, stepsOf, type Step, type Where } from './manual.ts'
 import { found, image, Nodes, personalRun } from './nodes.ts'
-import { type Finding, TRUE_HERE } from './scenarios/verbs.ts'
+import { type Finding, TRUE_HERE, asked } from './scenarios/verbs.ts'
 import { untilTrue } from './wait.ts'
 
 /** What is right at some moment soon, and may be asked again: where the agent is a step behind the person. */
@@ -50,12 +50,13 @@ export async function main([folder = '', first = '0']: readonly string[]): Promi
       number++
     }
     const from = Date.now()
-    const found = await notAllWell(nodes)
+    const wrong = await notAllWell(nodes)
     print(`${seconds(from)} lvguard check, on both`)
-    for (const line of found) print(line)
+    for (const line of wrong) print(line)
+    const failed = wrong.length === 0 ? 0 : 1
     print(`${seconds(begin)} in all, ${suite}`)
-    print(`${found.length === 0 ? number + 1 : number} passed, ${found.length === 0 ? 0 : 1} failed, 0 skipped`)
-    return found.length === 0 ? 0 : 1
+    print(`${number + 1 - failed} passed, ${failed} failed, 0 skipped`)
+    return failed
   } finally {
     if (keep) print(`the nodes are in ${nodes.settings.run}`)
     else await nodes.down()
@@ -66,11 +67,9 @@ export async function main([folder = '', first = '0']: readonly string[]): Promi
 async function notAllWell(nodes: Nodes): Promise<string[]> {
   const lines: string[] = []
   for (const node of nodes.all) {
-    const { code, stdout, stderr } = await node.shell('lvguard check --json')
-    const { findings } = JSON.parse(stdout || '{}') as { readonly findings?: readonly Finding[] }
-    if (findings === undefined) lines.push(`${node.name}: exit ${code}: ${stderr}`)
-    for (const { code: each, severity, what } of findings ?? [])
-      if (!TRUE_HERE.has(each)) lines.push(`${node.name}: ${each} ${severity}: ${what}`)
+    const { said } = await asked<{ readonly findings: readonly Finding[] }>({ node }, 'check --json')
+    for (const { code, severity, what } of said.findings)
+      if (!TRUE_HERE.has(code)) lines.push(`${node.name}: ${code} ${severity}: ${what}`)
   }
   return lines
 }

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
 import { INCOMING_LIFETIME } from '../../src/core/record.ts'
-import type { Scenario } from '../ring.ts'
+import type { Host, Result, Scenario } from '../ring.ts'
 import { Vm, assertLocks, assertPassed, assertRefused, vmOn } from './vm.ts'
 
-const SHORT_WAIT = 'migrate_wait = 1\n'
 const CONFIGURATION = '/etc/libvirt/lvguard.conf'
+
+/** The destination waits a second for the source to share, and no longer. */
+async function migrateImpatiently(vm: Vm, to: Host): Promise<Result> {
+  await to.write(CONFIGURATION, 'migrate_wait = 1\n')
+  try {
+    return await vm.migrate(to)
+  } finally {
+    await to.write(CONFIGURATION, undefined)
+  }
+}
 
 /** Live migrations, with the source demoted and the destination promoted by hand: the hook's part alone. */
 export const migrations: readonly Scenario[] = [
@@ -35,11 +44,9 @@ export const migrations: readonly Scenario[] = [
     play: async (ring) => {
       const [a, b] = ring.hosts
       await ring.volume('tintin')
-      await b.write(CONFIGURATION, SHORT_WAIT)
       const tintin = vmOn(ring.volumeGroup, 'tintin')
       assertPassed(await tintin.prepare(a))
-      const refused = await tintin.migrate(b)
-      await b.write(CONFIGURATION, undefined)
+      const refused = await migrateImpatiently(tintin, b)
       assertRefused(
         refused,
         new RegExp(`tintin was not let in: virtVG/tintin is held exclusively by ${a.name}`),
@@ -60,15 +67,12 @@ export const migrations: readonly Scenario[] = [
     play: async (ring) => {
       const [a, b] = ring.hosts
       await ring.volume('iso')
-      await b.write(CONFIGURATION, SHORT_WAIT)
       const tintin = new Vm('tintin', [{ path: `/dev/${ring.volumeGroup}/iso`, inside: '<readonly/>' }])
       const ofSource = (mode: string): Promise<{ code: number }> => a.run('lvchange', mode, `${ring.volumeGroup}/iso`)
       assert.equal((await ofSource('-aey')).code, 0)
       assertPassed(await tintin.prepare(a))
-      const refused = await tintin.migrate(b)
-      await b.write(CONFIGURATION, undefined)
       assertRefused(
-        refused,
+        await migrateImpatiently(tintin, b),
         new RegExp(`tintin was not let in: virtVG/iso is held exclusively by ${a.name}`),
         new RegExp(`tintin only reads it.*: ssh ${a.name} lvchange --activate sy virtVG/iso`),
       )

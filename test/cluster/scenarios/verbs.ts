@@ -15,7 +15,10 @@ export interface Finding {
 }
 
 /** What lvguard says as JSON, with its exit status. */
-async function asked<T>({ node }: ClusterHost, words: string): Promise<{ readonly code: number; readonly said: T }> {
+export async function asked<T>(
+  { node }: Pick<ClusterHost, 'node'>,
+  words: string,
+): Promise<{ readonly code: number; readonly said: T }> {
   const { code, stdout, stderr } = await node.shell(`lvguard ${words}`)
   assert.ok(stdout.startsWith('{'), `lvguard ${words} says no JSON, exit ${code}: ${stdout}${stderr}`)
   return { code, said: JSON.parse(stdout) as T }

@@ -22,7 +22,7 @@ import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
 import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../state/record-store.ts'
-import { takeRestore } from '../state/saved-images.ts'
+import { type AnnouncedRestore, takeRestore } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type BackingResult, lockBackingFiles } from './backing-files.ts'
@@ -106,12 +106,12 @@ export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<
   const cutOff = cutOffProblems(subject.vgsToLock)
   if (cutOff.length > 0) return refused(subject, cutOff)
   const calledAt = uptime()
-  const isRestore = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
-  const first = await prepareOnce(subject, asked, calledAt, isRestore)
+  const restored = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
+  const first = await prepareOnce(subject, asked, calledAt, restored)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first
   const again = (): Promise<Outcome> =>
-    prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, isRestore)
+    prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, restored)
   return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
 }
 
@@ -119,17 +119,17 @@ async function prepareOnce(
   subject: Subject,
   asked: LocksQuestion | undefined,
   calledAt: number,
-  isRestore: boolean,
+  restored: AnnouncedRestore | undefined,
 ): Promise<Outcome> {
   let locks: VgLocks | undefined
-  const row = isRestore ? NO_ROW : standInRow(subject, asked)
+  const row = restored === undefined ? standInRow(subject, asked) : NO_ROW
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
       row.leave,
     )
     locks = held
     const early = asked !== undefined && isFresh(asked) ? asked : undefined
-    return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, isRestore, row))
+    return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, restored, row))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume. But a VM without any volume must not depend on lvguard's own
@@ -146,7 +146,7 @@ async function prepareUnderLock(
   locks: VgLocks,
   asked: LocksQuestion | undefined,
   calledAt: number,
-  wasAnnounced: boolean,
+  restored: AnnouncedRestore | undefined,
   row: InRow,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
@@ -159,9 +159,8 @@ async function prepareUnderLock(
   const { facts, scope, plan, incoming, warning } = decided
   // If a restore failed before its `prepare`, its mark is still there, and this may be the `prepare` of a migration.
   // The memory of a migration is as new as its disk.
-  const isRestore = wasAnnounced && !incoming
+  const isRestore = restored !== undefined && !incoming
   dropConfirmations(decided.drbd.over)
-  if (isEmpty(scope)) return NOT_CONCERNED
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
   const leftovers = (record?.volumes ?? []).filter(goesWithDomain)
@@ -185,10 +184,14 @@ async function prepareUnderLock(
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
     unlessFull(() => put(volumes.length + leftovers.length === 0 ? 'refused' : 'releasing', volumes))
   }
-  if (plan.kind === 'refuse') {
+  const refuse = (problems: readonly Problem[]): Outcome => {
     putRefused([])
-    return refused(subject, plan.problems, incoming)
+    return refused(subject, problems, incoming)
   }
+  // Nothing that is done about the volumes makes this memory new again.
+  if (isRestore && restored.problems.length > 0) return refuse(restored.problems)
+  if (isEmpty(scope)) return NOT_CONCERNED
+  if (plan.kind === 'refuse') return refuse(plan.problems)
   put('prepared', plan.recorded)
   const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
   const isDeviceless = left.length === 0 && plan.changes.length > 0 && !(await makesDevices())

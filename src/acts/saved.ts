@@ -16,6 +16,7 @@ import { type VolumeName, fullName } from '../core/volume.ts'
 import { holdersOf, hostNameOf, leaseCounts, lockState, ownHostId, volumesByUuid } from '../lvm/lvm.ts'
 import {
   announceRestore,
+  managedSave,
   readSavedImage,
   removeSavedImage,
   savedImages,
@@ -165,18 +166,26 @@ const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, num
 }
 
 /**
- * `restore begin -`: refused if anybody has locked a volume since the memory was saved here. Prints nothing (R6):
+ * `restore begin -`: says whether anybody has locked a volume since the memory was saved here. Prints nothing (R6):
  * libvirt goes on with the XML of the image. Changes nothing but the mark for the `prepare` that follows.
+ *
+ * The restore of a file is refused here, that of a managed save by its `prepare`. For if a `restore` refuses a managed
+ * save, libvirt 11.3 removes the saved memory, and says that the domain has started although nothing runs
+ * (qemuDomainObjRestore in qemu_driver.c leaves its result at 0; seen on Debian 13).
  */
 export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
   const { problems, warning } = await checkSaved(domain)
-  if (problems.length > 0 && onStaleImage === 'refuse')
-    return { kind: 'refused', problems, attempt: 'start', volumes: [] }
+  const speaking = onStaleImage === 'refuse' ? problems : []
+  const isLeft = speaking.length > 0 && managedSave(domain) !== 'none'
+  const refused: Outcome = { kind: 'refused', problems: speaking, attempt: 'start', volumes: [] }
+  if (speaking.length > 0 && !isLeft) return refused
   try {
-    announceRestore(domain, callingDaemon().daemon, uptime())
+    announceRestore(domain, callingDaemon().daemon, uptime(), speaking)
   } catch {
-    // A full /run: the `prepare` that follows will say so.
+    // A full /run. The `prepare` that follows will say so; but what speaks against this memory must not be lost.
+    if (isLeft) return refused
   }
+  if (isLeft) return { kind: 'nothing', reason: 'the saved memory is older than its volumes: its prepare refuses it' }
   const insisted = `since the memory of ${domain.name} was saved, and on_stale_image lets it be restored`
   const stale = problems.flatMap((problem) =>
     problem.kind === 'stale-memory'

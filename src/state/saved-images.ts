@@ -13,6 +13,7 @@ import {
 } from '../system/files.ts'
 import { join } from 'node:path'
 import { date } from '../system/clock.ts'
+import type { Problem } from '../core/problem.ts'
 import type { SavedImage } from '../core/saved-image.ts'
 import { isValidName } from '../core/volume.ts'
 import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from '../system/paths.ts'
@@ -28,7 +29,10 @@ import { self } from '../system/self.ts'
 export const KEPT_IMAGES = 1000
 /** Seconds within which libvirt calls `release` after it has written a managed save image to its end. */
 const NEW_IMAGE = 120
-/** Seconds within which libvirt calls `prepare` after `restore`, in the same thread. */
+/**
+ * Seconds within which libvirt calls `prepare` after `restore`, in the same thread. Not asked of a managed save: while
+ * its file is there, each `virsh start` of the domain calls `restore` first.
+ */
 const RESTORE_LIFETIME = 120
 
 const fileOf = (uuid: string): string => join(SAVED_FOLDER, `${uuid}.json`)
@@ -129,18 +133,39 @@ export function managedSave({ name, uuid }: Saved, now = date().getTime()): 'new
   return now - time < NEW_IMAGE * 1000 ? 'new' : 'other'
 }
 
+/** What a `restore` leaves for the `prepare` that follows. */
+export interface AnnouncedRestore {
+  /** What speaks against that memory: the `prepare` refuses the start with it. */
+  readonly problems: readonly Problem[]
+}
+
 /**
  * Says that the next `prepare` of the domain belongs to this `restore`: libvirt calls both with the same XML as a fresh
  * start.
  * @param at seconds since boot
+ * @throws what the file system throws
  */
-export function announceRestore(domain: Saved, daemon: ProcessIdentity, at: number): void {
+export function announceRestore(
+  domain: Saved,
+  daemon: ProcessIdentity,
+  at: number,
+  problems: readonly Problem[] = [],
+): void {
   makeRunFolder()
-  const mark: Mark = { ...daemon, at, managed: managedSave(domain) !== 'none' }
+  const mark: Mark = {
+    ...daemon,
+    at,
+    managed: managedSave(domain) !== 'none',
+    ...(problems.length > 0 && { problems }),
+  }
   writeFileSync(markOf(domain.uuid), JSON.stringify(mark), { mode: 0o600 })
 }
 
-type Mark = ProcessIdentity & { readonly at: number; readonly managed?: boolean }
+type Mark = ProcessIdentity & {
+  readonly at: number
+  readonly managed?: boolean
+  readonly problems?: readonly Problem[]
+}
 
 /**
  * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore
@@ -153,14 +178,16 @@ type Mark = ProcessIdentity & { readonly at: number; readonly managed?: boolean 
  * so that the memory is refused from then on; only where libvirt says that it never ran (`failed`) is that taken back,
  * which is so. The other way round, a restore is never taken for a fresh start: its `prepare` comes in the same thread,
  * and whoever starts the domain in between makes libvirt refuse the restore.
+ * @returns undefined: it is a fresh start
  */
-export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): boolean {
+export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): AnnouncedRestore | undefined {
   try {
-    const { pid, start, at, managed } = JSON.parse(readFileSync(markOf(domain.uuid), 'utf8')) as Mark
+    const { pid, start, at, managed, problems = [] } = JSON.parse(readFileSync(markOf(domain.uuid), 'utf8')) as Mark
     rmSync(markOf(domain.uuid), { force: true })
-    const isNear = pid === daemon.pid && start === daemon.start && now - at >= 0 && now - at < RESTORE_LIFETIME
-    return isNear && !(managed === true && managedSave(domain) === 'none')
+    const isOfThisDaemon = pid === daemon.pid && start === daemon.start && now >= at
+    const isRestore = managed === true ? managedSave(domain) !== 'none' : now - at < RESTORE_LIFETIME
+    return isOfThisDaemon && isRestore ? { problems } : undefined
   } catch {
-    return false
+    return undefined
   }
 }

@@ -73,6 +73,32 @@ export const savedMemory: readonly Scenario[] = [
     },
   },
   {
+    name: 'a managed save that is older than its disk is refused by its prepare, and stays: libvirt 11.3 removes what a restore hook refuses',
+    not: { cluster: "the file there is its libvirt's own" },
+    play: async (ring) => {
+      const [a, b] = ring.hosts
+      const tintin = await tintinOn(ring)
+      assertPassed(await tintin.prepare(a))
+      await a.write(SAVE_FILE, '')
+      assertPassed(await tintin.release(a, 'saved'))
+      await runsAndStops(tintin, b)
+      const words = new RegExp(`${b.name} has locked virtVG/tintin since its memory was saved here`)
+      // The second time it is the same: nothing is used up by a refusal.
+      for (const reason of ['failed', '-']) {
+        await assertRestored(tintin, a)
+        assertRefused(await tintin.prepare(a), words, ADVICE)
+        assertPassed(
+          await a.hook({ name: tintin.name, operation: 'release', extra: reason, xml: tintin.xml({ aliases: false }) }),
+        )
+        await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
+      }
+      // Neither a migration nor, without the image, a fresh start is taken for that restore.
+      await assertRestored(tintin, a)
+      await a.write(SAVE_FILE, undefined)
+      await runsAndStops(tintin, a)
+    },
+  },
+  {
     name: 'a saved memory of a VM that runs on another host now is refused, and the refusal names that host',
     play: async (ring) => {
       const [a, b] = ring.hosts

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
@@ -73,6 +73,10 @@ describe('the shell part', () => {
   })
 
   test('no Node: one sentence for what is handled, nothing for what is not', async (context) => {
+    const saved = join(folder, 'var/lib/lvguard/saved')
+    mkdirSync(saved, { recursive: true })
+    writeFileSync(join(saved, 'x.json'), '')
+    onTestFinished(() => rmSync(saved, { recursive: true }))
     if (await isNodeElsewhere()) {
       // The machine's own Node would be found: a namespace without it.
       if (!isRoot) return context.skip('Node is in /usr/bin, which only root can hide')
@@ -80,7 +84,7 @@ describe('the shell part', () => {
         'for n in /usr/bin/node /usr/local/bin/node; do [ -e $n ] && mount --bind /dev/null $n; done; exec /bin/sh "$0" "$@"'
       const without = (words: readonly string[]): Promise<Ended> =>
         execa('unshare', ['-m', '/bin/sh', '-c', hide, join(folder, 'qemu'), ...words], {
-          env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+          env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LVGUARD_ROOT: folder },
           extendEnv: false,
           input: '',
           reject: false,
@@ -91,6 +95,8 @@ describe('the shell part', () => {
       })
       expect(await without(['tintin', 'hibernate', 'begin', '-'])).toMatchObject({ exitCode: 0, stderr: '' })
       expect(await without(['tintin', 'reconnect', 'begin', '-'])).toMatchObject({ exitCode: 0, stderr: '' })
+      // libvirt 11.3 removes a saved memory whose `restore` was refused. The `prepare` that follows refuses.
+      expect(await without(['tintin', 'restore', 'begin', '-'])).toMatchObject({ exitCode: 0, stderr: '' })
       return undefined
     }
     expect(await run(['tintin', 'prepare', 'begin', '-'])).toMatchObject({

@@ -308,6 +308,12 @@ export class Libvirt {
       const answer = await this.hook(thread, vm, 'restore', { xml })
       if (answer?.code !== 0) {
         land.reach('restore refused')
+        // libvirt 11.3 takes that for a start that succeeded (qemuDomainObjRestore).
+        if (this.images.get(vm.name) === image) {
+          this.#forgetImage(vm)
+          if (answer !== undefined && !host.isRunFull)
+            this.#engine.violate('R12', `the saved memory of ${vm.name} on ${host.name} is thrown away by libvirt 11.3`)
+        }
         return
       }
       // It opens the image, and looks at what is in it.
@@ -338,10 +344,7 @@ export class Libvirt {
       )
     land.reach(image === undefined ? 'started' : 'restored')
     await this.step(thread)
-    if (image === undefined || this.images.get(vm.name) === image) {
-      this.images.delete(vm.name)
-      host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
-    }
+    if (image === undefined || this.images.get(vm.name) === image) this.#forgetImage(vm)
     if (this.qemuOf(vm) === qemu)
       this.setStatus(
         vm,
@@ -349,6 +352,12 @@ export class Libvirt {
           ? { state: 'paused', reason: 'save' }
           : { state: 'running', reason: image === undefined ? 'booted' : 'restored' },
       )
+  }
+
+  /** Its managed save. */
+  #forgetImage(vm: Vm): void {
+    this.images.delete(vm.name)
+    this.host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
   }
 
   /** Of its persistent definition here, which an offline migration may have brought. */

@@ -188,8 +188,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: '`restore` lets every saved memory through',
     file: 'acts/saved.ts',
-    from: "if (problems.length > 0 && onStaleImage === 'refuse')",
-    to: "if (problems.length > 0 && onStaleImage !== 'refuse')",
+    from: "const speaking = onStaleImage === 'refuse' ? problems : []",
+    to: "const speaking = onStaleImage !== 'refuse' ? problems : []",
+    harmless: '`prepare` compares again once it has the locks, and refuses',
+  },
+  {
+    name: '`restore` refuses a managed save itself, which libvirt 11.3 throws away then',
+    focus: 'a life elsewhere',
+    file: 'acts/saved.ts',
+    from: "const isLeft = speaking.length > 0 && managedSave(domain) !== 'none'",
+    to: "const isLeft = speaking.length > 0 && managedSave(domain) === 'noted' && false",
+  },
+  {
+    name: 'a `prepare` does not hear what its `restore` has found',
+    focus: 'a life elsewhere',
+    file: 'acts/prepare.ts',
+    from: 'if (isRestore && restored.problems.length > 0)',
+    to: 'if (isRestore && restored.problems.length > 999)',
     harmless: '`prepare` compares again once it has the locks, and refuses',
   },
   {

@@ -140,13 +140,16 @@ export const life: readonly ClusterScenario[] = [
       await tintin.writes(two)
       await succeeds(tintin.destroy(two))
       await tintin.runs('nowhere')
-      const refused = await tintin.start(one)
-      await isRefused(
-        Promise.resolve(refused),
-        /tintin was not started: node2 has locked virtVG\/tintin since its memory was saved here/,
-      )
-      assert.match(refused.stderr, /virsh managedsave-remove tintin/)
-      await tintin.runs('nowhere')
+      // Twice: libvirt 11.3 removes what a hook refuses at `restore`.
+      for (let times = 0; times < 2; times++) {
+        await isRefused(
+          tintin.start(one),
+          /tintin was not started: node2 has locked virtVG\/tintin since its memory was saved here/,
+          /virsh managedsave-remove tintin/,
+        )
+        await tintin.runs('nowhere')
+      }
+      assert.match((await succeeds(one.virsh('dominfo', 'tintin'))).stdout, /^Managed save: +yes$/m)
       await succeeds(one.virsh('managedsave-remove', 'tintin'))
       await succeeds(tintin.start(one))
       await tintin.runs(one)

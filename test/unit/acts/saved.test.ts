@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import type { RecordedVolume } from '../../../src/core/record.ts'
 import type { SavedImage } from '../../../src/core/saved-image.ts'
@@ -65,6 +67,17 @@ test.each([true, false])(
     })
   },
 )
+
+test('a full /run cannot keep an old memory for its prepare: then the restore itself refuses, whatever libvirt does', async () => {
+  writeSavedImage(old)
+  root.write('var/lib/libvirt/qemu/save/tintin.save', '')
+  expect((await restore(tintin, { onStaleImage: 'refuse' })).kind).toBe('nothing')
+  rmSync(join(root.path, 'run/lvguard'), { recursive: true })
+  root.write('run/lvguard', 'no folder')
+  expect(await restore(tintin, { onStaleImage: 'refuse' })).toMatchObject({ kind: 'refused' })
+  rmSync(join(root.path, 'run/lvguard'))
+  rmSync(join(root.path, 'var/lib/libvirt'), { recursive: true })
+})
 
 test.each([
   ['of volumes that are known', [volume]],

@@ -94,7 +94,7 @@ describe('whether a prepare belongs to a restore', () => {
   const daemon = { pid: 42, start: '7' }
   test('of the same daemon, a moment ago, once', () => {
     announceRestore(tintin, daemon, 100)
-    expect([takeRestore(tintin, daemon, 101), takeRestore(tintin, daemon, 101)]).toEqual([true, false])
+    expect([takeRestore(tintin, daemon, 101), takeRestore(tintin, daemon, 101)]).toEqual([{ problems: [] }, undefined])
   })
   test.each([
     [{ pid: 42, start: '8' }, 101],
@@ -103,16 +103,24 @@ describe('whether a prepare belongs to a restore', () => {
     [daemon, 99],
   ])('not of %j at %i', (other, now) => {
     announceRestore(tintin, daemon, 100)
-    expect(takeRestore(tintin, other, now)).toBe(false)
+    expect(takeRestore(tintin, other, now)).toBeUndefined()
   })
   test('a managed save that is gone by now was not restored: its restore failed before, and this start is a fresh one', () => {
     const file = 'var/lib/libvirt/qemu/save/tintin.save'
     root.write(file, '')
     announceRestore(tintin, daemon, 100)
-    expect(takeRestore(tintin, daemon, 101)).toBe(true)
+    expect(takeRestore(tintin, daemon, 101)).toBeDefined()
     announceRestore(tintin, daemon, 100)
     rmSync(join(root.path, file))
-    expect(takeRestore(tintin, daemon, 101)).toBe(false)
+    expect(takeRestore(tintin, daemon, 101)).toBeUndefined()
   })
-  test('none was announced', () => expect(takeRestore(tintin, daemon, 101)).toBe(false))
+  test('what speaks against a managed save reaches its prepare, however long the host stood still in between', () => {
+    root.write('var/lib/libvirt/qemu/save/tintin.save', '')
+    const problems = [{ kind: 'stale-memory', volume: 'virtVG/root', at: image.at, by: 'node2', holders: [] }] as const
+    announceRestore(tintin, daemon, 100, problems)
+    expect(takeRestore(tintin, { pid: 42, start: '8' }, 101)).toBeUndefined()
+    announceRestore(tintin, daemon, 100, problems)
+    expect(takeRestore(tintin, daemon, 900)).toEqual({ problems })
+  })
+  test('none was announced', () => expect(takeRestore(tintin, daemon, 101)).toBeUndefined())
 })

@@ -2,7 +2,7 @@ import { existsSync } from '../system/files.ts'
 import { monotonic } from '../system/clock.ts'
 import type { Configuration } from '../core/configuration.ts'
 import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
-import type { Device, LockState, VolumeTable } from '../core/lock-state.ts'
+import type { Device, IdentityTable, LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume, Records } from '../core/record.ts'
 import { type Scope, lockspacesTellAll, scopeOf, vgsOf } from '../core/scope.ts'
@@ -76,7 +76,7 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
  */
 export async function missingOf(
   recorded: readonly RecordedVolume[],
-  table: VolumeTable | undefined,
+  table: IdentityTable | undefined,
   locks: LockState,
   devices: readonly Device[],
 ): Promise<Problem[]> {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import { type Device, NO_VOLUMES, type VolumeTable, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
@@ -13,6 +13,7 @@ import { withIdsAndPool } from '../core/relatives.ts'
 import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName, mapperUuid } from '../core/volume.ts'
+import { identitiesOf } from '../core/waiting-start.ts'
 import { lockDomain } from '../state/domain-locks.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { dropConfirmations } from '../drbd/notes.ts'
@@ -122,7 +123,7 @@ async function prepareOnce(
   restored: AnnouncedRestore | undefined,
 ): Promise<Outcome> {
   let locks: VgLocks | undefined
-  const row = restored === undefined ? standInRow(subject, asked) : NO_ROW
+  const row = restored === undefined ? standInRow(subject) : NO_ROW
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
       row.leave,
@@ -198,15 +199,16 @@ async function prepareUnderLock(
   const changes = isDeviceless ? left : plan.changes
   if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(changes, locks)
-  // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). So is
-  // what lvs said while this start waited, if these are still the same volumes (R14). Where LVM makes no devices no VM
-  // can run, and nothing tells which volumes they are.
-  const told =
-    attempted.length > 0 ? undefined : isDeviceless ? row.table() : stillTrue(row.table(), plan.recorded, facts.devices)
+  // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). If
+  // another one has served this start while it waited, the record says which volumes these are; lvs need not say so
+  // again.
+  const served = attempted.length === 0 && row.isServed() ? identitiesOf(record?.volumes ?? []) : undefined
+  const told = served !== undefined && isStillTrue(served, plan.recorded, isDeviceless ? undefined : facts.devices)
   const [table, after] = await Promise.all([
-    told ?? subject.table(),
+    told ? undefined : subject.table(),
     attempted.length === 0 && asked === undefined ? facts.locks : lockState(),
   ])
+  const identities: IdentityTable | undefined = told ? served : table
   const devices = activeVolumes()
   // A write to DRBD ends when the peer has it, or when the peer is given up. If the peer is still seen now, these locks
   // are on its copy too.
@@ -215,9 +217,13 @@ async function prepareUnderLock(
   // brought up, or its mark is here now.
   const missing =
     failed === undefined
-      ? [...(await missingOf(plan.recorded, table, after, devices)), ...parted, ...cutOffProblems(subject.vgsToLock)]
+      ? [
+          ...(await missingOf(plan.recorded, identities, after, devices)),
+          ...parted,
+          ...cutOffProblems(subject.vgsToLock),
+        ]
       : []
-  const taken = withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, facts)
+  const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // From now on nobody else can lock them. Has anybody locked one between `restore` and now?
   const stale =
@@ -301,21 +307,25 @@ function problemsOfPut(put: () => void): readonly Problem[] {
   return []
 }
 
-/** An earlier answer of lvs, if each volume's device is still that of the LV which it has told of. */
-const stillTrue = (
-  table: VolumeTable | undefined,
+/**
+ * Whether each volume is known, and its device is still that of the LV that was put on record (R14).
+ * @param devices undefined where LVM makes none: no VM can run there, and nothing tells which volumes they are
+ */
+const isStillTrue = (
+  table: IdentityTable,
   volumes: readonly RecordedVolume[],
-  devices: readonly Device[],
-): VolumeTable | undefined =>
+  devices: readonly Device[] | undefined,
+): boolean =>
   volumes.every(({ vg, lv }) => {
-    const row = table?.volumes.get(fullName({ vg, lv }))
-    return row !== undefined && deviceOf({ vg, lv }, devices)?.dmUuid === mapperUuid(row.vgUuid, row.uuid)
+    const row = table.volumes.get(fullName({ vg, lv }))
+    return (
+      row !== undefined &&
+      (devices === undefined || deviceOf({ vg, lv }, devices)?.dmUuid === mapperUuid(row.vgUuid, row.uuid))
+    )
   })
-    ? table
-    : undefined
 
 /** For a start that nobody else serves. */
-const NO_ROW: InRow = { leave: () => undefined, table: () => undefined }
+const NO_ROW: InRow = { leave: () => undefined, isServed: () => false }
 
 const NOTHING_BELOW: BackingResult = { kind: 'locked', recorded: [] }
 

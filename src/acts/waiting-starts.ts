@@ -1,14 +1,13 @@
 import { join } from 'node:path'
 import { CLOCK } from '../system/clock.ts'
-import type { LockState, VolumeTable } from '../core/lock-state.ts'
+import type { LockState } from '../core/lock-state.ts'
 import { type DomainRecord, RECORD_FORMAT } from '../core/record.ts'
 import type { Change } from '../core/start.ts'
-import { fullName } from '../core/volume.ts'
-import { type WaitingStart, planForWaiting, servable } from '../core/waiting-start.ts'
+import { type WaitingStart, plainVolumes, planForWaiting, servableStart } from '../core/waiting-start.ts'
 import { drbdMinors } from '../drbd/devices.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lockState } from '../lvm/lvm.ts'
+import { volumeTable } from '../lvm/lvm.ts'
 import { RUN_FOLDER } from '../system/paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { makeRunFolder, readRecords, replaceRecord } from '../state/record-store.ts'
@@ -17,12 +16,13 @@ import { self } from '../system/self.ts'
 import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { callingDaemon } from './daemon.ts'
-import { type LocksQuestion, type Subject, scopeFor, subjectWith } from './host.ts'
+import type { Subject } from './host.ts'
 
 /**
  * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23), so whoever has
  * the VG's lock takes the volumes of those that wait for it too, and puts each on record as that one's own `prepare`
- * would. Nobody trusts it: each of them still waits for its turn, looks at the locks under the VG's lock, and takes
+ * would. It asks lvs for all of them: if each of three hundred did so while it waits, they would take the processor from
+ * the one that all wait for (`npm run crowd`). Nobody trusts it: each of them still waits for its turn, looks at the locks under the VG's lock, and takes
  * itself what it does not find (R1, R11). One that is killed while it waits leaves what a killed `prepare` leaves: a
  * record, and locks that the `release` or the agent gives back.
  */
@@ -49,57 +49,40 @@ interface Said extends WaitingStart {
 export interface InRow {
   /** It no longer waits. Must be called, however the wait ends. */
   leave(): void
-  /** What lvs said of its volumes when it told of them; undefined: it did not. */
-  table(): VolumeTable | undefined
+  /** Whether another one has taken it up meanwhile: known when it has left. What came of it, the locks tell. */
+  isServed(): boolean
 }
 
 /**
- * Says what a `prepare` waits for, unless its wait is short. Only in the plain case: every VG has a lockspace here and
- * does not stand on DRBD, and every volume is taken exclusive under a lock of its own. It costs the wait nothing, and
- * where it fails the start is served by itself.
- * @param asked an early question: its answer tells which VGs have a lockspace, however old it is. What is locked, the
- * one that serves looks up
+ * Says what a `prepare` waits for, unless its wait is short. Only in the plain case (plainVolumes), where no VG stands
+ * on DRBD. It runs nothing, since a hundred others wait too, and where it fails the start is served by itself.
  */
-export function standInRow({ domain, configuration, candidates }: Subject, asked?: LocksQuestion): InRow {
-  let left = false
-  let told: { readonly file: string; readonly table: VolumeTable } | undefined
-  const tell = async (): Promise<void> => {
-    const waiting = subjectWith(domain, configuration, candidates)
-    const early = asked?.answer.then((answer) => answer ?? lockState()) ?? lockState()
-    const [locks, table] = await Promise.all([early, waiting.table()])
-    const found = await plainCase(waiting, locks, table)
+export function standInRow({ domain, candidates }: Subject): InRow {
+  let file: string | undefined
+  let isServed = false
+  const tell = (): void => {
+    const volumes = domain.incomingId === undefined ? plainVolumes(candidates) : undefined
     const own = processOf(self().pid)
-    if (left || table === undefined || found === undefined || own === undefined) return
-    const said: Said = {
-      format: 1,
-      hook: own,
-      ...callingDaemon(),
-      domain: { name: domain.name, uuid: domain.uuid },
-      volumes: found,
-    }
-    told = { file: write(said), table }
+    if (volumes === undefined || own === undefined || drbdMinors().length > 0) return
+    const { name, uuid } = domain
+    file = write({ format: 1, hook: own, ...callingDaemon(), domain: { name, uuid }, volumes })
   }
-  const cancel = CLOCK.after(SAY_AFTER, () => void tell().catch(() => undefined))
+  const cancel = CLOCK.after(SAY_AFTER, () => {
+    try {
+      tell()
+    } catch {
+      // /run is full, or the like.
+    }
+  })
   return {
     leave: () => {
-      left = true
       cancel()
-      if (told !== undefined) rmSync(told.file, { force: true })
+      if (file === undefined) return
+      isServed = statIfAny(file) === undefined
+      rmSync(file, { force: true })
     },
-    table: () => told?.table,
+    isServed: () => isServed,
   }
-}
-
-/** The volumes of a start that another one may serve; undefined if it is not such a start. */
-async function plainCase(
-  subject: Subject,
-  locks: LockState,
-  table: VolumeTable | undefined,
-): Promise<WaitingStart['volumes'] | undefined> {
-  if (subject.domain.incomingId !== undefined || table === undefined || drbdMinors().length > 0) return undefined
-  const { volumes, problems } = await scopeFor(subject, locks)
-  const found = volumes.flatMap((volume) => servable(volume, table.volumes.get(fullName(volume))) ?? [])
-  return problems.length === 0 && found.length === volumes.length ? found : undefined
 }
 
 /** @returns the file; @throws what the file system throws */
@@ -148,16 +131,26 @@ const stillWaits = ({ hook, file }: Said & { readonly file: string }): boolean =
  */
 export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state: LockState): Promise<void> {
   try {
-    const starts = waitingStarts().filter(({ volumes }) => volumes.every(({ vg }) => vgs.includes(vg)))
+    const starts = waitingStarts()
+      .filter(({ volumes }) => volumes.every(({ vg }) => vgs.includes(vg)))
+      .slice(0, MOST)
     if (starts.length === 0 || state.kind === 'unknown' || drbdMinors().length > 0) return
     if (cutOffProblems(vgs).length > 0) return
+    const table = await volumeTable(starts.flatMap(({ volumes }) => volumes))
+    if (table === undefined) return
     const devices = activeVolumes()
     let records = readRecords()
     const changes: Change[] = []
-    for (const start of starts.slice(0, MOST)) {
-      const { domain, daemon, volumes } = start
-      const plan = planForWaiting({ domain, volumes }, { locks: state, devices, records, users: new Map() })
-      if (plan === undefined) continue
+    for (const start of starts) {
+      const { domain, daemon } = start
+      const found = servableStart(start, table, state)
+      const plan =
+        found === undefined ? undefined : planForWaiting(found, { locks: state, devices, records, users: new Map() })
+      if (plan === undefined) {
+        // Nor would the next one serve it, and others wait behind it.
+        rmSync(start.file, { force: true })
+        continue
+      }
       const record: DomainRecord = { format: RECORD_FORMAT, domain, state: 'prepared', volumes: plan.recorded, daemon }
       if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
       // One that has ended its wait meanwhile has been refused, or was killed: the `release` that follows may have looked

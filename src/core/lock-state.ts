@@ -64,10 +64,13 @@ export interface LeaseCount {
   readonly owner: number
 }
 
+/** Which volume it is, and whose lock covers it. */
+export type VolumeIdentity = Pick<LogicalVolume, 'vg' | 'lv' | 'uuid' | 'vgUuid' | 'lockUuid' | 'pool'>
+
 /** Answers of one `lvs` for the volumes asked for. */
-export interface VolumeTable {
+export interface VolumeTable<Row extends VolumeIdentity = LogicalVolume> {
   /** By `VG/LV`. */
-  readonly volumes: ReadonlyMap<string, LogicalVolume>
+  readonly volumes: ReadonlyMap<string, Row>
   /** Names of VGs asked for that LVM does not know. */
   readonly missingVgs: ReadonlySet<string>
   /** VGs with a lock manager that LVM does not touch because use_lvmlockd is off in lvm.conf. */
@@ -78,6 +81,9 @@ export interface VolumeTable {
    */
   readonly unexplained: ReadonlyMap<string, string>
 }
+
+/** What lvs, or a record, says of which volumes these are. */
+export type IdentityTable = VolumeTable<VolumeIdentity>
 
 export const NO_VOLUMES: VolumeTable = {
   volumes: new Map(),
@@ -166,7 +172,7 @@ export const identityOf = ({
   uuid,
   vgUuid,
   lockUuid,
-}: LogicalVolume): VolumeName & { readonly ids: NonNullable<Identified['ids']> } => ({
+}: VolumeIdentity): VolumeName & { readonly ids: NonNullable<Identified['ids']> } => ({
   vg,
   lv,
   ids: { lv: uuid, vg: vgUuid, lock: lockUuid },

@@ -1,4 +1,4 @@
-import type { LockState, VolumeTable } from './lock-state.ts'
+import type { IdentityTable, LockState } from './lock-state.ts'
 import { identityOf, lockOf } from './lock-state.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain } from './record.ts'
 import { fullName, mapperUuid } from './volume.ts'
@@ -12,7 +12,7 @@ import { fullName, mapperUuid } from './volume.ts'
  */
 export function withIdsAndPool(
   recorded: readonly RecordedVolume[],
-  table: VolumeTable,
+  table: IdentityTable,
   before: { readonly locks: LockState; readonly records: Records },
 ): RecordedVolume[] {
   const known = before.records.known.flatMap(({ volumes }) => volumes)

@@ -1,4 +1,13 @@
-import type { Address, Device, Identified, LockState, LogicalVolume, Seen, VolumeTable } from './lock-state.ts'
+import type {
+  Address,
+  Device,
+  Identified,
+  IdentityTable,
+  LockState,
+  LogicalVolume,
+  Seen,
+  VolumeTable,
+} from './lock-state.ts'
 import { addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { RecordedVolume, Records } from './record.ts'
@@ -134,7 +143,7 @@ export const withoutLocked = (
  */
 export function missingLocks(
   recorded: readonly RecordedVolume[],
-  table: VolumeTable | undefined,
+  table: IdentityTable | undefined,
   locks: LockState,
   devices: readonly Device[],
 ): Problem[] {
@@ -159,7 +168,7 @@ export function missingLocks(
  */
 export const withoutDevice = (
   recorded: readonly RecordedVolume[],
-  table: VolumeTable | undefined,
+  table: IdentityTable | undefined,
   devices: readonly Device[],
 ): RecordedVolume[] =>
   recorded.filter((volume) => {
@@ -170,7 +179,7 @@ export const withoutDevice = (
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */
 export const deadVolumes = (
   recorded: readonly RecordedVolume[],
-  table: VolumeTable | undefined,
+  table: IdentityTable | undefined,
   devices: readonly Device[],
 ): Problem[] =>
   recorded.flatMap((volume): Problem[] => {

@@ -1,4 +1,16 @@
-import { type Identified, type LogicalVolume, addressOf, deviceOf, identityOf } from './lock-state.ts'
+import type { Candidates } from './domain.ts'
+import {
+  type Identified,
+  type IdentityTable,
+  type LockState,
+  type LogicalVolume,
+  NO_VOLUMES,
+  type VolumeTable,
+  addressOf,
+  deviceOf,
+  identityOf,
+} from './lock-state.ts'
+import type { RecordedVolume } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type HostFacts, type StartPlan, planStart } from './start.ts'
 import { type VolumeName, fullName } from './volume.ts'
@@ -6,8 +18,28 @@ import { type VolumeName, fullName } from './volume.ts'
 /** A start that waits for the lock of its VGs, as far as another `prepare` that has them can serve it. */
 export interface WaitingStart {
   readonly domain: { readonly name: string; readonly uuid: string }
-  /** All of them; they are in VGs that have a lockspace here. */
+  /** All of them. */
+  readonly volumes: readonly ManagedVolume[]
+}
+
+/** The same, and its volumes are such that they can be taken for it. */
+export interface ServableStart extends WaitingStart {
   readonly volumes: readonly ServableVolume[]
+}
+
+/**
+ * All volumes of a start that another one may serve, if it is the plain case: each is wanted exclusive, and nothing but
+ * the lockspaces of their VGs has to be asked to tell that they are managed.
+ * @returns undefined: it is not
+ */
+export function plainVolumes({ volumes, impossible, standIns, problems }: Candidates): ManagedVolume[] | undefined {
+  if (impossible.length + standIns.length + problems.length > 0 || volumes.length === 0) return undefined
+  const found = volumes.flatMap(({ path: _, mode, optional, isElement: __, unknownUse, ...volume }) =>
+    mode === 'exclusive' && optional !== true && unknownUse === undefined && volume.stack?.vg === undefined
+      ? [{ ...volume, role: mode, isLocal: false }]
+      : [],
+  )
+  return found.length === volumes.length ? found : undefined
 }
 
 /**
@@ -15,6 +47,23 @@ export interface WaitingStart {
  * (R14).
  */
 export type ServableVolume = ManagedVolume & { readonly ids: NonNullable<Identified['ids']> }
+
+/**
+ * A start with what lvs says of its volumes; undefined where one of them is left to the start's own `prepare`, or its
+ * VG has no lockspace here.
+ */
+export function servableStart(
+  { domain, volumes }: WaitingStart,
+  table: VolumeTable,
+  locks: LockState,
+): ServableStart | undefined {
+  const found = volumes.flatMap((volume) =>
+    locks.kind === 'known' && locks.lockspaces.has(volume.vg)
+      ? (servable(volume, table.volumes.get(fullName(volume))) ?? [])
+      : [],
+  )
+  return found.length === volumes.length ? { domain, volumes: found } : undefined
+}
 
 /**
  * A volume that another `prepare` may take for a start that waits: exclusive, and under a lock of its own. One that has
@@ -34,7 +83,7 @@ export function servable(volume: ManagedVolume, row: LogicalVolume | undefined):
  * @returns undefined: it is left to itself
  */
 export function planForWaiting(
-  { domain, volumes }: WaitingStart,
+  { domain, volumes }: ServableStart,
   facts: HostFacts,
 ): Extract<StartPlan, { kind: 'activate' }> | undefined {
   if (volumes.length === 0 || facts.records.known.some((record) => record.domain.uuid === domain.uuid)) return undefined
@@ -53,3 +102,18 @@ export function planForWaiting(
     }),
   }
 }
+
+/**
+ * Which volumes these are, as the one that served the start has put it on record: they need not be asked for again. It
+ * says nothing of what is locked.
+ */
+export const identitiesOf = (volumes: readonly RecordedVolume[]): IdentityTable => ({
+  ...NO_VOLUMES,
+  volumes: new Map(
+    volumes.flatMap(({ vg, lv, ids, pool }) =>
+      ids === undefined || pool !== undefined || ids.lock !== ids.lv
+        ? []
+        : [[fullName({ vg, lv }), { vg, lv, uuid: ids.lv, vgUuid: ids.vg, lockUuid: ids.lock }]],
+    ),
+  ),
+})

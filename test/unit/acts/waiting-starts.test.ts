@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vit
 import { CONFIGURATION, HostDouble, ROOT_VOLUME, domainOf } from '../support/host-double.ts'
 import { deviceOf, logicalVolume, lvmUuid, uuidOf } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
+import { fullName } from '../../../src/core/volume.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
@@ -47,8 +48,7 @@ afterEach(() => useFiles(REAL_FILES))
 afterAll(() => root.remove())
 
 const folder = 'run/lvguard/waiting'
-const say = (number: number, lv: string, changed: object = {}): void => {
-  const volume = logicalVolume({ vg: 'virtVG', lv })
+const say = (number: number, lv: string, changed: object = {}): void =>
   root.write(
     join(folder, `${number}.json`),
     JSON.stringify({
@@ -56,20 +56,10 @@ const say = (number: number, lv: string, changed: object = {}): void => {
       hook: { pid: number, start: `hook ${number}` },
       daemon: { pid: 1, start: 'daemon' },
       domain: { name: `vm${number}`, uuid: uuidOf(number) },
-      volumes: [
-        {
-          vg: 'virtVG',
-          lv,
-          role: 'exclusive',
-          isLocal: false,
-          reason: 'disk vda',
-          ids: { lv: volume.uuid, vg: volume.vgUuid, lock: volume.uuid },
-        },
-      ],
+      volumes: [{ vg: 'virtVG', lv, role: 'exclusive', isLocal: false, reason: 'disk vda' }],
       ...changed,
     }),
   )
-}
 const serve = async (): Promise<void> =>
   serveWaiting(['virtVG'], await host.lockVgs(['virtVG']), await host.lockState())
 const onRecord = (): string[] => readRecords().known.map(({ domain, state }) => `${domain.name} ${state}`)
@@ -86,7 +76,8 @@ const whenOnRecord = (number: number, happens: () => void): void =>
 
 describe('starts that wait', () => {
   beforeEach(() => {
-    host.volumeTable = (names) => Promise.resolve({ ...EMPTY, volumes: new Map(names.map((n) => [n.lv, ROOT_VOLUME])) })
+    host.volumeTable = (names) =>
+      Promise.resolve({ ...EMPTY, volumes: new Map(names.map((name) => [fullName(name), logicalVolume(name)])) })
     // The double knows volumes by their names.
     const { bringTo } = host
     host.bringTo = (target, names) =>
@@ -129,6 +120,30 @@ describe('starts that wait', () => {
     expect(onRecord()).toEqual([])
   })
 
+  test('one whose volume lvs does not know, or that is in a pool, is left to itself, and keeps nobody behind it waiting', async () => {
+    const { volumeTable } = host
+    host.volumeTable = async (names) => {
+      const table = await volumeTable(names)
+      const rows = [...(table?.volumes.values() ?? [])].filter(({ lv }) => lv !== 'gone')
+      return {
+        ...EMPTY,
+        volumes: new Map(rows.map((row) => [fullName(row), row.lv === 'thin' ? { ...row, pool: 'pool' } : row])),
+      }
+    }
+    for (let number = 1; number <= 70; number++) say(number, number % 2 === 0 ? 'gone' : 'thin')
+    say(71, 'one')
+    await serve()
+    await serve()
+    expect([onRecord(), readdirSync(join(root.path, folder))]).toEqual([['vm71 prepared'], []])
+  })
+
+  test('lvs does not answer: nobody is served, and nobody forgotten', async () => {
+    say(1, 'one')
+    host.volumeTable = () => Promise.resolve(undefined as never)
+    await serve()
+    expect([onRecord(), readdirSync(join(root.path, folder))]).toEqual([[], ['1.json']])
+  })
+
   test('a file that is not understood harms nobody', async () => {
     say(1, 'one', { volumes: [null] })
     await expect(serve()).resolves.toBeUndefined()
@@ -150,19 +165,40 @@ describe('a prepare that finds its volumes active', () => {
     expect(outcome).toMatchObject({ kind: 'refused', problems: [{ kind: 'no-lock', volume: 'virtVG/root' }] })
   })
 
-  test('puts the volume on record that has the name now, not the one that had it while this waited (R14)', async () => {
-    const old = { ...ROOT_VOLUME }
-    const next = logicalVolume(ROOT_VOLUME, { uuid: lvmUuid('next'), lockUuid: lvmUuid('next') })
-    host.volumeTable = () => Promise.resolve({ ...EMPTY, volumes: new Map([['virtVG/root', old]]) })
-    wait = 120
+  /** A start that waits, until another one has served it. */
+  const servedStart = async (): Promise<ReturnType<typeof prepare>> => {
+    host.volumeTable = () => Promise.resolve({ ...EMPTY, volumes: new Map([['virtVG/root', ROOT_VOLUME]]) })
+    const { bringTo } = host
+    host.bringTo = (target) => bringTo(target, [ROOT_VOLUME])
+    wait = 150
     const outcome = prepare(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION))
     await new Promise((resolve) => setTimeout(resolve, 90))
     expect(readdirSync(join(root.path, folder))).toHaveLength(1)
+    await serve()
+    expect([onRecord(), readdirSync(join(root.path, folder))]).toEqual([['tintin prepared'], []])
+    return outcome
+  }
+
+  test('asks lvs for nothing where another one has served it, and has the same on record', async () => {
+    const outcome = servedStart()
+    await new Promise((resolve) => setTimeout(resolve, 120))
+    host.volumeTable = () => Promise.reject(new Error('lvs was asked'))
+    expect((await outcome).kind).toBe('done')
+    expect(recordOf(UUID, readRecords())?.volumes).toMatchObject([
+      { lv: 'root', before: 'inactive', ids: { lv: ROOT_VOLUME.uuid, lock: ROOT_VOLUME.uuid } },
+    ])
+  })
+
+  test('puts the volume on record that has the name now, not the one that had it while this waited (R14)', async () => {
+    const old = { ...ROOT_VOLUME }
+    const next = logicalVolume(ROOT_VOLUME, { uuid: lvmUuid('next'), lockUuid: lvmUuid('next') })
+    const outcome = servedStart()
+    await new Promise((resolve) => setTimeout(resolve, 120))
     // The old one is renamed, and a new one made.
     host.volumeTable = () => Promise.resolve({ ...EMPTY, volumes: new Map([['virtVG/root', next]]) })
     host.activeVolumes = () => [{ ...deviceOf(old, 'dm-1'), lv: 'renamed' }, deviceOf(next, 'dm-2')]
     host.locks.set(old.uuid, 'exclusive').set(next.uuid, 'exclusive')
     expect((await outcome).kind).toBe('done')
-    expect(recordOf(UUID, readRecords())?.volumes[0]?.ids?.lv).toBe(next.uuid)
+    expect(recordOf(UUID, readRecords())?.volumes.map(({ ids }) => ids?.lv)).toContain(next.uuid)
   })
 })

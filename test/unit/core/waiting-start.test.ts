@@ -1,7 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import type { HostFacts } from '../../../src/core/start.ts'
+import type { Candidates } from '../../../src/core/domain.ts'
+import { NO_VOLUMES } from '../../../src/core/lock-state.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
-import { type ServableVolume, planForWaiting, servable } from '../../../src/core/waiting-start.ts'
+import {
+  type ServableVolume,
+  identitiesOf,
+  plainVolumes,
+  planForWaiting,
+  servable,
+  servableStart,
+} from '../../../src/core/waiting-start.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf } from '../support/lvm.ts'
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
@@ -19,6 +28,53 @@ describe('volumes that another prepare may take', () => {
     ['under the lock of another (a snapshot)', volume('root'), { ...root, lockUuid: data.uuid }, false],
   ])('%s', (_, wanted, row, may) => {
     expect(servable(wanted, row) !== undefined).toBe(may)
+  })
+})
+
+describe('a start that another one may serve', () => {
+  const candidate = { ...volume('root'), mode: 'exclusive' as const, path: '/dev/virtVG/root' }
+  const none = { volumes: [], impossible: [], standIns: [], images: [], problems: [] }
+  test.each<[string, Partial<Candidates>, boolean]>([
+    ['volumes that it wants for itself', { volumes: [candidate] }, true],
+    ['none at all', {}, false],
+    ['one to share', { volumes: [candidate, { ...candidate, mode: 'shared' }] }, false],
+    ['one that it can do without', { volumes: [{ ...candidate, optional: true }] }, false],
+    ['one whose use is not known', { volumes: [{ ...candidate, unknownUse: 'x' }] }, false],
+    [
+      'one below an LV of a guest',
+      { volumes: [{ ...candidate, stack: { holder: 'dm-1', top: '/dev/x', vg: 'guest' } }] },
+      false,
+    ],
+    [
+      'a name that no LV can have',
+      { volumes: [candidate], impossible: [{ vg: 'v', path: '/dev/v/-', disk: 'vda' }] },
+      false,
+    ],
+    ['a file in the place of a volume', { volumes: [candidate], standIns: [{} as never] }, false],
+    ['a source that is not understood', { volumes: [candidate], problems: [{ kind: 'other', detail: '' }] }, false],
+  ])('%s: %#', (_, candidates, may) => {
+    expect(plainVolumes({ ...none, ...candidates }) !== undefined).toBe(may)
+  })
+
+  const start = { domain: { name: 'tintin', uuid: uuidOf(1) }, volumes: [volume('root'), volume('data')] }
+  const table = { ...NO_VOLUMES, volumes: new Map([root, data].map((row) => [`virtVG/${row.lv}`, row])) }
+  test('all of its volumes are, or none is, and their VG has a lockspace', () => {
+    expect(servableStart(start, table, lockTable())?.volumes.map(({ ids }) => ids.lv)).toEqual([root.uuid, data.uuid])
+    expect(servableStart(start, { ...table, volumes: new Map([['virtVG/root', root]]) }, lockTable())).toBeUndefined()
+    const elsewhere = start.volumes.map((each) => ({ ...each, vg: 'localVG' }))
+    const rows = new Map([root, data].map((row) => [`localVG/${row.lv}`, row]))
+    expect(servableStart({ ...start, volumes: elsewhere }, { ...table, volumes: rows }, lockTable())).toBeUndefined()
+  })
+
+  test('the record tells afterwards which volumes they are, but not of one that lies in a pool or has another’s lock', () => {
+    const found = identitiesOf([
+      { ...recorded(root), ids: own(root).ids },
+      { ...recorded(data), ids: own(data).ids, pool: { lv: 'pool', before: 'active' } },
+    ])
+    expect([...found.volumes.keys()]).toEqual(['virtVG/root'])
+    expect([
+      ...identitiesOf([recorded(data), { ...recorded(data), ids: { ...own(data).ids, lock: root.uuid } }]).volumes,
+    ]).toEqual([])
   })
 })
 

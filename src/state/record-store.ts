@@ -21,6 +21,7 @@ import {
   writeFileSync,
   writeSync,
 } from '../system/files.ts'
+import { lives, processOf } from '../system/processes.ts'
 import { self } from '../system/self.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
@@ -84,7 +85,7 @@ export function replaceRecord(
   try {
     return replaceIf(uuid, expected, next, () => true)
   } finally {
-    if (turn === 'taken') rmSync(turnOf(uuid), { force: true })
+    turn.end(true)
   }
 }
 
@@ -94,14 +95,16 @@ export function replaceRecord(
  * nobody. It does nothing if it was held up so long that another one may have ended its turn.
  */
 export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
+  // Where three hundred hooks are at work, this one would stand still in the middle of it.
+  const calm = self().hurry()
   const end = milliseconds() + TURN_LIMIT
   const isInTime = (): boolean => milliseconds() < end
   const turn = takeTurn(uuid, 1)
-  if (turn === 'busy') return 'changed'
   try {
-    return replaceIf(uuid, expected, next, isInTime)
+    return turn.is === 'busy' ? 'changed' : replaceIf(uuid, expected, next, isInTime)
   } finally {
-    if (turn === 'taken' && isInTime()) rmSync(turnOf(uuid), { force: true })
+    turn.end(isInTime())
+    calm()
   }
 }
 
@@ -112,24 +115,70 @@ export function announceEnd(uuid: string, expected: DomainRecord | undefined, ne
 const TURN_LIMIT = 1000
 /** Milliseconds between two tries to take a turn. */
 const TRY_PAUSE = 10
-/** After so many tries a turn belongs to a program that was killed: twice as long as the turn of an announcement lasts. */
+/**
+ * After so many tries a turn belongs to a program that was killed before it could put its name there: twice as long as
+ * the turn of an announcement lasts.
+ */
 const TURN_TRIES = (2 * TURN_LIMIT) / TRY_PAUSE + 1
 
-/** It is no record, and it is empty. */
+/** It is no record. It says which process has the turn, and then whether that has ended it. */
 const turnOf = (uuid: string): string => join(RUN_FOLDER, `.${uuid}.turn`)
 
-/** @returns `busy`: somebody else has it, after one try; `none`: no file can be made, so that nobody takes turns */
-function takeTurn(uuid: string, tries: number): 'taken' | 'busy' | 'none' {
+interface Turn {
+  /** `busy`: somebody else has it, after one try; `none`: no file can be made, so that nobody takes turns. */
+  readonly is: 'taken' | 'busy' | 'none'
+  /** @param isOwn nobody can have taken the turn away meanwhile */
+  end(isOwn: boolean): void
+}
+
+const NO_TURN = { end: () => undefined } as const
+
+function takeTurn(uuid: string, tries: number): Turn {
   for (let count = 1; ; count++) {
+    let descriptor: number
     try {
-      closeSync(openSync(turnOf(uuid), 'wx', 0o600))
-      return 'taken'
+      descriptor = openSync(turnOf(uuid), 'wx', 0o600)
     } catch (error) {
-      if (!isCode(error, 'EEXIST')) return 'none'
+      if (!isCode(error, 'EEXIST')) return { is: 'none', ...NO_TURN }
+      if (tries === 1) return { is: 'busy', ...NO_TURN }
+      // Only an act that has the locks of the VGs takes a turn away, and there is one such act.
+      if (count >= tries || isOver(uuid)) rmSync(turnOf(uuid), { force: true })
+      else block(TRY_PAUSE)
+      continue
     }
-    if (tries === 1) return 'busy'
-    if (count >= tries) rmSync(turnOf(uuid), { force: true })
-    else block(TRY_PAUSE)
+    const own = processOf(self().pid)
+    if (own !== undefined) say(descriptor, `${own.pid} ${own.start}\n`)
+    return {
+      is: 'taken',
+      end: (isOwn) => {
+        // Into the file that this one has made, and not into one of that name: that may be another one's turn by now.
+        if (isOwn) rmSync(turnOf(uuid), { force: true })
+        else say(descriptor, OVER)
+        closeSync(descriptor)
+      },
+    }
+  }
+}
+
+const OVER = 'over\n'
+
+/** Whether a turn belongs to nobody any more: its program has said so, or has ended. */
+function isOver(uuid: string): boolean {
+  try {
+    const text = readFileSync(turnOf(uuid), 'utf8')
+    const [, pid, start] = /^(\d+) (\d+)\n/.exec(text) ?? []
+    return text.endsWith(OVER) || (pid !== undefined && start !== undefined && !lives({ pid: Number(pid), start }))
+  } catch {
+    return false
+  }
+}
+
+/** A full /run: then the others wait for as long as a turn can last. */
+function say(descriptor: number, text: string): void {
+  try {
+    writeSync(descriptor, text)
+  } catch {
+    // They take it away then.
   }
 }
 

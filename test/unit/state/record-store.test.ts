@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { DomainRecord } from '../../../src/core/record.ts'
@@ -8,6 +8,7 @@ const root = await vi.hoisted(async () => new (await import('../support/root.ts'
 const store = await import('../../../src/state/record-store.ts')
 const { RecordChanged, announceEnd, lookingAgain, readRecords, recordOf, replaceRecord, replacing } = store
 const { REAL_FILES, useFiles } = await import('../../../src/system/files.ts')
+const { processOf } = await import('../../../src/system/processes.ts')
 const { REAL_TIME, useTime } = await import('../../../src/system/clock.ts')
 
 const folder = join(root.path, 'run/lvguard')
@@ -213,6 +214,56 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
         running,
         [`${uuidOf(1)}.json`],
       ])
+    })
+
+    /** How often an act asks for the turn until it has it: it waits between two tries. */
+    const triesOf = (act: () => void): number => {
+      let tries = 0
+      useFiles({
+        ...REAL_FILES,
+        openSync: (path, flags, mode) => {
+          if (path.endsWith('.turn')) tries++
+          return REAL_FILES.openSync(path, flags, mode)
+        },
+      })
+      act()
+      useFiles(REAL_FILES)
+      return tries
+    }
+
+    // Three hundred stops at once (npm run crowd 300): whoever had the lock waited 2 s for each of these.
+    test.each([
+      ['was killed in its turn', () => writeFileSync(join(folder, `.${uuidOf(1)}.turn`), '1 0\n')],
+      [
+        'came too late in its turn',
+        () => {
+          isHeldUpFor(2)
+          announceEnd(uuidOf(1), record, ended)
+        },
+      ],
+    ])('one that %s is not waited for', (_, happens) => {
+      happens()
+      expect([triesOf(() => replaceRecord(uuidOf(1), record, running)), onRecord()]).toEqual([2, running])
+      expect(readdirSync(folder)).toEqual([`${uuidOf(1)}.json`])
+    })
+
+    test('one that lives is, until its turn must be over', () => {
+      writeFileSync(join(folder, `.${uuidOf(1)}.turn`), `${process.pid} ${processOf(process.pid)?.start}\n`)
+      expect(triesOf(() => replaceRecord(uuidOf(1), record, running))).toBeGreaterThan(100)
+    })
+
+    test('one that comes too late ends its own turn, and not the one of the act that has taken it away', () => {
+      let late = 0
+      useTime({ ...REAL_TIME, monotonic: () => REAL_TIME.monotonic() + late })
+      meanwhile(() => {
+        late = 2
+        // What an act does that has waited long enough.
+        rmSync(join(folder, `.${uuidOf(1)}.turn`))
+        writeFileSync(join(folder, `.${uuidOf(1)}.turn`), 'another one')
+      })
+      announceEnd(uuidOf(1), record, ended)
+      useFiles(REAL_FILES)
+      expect(readFileSync(join(folder, `.${uuidOf(1)}.turn`), 'utf8')).toBe('another one')
     })
 
     test('there is none, and none is to be: one that comes at this moment stays', () => {

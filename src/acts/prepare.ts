@@ -101,13 +101,14 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<Outcome> {
-  if (!subject.isConcerned) return NOT_CONCERNED
+  const calledAt = uptime()
+  // Before anything else, so that it is used up whatever comes.
+  const restored = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
+  if (!subject.isConcerned) return notConcerned(subject, restored)
   // This comes before anything that may wait for the storage. The `release` that follows finds no record of its own,
   // and changes nothing.
   const cutOff = cutOffProblems(subject.vgsToLock)
   if (cutOff.length > 0) return refused(subject, cutOff)
-  const calledAt = uptime()
-  const restored = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
   const first = await prepareOnce(subject, asked, calledAt, restored)
   const { domain, configuration, candidates } = subject
   if (configuration.startWait === 0 || !isTooEarly(first)) return first
@@ -115,6 +116,15 @@ export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<
     prepareOnce(subjectWith(domain, configuration, candidates), undefined, calledAt, restored)
   return awaitLocking(first, again, configuration.startWait * 1000, { pause, now: milliseconds })
 }
+
+/**
+ * The domain has nothing that lvguard manages, as far as its XML and the configuration say now. They may have changed
+ * since its memory was saved.
+ */
+const notConcerned = (subject: Subject, restored: AnnouncedRestore | undefined): Outcome =>
+  restored === undefined || restored.problems.length === 0 || subject.domain.incomingId !== undefined
+    ? NOT_CONCERNED
+    : refused(subject, restored.problems)
 
 async function prepareOnce(
   subject: Subject,
@@ -136,7 +146,7 @@ async function prepareOnce(
     // A path such as /dev/shm/x looks like a volume. But a VM without any volume must not depend on lvguard's own
     // folder.
     const isConcerned = locks !== undefined || !isEmpty(await scopeFor(subject, await lockState()))
-    return isConcerned ? refused(subject, [problemOfError(error)]) : NOT_CONCERNED
+    return isConcerned ? refused(subject, [problemOfError(error)]) : notConcerned(subject, restored)
   } finally {
     locks?.release()
   }

@@ -107,7 +107,7 @@ export async function release(
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // Noted while this host still holds the locks, so that no other host can have changed the counts. As soon as the
     // record says that the domain has ended, others may give the locks back.
-    const isNoted = isSaved(domain, reason) && isActiveHere(domain) !== true
+    const isNoted = isSaved(domain, reason) && hasLived(domain, reason, record) && isActiveHere(domain) !== true
     if (plan.kind !== 'keep' && recorded.length > 0) {
       sayEnded = () => {
         if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
@@ -192,6 +192,13 @@ function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | 
 const isSaved = (domain: Named, reason: string): boolean =>
   reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
 
+/**
+ * Whether this is not the end of a start that its `prepare` refused. libvirt before 10.5 does not say so, and the file of
+ * a managed save may look new (`virsh managedsave-edit` writes it again): what was noted of it would be lost.
+ */
+const hasLived = ({ gotPastPrepare }: Domain, reason: string, record: DomainRecord | undefined): boolean =>
+  reason !== '-' || (gotPastPrepare && record?.state !== 'refused')
+
 /** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
 const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
   reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
@@ -256,6 +263,8 @@ function settle(
   plan: Exclude<ReleasePlan, { kind: 'deactivate' }>,
 ): Outcome {
   if (plan.kind === 'keep') return { kind: 'left', volumes: plan.volumes, why: plan.reason }
+  // There is nothing to remove, and no lock may be held.
+  if (record === undefined) return { kind: 'nothing', reason: plan.reason }
   return replaceRecord(domain.uuid, record, undefined) === 'changed'
     ? CHANGED
     : { kind: 'nothing', reason: plan.reason }

@@ -147,7 +147,7 @@ export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state
       const plan =
         found === undefined ? undefined : planForWaiting(found, { locks: state, devices, records, users: new Map() })
       if (plan === undefined) {
-        // Nor would the next one serve it, and others wait behind it.
+        // It is left to itself, so that it keeps nobody behind it waiting.
         rmSync(start.file, { force: true })
         continue
       }

@@ -18,6 +18,7 @@ import type { SavedImage } from '../core/saved-image.ts'
 import { isValidName } from '../core/volume.ts'
 import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from '../system/paths.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
+import { messageOf } from '../system/error-message.ts'
 import { namesIn } from '../system/quiet-files.ts'
 import { makeRunFolder } from './record-store.ts'
 import { self } from '../system/self.ts'
@@ -186,8 +187,19 @@ export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number)
     rmSync(markOf(domain.uuid), { force: true })
     const isOfThisDaemon = pid === daemon.pid && start === daemon.start && now >= at
     const isRestore = managed === true ? managedSave(domain) !== 'none' : now - at < RESTORE_LIFETIME
-    return isOfThisDaemon && isRestore ? { problems } : undefined
-  } catch {
-    return undefined
+    // What was found is true whoever has called: a hook script that calls this program has another number each time.
+    return isRestore && (isOfThisDaemon || problems.length > 0) ? { problems } : undefined
+  } catch (error) {
+    return isAbsent(error) ? undefined : unreadable(domain, error)
   }
+}
+
+/** What the `restore` has found cannot be read: it may be that the memory is older than its disk (R9). */
+function unreadable(domain: Saved, error: unknown): AnnouncedRestore | undefined {
+  try {
+    if (managedSave(domain) === 'none') return undefined
+  } catch {
+    // Nor can this.
+  }
+  return { problems: [{ kind: 'other', detail: `${markOf(domain.uuid)} cannot be used: ${messageOf(error)}` }] }
 }

@@ -92,7 +92,7 @@ export const savedMemory: readonly Scenario[] = [
         )
         await assertLocks(ring.hosts, 'tintin', ['none', 'none'])
       }
-      // Neither a migration nor, without the image, a fresh start is taken for that restore.
+      // Without the image a fresh start is not taken for that restore.
       await assertRestored(tintin, a)
       await a.write(SAVE_FILE, undefined)
       await runsAndStops(tintin, a)

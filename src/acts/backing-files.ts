@@ -81,7 +81,7 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
   } catch (error) {
     const undone: Change[] = []
     for (const { attempted, before, table } of steps.reverse()) {
-      const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), before, {
+      const undo = planUndo(attempted, [], (name) => table?.volumes.get(fullName(name)), before, {
         locks: await lockState(),
         devices: activeVolumes(),
       })

@@ -7,6 +7,7 @@ import { type Change, withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { carryOut } from './changes.ts'
 import { unlessFull } from './failures.ts'
+import { markedVgs } from '../kill/mark.ts'
 import { messageOf } from '../system/error-message.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from '../core/outcome.ts'
@@ -16,7 +17,7 @@ import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { type Replace, readRecords, replacing } from '../state/record-store.ts'
 import { type VgLocks, lockVgs } from '../state/vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
-import type { AgentHost, SeenDomain } from './seen-domains.ts'
+import { type AgentHost, type SeenDomain, vgsOfAct } from './seen-domains.ts'
 import { witnessed } from './witness.ts'
 
 /** What came of an act for one domain. What it calls for beside locks is done afterwards, when no VG's lock is held. */
@@ -132,11 +133,17 @@ export async function act(
       state,
       locks,
     )
-    const ended = plans.flatMap((plan, index) =>
-      plan.kind === 'release' && views[index] !== undefined
-        ? [{ domain: views[index].domain, record: views[index].record, plan: plan.plan }]
-        : [],
-    )
+    const marked = markedVgs()
+    const ended = plans.flatMap((plan, index) => {
+      const view = views[index]
+      if (plan.kind !== 'release' || view === undefined) return []
+      // A hook has put another record there meanwhile, and the locks that are held here are not those of its VGs.
+      if (vgsOfAct(view, host.lockspaces, marked).some((vg) => !locks.descriptors.has(vg))) {
+        overtaken.add(view)
+        return []
+      }
+      return [{ view, domain: view.domain, record: view.record, plan: plan.plan }]
+    })
     const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) =>
       ended.map(() => failed(error)),
     )
@@ -145,13 +152,8 @@ export async function act(
       const plan = plans[index]
       const drive = drives.find((each) => each.view === view)
       const reports = plan?.reports ?? []
-      if (plan?.kind === 'release') {
-        results.push({
-          ...NOTHING,
-          view,
-          reports,
-          released: outcomes[ended.findIndex(({ domain }) => domain === view.domain)],
-        })
+      if (plan?.kind === 'release' && !overtaken.has(view)) {
+        results.push({ ...NOTHING, view, reports, released: outcomes[ended.findIndex((each) => each.view === view)] })
       } else if (drive === undefined) {
         results.push({ ...NOTHING, view, reports, isOvertaken: overtaken.has(view) })
       } else {

@@ -261,7 +261,10 @@ async function prepareUnderLock(
       ...(warning !== undefined && { warning }),
     }
   }
-  const undo = planUndo(attempted, (name) => table?.volumes.get(fullName(name)), facts, { locks: after, devices })
+  const undo = planUndo(attempted, leftovers, (name) => table?.volumes.get(fullName(name)), facts, {
+    locks: after,
+    devices,
+  })
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
   // Looked at again, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.

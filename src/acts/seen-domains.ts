@@ -196,3 +196,12 @@ const daemonOf = (record: DomainRecord | undefined): boolean | 'unknown' =>
 /** The VGs whose locks an act on a domain needs, sorted. */
 export const vgsOfView = ({ record, live }: DomainView): string[] =>
   [...new Set([...(record?.volumes ?? []), ...live].map(({ vg }) => vg))].sort()
+
+/**
+ * The VGs whose locks the agent takes for an act on a domain, sorted: none that is cut off here. A record that names no
+ * volume names no VG either, and a hook of that domain may be at work on any: then these are all.
+ */
+export function vgsOfAct(view: DomainView, lockspaces: ReadonlySet<string>, marked: ReadonlySet<string>): string[] {
+  const own = vgsOfView(view).filter((vg) => !marked.has(vg))
+  return own.length > 0 ? own : [...lockspaces].sort()
+}

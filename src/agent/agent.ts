@@ -10,7 +10,7 @@ import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../state/record-store.ts'
 import { VgBusy } from '../state/vg-lock.ts'
 import { type ActResult, act } from '../acts/drive.ts'
-import { type AgentHost, type SeenDomain, vgsOfView } from '../acts/seen-domains.ts'
+import { type AgentHost, type SeenDomain, vgsOfView, vgsOfAct } from '../acts/seen-domains.ts'
 import type { Aftermath } from './aftermath.ts'
 import { type Retries, type Schedule, schedule } from './retries.ts'
 
@@ -200,9 +200,7 @@ export class Agent {
   #enqueue(view: SeenDomain): void {
     const marked = markedVgs()
     if (this.#isCutOff(view, marked)) return
-    const own = vgsOfView(view).filter((vg) => !marked.has(vg))
-    // A record that names no volume names no VG either. A hook of that domain may be at work on any VG.
-    const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()
+    const vgs = vgsOfAct(view, this.#host.lockspaces, marked)
     const key = vgs.join(' ')
     const group = this.#groups.get(key)
     if (group !== undefined) {

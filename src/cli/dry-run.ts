@@ -230,7 +230,7 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const { scope, plan, facts, warning } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
-    const undo = planUndo(plan.changes, (name) => facts.table.volumes.get(fullName(name)), facts, {
+    const undo = planUndo(plan.changes, [], (name) => facts.table.volumes.get(fullName(name)), facts, {
       ...facts,
       locks: { kind: 'unknown', why: 'failed', detail: '' },
     })

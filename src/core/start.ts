@@ -191,13 +191,17 @@ export const deadVolumes = (
 const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)
 
 /**
- * The way back after a failure: exactly what was changed, to exactly what it was (R1).
+ * The way back after a failure: exactly what was changed, to exactly what it was (R1). What an earlier act of lvguard for
+ * this domain had left here in shared, such as the trial of a `migrate` that was killed, is given back altogether: no
+ * start takes shared (R2), and nobody runs on it.
  * @param attempted the changes that were, or may have been, carried out
+ * @param earlier what this domain's record named before
  * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is
  *   undone
  */
 export function planUndo(
   attempted: readonly Change[],
+  earlier: readonly RecordedVolume[],
   volumeOf: (name: VolumeName) => LogicalVolume | undefined,
   before: Pick<HostFacts, 'locks' | 'devices'>,
   after: Pick<HostFacts, 'locks' | 'devices'>,
@@ -216,7 +220,8 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
-    if (then.lock === 'shared' && now.lock === 'exclusive') return back('shared')
+    const isOwn = then.device !== undefined && isOurs(then.device, earlier)
+    if (then.lock === 'shared' && now.lock === 'exclusive') return back(isOwn ? 'inactive' : 'shared')
     return []
   })
 }

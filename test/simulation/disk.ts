@@ -52,7 +52,9 @@ const known = new Map<string, readonly string[]>()
 
 /** The names in a path. Those that are asked for often are kept: most of a simulation's time would go into this. */
 function partsOf(path: string): readonly string[] {
-  const parts = known.get(path) ?? path.split('/').filter((part) => part !== '' && part !== '.')
+  const before = known.get(path)
+  if (before !== undefined) return before
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   if (known.size > 20_000) known.clear()
   known.set(path, parts)
   return parts
@@ -79,8 +81,9 @@ export class Disk {
   find(path: string, isFollowed = true, links = 0): Node | undefined {
     let here: Node = this.root
     const parts = partsOf(path)
-    for (const [index, part] of parts.entries()) {
+    for (let index = 0; index < parts.length; index++) {
       if (here.kind !== 'folder') return undefined
+      const part = parts[index] ?? ''
       const next: Node | undefined = part === '..' ? undefined : here.entries.get(part)
       if (next === undefined) return undefined
       if (next.kind === 'link' && (isFollowed || index < parts.length - 1)) {

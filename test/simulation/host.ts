@@ -451,6 +451,11 @@ export class Host {
     else this.land.recordsOf(this).set(uuid, record)
     if (record?.state === 'prepared' && before === undefined && process.startOf !== undefined)
       this.land.reach(process.startOf.uuid === uuid ? 'took its volumes itself' : 'served while it waited')
+    if (record?.state === 'prepared' && before?.state === 'incoming' && process.startOf === undefined)
+      this.land.reach('prepare of a migration')
+    if (record === undefined && process.kind === 'agent') this.land.reach('released by the agent')
+    if (record === undefined && process.kind === 'hook' && process.label !== `release ${this.land.nameOf(uuid)}`)
+      this.land.reach('released along')
     // A `release` that announces that its domain has ended waits for no lock.
     if (record?.state === 'releasing' && process.label.startsWith('release')) return
     // Nor one that goes and has nothing on a VG but what was active before.

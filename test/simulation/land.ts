@@ -209,6 +209,7 @@ export class Land {
       // A guest that boots reads its disk.
       if (why === 'fresh') qemu.memory.set(volume, version)
       else if (qemu.memory.get(volume) !== version) {
+        this.reach('older memory runs')
         if (why === 'restored')
           this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
         else if (why === 'restored from an image that nobody noted') qemu.memory.set(volume, version)

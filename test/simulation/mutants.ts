@@ -133,9 +133,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the agent takes a record without volumes away without the lock',
     focus: 'let in, and refused',
-    file: 'agent/agent.ts',
-    from: 'const vgs = own.length > 0 ? own : [...this.#host.lockspaces].sort()',
-    to: 'const vgs = own',
+    file: 'acts/seen-domains.ts',
+    from: 'return own.length > 0 ? own : [...lockspaces].sort()',
+    to: 'return own.length > lockspaces.size + 999 ? [] : own',
   },
   {
     name: 'a record is replaced whatever it has become',

@@ -6,6 +6,9 @@ import { askLocks } from '../../src/acts/host.ts'
 import { exitStatusOf, linesOf } from '../../src/core/outcome.ts'
 import { write } from '../../src/system/output.ts'
 import type { Product } from './land.ts'
+import { rememberXml } from './xml-memory.ts'
+
+rememberXml()
 
 /**
  * The product: the code that ships. A hook is what src/hook/run-hook.ts does, without the log, whose loss changes

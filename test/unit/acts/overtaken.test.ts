@@ -1,5 +1,8 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { DomainRecord } from '../../../src/core/record.ts'
+import { GONE_PASSES } from '../../../src/core/reconcile.ts'
 import { CONFIGURATION, HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
 import { recorded } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
@@ -108,4 +111,26 @@ test.each([
   expect([[...host.locks.values()], onRecord()]).toEqual(
     isCutOff ? [[], { ...both, state: 'releasing', volumes: [data] }] : [['exclusive'], both],
   )
+})
+
+// A start that was refused meanwhile has left a record that names no volume: a hook of the domain may be at work on any
+// VG.
+test.each([
+  ['one', ['virtVG'], true],
+  ['all', ['moreVG', 'virtVG'], false],
+])('a record without volumes is taken away under the locks of all VGs: %s', async (_, vgs, isOvertaken) => {
+  rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+  const refused: DomainRecord = { format: 1, domain, state: 'refused', volumes: [] }
+  put(refused)
+  const { lockState } = host
+  host.lockState = async () => {
+    const locks = await lockState()
+    return locks.kind === 'unknown'
+      ? locks
+      : { ...locks, lockspaces: new Map([...locks.lockspaces, ['moreVG', 'sanlock']]) }
+  }
+  const agentHost = new AgentHost(CONFIGURATION)
+  for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+  const result = (await act([UUID], vgs, agentHost))[0]
+  expect([result?.isOvertaken, onRecord()]).toEqual([isOvertaken, isOvertaken ? refused : undefined])
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Device, LockState, LogicalVolume } from '../../../src/core/lock-state.ts'
+import type { RecordedVolume } from '../../../src/core/record.ts'
 import { type Change, planStart, planUndo } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, uuidOf } from '../support/lvm.ts'
 import { situation } from '../support/any-host.ts'
@@ -19,7 +20,7 @@ describe('undoing what was carried out of a plan', () => {
           const was = host.snapshot()
           const chance = (): boolean => chances.shift() ?? true
           const { attempted } = host.carryOut(plan.changes, chance)
-          const undo = planUndo(attempted, host.volumeOf, before, host.facts())
+          const undo = planUndo(attempted, [], host.volumeOf, before, host.facts())
           expect(host.carryOut(undo).ok).toBe(true)
           expect(host.snapshot()).toEqual(was)
         },
@@ -34,7 +35,7 @@ describe('undoing what was carried out of a plan', () => {
         const plan = planStart(wanted, host.facts(), uuidOf(1), false, [])
         const before = host.facts()
         if (plan.kind === 'activate') host.carryOut(plan.changes)
-        expect(planUndo([], host.volumeOf, before, host.facts())).toEqual([])
+        expect(planUndo([], [], host.volumeOf, before, host.facts())).toEqual([])
       }),
     )
   })
@@ -46,7 +47,7 @@ describe('undoing what was carried out of a plan', () => {
         const before = host.facts()
         const { attempted } = host.carryOut(plan.kind === 'activate' ? plan.changes : [])
         expect(
-          planUndo(attempted, host.volumeOf, before, host.facts()).filter(
+          planUndo(attempted, [], host.volumeOf, before, host.facts()).filter(
             ({ to }) => to !== 'inactive' && to !== 'shared',
           ),
         ).toEqual([])
@@ -68,9 +69,10 @@ function undoOf(
   before: readonly [LockState, readonly Device[]],
   after: readonly [LockState, readonly Device[]],
   volume: LogicalVolume | undefined = root,
+  earlier: readonly RecordedVolume[] = [],
 ): string {
   const moment = ([locks, devices]: readonly [LockState, readonly Device[]]) => ({ locks, devices })
-  return planUndo(attempted, () => volume, moment(before), moment(after))
+  return planUndo(attempted, earlier, () => volume, moment(before), moment(after))
     .map(({ to }) => to)
     .join()
 }
@@ -94,8 +96,20 @@ describe('one volume', () => {
     ['was active without a lock, is exclusive', '', [FREE, ON], [EX, ON]],
   ])('%s: %s', (_, expected, before, after) => expect(undoOf(before, after)).toBe(expected))
 
+  const trial: RecordedVolume = { vg: 'virtVG', lv: 'root', role: 'exclusive', mode: 'shared', before: 'inactive' }
+
+  test('what a `migrate` that was killed has left shared is not shared again after a start that failed (R2)', () => {
+    expect(undoOf([SH, ON], [EX, ON], root, [trial])).toBe('inactive')
+    expect(undoOf([SH, ON], [EX, ON], undefined, [trial])).toBe('inactive')
+  })
+
+  test('what somebody else holds shared here, or the domain found active, becomes shared again', () => {
+    expect(undoOf([SH, ON], [EX, ON], root, [{ ...trial, lv: 'swap' }])).toBe('shared')
+    expect(undoOf([SH, ON], [EX, ON], root, [{ ...trial, before: 'active' }])).toBe('shared')
+  })
+
   test('lvs told nothing: the device and its lock tell', () => {
-    const undo = planUndo(attempted, () => undefined, { locks: FREE, devices: [] }, { locks: EX, devices: ON })
+    const undo = planUndo(attempted, [], () => undefined, { locks: FREE, devices: [] }, { locks: EX, devices: ON })
     expect(undo.map(({ to }) => to)).toEqual(['inactive'])
   })
 

@@ -54,6 +54,8 @@ export interface Ring {
   readonly hosts: readonly [Host, Host]
   /** A new logical volume, inactive on both hosts, under the wanted name; an old one of that name is removed first. */
   volume(name: string): Promise<string>
+  /** Lets so many milliseconds pass on the hosts. */
+  pass(milliseconds: number): Promise<void>
   /** All locks dropped, all records and status files of both hosts removed; the volumes stay. */
   reset(): Promise<void>
   close(): Promise<void>

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 /** The ring of tests on two real nodes: the Ring of all scenarios, and what those with libvirt need besides. */
 import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -435,6 +436,10 @@ export class ClusterRing implements Ring {
         node.must(`systemctl stop lvguard; echo "1 $(cut -d ' ' -f 22 /proc/1/stat)" > /run/lvguard/agent`),
       ),
     )
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await setTimeout(milliseconds)
   }
 
   async reset(): Promise<void> {

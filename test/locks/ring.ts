@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
@@ -74,6 +75,10 @@ export class LocksRing implements Ring {
       'sh',
       ...names,
     )
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await setTimeout(milliseconds)
   }
 
   async reset(): Promise<void> {

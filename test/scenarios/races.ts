@@ -72,7 +72,7 @@ export const races: readonly Scenario[] = [
       // The first one's lvchange waits for lvmlockd, and the others for the first one.
       await a.pauseLocking()
       const starts = vms.map((vm) => vm.prepare(a))
-      await new Promise((resolve) => setTimeout(resolve, ring.kind === 'cluster' ? 20_000 : 2000))
+      await ring.pass(ring.kind === 'cluster' ? 20_000 : 2000)
       await a.resumeLocking()
       for (const start of starts) assertPassed(await start)
       for (const { name } of vms) await assertLocks(ring.hosts, name, ['ex', 'none'])

@@ -10,7 +10,7 @@ import type { HostState } from './host-state.ts'
 import { type Running, descriptorsFromOutside, start } from './running.ts'
 import { ToolServer } from './server.ts'
 import { Toolbox } from './toolbox.ts'
-import { TOOLS, runTool } from './tools.ts'
+import { TOOLS, lockListed, runTool } from './tools.ts'
 import { parseSettings } from './tools/settings.ts'
 
 const CLIENT = fileURLToPath(new URL('client.pl', import.meta.url))
@@ -112,12 +112,7 @@ export class SimulatedHost implements Host {
 
   /** @throws Error if lvmlockd does not answer */
   async lock(volume: string): Promise<Lock> {
-    const { code, stdout } = this.act('lvmlockctl --info')
-    if (code !== 0) throw new Error(`lvmlockd of ${this.name} does not answer`)
-    const { volumes } = this.#cluster
-    const named = volumes.find(volume) ?? volumes.get(`${this.#cluster.volumeGroup}/${volume}`)
-    const lock = new RegExp(`^LK LV (\\w+) ${volumes.lockVolume(named)?.uuid}$`, 'm').exec(stdout)?.[1]
-    return lock === 'ex' || lock === 'sh' ? lock : 'none'
+    return lockListed({ cluster: this.#cluster, host: this.state }, volume)
   }
 
   open(volume: string): void {

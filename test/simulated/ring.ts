@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -73,6 +74,10 @@ export class SimulatedRing implements Ring {
   /** Puts something on a volume, such as a qcow2 header. Both hosts see it in /dev where the volume is active. */
   fill(volume: string, content: string | Uint8Array): void {
     writeFileSync(contentFile(this.#contents, this.cluster.volumes.get(volume).uuid), content)
+  }
+
+  async pass(milliseconds: number): Promise<void> {
+    await setTimeout(milliseconds)
   }
 
   async reset(): Promise<void> {

@@ -57,5 +57,6 @@ export class Toolbox {
   }
 }
 
-const asksLvmlockd = (tool: string, words: readonly string[]): boolean =>
+/** Whether a command asks lvmlockd for something, and waits until it answers. */
+export const asksLvmlockd = (tool: string, words: readonly string[]): boolean =>
   tool === 'lvmlockctl' || CHANGING.has(tool) || ((tool === 'lvs' || tool === 'vgs') && !words.includes('--nolocking'))

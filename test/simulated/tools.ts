@@ -1,4 +1,4 @@
-import type { Result } from '../ring.ts'
+import type { Lock, Result } from '../ring.ts'
 import type { Scene, Tool } from './tools/answer.ts'
 import { dmsetup } from './tools/dmsetup.ts'
 import { drbdadm, drbdsetup } from './tools/drbd.ts'
@@ -31,3 +31,17 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
 /** What a command answers on a host, and does to the cluster. */
 export const runTool = (scene: Scene, tool: string, words: readonly string[]): Result =>
   TOOLS[tool]?.(scene, words) ?? { code: 127, stdout: '', stderr: `${tool}: command not found\n` }
+
+/**
+ * The lock on a volume that the lvmlockd of a host lists.
+ * @param volume `VG/LV`, or an LV of the cluster's VG
+ * @throws Error if it does not answer
+ */
+export function lockListed(scene: Scene, volume: string): Lock {
+  const { code, stdout } = runTool(scene, 'lvmlockctl', ['--info'])
+  if (code !== 0) throw new Error(`lvmlockd of ${scene.host.name} does not answer`)
+  const { volumes, volumeGroup } = scene.cluster
+  const named = volumes.find(volume) ?? volumes.get(`${volumeGroup}/${volume}`)
+  const lock = new RegExp(`^LK LV (\\w+) ${volumes.lockVolume(named)?.uuid}$`, 'm').exec(stdout)?.[1]
+  return lock === 'ex' || lock === 'sh' ? lock : 'none'
+}

@@ -140,6 +140,7 @@ async function perform(command: Command, answer: (result: Result) => void): Prom
     return
   }
   await host.storageFor(command)
+  await host.lockingFor(command)
   if (IN_TURN.has(name)) host.checkHeld(command)
   const result = fate === 'does nothing' ? DONE : await effectOf(command, host)
   if (name === 'lvchange' || name === 'virsh')

@@ -2,9 +2,10 @@ import { type DomainRecord, goesWithDomain } from '../../src/core/record.ts'
 import type { Result } from '../ring.ts'
 import type { Cluster } from '../simulated/cluster.ts'
 import type { HostState } from '../simulated/host-state.ts'
+import { asksLvmlockd } from '../simulated/toolbox.ts'
 import { mapperName } from '../simulated/volume.ts'
 import type { Command } from './commands.ts'
-import { Disk, type OpenFile } from './disk.ts'
+import { Disk, type Folder, type OpenFile } from './disk.ts'
 import { Actor, type Engine } from './engine.ts'
 import { Libvirt } from './libvirt.ts'
 import { EPOCH, Process } from './process.ts'
@@ -39,6 +40,8 @@ export class Host {
   isUp = true
   /** Its path to the shared disk is gone: what is asked of that waits. */
   isHung = false
+  /** Its lvmlockd stands still: whatever asks it waits. */
+  isLockingPaused = false
   isRunFull = false
   /** It hangs as soon as the next `release` begins. */
   hangsAtRelease = false
@@ -49,6 +52,7 @@ export class Host {
   #watches: Watch[] = []
   #turns: { readonly command: Command; readonly go: () => void }[] = []
   #waitingForStorage: (() => void)[] = []
+  #waitingForLocking: (() => void)[] = []
   #isShown = false
   #pids = 1000
 
@@ -108,6 +112,14 @@ export class Host {
       )
   }
 
+  /** What asks lvmlockd waits for it. */
+  async lockingFor(command: Command): Promise<void> {
+    while (this.isLockingPaused && asksLvmlockd(command.name, command.words))
+      await new Promise<void>((resolve) =>
+        this.#waitingForLocking.push(() => void this.engine.after(command, this.delay('lvmlockd', 5), resolve)),
+      )
+  }
+
   /** LVM lets one command at a time change something on a host. */
   takeTurn(command: Command): Promise<void> | undefined {
     const isFirst = this.#turns.length === 0
@@ -137,6 +149,20 @@ export class Host {
     if (this.cluster.locks.renewalAge(this.state) < 80) this.state.diedAt = undefined
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
     for (const go of this.#waitingForStorage.splice(0)) go()
+  }
+
+  /** kill -STOP of its lvmlockd; kill -CONT. */
+  pauseLocking(): void {
+    if (!this.isUp || this.state.lvmlockd !== 'running') return
+    this.isLockingPaused = true
+    this.engine.tell(() => `${this.name}: lvmlockd stands still`)
+  }
+
+  resumeLocking(): void {
+    if (!this.isLockingPaused) return
+    this.isLockingPaused = false
+    this.engine.tell(() => `${this.name}: lvmlockd goes on`)
+    for (const go of this.#waitingForLocking.splice(0)) go()
   }
 
   // ---- processes
@@ -203,6 +229,7 @@ export class Host {
   killLocking(): void {
     if (!this.isUp) return
     this.engine.tell(() => `${this.name}: lvmlockd is killed`)
+    this.resumeLocking()
     this.cluster.locks.setLvmlockd(this.state, 'killed')
   }
 
@@ -271,7 +298,7 @@ export class Host {
     const { disk } = this
     const [block, dev] = [disk.folder('/sys/block'), disk.folder('/dev')]
     block.entries.clear()
-    dev.entries.clear()
+    clearDevices(dev)
     disk.folder('/dev/mapper')
     for (const { name, uuid, minor, holders, slaves, volume } of this.cluster.devices.list(this.state)) {
       const folder = `/sys/block/dm-${minor}`
@@ -291,6 +318,8 @@ export class Host {
       if (slaves.length === 0 && !isWiped) disk.link(`${folder}/slaves/vdb`, '../../vdb')
       disk.device(`/dev/dm-${minor}`)
       disk.link(`/dev/mapper/${name}`, `../dm-${minor}`)
+      disk.link(`/dev/disk/by-id/dm-name-${name}`, `../../dm-${minor}`)
+      disk.link(`/dev/disk/by-id/dm-uuid-${uuid}`, `../../dm-${minor}`)
       if (volume !== undefined) disk.link(`/dev/${volume.vg}/${volume.lv}`, `../dm-${minor}`)
     }
     disk.live('/sys/block/vdb/inflight', () => (this.isHung ? '       0        1\n' : '       0        0\n'))
@@ -490,7 +519,9 @@ export class Host {
     this.isUp = false
     this.isHung = false
     this.isRunFull = false
+    this.isLockingPaused = false
     this.#waitingForStorage = []
+    this.#waitingForLocking = []
     this.libvirt.lose()
     for (const process of this.processes) process.end()
     for (const command of this.commands) command.end()
@@ -519,6 +550,14 @@ export class Host {
     if (!this.hasLostLease()) this.engine.violate('killed', `${this.name} was reset, which has its lease`)
     this.crash()
     this.engine.after(NOBODY, 60_000, () => this.boot())
+  }
+}
+
+/** Files that somebody has made in /dev stay there. */
+function clearDevices(folder: Folder): void {
+  for (const [name, node] of folder.entries) {
+    if (node.kind === 'folder') clearDevices(node)
+    if (node.kind !== 'file' && (node.kind !== 'folder' || node.entries.size === 0)) folder.entries.delete(name)
   }
 }
 

@@ -55,6 +55,9 @@ export type Move =
         | 'unhang'
         | 'lvmlockd ends'
         | 'lvmlockd starts'
+        /** kill -STOP, kill -CONT: no command of LVM ends meanwhile. */
+        | 'lvmlockd stands still'
+        | 'lvmlockd goes on'
         | '/run is full'
         | '/run has room'
         /** All VMs at the same moment: what `virsh list --name | xargs` or a host that boots does. */
@@ -136,6 +139,24 @@ const LAYOUTS: readonly {
       { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] },
     ],
   },
+  // What the disk says is not what is so: the policy in the metadata says otherwise.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/quorum', 'virtVG/cd'],
+    vms: [
+      {
+        name: 'tintin',
+        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: true }],
+      },
+      {
+        name: 'milou',
+        disks: [
+          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: true },
+          { volume: 'virtVG/quorum', use: 'shareable' },
+        ],
+      },
+    ],
+  },
   // Many, which wait for each other.
   {
     volumeGroups: ['virtVG', 'moreVG'],
@@ -193,6 +214,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['demote', 1],
   ['promote', 1],
   ['lvmlockd ends', 1],
+  ['lvmlockd stands still', 1],
   ['agent ends', 3],
   ['libvirtd restarts', 2],
   ['libvirtd ends', 1],
@@ -249,7 +271,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   const isStorm = chance.isTrue('kinds', 0.35)
   const host = (): number => (isStorm && of() < 0.7 ? 0 : chance.below('schedule', hosts))
   const vm = (): number => chance.below('schedule', layout.vms.length)
-  // Most are short: they find as much in the same time, and what they tell is told sooner.
+  // Most are short: so they find about as much in the same time, and what they tell is told sooner.
   const count = chance.isTrue('layout', 0.2) ? 4 + chance.below('schedule', 14) : 1 + chance.below('schedule', 5)
   // It begins with VMs that run, as a rule.
   for (let index = 0; index < layout.vms.length; index++)
@@ -359,6 +381,7 @@ const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = {
   hang: 'unhang',
   'hang at release': 'unhang',
   'lvmlockd ends': 'lvmlockd starts',
+  'lvmlockd stands still': 'lvmlockd goes on',
   '/run is full': '/run has room',
 }
 
@@ -448,6 +471,7 @@ export async function play(
       host.isRunFull = false
       host.hangsAtRelease = false
       host.unhang()
+      host.resumeLocking()
       host.restartLocking()
       host.boot()
       // A `release` that was killed leaves a record of a start that may be under way for as long as that daemon lives.
@@ -624,6 +648,12 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
     case 'lvmlockd starts':
       host.restartLocking()
       break
+    case 'lvmlockd stands still':
+      host.pauseLocking()
+      return
+    case 'lvmlockd goes on':
+      host.resumeLocking()
+      return
     case 'start all':
       told('virsh start, of all VMs at once')
       for (const each of land.vms) libvirt.start(each)

@@ -7,6 +7,39 @@ import { MUTANTS, placeOf } from './mutants.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
+const SCHEDULES = '2000'
+/** What so many come through. */
+const EVERYWHERE = [
+  'daemon back in migration in finish3',
+  'daemon back in migration in prepare',
+  'daemon back in migration out begin3',
+  'daemon back in migration out perform3',
+  'daemon back in migration out perform3_done',
+  'daemon back in save',
+  'left paused',
+  'let in',
+  'migrated',
+  'migration failed after the CPUs stopped',
+  'migration failed before the CPUs stopped',
+  'offline migration',
+  'offline migration refused by libvirt',
+  'older memory runs',
+  'plugged',
+  'prepare of a migration',
+  'released along',
+  'released by the agent',
+  'reply of Finish lost',
+  'restore refused',
+  'restored',
+  'saved',
+  'saved to a file',
+  'served while it waited',
+  'started',
+  'suspended by the agent',
+  'took its volumes itself',
+  'unplugged',
+]
+
 /**
  * The simulation in a program of its own: only there is it certain that nothing else has a say in the order of things.
  */
@@ -22,9 +55,11 @@ const simulate = async (
 }
 
 describe('the code that ships, in simulated worlds', () => {
-  test('100 of them break no rule', async () => {
-    const { status, text } = await simulate('--seeds', '100', '--jobs', '2')
+  test(`${SCHEDULES} of them break no rule, and have been everywhere`, async () => {
+    const { status, text } = await simulate('--seeds', SCHEDULES, '--jobs', '2')
     expect(status, text).toBe(0)
+    const reached = text.matchAll(/(?:^|, )([a-z][^:,\n]*): \d+/gm)
+    expect([...reached].map(([, what]) => what)).toEqual(expect.arrayContaining(EVERYWHERE))
   })
 
   test('the same seed tells the same story, to the letter', async () => {

@@ -1,3 +1,4 @@
+import { POLICY_NAMESPACE } from '../../src/libvirt/policy-xml.ts'
 import { hashOf } from './chance.ts'
 import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
@@ -6,6 +7,8 @@ export interface VmDisk {
   /** `VG/LV`. */
   readonly volume: string
   readonly use: 'exclusive' | 'readonly' | 'shareable'
+  /** Not what is in `<disk>` says so, but the policy in the domain's metadata. */
+  readonly byPolicy?: true
 }
 
 /** A domain as persons define it. */
@@ -31,12 +34,29 @@ export class Vm {
     readonly disks?: readonly VmDisk[]
   } = {}): string {
     const words = { exclusive: '', readonly: '<readonly/>', shareable: '<shareable/>' } as const
+    const others = { exclusive: '<readonly/>', readonly: '', shareable: '' } as const
     const lines = disks.map(
-      ({ volume, use }, index) =>
-        `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n      <target dev='vd${String.fromCharCode(97 + index)}' bus='virtio'/>${words[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`,
+      ({ volume, use, byPolicy }, index) =>
+        `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n      <target dev='${targetOf(index)}' bus='virtio'/>${(byPolicy ? others : words)[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`,
     )
-    return `<domain type='kvm'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${metadata}  <devices>\n${lines.join('')}  </devices>\n</domain>\n`
+    return `<domain type='kvm'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${withPolicy(metadata, disks)}  <devices>\n${lines.join('')}  </devices>\n</domain>\n`
   }
+}
+
+const targetOf = (index: number): string => `vd${String.fromCharCode(97 + index)}`
+
+/** The metadata of a domain, with a policy for those disks that call for one. The live XML carries it along. */
+function withPolicy(metadata: string, disks: readonly VmDisk[]): string {
+  const lines = disks.flatMap(({ use, byPolicy }, index) =>
+    byPolicy === undefined
+      ? []
+      : [`<p:disk target='${targetOf(index)}' mode='${use === 'exclusive' ? use : 'shared'}'/>`],
+  )
+  if (lines.length === 0 || metadata.includes(POLICY_NAMESPACE)) return metadata
+  const policy = `<p:policy xmlns:p='${POLICY_NAMESPACE}'>${lines.join('')}</p:policy>`
+  return metadata === ''
+    ? `  <metadata>${policy}</metadata>\n`
+    : metadata.replace('<metadata>', () => `<metadata>${policy}`)
 }
 
 /**

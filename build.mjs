@@ -63,6 +63,9 @@ const replacedPackages = {
   },
 }
 
+/** For `npm run coverage`: as long as the sources say, with each chunk in a file of its own beside it. */
+const isReadable = process.env.LVGUARD_READABLE === '1'
+
 const sha256 = (data) => createHash('sha256').update(data).digest('hex')
 
 async function bundle(entry) {
@@ -71,7 +74,7 @@ async function bundle(entry) {
     bundle: true,
     write: false,
     metafile: true,
-    minify: true,
+    minify: !isReadable,
     platform: 'node',
     format: 'cjs',
     target: 'node18',
@@ -142,12 +145,14 @@ const ESCAPED_END = '*<end>/'
 // Packed, so that hook calls have less to read past (2 ms of each): the agent and the commands, half of the program,
 // which none of them needs, and the log, which they unpack while lvchange runs.
 const PACKED = ['admin', 'log', 'watch']
+const texts = new Map()
 const chunks = Object.entries(bundles)
   .map(([name, { code }]) => {
     if (code.includes(ESCAPED_END)) throw new Error(`chunk ${name} has ${ESCAPED_END} of its own`)
     // It runs in a thread that has no loader (src/system/thread.ts).
     if (name === 'watch' && code.includes('"chunk:')) throw new Error('the chunk watch asks for another one')
     const source = `(function(exports,require,module,saveCache,sourceOf){${ascii(code)}\n})`
+    texts.set(name, source)
     if (PACKED.includes(name))
       return `${name}:function(){/*packed:${deflateRawSync(source, { level: 9 }).toString('base64').replaceAll('/', '_')}*/}`
     return `${name}:function(){/*${source.replaceAll('*/', ESCAPED_END)}*/}`
@@ -180,5 +185,6 @@ await mkdir(dirname(target), { recursive: true })
 await writeFile(`${target}.new`, text)
 await chmod(`${target}.new`, 0o755)
 await rename(`${target}.new`, target)
+if (isReadable) for (const [name, source] of texts) await writeFile(`${target}.${name}.js`, source)
 // What is in it, for who packs it (install/debian).
 await writeFile(`${target}.packages.json`, `${JSON.stringify(packages, undefined, 1)}\n`)

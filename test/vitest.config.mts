@@ -35,7 +35,7 @@ export default defineConfig({
       provider: 'v8',
       include: ['src/**/*.ts'],
       reportsDirectory: 'coverage',
-      reporter: ['text-summary', 'html'],
+      reporter: ['text-summary', 'html', 'json'],
     },
   },
 })

@@ -1,3 +1,4 @@
+import { COUNTED } from '../support/counted.ts'
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { HookCall, Host, Lock, Result } from '../ring.ts'
@@ -33,6 +34,7 @@ export class LocksHost implements Host {
     this.#environment = {
       LC_ALL: 'C',
       PATH: setup.nodeFolder === undefined ? SYSTEM_PATH : `${setup.nodeFolder}:${SYSTEM_PATH}`,
+      ...COUNTED,
     }
   }
 

@@ -11,6 +11,7 @@ import { type Running, descriptorsFromOutside, start } from './running.ts'
 import { ToolServer } from './server.ts'
 import { Toolbox } from './toolbox.ts'
 import { TOOLS, lockListed, runTool } from './tools.ts'
+import { COUNTED } from '../support/counted.ts'
 import { parseSettings } from './tools/settings.ts'
 
 const CLIENT = fileURLToPath(new URL('client.pl', import.meta.url))
@@ -65,7 +66,7 @@ export class SimulatedHost implements Host {
     for (const tool of Object.keys(TOOLS)) symlinkSync('.client', join(this.#bin, tool))
     for (const name of ['etc/libvirt/hooks/qemu', 'usr/sbin/lvguard']) symlinkSync(program, this.root.at(name))
     const path = [...(nodeFolder === undefined ? [] : [nodeFolder]), this.#bin, SYSTEM_PATH].join(':')
-    this.#environment = { LVGUARD_ROOT: this.root.path, PATH: path, LC_ALL: 'C' }
+    this.#environment = { LVGUARD_ROOT: this.root.path, PATH: path, LC_ALL: 'C', ...COUNTED }
     cluster.onChange(() => this.root.show(cluster.devices.list(state)))
     this.root.show(cluster.devices.list(state))
   }

@@ -42,30 +42,55 @@ export class Coverage<Module> {
     this.#session.disconnect()
     const script = result.find(({ url }) => url === `${this.#address}?counted`)
     if (script === undefined) throw new Error('V8 has counted nothing of the bundle')
-    const text = readFileSync(fileURLToPath(this.#address), 'utf8')
+    const counts = new Counts(readFileSync(fileURLToPath(this.#address), 'utf8'))
+    counts.add(script.functions)
+    return counts.files()
+  }
+}
+
+/** What was run of a text that esbuild has made, in one program or in many. */
+export class Counts {
+  readonly #text: string
+  readonly #isRun: Uint8Array
+  /** Functions by where they begin: name, and whether anybody called them. */
+  readonly #functions = new Map<number, { readonly name: string; isCalled: boolean }>()
+
+  constructor(text: string) {
+    this.#text = text
+    this.#isRun = new Uint8Array(text.length)
+  }
+
+  /** What V8 has counted in one program. */
+  add(functions: readonly Profiler.FunctionCoverage[]): void {
     /** What V8 says of a place last, from the outside to the inside, is true of it. */
-    const isRun = new Uint8Array(text.length)
-    for (const { ranges } of script.functions)
+    const isRun = new Uint8Array(this.#text.length)
+    for (const { functionName: name, ranges } of functions) {
       for (const { startOffset, endOffset, count } of ranges) isRun.fill(count > 0 ? 1 : 0, startOffset, endOffset)
-    const uncalled = script.functions.flatMap(({ functionName, ranges: [whole] }) =>
-      whole?.count === 0 && functionName !== '' ? [{ name: functionName, at: whole.startOffset }] : [],
-    )
+      const [whole] = ranges
+      if (whole === undefined || name === '') continue
+      const known = this.#functions.get(whole.startOffset) ?? { name, isCalled: false }
+      known.isCalled ||= whole.count > 0
+      this.#functions.set(whole.startOffset, known)
+    }
+    for (const [at, is] of isRun.entries()) if (is === 1) this.#isRun[at] = 1
+  }
+
+  files(): FileCoverage[] {
+    const text = this.#text
     return [...partsOf(text)].map(({ file, from, to }) => {
       let [lines, run, at] = [0, 0, from]
       for (const line of text.slice(from, to).split('\n')) {
         const first = line.search(/[^\s{}()[\];,]/)
         if (first >= 0) {
           lines++
-          run += isRun[at + first] ?? 0
+          run += this.#isRun[at + first] ?? 0
         }
         at += line.length + 1
       }
-      return {
-        file,
-        lines,
-        run,
-        uncalled: uncalled.flatMap(({ name, at: where }) => (where >= from && where < to ? [name] : [])),
-      }
+      const uncalled = [...this.#functions].flatMap(([where, { name, isCalled }]) =>
+        !isCalled && where >= from && where < to ? [name] : [],
+      )
+      return { file, lines, run, uncalled }
     })
   }
 }

@@ -7,19 +7,9 @@ import { UUID } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
-vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(),
-  openVolumes: () => host.openVolumes(),
-  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  leaseOf: () => host.leaseOf(),
-  holdersOf: () => host.holdersOf(),
-  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
-}))
-vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/state/vg-lock.ts', () => ({
-  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
-  VgBusy: class extends Error {},
-}))
+vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
+vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
+vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 /** Seconds since boot. */
 let now = 1000
 vi.mock('node:os', async (original) => ({ ...(await original<typeof import('node:os')>()), uptime: () => now }))

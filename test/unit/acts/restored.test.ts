@@ -8,24 +8,15 @@ import { UUID, domainXml } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
-vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(),
-  openVolumes: () => host.openVolumes(),
-  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  leaseOf: () => host.leaseOf(),
-  holdersOf: () => host.holdersOf(),
-  makesDevices: () => Promise.resolve(true),
+vi.mock('../../../src/lvm/lvm.ts', async () => ({
+  ...(await import('../support/host-double.ts')).lvmOf(() => host),
   leaseCounts: () => Promise.resolve(new Map([[ROOT_VOLUME.uuid, { lver: 9, owner: 1 }]])),
   ownHostId: () => Promise.resolve(1),
   hostNameOf: () => Promise.resolve('node2'),
   volumesByUuid: () => Promise.resolve(undefined),
-  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
-vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/state/vg-lock.ts', () => ({
-  lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),
-  VgBusy: class extends Error {},
-}))
+vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
+vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 const { handle } = await import('../../../src/acts/events.ts')
 const { replaceRecord } = await import('../../../src/state/record-store.ts')
 const { writeSavedImage } = await import('../../../src/state/saved-images.ts')

@@ -11,21 +11,14 @@ let host = new HostDouble()
 /** Milliseconds for which the VG's lock is waited for. */
 let wait = 0
 const dead = new Set<string>()
-vi.mock('../../../src/lvm/lvm.ts', () => ({
-  lockState: () => host.lockState(),
-  openVolumes: () => host.openVolumes(),
-  volumeTable: (names: Parameters<HostDouble['volumeTable']>[0]) => host.volumeTable(names),
-  holdersOf: () => host.holdersOf(),
-  makesDevices: () => Promise.resolve(true),
-  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
-}))
-vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
-vi.mock('../../../src/state/vg-lock.ts', () => ({
+vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
+vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
+vi.mock('../../../src/state/vg-lock.ts', async () => ({
+  ...(await import('../support/host-double.ts')).vgLockOf(() => host),
   lockVgs: async (vgs: readonly string[]) => {
     await new Promise((resolve) => setTimeout(resolve, wait))
     return host.lockVgs(vgs)
   },
-  VgBusy: class extends Error {},
 }))
 vi.mock('../../../src/system/processes.ts', async (original) => {
   const real = await original<typeof import('../../../src/system/processes.ts')>()

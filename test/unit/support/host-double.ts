@@ -79,6 +79,22 @@ export class HostDouble {
     Promise.resolve({ descriptors: new Map(vgs.map((vg) => [vg, 0])), release: () => undefined })
 }
 
+/** What stands in the place of src/lvm/lvm.ts, src/lvm/devices.ts and src/state/vg-lock.ts (vi.mock). */
+export const lvmOf = (host: () => HostDouble) => ({
+  lockState: () => host().lockState(),
+  openVolumes: () => host().openVolumes(),
+  volumeTable: (...words: Parameters<HostDouble['volumeTable']>) => host().volumeTable(...words),
+  leaseOf: () => host().leaseOf(),
+  holdersOf: () => host().holdersOf(),
+  makesDevices: () => Promise.resolve(true),
+  bringTo: (...words: Parameters<HostDouble['bringTo']>) => host().bringTo(...words),
+})
+export const devicesOf = (host: () => HostDouble) => ({ activeVolumes: () => host().activeVolumes() })
+export const vgLockOf = (host: () => HostDouble) => ({
+  lockVgs: (vgs: readonly string[]) => host().lockVgs(vgs),
+  VgBusy: class extends Error {},
+})
+
 /** The XML of a domain with these volumes; with an alias, as it is once a prepare is over. */
 export const xmlOf = (volumes: readonly LogicalVolume[], started = false): string =>
   domainXml({

@@ -74,8 +74,12 @@ async function notAllWell(nodes: Nodes): Promise<string[]> {
   const lines: string[] = []
   for (const node of nodes.all) {
     const { said } = await asked<{ readonly findings: readonly Finding[] }>({ node }, 'check --json')
-    for (const { code, severity, what } of said.findings)
-      if (!TRUE_HERE.has(code)) lines.push(`${node.name}: ${code} ${severity}: ${what}`)
+    for (const { code, severity, what } of said.findings) {
+      const line = `${node.name}: ${code} ${severity}: ${what}`
+      const reason = TRUE_HERE.get(code)
+      if (reason === undefined) lines.push(line)
+      else print(`          ${line} (${reason})`)
+    }
   }
   return lines
 }

@@ -360,6 +360,18 @@ export class Libvirt {
     this.host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
   }
 
+  /** virsh domrename: of a domain that is off, and has no saved memory. @param name its name until now */
+  rename(name: string, vm: Vm): void {
+    const { disk } = this.host
+    if (disk.find(`/etc/libvirt/qemu/${name}.xml`) === undefined) return
+    disk.remove(`/etc/libvirt/qemu/${name}.xml`)
+    disk.write(`/etc/libvirt/qemu/${vm.name}.xml`, vm.xml())
+  }
+
+  hasMemoryOf(vm: Vm): boolean {
+    return this.images.has(vm.name) || this.files.has(vm.name)
+  }
+
   /** Of its persistent definition here, which an offline migration may have brought. */
   #definedMetadata({ name }: Vm): string {
     const node = this.host.disk.find(`/etc/libvirt/qemu/${name}.xml`)

@@ -21,6 +21,8 @@ export type Move =
         | 'suspend'
         | 'resume'
         | 'crash of QEMU'
+        /** virsh domrename, on all hosts: of a domain that is off. */
+        | 'domrename'
         /** The hook is called as for the end of a VM that runs: by hand, or by a daemon that is long gone. */
         | 'stray release'
       readonly host: number
@@ -209,6 +211,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['suspend', 1],
   ['resume', 1],
   ['crash of QEMU', 2],
+  ['domrename', 1],
   ['plug', 2],
   ['unplug', 2],
   ['demote', 1],
@@ -333,6 +336,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       kind === 'suspend' ||
       kind === 'resume' ||
       kind === 'crash of QEMU' ||
+      kind === 'domrename' ||
       kind === 'plug' ||
       kind === 'unplug' ||
       kind === 'demote' ||
@@ -581,6 +585,18 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
           return
         told(`qemu ${vm.name} release end, out of turn`)
         libvirt.strayRelease(vm)
+        break
+      }
+      case 'domrename': {
+        const isOff = land.hosts.every(
+          ({ libvirt: other }) => !other.statuses.has(vm.name) && !other.isBusy(vm) && !other.hasMemoryOf(vm),
+        )
+        if (!isOff) return
+        const before = vm.name
+        vm.name = `${before.replace(/\d+$/, '')}${Number(/\d+$/.exec(before)?.[0] ?? 0) + 1}`
+        told(`virsh domrename ${before} ${vm.name}, on all hosts`)
+        for (const each of land.hosts) each.libvirt.rename(before, vm)
+        land.reach('renamed')
         break
       }
       case 'suspend':

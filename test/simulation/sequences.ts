@@ -46,6 +46,21 @@ export const SEQUENCES = {
       [400, 'start', true],
     ],
   ],
+  // It has another name when it starts again, and what was left of it the old one.
+  'another name': [
+    [
+      [3000, 'stop'],
+      [3000, 'domrename'],
+      [2000, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [1500, 'libvirtd restarts'],
+      [2000, 'stop'],
+      [3000, 'domrename'],
+      [2000, 'start', true],
+    ],
+  ],
   // A saved memory, and a life of the domain elsewhere.
   'a life elsewhere': [
     [

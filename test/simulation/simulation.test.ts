@@ -28,6 +28,7 @@ const EVERYWHERE = [
   'prepare of a migration',
   'released along',
   'released by the agent',
+  'renamed',
   'reply of Finish lost',
   'restore refused',
   'restored',

@@ -16,7 +16,7 @@ export class Vm {
   readonly uuid: string
 
   constructor(
-    readonly name: string,
+    public name: string,
     public disks: readonly VmDisk[],
   ) {
     const hex = [1, 2, 3, 4].map((part) => hashOf(`${name} ${part}`).toString(16).padStart(8, '0')).join('')

@@ -2,5 +2,11 @@ import { playAll } from '../play.ts'
 import { SCENARIOS } from '../scenarios/all.ts'
 import { SimulatedRing } from './ring.ts'
 
-for (const lvm of ['2.03.16', '2.03.31'] as const)
-  playAll(`simulated tools of lvm2 ${lvm}`, undefined, () => SimulatedRing.create({ lvm }), SCENARIOS, 'simulated')
+// With other versions of lvm2: test/simulation/scenarios.test.ts.
+playAll(
+  'simulated tools of lvm2 2.03.31',
+  undefined,
+  () => SimulatedRing.create({ lvm: '2.03.31' }),
+  SCENARIOS,
+  'simulated',
+)

@@ -1,4 +1,5 @@
 import type { HookCall, Host as RingHost, Lock, Result, Ring } from '../ring.ts'
+import type { LvmVersion } from '../simulated/cluster.ts'
 import { lockListed, runTool } from '../simulated/tools.ts'
 import { parseSettings } from '../simulated/tools/settings.ts'
 import { fullName } from '../simulated/volume.ts'
@@ -11,9 +12,8 @@ import { PRODUCT } from './product.ts'
 /** Milliseconds that pass at a time while somebody waits. */
 const STRIDE = 50
 const FOLDERS = ['/run/lvguard', '/run/libvirt/qemu', '/var/lib/lvguard', '/var/lib/libvirt/qemu/save']
-const SETTING: Setting = {
+const SETTING: Omit<Setting, 'lvm'> = {
   hosts: 2,
-  lvm: '2.03.31',
   tellsReasons: true,
   volumeGroups: ['virtVG'],
   volumes: [],
@@ -37,11 +37,12 @@ export class EngineRing implements Ring {
   readonly volumeGroup = 'virtVG'
   readonly hosts: readonly [EngineHost, EngineHost]
   readonly #engine = new Engine(1, false)
-  readonly #land = new Land(this.#engine, PRODUCT, SETTING, NO_FAULTS)
+  readonly #land: Land
   readonly #waiting = new Set<Waiting>()
   #isGoing = false
 
-  constructor() {
+  constructor(lvm: LvmVersion) {
+    this.#land = new Land(this.#engine, PRODUCT, { ...SETTING, lvm }, NO_FAULTS)
     this.#engine.afterStep = () => this.#land.checkMoment()
     const [first, second] = this.#land.hosts.map((host) => new EngineHost(host, this))
     if (first === undefined || second === undefined) throw new Error('a ring has two hosts')

@@ -409,6 +409,7 @@ export class Host {
     return this.cluster.volumes.groups
       .flatMap(({ volumes }) => volumes)
       .filter(({ vg, lv, uuid }) => words.some((word) => word === `${vg}/${lv}` || word.includes(`lv_uuid=${uuid}`)))
+      .map(({ vg, lv, uuid }) => ({ vg, lv, uuid, volume: this.land.firstNameOf(uuid) ?? `${vg}/${lv}` }))
   }
 
   /**
@@ -418,13 +419,12 @@ export class Host {
   checkGivenBack(process: Process, words: readonly string[]): void {
     if (words[words.indexOf('--activate') + 1] !== 'n') return
     const { land, engine } = this
-    for (const { vg, lv } of this.#namedIn(words)) {
-      const volume = `${vg}/${lv}`
+    for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const user = land.qemus.find((qemu) => qemu.host === this && qemu.disks.some((disk) => disk.volume === volume))
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
-        volumes.filter((each) => each.vg === vg && each.lv === lv),
+        volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
       )
       if (recorded.length > 0 && !recorded.some(goesWithDomain))
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which was active before`)
@@ -434,27 +434,22 @@ export class Host {
   /** R2, R3: what is shared that a VM needs for itself, and why. */
   checkShared(process: Process, words: readonly string[]): void {
     if (!words.includes('sy')) return
-    const { land, cluster, engine } = this
-    for (const { vg, lv } of this.#namedIn(words)) {
-      const volume = `${vg}/${lv}`
+    const { land, engine } = this
+    for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
-      if (
-        cluster.locks.held(this.state, volume) !== 'ex' ||
-        process.startOf !== undefined ||
-        process.kind === 'command'
-      )
-        continue
+      if (land.held(this, volume) !== 'ex' || process.startOf !== undefined || process.kind === 'command') continue
       // Decided a moment ago.
       const isLeaving = land.vms.some(
         (vm) =>
           land
             .recordsOf(this)
             .get(vm.uuid)
-            ?.volumes.some((named) => named.vg === vg && named.lv === lv) === true &&
-          engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000,
+            ?.volumes.some((named) =>
+              named.ids === undefined ? named.vg === vg && named.lv === lv : named.ids.lv === uuid,
+            ) === true && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000,
       )
       if (!isLeaving)
         engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
@@ -474,8 +469,10 @@ export class Host {
         : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
-    for (const { vg, lv, before: was } of record?.volumes ?? [])
-      if (was === 'inactive') this.activeBefore.delete(`${vg}/${lv}`)
+    for (const { vg, lv, ids, before: was } of record?.volumes ?? []) {
+      const uuid = ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid
+      if (was === 'inactive' && uuid !== undefined) this.activeBefore.delete(this.land.firstNameOf(uuid) ?? '')
+    }
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
     if (record?.state === 'prepared' && before === undefined && process.startOf !== undefined)

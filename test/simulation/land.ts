@@ -2,7 +2,8 @@ import type { DomainRecord } from '../../src/core/record.ts'
 import type { HookEvent } from '../../src/core/call.ts'
 import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
-import { uuidOf } from '../simulated/volume.ts'
+import type { Lock } from '../simulated/lease.ts'
+import { type Volume, fullName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
 import type { Process } from './process.ts'
@@ -70,6 +71,7 @@ export class Land {
   readonly leaving = new Map<Vm, number>()
   readonly reached = new Map<string, number>()
   readonly #contents = new Map<string, Contents>()
+  readonly #uuids = new Map<string, string>()
   readonly #records = new Map<Host, Map<string, DomainRecord>>()
 
   constructor(
@@ -101,7 +103,7 @@ export class Land {
       for (const vg of volumeGroups) state.lockspaces.set(vg, { state: 'started', locks: new Map() })
     for (const name of volumes) {
       const [vg = '', lv = ''] = name.split('/')
-      this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) })
+      this.#uuids.set(name, this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) }).uuid)
       this.#contents.set(name, { version: 0, writer: undefined })
     }
     this.hosts = states.map((state) => new Host(this, state))
@@ -109,6 +111,35 @@ export class Land {
 
   reach(what: string): void {
     this.reached.set(what, (this.reached.get(what) ?? 0) + 1)
+  }
+
+  // ---- volumes: a schedule knows each by the name that it was made with, whatever it is called by now
+
+  lv(name: string): Volume {
+    const volume = this.cluster.volumes.byUuid(this.#uuids.get(name) ?? '')
+    if (volume === undefined) throw new Error(`no volume ${name}`)
+    return volume
+  }
+
+  /** @returns undefined where no schedule knows it */
+  firstNameOf(uuid: string): string | undefined {
+    for (const [name, each] of this.#uuids) if (each === uuid) return name
+    return undefined
+  }
+
+  held(host: Host, name: string): Lock {
+    return this.cluster.locks.held(host.state, fullName(this.lv(name)))
+  }
+
+  /** lvrename to a name that nobody has, and back again. */
+  rename(name: string, isBack: boolean): void {
+    const { vg, lv } = this.lv(name)
+    const first = name.slice(vg.length + 1)
+    const now = isBack ? first : `${first}_old`
+    if (lv === now) return
+    this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
+    this.cluster.rename(`${vg}/${lv}`, now)
+    this.reach('volume renamed')
   }
 
   nameOf = (uuid: string): string => this.vms.find((vm) => vm.uuid === uuid)?.name ?? uuid
@@ -138,13 +169,13 @@ export class Land {
       `/proc/${qemu.pid}/cmdline`,
       `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
     )
-    for (const { volume } of disks) this.cluster.devices.open(host.state, volume)
+    for (const { volume } of disks) this.cluster.devices.open(host.state, fullName(this.lv(volume)))
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)
       // libvirt sees the end of its monitor.
       if (host.isUp) this.engine.after(NOBODY, host.delay('libvirt', 20), () => void host.libvirt.stop(vm, 'crashed'))
-      for (const { volume } of qemu.disks) this.cluster.devices.close(host.state, volume)
+      for (const { volume } of qemu.disks) this.cluster.devices.close(host.state, fullName(this.lv(volume)))
     })
     this.engine.after(qemu, 500, () => this.#goOn(qemu))
     return qemu
@@ -153,7 +184,7 @@ export class Land {
   /** virsh attach-disk of a volume that a person has activated before; virsh detach-disk. */
   plug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
-    const lv = this.cluster.volumes.get(volume)
+    const lv = this.lv(volume)
     const isFree =
       !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) &&
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
@@ -201,7 +232,7 @@ export class Land {
     for (const { volume, use } of qemu.disks) {
       if (use !== 'exclusive') continue
       const { version } = this.#versionOf(volume)
-      const held = this.cluster.locks.held(host.state, volume)
+      const held = this.held(host, volume)
       if (why === 'fresh' || why.startsWith('restored')) {
         if (held !== 'ex')
           this.engine.violate('R1', `${vm.name} was started on ${host.name}, which holds ${volume} ${held}`)
@@ -235,11 +266,11 @@ export class Land {
     const { vm, host, memory } = qemu
     const { cluster } = this
     for (const { volume, use } of qemu.disks) {
-      const lv = cluster.volumes.get(volume)
+      const lv = this.lv(volume)
       if (host.wiped.has(lv.uuid)) continue
       if (!cluster.devices.isActive(host.state, lv))
         this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
-      if (cluster.locks.held(host.state, volume) === 'un')
+      if (this.held(host, volume) === 'un')
         this.engine.violate('R1', `${vm.name} runs on ${host.name} without a lock on ${volume}`)
       if (use !== 'exclusive') continue
       const contents = this.#versionOf(volume)
@@ -296,7 +327,7 @@ export class Land {
         }
       for (const { host, disks } of own.length === 1 ? running : []) {
         for (const { volume, use } of disks) {
-          const held = cluster.locks.held(host.state, volume)
+          const held = this.held(host, volume)
           if (use === 'exclusive' && held !== 'ex')
             return { rule: 'quiet', text: `${vm.name} runs on ${host.name}, which holds ${volume} ${held}` }
         }
@@ -307,8 +338,8 @@ export class Land {
       const used = new Set(here.flatMap(({ disks }) => disks.map(({ volume }) => volume)))
       const before = host.activeBefore
       for (const [volume] of this.#contents) {
-        const isActive = cluster.devices.isActive(host.state, cluster.volumes.get(volume))
-        const held = cluster.locks.held(host.state, volume)
+        const isActive = cluster.devices.isActive(host.state, this.lv(volume))
+        const held = this.held(host, volume)
         if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume))
           return {
             rule: 'quiet',

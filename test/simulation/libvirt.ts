@@ -261,7 +261,9 @@ export class Libvirt {
     const { host } = this
     const { land, cluster, state } = host
     for (const { volume } of disks) {
-      if (cluster.devices.isActive(state, cluster.volumes.get(volume))) continue
+      // Its path is not there any more.
+      if (cluster.volumes.find(volume) === undefined) return undefined
+      if (cluster.devices.isActive(state, land.lv(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
     }

@@ -130,10 +130,7 @@ export class Migration {
       if (destination.statuses.has(vm.name) || this.isRefused) return false
       const { cluster, state } = destination.host
       // libvirt's own refusal to copy to a path that is not there yet.
-      if (
-        kind === 'copyStorage' &&
-        disks.some(({ volume }) => !cluster.devices.isActive(state, cluster.volumes.get(volume)))
-      )
+      if (kind === 'copyStorage' && disks.some(({ volume }) => !cluster.devices.isActive(state, this.#land.lv(volume))))
         return false
       const metadata = metadataIn(answer.stdout)
       const isPrepared = await destination.prepare(thread, vm, answer.stdout === '' ? xml : answer.stdout, true)

@@ -71,6 +71,13 @@ export type Move =
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
   /** `lvguard demote`, `lvguard promote`. */
   | { readonly at: number; readonly kind: 'demote' | 'promote'; readonly host: number; readonly vm: number }
+  /** lvrename, and back. */
+  | {
+      readonly at: number
+      readonly kind: 'lvrename' | 'lvrename back'
+      readonly host: number
+      readonly volume: number
+    }
   | { readonly at: number; readonly kind: 'active before'; readonly host: number; readonly volume: number }
 
 /** What can befall a migration. */
@@ -212,6 +219,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['resume', 1],
   ['crash of QEMU', 2],
   ['domrename', 1],
+  ['lvrename', 1],
   ['plug', 2],
   ['unplug', 2],
   ['demote', 1],
@@ -299,7 +307,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
             how: kind,
             fates: Array.isArray(how) ? how : [],
           })
-        else if (kind === 'active before')
+        else if (kind === 'active before' || kind === 'lvrename' || kind === 'lvrename back')
           moves.push({ at: then, kind, host: there, volume: layout.volumes.indexOf(firstVolumeOf(where.vm)) })
         else moves.push({ at: then, kind, host: there, vm: how === 'other VM' ? otherVm : where.vm } as Move)
       }
@@ -350,7 +358,10 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
         host: host(),
         volume: chance.below('schedule', layout.volumes.length),
       })
-    else {
+    else if (kind === 'lvrename') {
+      const volume = { host: host(), volume: chance.below('schedule', layout.volumes.length) }
+      moves.push({ at, kind, ...volume }, { at: at + Math.round(30_000 * of() ** 2), kind: 'lvrename back', ...volume })
+    } else {
       const where = host()
       moves.push({ at, kind, host: where } as Move)
       const back = BACK[kind]
@@ -413,9 +424,7 @@ async function migrateAll(land: Land): Promise<void> {
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
     if (to === undefined || land.hosts.some(({ state }) => state.diedAt !== undefined)) continue
     // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused.
-    const isKept = vm.disks.some(
-      ({ volume, use }) => use !== 'exclusive' && land.cluster.locks.held(qemu.host.state, volume) === 'ex',
-    )
+    const isKept = vm.disks.some(({ volume, use }) => use !== 'exclusive' && land.held(qemu.host, volume) === 'ex')
     if (isKept) continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
     const isThere = (): boolean => {
@@ -423,7 +432,7 @@ async function migrateAll(land: Land): Promise<void> {
       return now.length === 1 && now[0]?.host === to && now[0].cpus === 'running'
     }
     const isLocked = (): boolean =>
-      vm.disks.every(({ volume, use }) => use !== 'exclusive' || land.cluster.locks.held(to.state, volume) === 'ex')
+      vm.disks.every(({ volume, use }) => use !== 'exclusive' || land.held(to, volume) === 'ex')
     for (
       const limit = engine.now + 30_000;
       engine.violation === undefined && engine.now < limit && !(isThere() && isLocked());
@@ -470,6 +479,7 @@ export async function play(
   land.faults = { ...NO_FAULTS }
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
+    for (const volume of setting.volumes) land.rename(volume, true)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
@@ -712,9 +722,13 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
     case '/run has room':
       host.isRunFull = false
       return
+    case 'lvrename':
+    case 'lvrename back':
+      land.rename(volumes[move.volume] ?? '', move.kind === 'lvrename back')
+      return
     case 'active before': {
       const name = volumes[move.volume] ?? ''
-      const volume = land.cluster.volumes.get(name)
+      const volume = land.lv(name)
       if (
         volume.leaseOffset === undefined ||
         land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) ||

@@ -61,6 +61,22 @@ export const SEQUENCES = {
       [2000, 'start', true],
     ],
   ],
+  // Its volume has another name while it runs, and when it ends or leaves.
+  'a renamed volume': [
+    [
+      [3000, 'start'],
+      [4000, 'lvrename'],
+      [3000, 'stop'],
+      [4000, 'lvrename back'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'live', [{ what: 'abort', after: 2000, phase: 'perform3' }]],
+      [3000, 'lvrename'],
+      [6000, 'stop'],
+      [4000, 'lvrename back'],
+    ],
+  ],
   // A saved memory, and a life of the domain elsewhere.
   'a life elsewhere': [
     [

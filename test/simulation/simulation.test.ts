@@ -39,6 +39,7 @@ const EVERYWHERE = [
   'suspended by the agent',
   'took its volumes itself',
   'unplugged',
+  'volume renamed',
 ]
 
 /**

@@ -70,7 +70,7 @@ export function startCommand(process: Process, name: string, words: readonly str
     for (const file of inherited) leave(file)
   })
   let kill = (): void => undefined
-  process.waits()
+  process.waits(name)
   const ends = waitBegins(process, name)
   const ended = new Promise<Ended>((resolve) => {
     let isOver = false

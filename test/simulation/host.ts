@@ -210,6 +210,8 @@ export class Host {
     if (!this.isUp) return
     const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), 1)
     this.engine.tell(() => `${this.name}: ${process.label}`)
+    if (this.engine.chance.isTrue(`${this.name} command`, this.land.faults.hookKills))
+      process.dieWaiting(`${this.name} command`, 10)
     process.onEnd(() =>
       this.engine.tell(
         () =>

@@ -209,7 +209,7 @@ export class Libvirt {
           this.isInterrupted = true
       })
       // At any moment, or in one of its waits: then the long ones do not get all of it.
-      if (this.#engine.chance.isTrue(`${host.name} hook`, 0.5)) process.killedIn = 1 + Math.floor(25 * when)
+      if (this.#engine.chance.isTrue(`${host.name} hook`, 0.5)) process.dieWaiting(`${host.name} hook`, 25)
       else this.#engine.after(process, 2000 * when, () => process.kill())
     }
     this.#engine.after(process, host.delay('node', 60), () => {

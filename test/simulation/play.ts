@@ -663,7 +663,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       // At once, or in one of its next waits.
       if (host.agent?.isAlive !== true) return
       if (engine.chance.isTrue(`${host.name} agent`, 0.5)) host.agent.kill()
-      else host.agent.killedIn = 1 + engine.chance.below(`${host.name} agent`, 40)
+      else host.agent.dieWaiting(`${host.name} agent`, 40)
       break
     case 'agent starts':
       host.startAgent()

@@ -13,6 +13,9 @@ import { A_TIME, waitBegins } from './waits.ts'
 /** The epoch at which every simulation begins. */
 export const EPOCH = Date.UTC(2026, 0, 1)
 
+/** What the product waits for. */
+const WAITED_FOR = [A_TIME, 'dmsetup', 'flock', 'lvchange', 'lvmlockctl', 'lvs', 'sanlock', 'true', 'virsh']
+
 export type ProcessKind = 'hook' | 'agent' | 'command'
 
 /** A process that runs the product's code on a host. */
@@ -20,6 +23,8 @@ export class Process extends Actor {
   readonly open = new Map<number, OpenFile>()
   /** In how many waits from now it is killed; undefined: in none. */
   killedIn: number | undefined
+  /** Only these waits count for that; undefined: all. */
+  killedWaitingFor: string | undefined
   /** What counts the waits in which it was killed (waits.ts). */
   readonly pending = new Set<() => void>()
   stdout = ''
@@ -74,9 +79,16 @@ export class Process extends Actor {
     }
   }
 
-  /** It begins to wait for something. */
-  waits(): void {
-    if (this.killedIn === undefined || --this.killedIn > 0) return
+  /** It will be killed in one of its waits: in any, or in one for a certain thing, so that rare ones get their share. */
+  dieWaiting(stream: string, most: number): void {
+    const { chance } = this.host.engine
+    this.killedWaitingFor = chance.isTrue(stream, 0.5) ? chance.pick(stream, WAITED_FOR) : undefined
+    this.killedIn = 1 + chance.below(stream, this.killedWaitingFor === undefined ? most : 3)
+  }
+
+  /** It begins to wait for something. @param what as of waitBegins */
+  waits(what: string): void {
+    if (this.killedIn === undefined || (this.killedWaitingFor ?? what) !== what || --this.killedIn > 0) return
     this.killedIn = undefined
     const { host } = this
     const chance = (): number => host.engine.chance.of(`${host.name} killed`)
@@ -249,7 +261,7 @@ function filesOf(process: Process): Files {
 function timeOf(process: Process): Time {
   const { engine } = process.host
   const after = (milliseconds: number, work: () => void): (() => void) => {
-    process.waits()
+    process.waits(A_TIME)
     const ends = waitBegins(process, A_TIME)
     const cancel = engine.after(process, milliseconds, () => {
       ends()

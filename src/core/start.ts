@@ -209,8 +209,10 @@ export function planUndo(
   return attempted.flatMap((change): Change[] => {
     const row = volumeOf(change)
     const volume: Identified = row === undefined ? { vg: change.vg, lv: change.lv } : identityOf(row)
-    const then = seenHere(volume, before.locks, before.devices)
     const now = seenHere(volume, after.locks, after.devices)
+    // By its name alone it may be a volume that was active before under another name (lvrename): what it was then counts.
+    const named = before.devices.find(({ dmUuid }) => dmUuid === now.device?.dmUuid)
+    const then = seenHere(row === undefined ? (named ?? volume) : volume, before.locks, before.devices)
     const back = (to: Change['to']): Change[] => [
       { vg: change.vg, lv: change.lv, to, reason: 'as it was before', ...addressOf(volume, after.devices) },
     ]

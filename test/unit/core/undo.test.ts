@@ -68,11 +68,12 @@ const ON: readonly Device[] = [deviceOf(root)]
 function undoOf(
   before: readonly [LockState, readonly Device[]],
   after: readonly [LockState, readonly Device[]],
-  volume: LogicalVolume | undefined = root,
+  /** What lvs says of it. */
+  volume: LogicalVolume | 'nothing' = root,
   earlier: readonly RecordedVolume[] = [],
 ): string {
   const moment = ([locks, devices]: readonly [LockState, readonly Device[]]) => ({ locks, devices })
-  return planUndo(attempted, earlier, () => volume, moment(before), moment(after))
+  return planUndo(attempted, earlier, () => (volume === 'nothing' ? undefined : volume), moment(before), moment(after))
     .map(({ to }) => to)
     .join()
 }
@@ -100,7 +101,7 @@ describe('one volume', () => {
 
   test('what a `migrate` that was killed has left shared is not shared again after a start that failed (R2)', () => {
     expect(undoOf([SH, ON], [EX, ON], root, [trial])).toBe('inactive')
-    expect(undoOf([SH, ON], [EX, ON], undefined, [trial])).toBe('inactive')
+    expect(undoOf([SH, ON], [EX, ON], 'nothing', [trial])).toBe('inactive')
   })
 
   test('what somebody else holds shared here, or the domain found active, becomes shared again', () => {
@@ -111,6 +112,14 @@ describe('one volume', () => {
   test('lvs told nothing: the device and its lock tell', () => {
     const undo = planUndo(attempted, [], () => undefined, { locks: FREE, devices: [] }, { locks: EX, devices: ON })
     expect(undo.map(({ to }) => to)).toEqual(['inactive'])
+  })
+
+  // The simulation found this: `lvrename` while a start waited for lvchange.
+  test('lvs knows no such LV, and by now one has its name that was active before under another one: it is left alone', () => {
+    const renamed = deviceOf(logicalVolume({ vg: 'virtVG', lv: 'root_old' }, { uuid: root.uuid }))
+    expect(renamed.dmUuid).toBe(deviceOf(root).dmUuid)
+    expect(undoOf([EX, [renamed]], [EX, ON], 'nothing')).toBe('')
+    expect(undoOf([SH, [renamed]], [SH, ON], 'nothing')).toBe('')
   })
 
   test('an LV of that name in another VG of that name does not count as the same', () => {

@@ -138,7 +138,7 @@ export async function act(
       const view = views[index]
       if (plan.kind !== 'release' || view === undefined) return []
       // A hook has put another record there meanwhile, and the locks that are held here are not those of its VGs.
-      if (vgsOfAct(view, host.lockspaces, marked).some((vg) => !locks.descriptors.has(vg))) {
+      if (vgsOfAct(view, host, marked)?.every((vg) => locks.descriptors.has(vg)) !== true) {
         overtaken.add(view)
         return []
       }

@@ -43,6 +43,8 @@ export class AgentHost {
   configuration: Configuration
   /** VGs that had a lockspace at the last pass. */
   lockspaces: ReadonlySet<string> = new Set()
+  /** lvmlockctl has told them once. */
+  knowsLockspaces = false
 
   constructor(configuration: Configuration) {
     this.configuration = configuration
@@ -177,7 +179,9 @@ export class AgentHost {
 
   /** Keeps the names of the lockspaces from an answer of lvmlockctl; an answer that failed changes nothing. */
   learn(locks: LockState): void {
-    if (locks.kind === 'known') this.lockspaces = new Set(locks.lockspaces.keys())
+    if (locks.kind !== 'known') return
+    this.lockspaces = new Set(locks.lockspaces.keys())
+    this.knowsLockspaces = true
   }
 }
 
@@ -200,8 +204,14 @@ export const vgsOfView = ({ record, live }: DomainView): string[] =>
 /**
  * The VGs whose locks the agent takes for an act on a domain, sorted: none that is cut off here. A record that names no
  * volume names no VG either, and a hook of that domain may be at work on any: then these are all.
+ * @returns undefined where these are not known: nothing can be done then
  */
-export function vgsOfAct(view: DomainView, lockspaces: ReadonlySet<string>, marked: ReadonlySet<string>): string[] {
+export function vgsOfAct(
+  view: DomainView,
+  { lockspaces, knowsLockspaces }: Pick<AgentHost, 'lockspaces' | 'knowsLockspaces'>,
+  marked: ReadonlySet<string>,
+): string[] | undefined {
   const own = vgsOfView(view).filter((vg) => !marked.has(vg))
-  return own.length > 0 ? own : [...lockspaces].sort()
+  if (own.length > 0) return own
+  return knowsLockspaces ? [...lockspaces].sort() : undefined
 }

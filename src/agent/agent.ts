@@ -200,7 +200,9 @@ export class Agent {
   #enqueue(view: SeenDomain): void {
     const marked = markedVgs()
     if (this.#isCutOff(view, marked)) return
-    const vgs = vgsOfAct(view, this.#host.lockspaces, marked)
+    const vgs = vgsOfAct(view, this.#host, marked)
+    // A later pass, once lvmlockctl answers.
+    if (vgs === undefined) return
     const key = vgs.join(' ')
     const group = this.#groups.get(key)
     if (group !== undefined) {

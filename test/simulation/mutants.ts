@@ -134,8 +134,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the agent takes a record without volumes away without the lock',
     focus: 'let in, and refused',
     file: 'acts/seen-domains.ts',
-    from: 'return own.length > 0 ? own : [...lockspaces].sort()',
-    to: 'return own.length > lockspaces.size + 999 ? [] : own',
+    from: 'return knowsLockspaces ? [...lockspaces].sort() : undefined',
+    to: 'return [knowsLockspaces, lockspaces].length === 2 ? [] : undefined',
   },
   {
     name: 'a record is replaced whatever it has become',

@@ -126,3 +126,15 @@ test.each([
   const result = (await act([UUID], vgs, agentHost))[0]
   expect([result?.isOvertaken, onRecord()]).toEqual([isOvertaken, isOvertaken ? refused : undefined])
 })
+
+// The simulation found this: the first lvmlockctl of an agent came to nothing, and it knew of no VG.
+test('a record without volumes stays as long as lvmlockctl has not told which VGs there are', async () => {
+  rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+  const refused: DomainRecord = { format: 1, domain, state: 'refused', volumes: [] }
+  put(refused)
+  const agentHost = new AgentHost(CONFIGURATION)
+  for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+  host.lockState = () => Promise.resolve({ kind: 'unknown', why: 'failed', detail: '' })
+  expect((await act([UUID], [], agentHost))[0]?.isOvertaken).toBe(true)
+  expect(onRecord()).toEqual(refused)
+})

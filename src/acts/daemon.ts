@@ -30,6 +30,12 @@ export const callingDaemon = (): Required<Pick<DomainRecord, 'daemon'>> => ({
   daemon: commandItself().value ?? caller() ?? { pid: self().ppid, start: 'ended' },
 })
 
+/** Whether that daemon was there when the program began, and has ended since: nobody hears what comes of this hook. */
+export const callerLeft = (): boolean => {
+  const who = commandItself().value ?? caller()
+  return who !== undefined && !lives(who)
+}
+
 /**
  * Whether the daemon that called this hook has ended since. Then nobody waits for the hook any more, and another daemon
  * may be at work.

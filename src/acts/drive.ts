@@ -76,10 +76,7 @@ export async function act(
     for (const [index, view] of views.entries())
       if (view.wanted.mode === 'exclusive' && view.memory?.lvers !== undefined)
         views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
-    const records = withoutClaims(
-      known,
-      views.filter(({ wanted }) => wanted.mode === 'inactive').map(({ domain }) => domain.uuid),
-    )
+    const records = asSeen(known, views)
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()
@@ -185,11 +182,16 @@ export async function act(
   }
 }
 
-/** The records, so changed that domains which end together do not keep each other's volumes. */
-const withoutClaims = ({ known, unreadable }: Records, ended: readonly string[]): Records => ({
-  known: known.map((record) =>
-    ended.includes(record.domain.uuid) ? { ...record, state: 'releasing' as const } : record,
-  ),
+/**
+ * The records, so changed that domains which end together do not keep each other's volumes, and that one which runs
+ * keeps its own, whatever its record says.
+ */
+const asSeen = ({ known, unreadable }: Records, views: readonly SeenDomain[]): Records => ({
+  known: known.map((record): DomainRecord => {
+    const view = views.find(({ domain }) => domain.uuid === record.domain.uuid)
+    if (view?.wanted.mode === 'inactive') return { ...record, state: 'releasing' }
+    return view?.status !== undefined && record.state === 'releasing' ? { ...record, state: 'running' } : record
+  }),
   unreadable,
 })
 

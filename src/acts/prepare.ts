@@ -4,9 +4,16 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import {
+  type Device,
+  type IdentityTable,
+  type LockState,
+  NO_VOLUMES,
+  deviceOf,
+  isSameVolume,
+} from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
@@ -18,7 +25,9 @@ import { lockDomain } from '../state/domain-locks.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { dropConfirmations } from '../drbd/notes.ts'
 import { cutOffProblems } from '../kill/mark.ts'
+import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { lostLeases } from '../sanlock/vouch.ts'
 import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
@@ -27,7 +36,7 @@ import { type AnnouncedRestore, takeRestore } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type BackingResult, lockBackingFiles } from './backing-files.ts'
-import { callingDaemon } from './daemon.ts'
+import { callerLeft, callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import { type LocksQuestion, type Subject, isFresh, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
@@ -161,6 +170,8 @@ async function prepareUnderLock(
   row: InRow,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
+  // Another daemon may have started the domain meanwhile: what is on record is that one's.
+  if (callerLeft()) return refused(subject, [{ kind: 'caller-ended' }])
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and others open an active volume for a moment. LVM suspends a device for a moment when it changes its table.
   for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {
@@ -174,6 +185,8 @@ async function prepareUnderLock(
   dropConfirmations(decided.drbd.over)
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
+  // Nobody starts what runs here. Its record stays as it is.
+  if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
   const leftovers = (record?.volumes ?? []).filter(goesWithDomain)
   const replace = replacing(domain.uuid, record)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
@@ -231,6 +244,7 @@ async function prepareUnderLock(
           ...(await missingOf(plan.recorded, identities, after, devices)),
           ...parted,
           ...cutOffProblems(subject.vgsToLock),
+          ...(await lostLeases(row.isServed() ? [] : vgsUnasked(plan.recorded, attempted, after))),
         ]
       : []
   const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts)
@@ -261,7 +275,8 @@ async function prepareUnderLock(
       ...(warning !== undefined && { warning }),
     }
   }
-  const undo = planUndo(attempted, leftovers, (name) => table?.volumes.get(fullName(name)), facts, {
+  const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
+  const undo = planUndo(attempted, [...leftovers, ...nobodys], (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,
     devices,
   })
@@ -286,6 +301,20 @@ async function prepareUnderLock(
     incoming,
   )
 }
+
+/** VGs with sanlock of volumes that were active before, and locked, so that no command has just asked for their locks. */
+const vgsUnasked = (
+  recorded: readonly RecordedVolume[],
+  attempted: readonly Change[],
+  locks: LockState,
+): readonly string[] => [
+  ...new Set(
+    recorded
+      .filter(({ vg, mode }) => mode !== 'local' && locks.kind === 'known' && locks.lockspaces.get(vg) === 'sanlock')
+      .map(({ vg }) => vg)
+      .filter((vg) => !attempted.some((change) => change.vg === vg)),
+  ),
+]
 
 /** What DRBD now says against the locks that have just been taken. */
 function partedBy(

@@ -70,6 +70,25 @@ export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, n
   return age >= LATE * ioTimeout ? { kind: 'late', age, left: LOST * ioTimeout - age } : { kind: 'fine', age }
 }
 
+/** A VG whose lease is lost, or of which nobody can tell. */
+export interface Unvouched {
+  readonly vg: string
+  readonly isKnown: boolean
+}
+
+/**
+ * VGs for whose locks this host cannot vouch: its lease is lost, or nobody can tell. lvmlockd goes on listing its locks
+ * then (FACTS 46b), and only a command that takes a lock would find out.
+ * @param status undefined: sanlock does not answer, or is not understood
+ */
+export const unvouched = (vgs: readonly string[], status: SanlockStatus | undefined): Unvouched[] =>
+  vgs.flatMap((vg): Unvouched[] => {
+    if (status === undefined || status.notUnderstood.includes(vg)) return [{ vg, isKnown: false }]
+    const lockspace = status.lockspaces.find((each) => each.vg === vg)
+    const state = lockspace === undefined ? undefined : leaseState(lockspace, status.now)
+    return state?.kind === 'fine' || state?.kind === 'late' ? [] : [{ vg, isKnown: true }]
+  })
+
 /** What happens to the VMs of a VG whose lease is lost (lvguard.conf, on_lost_lease). */
 export type OnLostLease = 'kill' | 'alert'
 

@@ -76,6 +76,10 @@ export type Problem =
   | { readonly kind: 'not-active'; readonly volume: string }
   /** The VMs of its VG were cut off here (kill/mark.ts). */
   | { readonly kind: 'cut-off'; readonly vg: string }
+  /** This host has no lease of it any more; or nobody can tell (`isKnown`). */
+  | { readonly kind: 'lease-lost'; readonly vg: string; readonly isKnown: boolean }
+  /** The daemon that called this hook has ended while it waited. */
+  | { readonly kind: 'caller-ended' }
   /** Its device is there, and leads to no storage (FACTS 49). */
   | { readonly kind: 'dead-device'; readonly volume: string; readonly is: Dead }
   | { readonly kind: 'active-here' }
@@ -271,6 +275,18 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
         `the VMs of volume group ${problem.vg} were cut off on this host, and nothing starts on it here until that is over`,
         `See 'journalctl -u lvguard'; when its storage is back: lvguard recover ${problem.vg}; then ${again}`,
       )
+    case 'lease-lost':
+      return problem.isKnown
+        ? because(
+            `this host has lost its lease on volume group ${problem.vg}: what is active of it here may be locked by another host by now`,
+            `See 'lvguard status'; when its storage is back: lvguard recover ${problem.vg}; then ${again}`,
+          )
+        : because(
+            `whether this host still has its lease on volume group ${problem.vg} cannot be told: sanlock does not answer`,
+            `See 'sanlock client status' and 'systemctl status sanlock'; then ${again}`,
+          )
+    case 'caller-ended':
+      return because('the libvirt daemon that asked for it has ended meanwhile', `If it is wanted: ${again}`)
     case 'dead-device':
       if (problem.is === 'suspended')
         return because(

@@ -191,11 +191,11 @@ export const deadVolumes = (
 const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)
 
 /**
- * The way back after a failure: exactly what was changed, to exactly what it was (R1). What an earlier act of lvguard for
- * this domain had left here in shared, such as the trial of a `migrate` that was killed, is given back altogether: no
- * start takes shared (R2), and nobody runs on it.
+ * The way back after a failure: exactly what was changed, to exactly what it was (R1). What earlier acts of lvguard
+ * had left here in shared, such as the trial of a `migrate` that was killed, is given back altogether: no start takes
+ * shared (R2), and nobody runs on it.
  * @param attempted the changes that were, or may have been, carried out
- * @param earlier what this domain's record named before
+ * @param earlier what this domain's record named before, and what records name that are nobody's any more
  * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is
  *   undone
  */

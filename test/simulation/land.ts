@@ -116,9 +116,7 @@ export class Land {
   // ---- volumes: a schedule knows each by the name that it was made with, whatever it is called by now
 
   lv(name: string): Volume {
-    const volume = this.cluster.volumes.byUuid(this.#uuids.get(name) ?? '')
-    if (volume === undefined) throw new Error(`no volume ${name}`)
-    return volume
+    return this.cluster.volumes.byUuid(this.#uuids.get(name) ?? '') ?? this.cluster.volumes.get(name)
   }
 
   /** @returns undefined where no schedule knows it */

@@ -8,11 +8,18 @@ import { UUID } from '../support/xml.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
+vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 /** Seconds since boot. */
 let now = 1000
 vi.mock('node:os', async (original) => ({ ...(await original<typeof import('node:os')>()), uptime: () => now }))
+/** The daemon that has called the hook. */
+let callerLives = true
+vi.mock('../../../src/acts/daemon.ts', async (original) => ({
+  ...(await original<typeof import('../../../src/acts/daemon.ts')>()),
+  callerLeft: () => !callerLives,
+}))
 const { announceAgent } = await import('../../../src/state/agent-presence.ts')
 const { prepare } = await import('../../../src/acts/prepare.ts')
 const { release } = await import('../../../src/acts/release.ts')
@@ -25,6 +32,7 @@ const { readSavedImage, writeSavedImage } = await import('../../../src/state/sav
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
 
 beforeEach(() => {
+  callerLives = true
   host = new HostDouble()
   root.clear()
   announceAgent()
@@ -63,6 +71,43 @@ describe('a prepare that is refused', () => {
       ['virtVG/root'],
       ['refused'],
     ])
+  })
+})
+
+describe('what is on record of a domain that a hook is too late for', () => {
+  // The simulation found this: the storage had hung, nobody's VM was there, and lvmlockd went on listing its locks.
+  test('a volume that was active before is not started on where this host has lost its lease (FACTS 46b)', async () => {
+    await host.bringTo('exclusive', ONE)
+    host.lostVgs.add('virtVG')
+    const outcome = await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    expect(linesOf(outcome, 'tintin')[0]).toMatch(/this host has lost its lease on volume group virtVG/)
+    expect([[...host.locks.values()], onRecord()]).toEqual([['exclusive'], ['refused']])
+  })
+
+  test('a lock that lvchange has just taken needs no other word', async () => {
+    host.lostVgs.add('virtVG')
+    expect((await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))).kind).toBe('done')
+  })
+
+  test('a prepare whose daemon has ended while it waited changes nothing', async () => {
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    const record = recordOf(UUID, readRecords())
+    callerLives = false
+    const outcome = await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    expect(linesOf(outcome, 'tintin')[0]).toMatch(/the libvirt daemon that asked for it has ended/)
+    expect(recordOf(UUID, readRecords())).toEqual(record)
+  })
+
+  test('a prepare of a domain that runs here leaves its record as it is', async () => {
+    await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))
+    const record = recordOf(UUID, readRecords())
+    root.write('proc/7/stat', '')
+    root.write(
+      'run/libvirt/qemu/tintin.xml',
+      `<domstatus state='running' reason='booted' pid='7'>\n<job type='none' async='none'/>\n${xmlOf(ONE)}</domstatus>\n`,
+    )
+    expect((await prepare(await subjectOf(domainOf(ONE), CONFIGURATION))).kind).toBe('refused')
+    expect(recordOf(UUID, readRecords())).toEqual(record)
   })
 })
 

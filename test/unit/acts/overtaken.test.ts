@@ -4,7 +4,7 @@ import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import { GONE_PASSES } from '../../../src/core/reconcile.ts'
 import { CONFIGURATION, HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
-import { recorded } from '../support/lvm.ts'
+import { recorded, uuidOf } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
@@ -103,6 +103,19 @@ test.each([
   expect([[...host.locks.values()], onRecord()]).toEqual(
     isCutOff ? [[], { ...both, state: 'releasing', volumes: [data] }] : [['exclusive'], both],
   )
+})
+
+// Its record says that it has ended, and its status file that it runs: what it shares is not taken with another's.
+test('a domain that runs keeps what it shares with one that is gone, whatever its record says', async () => {
+  const other = { ...ENDED, domain: { name: 'milou', uuid: uuidOf(9) } } as const
+  const shared = [recorded(ROOT_VOLUME, { role: 'shared', mode: 'shared' })]
+  put({ ...ENDED, volumes: shared })
+  replaceRecord(uuidOf(9), undefined, { ...other, volumes: shared })
+  const agentHost = new AgentHost(CONFIGURATION)
+  for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+  await act([UUID, uuidOf(9)], ['virtVG'], agentHost)
+  expect(host.locks.size).toBe(1)
+  expect(recordOf(uuidOf(9), readRecords())).toBe(undefined)
 })
 
 // A start that was refused meanwhile has left a record that names no volume: a hook of the domain may be at work on any

@@ -144,6 +144,21 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ['lvguard recover virtVG', 'start tintin again'],
     ],
   ],
+  'lease-lost': [
+    [
+      { kind: 'lease-lost', vg: 'virtVG', isKnown: true },
+      ['virtVG', 'has lost its lease', 'may be locked by another host'],
+      ['lvguard recover virtVG', 'start tintin again'],
+    ],
+    [
+      { kind: 'lease-lost', vg: 'virtVG', isKnown: false },
+      ['virtVG', 'cannot be told', 'sanlock does not answer'],
+      ['systemctl status sanlock', 'start tintin again'],
+    ],
+  ],
+  'caller-ended': [
+    [{ kind: 'caller-ended' }, ['the libvirt daemon that asked for it has ended'], ['start tintin again']],
+  ],
   'dead-device': [
     [
       { kind: 'dead-device', volume: 'virtVG/root', is: 'error' },

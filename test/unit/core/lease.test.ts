@@ -8,6 +8,7 @@ import {
   leaseState,
   overLine,
   takenAfter,
+  unvouched,
 } from '../../../src/core/lease.ts'
 
 const NOW = 10_000
@@ -43,6 +44,35 @@ describe('what a lease comes to', () => {
     ['being left in order', 'none', 500, { list: 'rem' }],
     ['being left after a loss', 'lost', 500, { list: 'rem', hasFailed: true }],
   ])('%s: %s', (_, expected, age, changed) => expect(state(age, changed)).toBe(expected))
+})
+
+describe('for whose locks this host can vouch', () => {
+  const status = (...lockspaces: Lockspace[]) => ({
+    now: NOW,
+    hasWatchdog: true,
+    watchdogFire: 60,
+    lockspaces,
+    notUnderstood: ['oddVG'],
+  })
+  const isFor = (...words: Parameters<typeof unvouched>): string[] =>
+    unvouched(...words).map(({ vg, isKnown }) => `${vg} ${isKnown ? 'lost' : 'unknown'}`)
+
+  test('its lease is renewed, or late', () => {
+    expect(isFor(['virtVG'], status(lockspace(3)))).toEqual([])
+    expect(isFor(['virtVG'], status(lockspace(79)))).toEqual([])
+  })
+
+  test('its lease is lost, or sanlock has left the lockspace that lvmlockd lists (FACTS 46b)', () => {
+    expect(isFor(['virtVG'], status(lockspace(80)))).toEqual(['virtVG lost'])
+    expect(isFor(['virtVG'], status(lockspace(3, { hasFailed: true })))).toEqual(['virtVG lost'])
+    expect(isFor(['virtVG'], status(lockspace(3, { list: 'rem' })))).toEqual(['virtVG lost'])
+    expect(isFor(['moreVG'], status(lockspace(3)))).toEqual(['moreVG lost'])
+  })
+
+  test('nobody can tell (R9)', () => {
+    expect(isFor(['virtVG', 'moreVG'], undefined)).toEqual(['virtVG unknown', 'moreVG unknown'])
+    expect(isFor(['oddVG'], status(lockspace(3)))).toEqual(['oddVG unknown'])
+  })
 })
 
 test('the words name the VMs, and the seconds that are left', () => {

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
 import type { Device, LockState, LogicalVolume, VolumeTable } from '../../../src/core/lock-state.ts'
+import type { Problem } from '../../../src/core/problem.ts'
 import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import type { Target } from '../../../src/lvm/lvchange.ts'
@@ -35,6 +36,8 @@ export class HostDouble {
   lvsHangs = false
   /** lvs does not know the VG at the moment: its storage is away. */
   vgIsMissing = false
+  /** VGs of which this host has lost its lease. */
+  readonly lostVgs = new Set<string>()
   readonly commands: string[] = []
 
   lockState = (): Promise<LockState> =>
@@ -79,7 +82,7 @@ export class HostDouble {
     Promise.resolve({ descriptors: new Map(vgs.map((vg) => [vg, 0])), release: () => undefined })
 }
 
-/** What stands in the place of src/lvm/lvm.ts, src/lvm/devices.ts and src/state/vg-lock.ts (vi.mock). */
+/** What stands in the place of src/lvm/lvm.ts, src/lvm/devices.ts, src/sanlock/vouch.ts and src/state/vg-lock.ts (vi.mock). */
 export const lvmOf = (host: () => HostDouble) => ({
   lockState: () => host().lockState(),
   openVolumes: () => host().openVolumes(),
@@ -90,6 +93,12 @@ export const lvmOf = (host: () => HostDouble) => ({
   bringTo: (...words: Parameters<HostDouble['bringTo']>) => host().bringTo(...words),
 })
 export const devicesOf = (host: () => HostDouble) => ({ activeVolumes: () => host().activeVolumes() })
+export const vouchOf = (host: () => HostDouble) => ({
+  lostLeases: (vgs: readonly string[]): Promise<Problem[]> =>
+    Promise.resolve(
+      vgs.filter((vg) => host().lostVgs.has(vg)).map((vg) => ({ kind: 'lease-lost', vg, isKnown: true })),
+    ),
+})
 export const vgLockOf = (host: () => HostDouble) => ({
   lockVgs: (vgs: readonly string[]) => host().lockVgs(vgs),
   VgBusy: class extends Error {},

@@ -1,10 +1,11 @@
 import type { DomainRecord } from '../core/record.ts'
+import { isDaemonFirst } from '../libvirt/daemon-alive.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { perProcess, self } from '../system/self.ts'
 
 // Looked up when the program begins (run-hook.ts). Later it may be too late: when a parent ends, process 1 takes its
 // place, and that one never ends.
-const caller = perProcess(() => (self().ppid === 1 ? undefined : processOf(self().ppid)))
+const caller = perProcess(() => (self().ppid === 1 && !isDaemonFirst() ? undefined : processOf(self().ppid)))
 
 /** To be called when the program begins: looks who has called it. */
 export const noteCaller = (): void => void caller()
@@ -29,12 +30,6 @@ export function actAsOwnCaller(): void {
 export const callingDaemon = (): Required<Pick<DomainRecord, 'daemon'>> => ({
   daemon: commandItself().value ?? caller() ?? { pid: self().ppid, start: 'ended' },
 })
-
-/** Whether that daemon was there when the program began, and has ended since: nobody hears what comes of this hook. */
-export const callerLeft = (): boolean => {
-  const who = commandItself().value ?? caller()
-  return who !== undefined && !lives(who)
-}
 
 /**
  * Whether the daemon that called this hook has ended since. Then nobody waits for the hook any more, and another daemon

@@ -36,7 +36,7 @@ import { type AnnouncedRestore, takeRestore } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type BackingResult, lockBackingFiles } from './backing-files.ts'
-import { callerLeft, callingDaemon } from './daemon.ts'
+import { callerHasEnded, callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import { type LocksQuestion, type Subject, isFresh, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
@@ -171,7 +171,7 @@ async function prepareUnderLock(
 ): Promise<Outcome> {
   const { domain, configuration } = subject
   // Another daemon may have started the domain meanwhile: what is on record is that one's.
-  if (callerLeft()) return refused(subject, [{ kind: 'caller-ended' }])
+  if (callerHasEnded()) return refused(subject, [{ kind: 'caller-ended' }])
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and others open an active volume for a moment. LVM suspends a device for a moment when it changes its table.
   for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {

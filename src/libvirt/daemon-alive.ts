@@ -18,3 +18,12 @@ export const isLibvirtAlive = (): boolean =>
       return false
     }
   })
+
+/** Whether process 1 is that daemon: in a container of its own. */
+export function isDaemonFirst(): boolean {
+  try {
+    return DAEMONS.includes(readFileSync(join(PROC_FOLDER, '1', 'comm'), 'utf8').trim())
+  } catch {
+    return false
+  }
+}

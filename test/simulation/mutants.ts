@@ -335,8 +335,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: '`prepare` asks who called it when it writes, not when it begins',
     focus: 'a daemon ends in a hook',
     file: 'acts/daemon.ts',
-    from: 'const caller = perProcess(() => (self().ppid === 1 ? undefined : processOf(self().ppid)))',
-    to: 'const caller = () => processOf(self().ppid)',
+    from: 'const caller = perProcess(() => (self().ppid === 1 && !isDaemonFirst() ? undefined : processOf(self().ppid)))',
+    to: 'const caller = () => [isDaemonFirst] && processOf(self().ppid)',
   },
   {
     name: 'R12: a saved memory is restored though its VM may have run elsewhere when it was saved',

@@ -18,7 +18,7 @@ vi.mock('node:os', async (original) => ({ ...(await original<typeof import('node
 let callerLives = true
 vi.mock('../../../src/acts/daemon.ts', async (original) => ({
   ...(await original<typeof import('../../../src/acts/daemon.ts')>()),
-  callerLeft: () => !callerLives,
+  callerHasEnded: () => !callerLives,
 }))
 const { announceAgent } = await import('../../../src/state/agent-presence.ts')
 const { prepare } = await import('../../../src/acts/prepare.ts')

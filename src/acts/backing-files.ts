@@ -48,6 +48,8 @@ interface LockedLevel {
   readonly attempted: readonly Change[]
   readonly before: HostFacts
   readonly table: VolumeTable | undefined
+  /** What this domain's record named before. */
+  readonly earlier: readonly RecordedVolume[]
 }
 
 /**
@@ -80,8 +82,8 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
     return { kind: 'locked', recorded }
   } catch (error) {
     const undone: Change[] = []
-    for (const { attempted, before, table } of steps.reverse()) {
-      const undo = planUndo(attempted, [], (name) => table?.volumes.get(fullName(name)), before, {
+    for (const { attempted, before, table, earlier } of steps.reverse()) {
+      const undo = planUndo(attempted, earlier, (name) => table?.volumes.get(fullName(name)), before, {
         locks: await lockState(),
         devices: activeVolumes(),
       })
@@ -126,7 +128,7 @@ async function lockLevel(
   putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, all)
   const [table, after] = await Promise.all([level.table(), lockState()])
-  steps.push({ attempted, before, table })
+  steps.push({ attempted, before, table, earlier: record?.volumes ?? [] })
   recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before))
   if (failed !== undefined)
     throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))

@@ -13,7 +13,7 @@ import {
   isSameVolume,
 } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomain } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
@@ -276,7 +276,9 @@ async function prepareUnderLock(
     }
   }
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
-  const undo = planUndo(attempted, [...leftovers, ...nobodys], (name) => table?.volumes.get(fullName(name)), facts, {
+  // What another domain, or a command, uses here is not taken from it.
+  const own = [...leftovers, ...nobodys].filter((old) => claimsOn(old, facts.records, domain.uuid, IN_USE).length === 0)
+  const undo = planUndo(attempted, own, (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,
     devices,
   })

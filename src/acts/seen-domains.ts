@@ -213,5 +213,5 @@ export function vgsOfAct(
 ): string[] | undefined {
   const own = vgsOfView(view).filter((vg) => !marked.has(vg))
   if (own.length > 0) return own
-  return knowsLockspaces ? [...lockspaces].sort() : undefined
+  return knowsLockspaces ? [...lockspaces].filter((vg) => !marked.has(vg)).sort() : undefined
 }

@@ -222,7 +222,8 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
-    const isOwn = then.device !== undefined && isOurs(then.device, earlier)
+    // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
+    const isOwn = then.device === undefined || isOurs(then.device, earlier)
     if (then.lock === 'shared' && now.lock === 'exclusive') return back(isOwn ? 'inactive' : 'shared')
     return []
   })

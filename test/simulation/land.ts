@@ -136,6 +136,15 @@ export class Land {
     const now = isBack ? first : `${first}_old`
     if (lv === now) return
     this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
+    // A hook that has just activated it, and does not find it by its name any more, leaves it as it is: `lvguard check`
+    // shows it, and whoever renames a volume in the middle of a start looks after it.
+    for (const host of this.hosts)
+      for (const { kind, label } of host.processes)
+        if (
+          kind === 'hook' &&
+          this.vms.some((vm) => label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => volume === name))
+        )
+          host.activeBefore.add(name)
     this.cluster.rename(`${vg}/${lv}`, now)
     this.reach('volume renamed')
   }

@@ -134,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the agent takes a record without volumes away without the lock',
     focus: 'let in, and refused',
     file: 'acts/seen-domains.ts',
-    from: 'return knowsLockspaces ? [...lockspaces].sort() : undefined',
+    from: 'return knowsLockspaces ? [...lockspaces].filter((vg) => !marked.has(vg)).sort() : undefined',
     to: 'return [knowsLockspaces, lockspaces].length === 2 ? [] : undefined',
   },
   {

@@ -1,0 +1,85 @@
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { DomainRecord } from '../../../src/core/record.ts'
+import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf } from '../support/host-double.ts'
+import { recorded } from '../support/lvm.ts'
+import { UUID } from '../support/xml.ts'
+
+const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+let host = new HostDouble()
+vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
+vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
+vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
+const { announceAgent } = await import('../../../src/state/agent-presence.ts')
+const { prepare } = await import('../../../src/acts/prepare.ts')
+const { subjectOf } = await import('../../../src/acts/host.ts')
+const { vgsOfAct } = await import('../../../src/acts/seen-domains.ts')
+const { replaceRecord } = await import('../../../src/state/record-store.ts')
+
+beforeEach(() => {
+  host = new HostDouble()
+  root.clear()
+  announceAgent()
+})
+afterAll(() => root.remove())
+
+const BOTH = [ROOT_VOLUME, HOME_VOLUME]
+/** What a `migrate` that was killed at its trial leaves: its record, and root shared. */
+const TRIAL: DomainRecord = {
+  format: 1,
+  domain: { name: 'tintin', uuid: UUID },
+  state: 'incoming',
+  volumes: [recorded(ROOT_VOLUME, { mode: 'shared' }), recorded(HOME_VOLUME, { mode: 'shared' })],
+}
+const start = async () => (await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))).kind
+
+describe('a start that fails, after a `migrate` that was killed', () => {
+  test('gives back what that had left shared', async () => {
+    await host.bringTo('shared', [ROOT_VOLUME])
+    replaceRecord(UUID, undefined, TRIAL)
+    host.elsewhere.add('virtVG/home')
+    expect(await start()).toBe('refused')
+    expect([[...host.locks.values()], [...host.active.keys()]]).toEqual([[], []])
+  })
+
+  // R2 and R1: its lock was left without a device (FACTS 24), and this start's lvchange takes the lock without making one
+  // (volume_list, or it was killed half-way).
+  test('does not make shared, and active, what was left without a device', async () => {
+    await host.bringTo('shared', [ROOT_VOLUME])
+    host.active.clear()
+    replaceRecord(UUID, undefined, TRIAL)
+    const { bringTo } = host
+    host.bringTo = async (to, names) => {
+      const result = await bringTo(to, names)
+      if (to === 'exclusive') host.active.clear()
+      return result
+    }
+    const before = host.commands.length
+    expect(await start()).toBe('refused')
+    // The double knows no address by UUID: what is asked for tells.
+    expect(host.commands.slice(before).map((command) => command.split(' ')[0])).toEqual(['exclusive', 'inactive'])
+  })
+
+  // R4: `lvguard with --shared --hand-over virtVG/root -- COMMAND`, which has not opened it yet, or not any more.
+  test('takes nothing from another record in force', async () => {
+    await host.bringTo('shared', [ROOT_VOLUME])
+    replaceRecord(UUID, undefined, TRIAL)
+    const other = 'aaaaaaaa-0000-4000-8000-000000000002'
+    replaceRecord(other, undefined, {
+      format: 1,
+      domain: { name: 'lvguard with x', uuid: other },
+      state: 'prepared',
+      command: 'hands-over',
+      volumes: [recorded(ROOT_VOLUME, { role: 'shared', mode: 'shared' })],
+    })
+    host.elsewhere.add('virtVG/home')
+    expect(await start()).toBe('refused')
+    expect([[...host.locks.values()], [...host.active.keys()]]).toEqual([['shared'], ['virtVG/root']])
+  })
+})
+
+test('a record that names no volume does not make the agent wait for the lock of a VG that is cut off', () => {
+  const record: DomainRecord = { ...TRIAL, volumes: [] }
+  const view = { domain: record.domain, wanted: { mode: 'inactive' }, record, runs: false, live: [] } as const
+  const host = { lockspaces: new Set(['aVG', 'virtVG']), knowsLockspaces: true }
+  expect(vgsOfAct(view, host, new Set(['virtVG']))).toEqual(['aVG'])
+})

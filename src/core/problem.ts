@@ -48,7 +48,14 @@ export type Problem =
   | { readonly kind: 'no-device'; readonly path: string; readonly is: string; readonly disk: string }
   | { readonly kind: 'impossible-name'; readonly path: string; readonly disk: string }
   | { readonly kind: 'open'; readonly volume: string; readonly users: readonly string[] }
-  | { readonly kind: 'on-record'; readonly volume: string; readonly domain: string; readonly hasEnded: boolean }
+  /** `isCommand`: no VM, but `lvguard with`. */
+  | {
+      readonly kind: 'on-record'
+      readonly volume: string
+      readonly domain: string
+      readonly hasEnded: boolean
+      readonly isCommand?: boolean
+    }
   | { readonly kind: 'locked-here'; readonly volume: string; readonly pool?: string }
   | { readonly kind: 'not-shareable'; readonly volume: string; readonly type: string }
   | { readonly kind: 'no-lock'; readonly volume: string }
@@ -231,6 +238,11 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
           `When nothing uses it any more: lvchange --activate n ${problem.volume}; then ${again}`,
         )
       }
+      if (problem.isCommand === true)
+        return because(
+          `${problem.volume} is used by a command on this host: ${problem.domain}`,
+          `Wait until that has ended, or end it; then ${again}`,
+        )
       return because(
         `${problem.volume} is used by the VM ${problem.domain} on this host`,
         `Stop ${problem.domain} first, or mark the disk <shareable/> in both if they are meant to share it`,

@@ -101,6 +101,7 @@ export function planStart(
         volume: fullName({ vg, lv }),
         domain: conflict.record.domain.name,
         hasEnded: conflict.record.state === 'releasing',
+        ...(conflict.record.command !== undefined && { isCommand: true }),
       })
     else if (inUse !== undefined && claims.length === 0)
       problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })

@@ -197,7 +197,9 @@ export function statusOf(facts: StatusFacts): Status {
 }
 
 function vgsOf(facts: StatusFacts, rows: readonly LogicalVolume[]): VgStatus[] {
-  const { locks, sanlock, ownIds, killed, now } = facts
+  const { locks, sanlock, ownIds, killed } = facts
+  // As old as it was when sanlock answered: on a slow host the other looks take their time.
+  const now = sanlock.kind === 'known' ? sanlock.value.now : facts.now
   const started = locks.kind === 'known' ? locks.lockspaces : new Map<string, string>()
   const ofSanlock = sanlock.kind === 'known' ? sanlock.value.lockspaces : []
   const names = new Set([...rows.map(({ vg }) => vg), ...started.keys(), ...ofSanlock.map(({ vg }) => vg), ...killed])

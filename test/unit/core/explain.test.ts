@@ -233,6 +233,11 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ['Stop milou', '<shareable/>'],
     ],
     [
+      { kind: 'on-record', volume: 'virtVG/root', domain: 'lvguard with dd', hasEnded: false, isCommand: true },
+      ['virtVG/root is used by a command on this host: lvguard with dd'],
+      ['Wait until that has ended', 'start tintin again'],
+    ],
+    [
       { kind: 'on-record', volume: 'virtVG/root', domain: 'milou', hasEnded: true },
       ['virtVG/root', 'the VM milou, which has ended'],
       ['lvchange --activate n virtVG/root', 'start tintin again'],

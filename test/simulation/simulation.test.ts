@@ -38,7 +38,6 @@ const EVERYWHERE = [
   'started',
   'suspended by the agent',
   'took its volumes itself',
-  'unplugged',
   'volume renamed',
 ]
 

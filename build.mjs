@@ -63,7 +63,7 @@ const replacedPackages = {
   },
 }
 
-/** For `npm run coverage`: as long as the sources say, with each chunk in a file of its own beside it. */
+/** For `npm run coverage`: not made small, and each chunk in a file of its own beside the program. */
 const isReadable = process.env.LVGUARD_READABLE === '1'
 
 const sha256 = (data) => createHash('sha256').update(data).digest('hex')

@@ -13,7 +13,7 @@ import { readRecords, recordOf } from '../state/record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, withDisks } from './failures.ts'
-import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import { type Subject, lookAround, missingOf, scopeFor, subjectWith, unvouchedOf } from './host.ts'
 import { type Level, type Link, ImageRefused, levelBelow, outside } from './image-links.ts'
 
 /** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
@@ -136,6 +136,7 @@ async function lockLevel(
   const missing = [
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
     ...cutOffProblems(level.vgsToLock),
+    ...(await unvouchedOf(plan.recorded, attempted, after)),
   ]
   if (missing.length > 0) throw new ImageRefused(withDisks(missing, candidates))
   // DRBD is asked here too. It may have been passed over for the volumes above: this host held them already, or they

@@ -6,11 +6,12 @@ import type { Device, IdentityTable, LockState, VolumeTable } from '../core/lock
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume, Records } from '../core/record.ts'
 import { type Scope, lockspacesTellAll, scopeOf, vgsOf } from '../core/scope.ts'
-import { type HostFacts, deadVolumes, missingLocks, withoutDevice } from '../core/start.ts'
+import { type Change, type HostFacts, deadVolumes, missingLocks, vgsUnasked, withoutDevice } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { lockState, lockStateAtOnce, makesDevices, openVolumes, volumeTable } from '../lvm/lvm.ts'
+import { lostLeases } from '../sanlock/ask.ts'
 import { onHost } from '../system/paths.ts'
 import { readRecords } from '../state/record-store.ts'
 import { findSources } from './sources.ts'
@@ -89,6 +90,13 @@ export async function missingOf(
     ? []
     : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }
+
+/** R1: VGs whose locks are only listed here, and for which this host cannot vouch. @param attempted what was changed, or would be */
+export const unvouchedOf = (
+  recorded: readonly RecordedVolume[],
+  attempted: readonly Change[],
+  locks: LockState,
+): Promise<Problem[]> => lostLeases(vgsUnasked(recorded, attempted, locks))
 
 /**
  * Seconds. An answer of lvmlockctl that was asked for so shortly before the VG's lock was taken is as good as one asked

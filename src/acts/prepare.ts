@@ -4,14 +4,7 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import {
-  type Device,
-  type IdentityTable,
-  type LockState,
-  NO_VOLUMES,
-  deviceOf,
-  isSameVolume,
-} from '../core/lock-state.ts'
+import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
@@ -27,7 +20,6 @@ import { dropConfirmations } from '../drbd/notes.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
-import { lostLeases } from '../sanlock/vouch.ts'
 import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
@@ -39,7 +31,16 @@ import { type Above, type BackingResult, lockBackingFiles } from './backing-file
 import { callerHasEnded, callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
-import { type LocksQuestion, type Subject, isFresh, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
+import {
+  type LocksQuestion,
+  type Subject,
+  isFresh,
+  lookAround,
+  missingOf,
+  scopeFor,
+  subjectWith,
+  unvouchedOf,
+} from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
@@ -244,7 +245,7 @@ async function prepareUnderLock(
           ...(await missingOf(plan.recorded, identities, after, devices)),
           ...parted,
           ...cutOffProblems(subject.vgsToLock),
-          ...(await lostLeases(row.isServed() ? [] : vgsUnasked(plan.recorded, attempted, after))),
+          ...(row.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]
       : []
   const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts)
@@ -303,20 +304,6 @@ async function prepareUnderLock(
     incoming,
   )
 }
-
-/** VGs with sanlock of volumes that were active before, and locked, so that no command has just asked for their locks. */
-const vgsUnasked = (
-  recorded: readonly RecordedVolume[],
-  attempted: readonly Change[],
-  locks: LockState,
-): readonly string[] => [
-  ...new Set(
-    recorded
-      .filter(({ vg, mode }) => mode !== 'local' && locks.kind === 'known' && locks.lockspaces.get(vg) === 'sanlock')
-      .map(({ vg }) => vg)
-      .filter((vg) => !attempted.some((change) => change.vg === vg)),
-  ),
-]
 
 /** What DRBD now says against the locks that have just been taken. */
 function partedBy(

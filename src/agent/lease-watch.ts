@@ -18,7 +18,7 @@ import type { CutOff, Order } from '../kill/kill.ts'
 import { type Mark, noMark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
 import { resetHost } from '../kill/reset.ts'
-import type { SanlockAnswer } from '../kill/world.ts'
+import type { SanlockAnswer } from '../core/lease.ts'
 
 /** Seconds between two looks at the lease. */
 export const LEASE_PERIOD = 5

@@ -177,9 +177,11 @@ async function leasesOf(
   volumes: Promise<Known<readonly LogicalVolume[]>>,
   world: StatusWorld,
 ): Promise<Known<LeaseArea>> {
-  const own = sanlock.kind === 'known' ? sanlock.value.lockspaces.find((each) => each.vg === vg) : undefined
-  if (own === undefined || own.renewed === 0) return unknown('this host has not joined the lockspace yet')
-  const age = (sanlock.kind === 'known' ? sanlock.value.now : world.now()) - own.renewed
+  const status = sanlock.kind === 'known' ? sanlock.value : undefined
+  const own = status?.lockspaces.find((each) => each.vg === vg)
+  if (status === undefined || own === undefined || own.renewed === 0)
+    return unknown('this host has not joined the lockspace yet')
+  const age = status.now - own.renewed
   if (own.hasFailed || age >= (LOST / 2) * own.ioTimeout)
     return unknown(`this host has not renewed its lease for ${Math.round(age)} s, so that the disk is not asked`)
   const area = await world.leases(vg)

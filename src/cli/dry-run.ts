@@ -12,7 +12,7 @@ import { unreadable } from '../system/file-words.ts'
 import { attemptOf, isNamed, otherDomain, unprotectedWords } from '../acts/events.ts'
 import { heldProblem } from '../lvm/holders.ts'
 import { messageOf } from '../system/error-message.ts'
-import { subjectOf } from '../acts/host.ts'
+import { subjectOf, unvouchedOf } from '../acts/host.ts'
 import { withPools } from '../acts/logical-pools.ts'
 import { decideMigrate } from '../acts/migrate.ts'
 import { printable } from '../core/outcome.ts'
@@ -176,9 +176,11 @@ const NOTHING_MANAGED: Findings = {
 const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configuration) => Promise<Findings>>> = {
   prepare: async (domain, configuration) => {
     const subject = await subjectOf(domain, configuration)
-    const { scope, plan, incoming, warning } = await decidePrepare(subject)
+    const { facts, scope, plan, incoming, warning } = await decidePrepare(subject)
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
+    const lost = await unvouchedOf(plan.recorded, plan.changes, facts.locks)
+    if (lost.length > 0) return { changes: [], notes: [], problems: lost }
     const images = subject.candidates.images.filter((image) =>
       scope.volumes.some((volume) => fullName(volume) === fullName(image)),
     )

@@ -125,8 +125,11 @@ function hostPart(status: Status, name: string, width: number, paint: Paint): st
     ? rowsHere(status, held, paint)
     : held.map(({ volume, holding }): Row => [names(volume.vms), '', volume.volume, modeText(holding, paint)])
   const title = `${paint('bold', name)}${isHere ? '' : ` (${[...new Set(own.map((each) => hostText(each, paint)))].join('; ') || 'unknown'})`}`
-  if (rows.length === 0)
-    return ['', ...list('', [`${title}: ${isHere ? 'no VM runs here, and nothing is held' : 'holds nothing'}`], width)]
+  if (rows.length === 0) {
+    const isUntold = status.volumes.some(({ state }) => state === 'unknown')
+    const elsewhere = isUntold ? 'what it holds is not known' : 'holds nothing'
+    return ['', ...list('', [`${title}: ${isHere ? 'no VM runs here, and nothing is held' : elsewhere}`], width)]
+  }
   return [
     '',
     ...list('', [title], width),

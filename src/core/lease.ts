@@ -70,6 +70,11 @@ export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, n
   return age >= LATE * ioTimeout ? { kind: 'late', age, left: LOST * ioTimeout - age } : { kind: 'fine', age }
 }
 
+/** What sanlock has answered; `silent`: it has not, or not in its own form. */
+export type SanlockAnswer =
+  | { readonly kind: 'status'; readonly status: SanlockStatus }
+  | { readonly kind: 'silent'; readonly why: string }
+
 /** A VG whose lease is lost, or of which nobody can tell. */
 export interface Unvouched {
   readonly vg: string

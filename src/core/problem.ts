@@ -312,7 +312,9 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
     case 'active-here':
       return because(
         'it runs or starts on this host already',
-        `Look at 'virsh list' here; a VM is not migrated to the host it is on`,
+        attempt === 'migration'
+          ? `Look at 'virsh list' here; a VM is not migrated to the host it is on`
+          : `Look at 'virsh list' here; nothing of it was changed`,
       )
     case 'no-agent':
       return because(

@@ -139,6 +139,23 @@ export const withoutLocked = (
   })
 
 /**
+ * VGs with sanlock whose locks no command has just asked for, since the volumes were active and locked before: lvmlockd
+ * lists a lock also where the lease behind it is lost (FACTS 46b).
+ */
+export const vgsUnasked = (
+  recorded: readonly RecordedVolume[],
+  attempted: readonly Change[],
+  locks: LockState,
+): readonly string[] => [
+  ...new Set(
+    recorded
+      .filter(({ vg, mode }) => mode !== 'local' && locks.kind === 'known' && locks.lockspaces.get(vg) === 'sanlock')
+      .map(({ vg }) => vg)
+      .filter((vg) => !attempted.some((change) => change.vg === vg)),
+  ),
+]
+
+/**
  * R1: what is not locked as it must be, after the commands. If lvchange says nothing, that is not a lock (FACTS 24).
  * @param recorded the volumes and the modes they were to get
  */

@@ -14,14 +14,14 @@ import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { namesIn, trimmedTextOf } from '../system/quiet-files.ts'
 import { readRecords } from '../state/record-store.ts'
-import { STATUS_ARGUMENTS, parseSanlockStatus } from '../sanlock/status.ts'
+import { askSanlock } from '../sanlock/ask.ts'
 import { TO_WRITE_AT_ONCE, closeSync, existsSync, openSync, writeFileSync, writeSync } from '../system/files.ts'
 import { self as thisProcess } from '../system/self.ts'
 import { lockVgs } from '../state/vg-lock.ts'
 import { within } from '../system/within.ts'
 import { readMark, removeMark, writeMark } from './mark.ts'
 import { commandOf, openBlockDevices, processAt } from './proc.ts'
-import type { SanlockAnswer, RecoverWorld } from './world.ts'
+import type { RecoverWorld } from './world.ts'
 
 /** Milliseconds for an answer of sanlock, which takes 5, and of dmsetup. */
 const ASK_LIMIT = 4000
@@ -102,17 +102,6 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     startLocking,
     holderOf: holdersInWords,
   }
-}
-
-/** What this host's sanlock says. Never throws; ends within its time. */
-export async function askSanlock(): Promise<SanlockAnswer> {
-  const { exitCode, stdout, stderr, isAbsent, timedOut } = await query('sanlock', STATUS_ARGUMENTS, ASK_LIMIT)
-  const silent = (why: string): SanlockAnswer => ({ kind: 'silent', why })
-  if (isAbsent) return silent('sanlock was not found')
-  if (timedOut) return silent(`no answer in ${ASK_LIMIT / 1000} s`)
-  if (exitCode !== 0) return silent(stderr.trim().split('\n')[0] || `exit status ${exitCode ?? 'of a signal'}`)
-  const status = parseSanlockStatus(stdout)
-  return status === undefined ? silent('its answer is not understood') : { kind: 'status', status }
 }
 
 function mapperDevices(): MapperDevice[] {
@@ -231,3 +220,5 @@ async function startLocking(vg: string): Promise<string | undefined> {
   }
   return `sanlock has not joined it within ${JOIN_LIMIT} s`
 }
+
+export { askSanlock }

@@ -1,5 +1,6 @@
 import { isLeases } from '../core/cut-off.ts'
-import type { SanlockAnswer, RecoverWorld } from './world.ts'
+import type { SanlockAnswer } from '../core/lease.ts'
+import type { RecoverWorld } from './world.ts'
 
 /**
  * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. Without this

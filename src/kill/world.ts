@@ -1,14 +1,9 @@
 import type { Line } from '../core/agent-words.ts'
-import type { SanlockStatus } from '../core/lease.ts'
+import type { SanlockAnswer } from '../core/lease.ts'
 import type { InFlight, MapperDevice, ProcessFacts, RunningDomain } from '../core/cut-off.ts'
 import type { Records } from '../core/record.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
 import type { Mark } from './mark.ts'
-
-/** What sanlock has answered; `silent`: it has not, or not in its own form. */
-export type SanlockAnswer =
-  | { readonly kind: 'status'; readonly status: SanlockStatus }
-  | { readonly kind: 'silent'; readonly why: string }
 
 /** libvirt's status files: the domains that they name, and the files that cannot be read or understood. */
 export interface Domains {

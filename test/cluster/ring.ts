@@ -1,7 +1,7 @@
-import { setTimeout } from 'node:timers/promises'
 /** The ring of tests on two real nodes: the Ring of all scenarios, and what those with libvirt need besides. */
 import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import type { HookCall, Host, Lock, Result, Ring } from '../ring.ts'

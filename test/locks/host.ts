@@ -1,7 +1,7 @@
-import { COUNTED } from '../support/counted.ts'
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { HookCall, Host, Lock, Result } from '../ring.ts'
+import { COUNTED } from '../support/counted.ts'
 import { hosts } from './hosts.ts'
 import { type Running, type StartOptions, start } from './running.ts'
 

@@ -4,7 +4,7 @@ import { HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
-vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 const { handle } = await import('../../../src/acts/events.ts')

@@ -8,7 +8,7 @@ import { UUID } from '../support/xml.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
-vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 /** Seconds since boot. */
@@ -74,7 +74,7 @@ describe('a prepare that is refused', () => {
   })
 })
 
-describe('what is on record of a domain that a hook is too late for', () => {
+describe('a prepare that must not go on', () => {
   // The simulation found this: the storage had hung, nobody's VM was there, and lvmlockd went on listing its locks.
   test('a volume that was active before is not started on where this host has lost its lease (FACTS 46b)', async () => {
     await host.bringTo('exclusive', ONE)

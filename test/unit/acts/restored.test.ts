@@ -15,7 +15,7 @@ vi.mock('../../../src/lvm/lvm.ts', async () => ({
   hostNameOf: () => Promise.resolve('node2'),
   volumesByUuid: () => Promise.resolve(undefined),
 }))
-vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 const { handle } = await import('../../../src/acts/events.ts')

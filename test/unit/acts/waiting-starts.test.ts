@@ -12,7 +12,7 @@ let host = new HostDouble()
 let wait = 0
 const dead = new Set<string>()
 vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-double.ts')).lvmOf(() => host))
-vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => ({
   ...(await import('../support/host-double.ts')).vgLockOf(() => host),

@@ -64,6 +64,17 @@ const STATUS: Status = {
 }
 
 describe('the screen', () => {
+  test('a host of which nobody can say what it holds is not said to hold nothing', () => {
+    const without = (state: 'unknown' | 'free') => ({
+      ...STATUS,
+      volumes: STATUS.volumes.map((volume) => ({ ...volume, state, holders: [] })),
+    })
+    const lineOf = (state: 'unknown' | 'free') =>
+      /^node2 .*$/m.exec(statusText(without(state), { width: 80, paint: plain }))?.[0]
+    expect(lineOf('unknown')).toMatch(/: what it holds is not known$/)
+    expect(lineOf('free')).toMatch(/: holds nothing$/)
+  })
+
   test('what runs where', () => {
     expect(statusText(STATUS, { width: 80, paint: plain })).toBe(`\
 node1: 1 thing to look at, 1 thing unknown

@@ -22,7 +22,7 @@ vi.mock('../../../src/lvm/lvm.ts', () => ({
   holdersOf: () => host.holdersOf(),
   bringTo: (...words: Parameters<HostDouble['bringTo']>) => host.bringTo(...words),
 }))
-vi.mock('../../../src/sanlock/vouch.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', () => ({ activeVolumes: () => host.activeVolumes() }))
 vi.mock('../../../src/state/vg-lock.ts', () => ({
   lockVgs: (vgs: readonly string[]) => host.lockVgs(vgs),

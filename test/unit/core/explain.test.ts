@@ -316,7 +316,10 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       [/^If it runs there: virsh -c qemu\+ssh:\/\/node2\/system shutdown tintin; then/],
     ],
   ],
-  'active-here': [[{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list'], 'migration']],
+  'active-here': [
+    [{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list', 'not migrated'], 'migration'],
+    [{ kind: 'active-here' }, ['runs or starts on this host'], ['virsh list', 'nothing of it was changed']],
+  ],
   'no-agent': [
     [
       { kind: 'no-agent' },

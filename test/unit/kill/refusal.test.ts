@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { SanlockStatus } from '../../../src/core/lease.ts'
 import { refusalOf } from '../../../src/kill/refusal.ts'
-import type { SanlockAnswer } from '../../../src/kill/world.ts'
+import type { SanlockAnswer } from '../../../src/core/lease.ts'
 import { KillDouble } from '../support/kill-world.ts'
 
 const says = (changed: Partial<SanlockStatus>): SanlockAnswer => ({

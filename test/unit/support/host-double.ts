@@ -82,7 +82,7 @@ export class HostDouble {
     Promise.resolve({ descriptors: new Map(vgs.map((vg) => [vg, 0])), release: () => undefined })
 }
 
-/** What stands in the place of src/lvm/lvm.ts, src/lvm/devices.ts, src/sanlock/vouch.ts and src/state/vg-lock.ts (vi.mock). */
+/** What stands in the place of src/lvm/lvm.ts, src/lvm/devices.ts, src/sanlock/ask.ts and src/state/vg-lock.ts (vi.mock). */
 export const lvmOf = (host: () => HostDouble) => ({
   lockState: () => host().lockState(),
   openVolumes: () => host().openVolumes(),

@@ -9,7 +9,8 @@ import {
 import type { DomainRecord, Records } from '../../../src/core/record.ts'
 import { mapperUuid } from '../../../src/core/volume.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
-import type { SanlockAnswer, Domains, RecoverWorld } from '../../../src/kill/world.ts'
+import type { SanlockAnswer } from '../../../src/core/lease.ts'
+import type { Domains, RecoverWorld } from '../../../src/kill/world.ts'
 import type { ProcessIdentity } from '../../../src/system/processes.ts'
 import { logicalVolume, lvmUuid, recordOf, recorded, uuidOf } from './lvm.ts'
 

@@ -13,6 +13,8 @@ import { waitBegins } from './waits.ts'
  */
 export class Command extends Actor {
   readonly inherited: OpenFile[] = []
+  /** Milliseconds, of the engine's clock. */
+  readonly began: number
 
   constructor(
     readonly host: Host,
@@ -20,6 +22,7 @@ export class Command extends Actor {
     readonly words: readonly string[],
   ) {
     super(`${name} ${words.filter((word) => !word.includes('{')).join(' ')}`)
+    this.began = host.engine.now
     host.commands.add(this)
     this.onEnd(() => void host.commands.delete(this))
   }

@@ -400,12 +400,20 @@ const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = {
   '/run is full': '/run has room',
 }
 
+/** A command that was slow when things went wrong is slow to its end. */
+function slowCommand({ hosts }: Land, before: number): Violation | undefined {
+  for (const { name, commands } of hosts)
+    for (const { label, began } of commands)
+      if (began <= before) return { rule: 'progress', text: `on ${name}, this has not come to its end: ${label}` }
+  return undefined
+}
+
 /** All must come to rest, and stay there; how soon does not matter, up to a limit. */
 async function rest(land: Land, end: number): Promise<void> {
   const { engine } = land
   for (let quiet = 0, at = end + LOOK; engine.violation === undefined; at += LOOK) {
     await engine.runUntil(at)
-    const unrest = engine.violation === undefined ? land.unrest() : undefined
+    const unrest = engine.violation === undefined ? (land.unrest() ?? slowCommand(land, BEGINNING + end)) : undefined
     quiet = unrest === undefined ? quiet + 1 : 0
     if (quiet === LOOKS) return
     if (at >= end + REST && unrest !== undefined) engine.violate(unrest.rule, unrest.text)

@@ -171,6 +171,6 @@ function anonymousFile(): number | undefined {
 }
 
 function contentOf(descriptor: number): string {
-  const buffer = Buffer.alloc(256 * 1024)
+  const buffer = Buffer.allocUnsafe(256 * 1024)
   return buffer.toString('utf8', 0, readSync(descriptor, buffer, 0, buffer.length, 0))
 }

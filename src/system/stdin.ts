@@ -12,7 +12,7 @@ export function readStdin(limit: number, descriptor = 0): string {
   const chunks: Buffer[] = []
   let length = 0
   while (length <= limit) {
-    const chunk = Buffer.alloc(64 * 1024)
+    const chunk = Buffer.allocUnsafe(64 * 1024)
     const count = readSome(chunk, descriptor)
     if (count === 0) break
     chunks.push(chunk.subarray(0, count))

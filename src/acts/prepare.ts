@@ -45,6 +45,7 @@ import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
 import { type InRow, serveWaiting, standInRow } from './waiting-starts.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
@@ -105,7 +106,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
   try {
     return readFileSync(join(DEFINITION_FOLDER, `${name}.xml`), 'utf8').includes(id)
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? false : 'unknown'
+    return isErrno(error, 'ENOENT') ? false : 'unknown'
   }
 }
 

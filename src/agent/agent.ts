@@ -3,7 +3,7 @@ import { isAsRecorded, isOnTheWayOut, planDrive } from '../core/drive.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
 import { RELEASE_PATIENCE } from '../core/retry.ts'
-import { messageOf } from '../system/error-message.ts'
+import { isErrno, messageOf } from '../system/error-message.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { markedVgs } from '../kill/mark.ts'
 import { lockState } from '../lvm/lvm.ts'
@@ -137,7 +137,7 @@ export class Agent {
 
   /** A fault of this program: the next pass tries again. */
   #sayFailed(error: unknown): void {
-    this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: `lvguard failed: ${messageOf(error)}` }], 'pass')
+    this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: failureOf(error) }], 'pass')
   }
 
   /**
@@ -223,11 +223,7 @@ export class Agent {
       try {
         results = await act(uuids, vgs, this.#host)
       } catch (error) {
-        const text =
-          error instanceof VgBusy
-            ? `${error.message}: see 'ps -ef | grep lvchange'`
-            : `lvguard failed: ${messageOf(error)}`
-        this.#aftermath.sayOfHost([{ key, priority: 3, text }], `group ${key}`)
+        this.#aftermath.sayOfHost([{ key, priority: 3, text: failureOf(error) }], `group ${key}`)
         for (const uuid of uuids) this.#again(uuid)
         continue
       }
@@ -246,6 +242,14 @@ export class Agent {
       if (view.runs || view.record !== undefined) this.#enqueue(view)
     })
   }
+}
+
+/** Why an act was ended by an error, in a line. Each VM of it is tried again. */
+function failureOf(error: unknown): string {
+  if (error instanceof VgBusy) return `${error.message}: see 'ps -ef | grep lvchange'`
+  return isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')
+    ? `a file in /run/lvguard cannot be written (${messageOf(error)}): some VMs stay as they are; make room in /run (df /run)`
+    : `lvguard failed: ${messageOf(error)}`
 }
 
 const isInDoubt = ({ memory, wanted }: SeenDomain): boolean => memory !== undefined && wanted.mode === 'exclusive'

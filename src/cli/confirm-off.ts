@@ -12,7 +12,7 @@ import {
 import { drbdMinors } from '../drbd/devices.ts'
 import { drbdDevices, inFull, peerHosts, verdictsOf } from '../drbd/drbd.ts'
 import { writeConfirmation } from '../drbd/notes.ts'
-import { messageOf } from '../system/error-message.ts'
+import { isErrno, messageOf } from '../system/error-message.ts'
 import { printable } from '../core/outcome.ts'
 import { write } from '../system/output.ts'
 import { onHost } from '../system/paths.ts'
@@ -148,7 +148,7 @@ export function readLine(): string {
     try {
       count = readSync(0, bytes)
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') {
+      if (isErrno(error, 'EAGAIN')) {
         block(20)
         continue
       }

@@ -13,7 +13,7 @@ import {
   tiersOf,
   vgUuidOf,
 } from '../core/cut-off.ts'
-import { messageOf } from '../system/error-message.ts'
+import { isErrno, messageOf } from '../system/error-message.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
 import type { Killed, Mark } from './mark.ts'
 import type { KillWorld } from './world.ts'
@@ -210,7 +210,7 @@ class Work {
     try {
       this.#world.kill(pid)
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return true
+      if (isErrno(error, 'ESRCH')) return true
       this.#world.say({ priority: 2, text: `${name} (process ${pid}) could not be killed: ${messageOf(error)}` })
       return false
     }

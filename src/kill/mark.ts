@@ -6,6 +6,7 @@ import { RUN_FOLDER } from '../system/paths.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
 import { makeRunFolder } from '../state/record-store.ts'
 import { self } from '../system/self.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /** A domain that was killed. */
 export interface Killed extends ProcessIdentity {
@@ -52,7 +53,7 @@ export function markedVgs(): ReadonlySet<string> {
       }),
     )
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Set()
+    if (isErrno(error, 'ENOENT')) return new Set()
     throw error
   }
 }
@@ -84,7 +85,7 @@ export function readMark(vg: string): Mark | undefined {
   try {
     text = readFileSync(fileOf(vg), 'utf8')
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? undefined : empty
+    return isErrno(error, 'ENOENT') ? undefined : empty
   }
   try {
     const mark = JSON.parse(text) as Mark

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type VolumeName, meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { DEFINITION_FOLDER, STATUS_FOLDER } from '../system/paths.ts'
 import { readFileSync, readdirSync } from '../system/files.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /**
  * What a table shows of a domain, without parsing its XML: two hundred take a few milliseconds so, and parsed most of a
@@ -90,4 +91,4 @@ function glances<T>(folder: string, read: (text: string) => T | undefined): Glan
   return { found, unreadable }
 }
 
-const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')

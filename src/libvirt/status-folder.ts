@@ -1,4 +1,4 @@
-import { messageOf } from '../system/error-message.ts'
+import { isErrno, messageOf } from '../system/error-message.ts'
 import { existsSync, readFileSync, readdirSync, statSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { type StatusFile, isStatusFile, parseDomainStatus } from './domain-status.ts'
@@ -123,7 +123,7 @@ const isLeftOver = ({ status: { pid } }: StatusFile): boolean => pid > 0 && !exi
 const isHidden = (file: StatusFile, other: StatusFile | undefined): boolean =>
   other !== undefined && isLeftOver(file) && !isLeftOver(other)
 
-const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')
 
 function parsed(text: string, before: StatusFile | undefined): Known['content'] {
   try {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { PROC_FOLDER, STATUS_FOLDER } from '../system/paths.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /** What a domain is known by. */
 interface Named {
@@ -29,7 +30,7 @@ export function activeHere(): (domain: Named) => boolean | 'unknown' {
   try {
     names = readdirSync(STATUS_FOLDER)
   } catch (error) {
-    const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const isAbsent = isErrno(error, 'ENOENT')
     return () => (isAbsent ? false : 'unknown')
   }
   const files = names
@@ -58,6 +59,6 @@ function contentOf(file: string): string | undefined {
     return readFileSync(file, 'utf8')
   } catch (error) {
     // Removed between the two looks: the domain has just ended.
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? undefined : 'unreadable'
+    return isErrno(error, 'ENOENT') ? undefined : 'unreadable'
   }
 }

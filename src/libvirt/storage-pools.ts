@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER } from '../system/paths.ts'
 import { type Node, attribute, child, text } from './nodes.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /** Reads a document; throws if it is not well-formed. Given by the caller, because the parser is not in this chunk. */
 export type Parse = (xml: string, what: string) => Node
@@ -85,8 +86,7 @@ function definitionOf(pool: string, parse: Parse): { readonly node: Node } | { r
       const node = child(child(root, 'poolstate') ?? root, 'pool')
       return node === undefined ? { detail: `the definition of the storage pool ${pool} is not one` } : { node }
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT'))
-        return { detail: error instanceof Error ? error.message : String(error) }
+      if (!isErrno(error, 'ENOENT')) return { detail: error instanceof Error ? error.message : String(error) }
     }
   }
   return { detail: `there is no storage pool ${pool} on this host` }

@@ -4,6 +4,7 @@ import { meaningOfMapperName, meaningOfPath } from '../core/volume.ts'
 import { BLOCK_FOLDER, onHost } from '../system/paths.ts'
 import { namesIn } from '../system/quiet-files.ts'
 import { vgUuidOfDevice } from './stacks.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /**
  * How much there is to a path.
@@ -76,6 +77,6 @@ function linkOf(path: string): string {
   try {
     return readlinkSync(onHost(path))
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EINVAL' ? '' : 'absent'
+    return isErrno(error, 'EINVAL') ? '' : 'absent'
   }
 }

@@ -3,6 +3,7 @@ import type { Parsed } from './config.ts'
 import { DEFAULTS } from '../core/configuration.ts'
 import { unreadable } from '../system/file-words.ts'
 import { CONFIGURATION_FILE } from '../system/paths.ts'
+import { isErrno } from '../system/error-message.ts'
 
 /** What an administrator calls it. */
 export const CONFIGURATION_NAME = '/etc/libvirt/lvguard.conf'
@@ -13,8 +14,7 @@ export async function readConfiguration(): Promise<Parsed> {
   try {
     text = readFileSync(CONFIGURATION_FILE, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-      return { configuration: DEFAULTS, mistakes: [] }
+    if (isErrno(error, 'ENOENT')) return { configuration: DEFAULTS, mistakes: [] }
     return { errors: [unreadable(CONFIGURATION_NAME, error)] }
   }
   const { parseConfiguration } = await import('./config.ts')

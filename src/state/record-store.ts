@@ -23,12 +23,10 @@ import {
 } from '../system/files.ts'
 import { lives, processOf } from '../system/processes.ts'
 import { self } from '../system/self.ts'
+import { isErrno } from '../system/error-message.ts'
 
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
 const RECORD_FILE = /^[0-9a-f-]{36}\.json$/
-
-const isCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code
 
 /** Makes /run/lvguard, for root alone. Throws what mkdir throws. */
 export const makeRunFolder = (): void => {
@@ -45,7 +43,7 @@ export function readRecords(only?: readonly string[]): Records {
   try {
     names = only ?? readdirSync(RUN_FOLDER)
   } catch (error) {
-    return { known: [], unreadable: isCode(error, 'ENOENT') ? [] : [RUN_FOLDER] }
+    return { known: [], unreadable: isErrno(error, 'ENOENT') ? [] : [RUN_FOLDER] }
   }
   const known: DomainRecord[] = []
   const unreadable: string[] = []
@@ -55,7 +53,7 @@ export function readRecords(only?: readonly string[]): Records {
       known.push(parseRecord(readFileSync(file, 'utf8'), name))
     } catch (error) {
       // Gone between the two looks: its domain's hook has just removed it.
-      if (!isCode(error, 'ENOENT')) unreadable.push(file)
+      if (!isErrno(error, 'ENOENT')) unreadable.push(file)
     }
   }
   return { known, unreadable }
@@ -139,7 +137,7 @@ function takeTurn(uuid: string, tries: number): Turn {
     try {
       descriptor = openSync(turnOf(uuid), 'wx', 0o600)
     } catch (error) {
-      if (!isCode(error, 'EEXIST')) return { is: 'none', ...NO_TURN }
+      if (!isErrno(error, 'EEXIST')) return { is: 'none', ...NO_TURN }
       if (tries === 1) return { is: 'busy', ...NO_TURN }
       // Only an act that has the locks of the VGs takes a turn away, and there is one such act.
       if (count >= tries || isOver(uuid)) rmSync(turnOf(uuid), { force: true })
@@ -256,7 +254,7 @@ function write(uuid: string, record: DomainRecord, mayStill: () => boolean): boo
     return may
   } catch (error) {
     rmSync(temporary, { force: true })
-    if (!isCode(error, 'ENOSPC')) throw error
+    if (!isErrno(error, 'ENOSPC')) throw error
     if (!mayStill()) return false
     if (overwrite(fileOf(uuid), text)) return true
     throw error

@@ -18,7 +18,7 @@ import type { SavedImage } from '../core/saved-image.ts'
 import { isValidName } from '../core/volume.ts'
 import { RUN_FOLDER, SAVED_FOLDER, SAVE_IMAGE_FOLDER } from '../system/paths.ts'
 import type { ProcessIdentity } from '../system/processes.ts'
-import { messageOf } from '../system/error-message.ts'
+import { isErrno, messageOf } from '../system/error-message.ts'
 import { namesIn } from '../system/quiet-files.ts'
 import { makeRunFolder } from './record-store.ts'
 import { self } from '../system/self.ts'
@@ -39,7 +39,7 @@ const RESTORE_LIFETIME = 120
 const fileOf = (uuid: string): string => join(SAVED_FOLDER, `${uuid}.json`)
 const markOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.restore`)
 
-const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT'
+const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')
 
 /**
  * What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or

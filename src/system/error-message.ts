@@ -1,2 +1,6 @@
 /** What an error says, in words; of something else that was thrown, that as a text. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Whether an error is one of the operating system's, with one of these codes (errno(3)). */
+export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code))

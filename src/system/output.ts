@@ -1,5 +1,6 @@
 import { block } from './clock.ts'
 import { writeSync } from './files.ts'
+import { isErrno } from './error-message.ts'
 
 /**
  * Writes a text whole, whatever the size of the pipe. A reader that has gone is no error: nobody is left to be told.
@@ -10,7 +11,7 @@ export function write(descriptor: 1 | 2, text: string): void {
     try {
       rest = rest.subarray(writeSync(descriptor, rest))
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return
+      if (!isErrno(error, 'EAGAIN')) return
       block(5)
     }
   }

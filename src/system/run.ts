@@ -4,6 +4,7 @@ import { RUN_FOLDER } from './paths.ts'
 import { type Ended, type Running, start } from './commands.ts'
 import { perProcess, self } from './self.ts'
 import { within } from './within.ts'
+import { isErrno } from './error-message.ts'
 
 /** What came of a command. */
 export interface CommandResult {
@@ -164,7 +165,7 @@ function anonymousFile(): number | undefined {
       unlinkSync(path)
       return descriptor
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) return undefined
+      if (!isErrno(error, 'EEXIST')) return undefined
     }
   }
   return undefined

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Coverage, coverageLines } from './coverage.ts'
 import { play, scheduleOf } from './play.ts'
+import { SEQUENCES, type SequenceName } from './sequences.ts'
 import { smaller } from './smaller.ts'
 import { type WaitCounts, countWaits, waitCounts } from './waits.ts'
 
@@ -29,7 +30,7 @@ interface Summary {
  * `npm run simulate -- [--from N] [--seeds COUNT] [--jobs COUNT]`: plays schedules, by so many processes at once, and
  * names the rules that they break, with their seeds. `--waits`: also the waits of the product, and those in which
  * nobody was ever killed. `--coverage` (in one process): what of each file of the product was run.
- * `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
+ * `--focus NAME`: one sequence of sequences.ts again and again. `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
  * sums of the stories.
  */
 export async function main(words: readonly string[]): Promise<number> {
@@ -37,8 +38,11 @@ export async function main(words: readonly string[]): Promise<number> {
     const at = words.indexOf(option)
     return at < 0 ? otherwise : Number(words[at + 1])
   }
+  const name = words.includes('--focus') ? words[words.indexOf('--focus') + 1] : undefined
+  const focus = Object.keys(SEQUENCES).find((each): each is SequenceName => each === name)
+  if (name !== undefined && focus === undefined) throw new Error(`no such sequence: ${name}`)
   if (words.includes('--seed')) {
-    const schedule = scheduleOf(numberAfter('--seed', 1))
+    const schedule = scheduleOf(numberAfter('--seed', 1), focus)
     const result = await play(schedule, true)
     const told =
       result.violation === undefined || words.includes('--whole')
@@ -67,7 +71,8 @@ export async function main(words: readonly string[]): Promise<number> {
   const playThem = (await coverage?.start())?.playAll ?? playAll
   const isWaits = words.includes('--waits')
   if (isWaits) countWaits()
-  const summary = jobs > 1 ? await byProcesses(from, count, jobs, isWaits) : await playThem(from, count, step)
+  const summary =
+    jobs > 1 ? await byProcesses(from, count, jobs, isWaits, focus) : await playThem(from, count, step, focus)
   if (words.includes('--json')) print(JSON.stringify(summary))
   else tell(summary, (Date.now() - began) / 1000)
   if (coverage !== undefined) for (const line of coverageLines(await coverage.take())) print(line)
@@ -77,7 +82,7 @@ export async function main(words: readonly string[]): Promise<number> {
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 /** Plays them in this process, one after the other. */
-export async function playAll(from: number, count: number, step: number): Promise<Summary> {
+export async function playAll(from: number, count: number, step: number, focus?: SequenceName): Promise<Summary> {
   const before = process.cpuUsage()
   const reached: Record<string, number> = {}
   const found: Record<string, number[]> = {}
@@ -85,7 +90,7 @@ export async function playAll(from: number, count: number, step: number): Promis
   let steps = 0
   let played = 0
   for (let seed = from; seed < from + count; seed += step) {
-    const result = await play(scheduleOf(seed))
+    const result = await play(scheduleOf(seed, focus))
     played++
     steps += result.steps
     kinds.add(result.kind)
@@ -100,11 +105,18 @@ export async function playAll(from: number, count: number, step: number): Promis
 }
 
 /** Each plays every so manieth seed: what a seed tells does not depend on who plays it. */
-async function byProcesses(from: number, count: number, jobs: number, isWaits: boolean): Promise<Summary> {
+async function byProcesses(
+  from: number,
+  count: number,
+  jobs: number,
+  isWaits: boolean,
+  focus: SequenceName | undefined,
+): Promise<Summary> {
   const parts = await Promise.all(
     Array.from({ length: jobs }, async (_, index) => {
       const words = ['--from', from + index, '--seeds', count - index, '--step', jobs, '--json'].map(String)
       if (isWaits) words.push('--waits')
+      if (focus !== undefined) words.push('--focus', focus)
       // What a schedule leaves behind is garbage soon: it needs no second look.
       const node = ['--max-semi-space-size=64', RUN, 'simulation/cli.ts', ...words]
       const { stdout } = await promisify(execFile)(process.execPath, node, { maxBuffer: 1e9 }).catch(

@@ -188,8 +188,11 @@ export class Land {
     return qemu
   }
 
-  /** virsh attach-disk of a volume that a person has activated before; virsh detach-disk. */
-  plug(qemu: Qemu, volume: string): void {
+  /**
+   * virsh attach-disk of a volume that a person has activated before. @param isMirror virsh blockcopy of the first disk
+   * onto it
+   */
+  plug(qemu: Qemu, volume: string, isMirror = false): void {
     const { host, vm } = qemu
     const lv = this.lv(volume)
     const isFree =
@@ -197,20 +200,22 @@ export class Land {
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
     if (
       !isFree ||
+      (isMirror && qemu.disks[0]?.use !== 'exclusive') ||
       host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )
       return
     this.cluster.devices.activate(host.state, lv)
-    this.cluster.devices.open(host.state, volume)
-    qemu.disks = [...qemu.disks, { volume, use: 'exclusive' }]
+    this.cluster.devices.open(host.state, fullName(lv))
+    qemu.disks = [...qemu.disks, { volume, use: 'exclusive', ...(isMirror && { isMirror }) }]
     qemu.memory.set(volume, this.#versionOf(volume).version)
     // Until it is on record as the VM's it is the person's who has activated it.
     host.activeBefore.add(volume)
-    this.reach('plugged')
+    this.reach(isMirror ? 'copied' : 'plugged')
     host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
   }
 
+  /** virsh detach-disk; of a mirror virsh blockjob --abort. */
   unplug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
     if (
@@ -219,10 +224,25 @@ export class Land {
       host.libvirt.statuses.get(vm.name)?.async !== 'none'
     )
       return
-    this.cluster.devices.close(host.state, volume)
+    this.cluster.devices.close(host.state, fullName(this.lv(volume)))
     qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
     this.reach('unplugged')
     host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
+  }
+
+  /** virsh blockjob --pivot: the mirror is the disk from now on, in the definition too. */
+  pivot(qemu: Qemu): void {
+    const { host, vm } = qemu
+    const mirror = qemu.disks.find(({ isMirror }) => isMirror)
+    const [first, ...others] = qemu.disks
+    const status = host.libvirt.statuses.get(vm.name)
+    if (mirror === undefined || first === undefined || status?.async !== 'none') return
+    const disk = { volume: mirror.volume, use: first.use }
+    this.cluster.devices.close(host.state, fullName(this.lv(first.volume)))
+    qemu.disks = [disk, ...others.filter((each) => each !== mirror)]
+    vm.disks = vm.disks.map((each) => (each.volume === first.volume ? disk : each))
+    this.reach('pivoted')
+    host.libvirt.setStatus(vm, status)
   }
 
   /** A QEMU whose I/O hangs does not end before it (FACTS 47). */

@@ -414,7 +414,7 @@ export class Libvirt {
     void this.run(`save ${vm.name}`, async (thread) => {
       await this.lock(thread, vm)
       const qemu = this.qemuOf(vm)
-      if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined) return
+      if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined || hasBlockJob(qemu)) return
       const { cpus } = qemu
       qemu.cpus = 'paused'
       this.setStatus(vm, { state: 'paused', reason: 'save', async: 'save' })
@@ -509,6 +509,9 @@ export class Libvirt {
       )
   }
 }
+
+/** libvirt neither migrates nor saves such a domain (qemuMigrationSrcIsAllowed). */
+export const hasBlockJob = ({ disks }: Qemu): boolean => disks.some(({ isMirror }) => isMirror)
 
 /** The element with all its text, and its line's end. */
 export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metadata>\n?/.exec(xml)?.[0] ?? ''

@@ -1,6 +1,6 @@
 import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
-import { type Libvirt, type Thread, metadataIn } from './libvirt.ts'
+import { type Libvirt, type Thread, hasBlockJob, metadataIn } from './libvirt.ts'
 import type { Qemu, Vm } from './vm.ts'
 
 /** VIR_MIGRATE_* of libvirt-domain.h. */
@@ -83,6 +83,7 @@ export class Migration {
     if (kind === 'offline') return status === undefined ? this.#define() : undefined
     if (!this.#isSourceUp || status?.state !== 'running' || status.async !== 'none' || source.isBusy(vm)) return
     this.#qemu = source.qemuOf(vm)
+    if (this.#qemu !== undefined && hasBlockJob(this.#qemu)) return
     source.setStatus(vm, { ...status, async: OUT, phase: undefined, flags: 0 })
     await this.#pause(5)
     if (!this.#setPhase('begin3')) return

@@ -1,6 +1,7 @@
 import { Chance } from './chance.ts'
 import { BEGINNING, Engine, type Violation } from './engine.ts'
 import type { Host } from './host.ts'
+import { hasBlockJob } from './libvirt.ts'
 import { type FaultRates, Land, NOBODY, NO_FAULTS, type Product, type Setting } from './land.ts'
 import { FLAGS, Migration, type MigrationKind } from './migration.ts'
 import { PRODUCT } from './product.ts'
@@ -69,6 +70,8 @@ export type Move =
     }
   /** A disk on a volume that is nobody's is plugged in, or out again. */
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
+  /** virsh blockcopy onto that volume; then it takes the disk's place. `unplug` gives it up. */
+  | { readonly at: number; readonly kind: 'blockcopy' | 'pivot'; readonly host: number; readonly vm: number }
   /** `lvguard demote`, `lvguard promote`. */
   | { readonly at: number; readonly kind: 'demote' | 'promote'; readonly host: number; readonly vm: number }
   /** lvrename, and back. */
@@ -222,6 +225,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['lvrename', 1],
   ['plug', 2],
   ['unplug', 2],
+  ['blockcopy', 1],
   ['demote', 1],
   ['promote', 1],
   ['lvmlockd ends', 1],
@@ -347,11 +351,16 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       kind === 'domrename' ||
       kind === 'plug' ||
       kind === 'unplug' ||
+      kind === 'pivot' ||
       kind === 'demote' ||
       kind === 'promote'
     )
       moves.push({ at, kind, host: host(), vm: vm() })
-    else if (kind === 'active before')
+    else if (kind === 'blockcopy') {
+      const job = { host: host(), vm: vm() }
+      const end = of() < 0.75 ? 'pivot' : 'unplug'
+      moves.push({ at, kind, ...job }, { at: at + Math.round(30_000 * of() ** 2), kind: end, ...job })
+    } else if (kind === 'active before')
       moves.push({
         at: Math.round(500 * of()),
         kind,
@@ -432,7 +441,7 @@ async function migrateAll(land: Land): Promise<void> {
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
     if (to === undefined || land.hosts.some(({ state }) => state.diedAt !== undefined)) continue
     // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused.
-    const isKept = vm.disks.some(({ volume, use }) => use !== 'exclusive' && land.held(qemu.host, volume) === 'ex')
+    const isKept = qemu.disks.some(({ volume, use }) => use !== 'exclusive' && land.held(qemu.host, volume) === 'ex')
     if (isKept) continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
     const isThere = (): boolean => {
@@ -440,7 +449,7 @@ async function migrateAll(land: Land): Promise<void> {
       return now.length === 1 && now[0]?.host === to && now[0].cpus === 'running'
     }
     const isLocked = (): boolean =>
-      vm.disks.every(({ volume, use }) => use !== 'exclusive' || land.held(to, volume) === 'ex')
+      qemu.disks.every(({ volume, use }) => use !== 'exclusive' || land.held(to, volume) === 'ex')
     for (
       const limit = engine.now + 30_000;
       engine.violation === undefined && engine.now < limit && !(isThere() && isLocked());
@@ -488,6 +497,7 @@ export async function play(
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
     for (const volume of setting.volumes) land.rename(volume, true)
+    for (const qemu of land.qemus.filter(hasBlockJob)) land.unplug(qemu, SPARE)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
@@ -560,6 +570,8 @@ function befall(migration: Migration, { what: fate, after: milliseconds, phase }
   if (phase === undefined) later(milliseconds, happen)
   else migration.atPhase(phase, () => later(milliseconds % 12, happen))
 }
+
+const VIRSH = { plug: 'attach-disk', unplug: 'detach-disk', blockcopy: 'blockcopy', pivot: 'blockjob --pivot' } as const
 
 function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
   const { engine } = land
@@ -639,6 +651,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         break
       }
       case 'plug':
+      case 'blockcopy':
+      case 'pivot':
       case 'unplug': {
         const qemu = libvirt.qemuOf(vm)
         if (
@@ -649,8 +663,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
           libvirt.isBusy(vm)
         )
           return
-        told(`virsh ${move.kind === 'plug' ? 'attach' : 'detach'}-disk ${vm.name} ${SPARE}`)
-        land[move.kind](qemu, SPARE)
+        told(`virsh ${VIRSH[move.kind]} ${vm.name} ${SPARE}`)
+        if (move.kind === 'blockcopy') land.plug(qemu, SPARE, true)
+        else land[move.kind](qemu, SPARE)
         break
       }
       case 'demote':

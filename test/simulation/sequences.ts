@@ -77,6 +77,50 @@ export const SEQUENCES = {
       [4000, 'lvrename back'],
     ],
   ],
+  // A disk comes and goes while it runs.
+  'plugged and unplugged': [
+    [
+      [3000, 'start'],
+      [4000, 'plug'],
+      [6000, 'unplug'],
+      [4000, 'stop'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'plug'],
+      [4000, 'live'],
+      [9000, 'unplug'],
+    ],
+  ],
+  // Its disk becomes another volume while it runs.
+  'copied to another volume': [
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [6000, 'pivot'],
+      [4000, 'stop'],
+      [4000, 'start', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [6000, 'pivot'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [6000, 'unplug'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [4000, 'agent ends'],
+      [1000, 'pivot'],
+      [6000, 'agent starts'],
+    ],
+  ],
   // A saved memory, and a life of the domain elsewhere.
   'a life elsewhere': [
     [

@@ -9,6 +9,8 @@ export interface VmDisk {
   readonly use: 'exclusive' | 'readonly' | 'shareable'
   /** Not what is in `<disk>` says so, but the policy in the domain's metadata. */
   readonly byPolicy?: true
+  /** What a block copy of the first disk writes to (virsh blockcopy). */
+  readonly isMirror?: true
 }
 
 /** A domain as persons define it. */
@@ -35,11 +37,17 @@ export class Vm {
   } = {}): string {
     const words = { exclusive: '', readonly: '<readonly/>', shareable: '<shareable/>' } as const
     const others = { exclusive: '<readonly/>', readonly: '', shareable: '' } as const
-    const lines = disks.map(
+    const own = disks.filter(({ isMirror }) => isMirror !== true)
+    const copy = disks.find(({ isMirror }) => isMirror)
+    const mirror =
+      copy === undefined
+        ? ''
+        : `      <mirror type='block' job='copy' ready='yes'>\n        <format type='raw'/>\n        <source dev='/dev/${copy.volume}'/>\n      </mirror>\n`
+    const lines = own.map(
       ({ volume, use, byPolicy }, index) =>
-        `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n      <target dev='${targetOf(index)}' bus='virtio'/>${(byPolicy ? others : words)[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`,
+        `    <disk type='block' device='disk'>\n      <source dev='/dev/${volume}'/>\n${index === 0 ? mirror : ''}      <target dev='${targetOf(index)}' bus='virtio'/>${(byPolicy ? others : words)[use]}${aliases ? `\n      <alias name='virtio-disk${index}'/>` : ''}\n    </disk>\n`,
     )
-    return `<domain type='kvm'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${withPolicy(metadata, disks)}  <devices>\n${lines.join('')}  </devices>\n</domain>\n`
+    return `<domain type='kvm'>\n  <name>${this.name}</name>\n  <uuid>${this.uuid}</uuid>\n${withPolicy(metadata, own)}  <devices>\n${lines.join('')}  </devices>\n</domain>\n`
   }
 }
 

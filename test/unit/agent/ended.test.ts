@@ -8,9 +8,12 @@ import { recordOf, recorded, uuidOf } from '../support/lvm.ts'
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 /** What the agent acts on, call by call. */
 const acts = vi.hoisted((): string[][] => [])
+/** What the next acts come to, if to nothing. */
+const failure = vi.hoisted((): { error?: Error } => ({}))
 vi.mock('../../../src/acts/drive.ts', () => ({
   act: async (uuids: readonly string[]) => {
     acts.push([...uuids].sort())
+    if (failure.error !== undefined) throw failure.error
     return []
   },
 }))
@@ -24,6 +27,7 @@ const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('.
 beforeEach(() => {
   root.clear()
   acts.length = 0
+  delete failure.error
 })
 afterAll(() => root.remove())
 
@@ -45,12 +49,18 @@ function agentWithTimers() {
     return () => undefined
   }
   const host = new AgentHost(DEFAULTS)
-  const agent = new Agent(host, new Aftermath(host, { say: () => undefined }), new Retries(later), later)
+  const said: string[] = []
+  const agent = new Agent(
+    host,
+    new Aftermath(host, { say: ({ text }) => void said.push(text) }),
+    new Retries(later),
+    later,
+  )
   const goOff = async (): Promise<void> => {
     for (const work of timers.splice(0)) work()
     await new Promise((resolve) => setImmediate(resolve))
   }
-  return { agent, goOff }
+  return { agent, goOff, said }
 }
 
 test('what is to be released, and still is a moment later, is acted on together and once', async () => {
@@ -82,6 +92,19 @@ test('where anything may have changed all records are looked at', async () => {
   await goOff()
   expect(acts).toEqual([[uuidOf(1)]])
 })
+
+test.each(['ENOSPC: no space left on device', 'EROFS: read-only file system', 'EDQUOT: disk quota exceeded'])(
+  'an act that cannot have its lock’s file says which folder, and is tried again: %s',
+  async (message) => {
+    const { agent, goOff, said } = agentWithTimers()
+    failure.error = Object.assign(new Error(message), { syscall: 'open', code: message.split(':')[0] })
+    agent.lookAtRecords([put(1, 'releasing')])
+    await goOff()
+    expect(said).toEqual([expect.stringMatching(new RegExp(`/run/lvguard .*${message}.*df /run`))])
+    await goOff()
+    expect(acts).toHaveLength(2)
+  },
+)
 
 test('a watched folder tells which file has changed, and nothing of one that is not there yet', async () => {
   const folder = join(root.path, 'run/watched')

@@ -10,6 +10,7 @@ import { Actor, type Engine } from './engine.ts'
 import { Libvirt } from './libvirt.ts'
 import { EPOCH, Process } from './process.ts'
 import type { Land } from './land.ts'
+import type { Vm } from './vm.ts'
 
 /** What becomes of a command. `does nothing`: it exits with 0, and that is all (FACTS 24). */
 export type Fate = 'lives' | 'killed before' | 'killed after' | 'does nothing'
@@ -24,6 +25,8 @@ interface Watch {
 
 /** Milliseconds: longer than the product waits for a question, shorter than it waits for a change. */
 const LONGEST_DELAY = 60_000
+/** Seconds without a renewal after which the lease is lost (8 × io_timeout). */
+const LEASE = 80
 
 /** Files that stay when the power goes. */
 const KEPT = ['etc', 'var']
@@ -54,6 +57,8 @@ export class Host {
   #waitingForStorage: (() => void)[] = []
   #waitingForLocking: (() => void)[] = []
   #isShown = false
+  /** Writes that wait on the shared disk while it hangs. */
+  #inFlight = 0
   #pids = 1000
 
   constructor(
@@ -67,7 +72,7 @@ export class Host {
     this.cluster.onChange(() => {
       this.#isShown = false
     })
-    this.disk.write('/etc/libvirt/lvguard.conf', 'log_file = ""\n')
+    this.disk.write('/etc/libvirt/lvguard.conf', `log_file = ""\n${policyOf(land.vms)}`)
     this.#boot()
   }
 
@@ -138,8 +143,29 @@ export class Host {
 
   hang(): void {
     this.isHung = true
+    this.#inFlight = this.engine.chance.below(`${this.name} in flight`, 2)
     this.cluster.locks.silence(this.state)
     this.engine.tell(() => `${this.name}: its path to the shared disk hangs`)
+    if (this.land.hasKillCommand)
+      for (const vg of this.state.lockspaces.keys())
+        this.engine.after(NOBODY, (LEASE - 20 * this.engine.chance.of(`${this.name} renewal`)) * 1000, () =>
+          this.#killCommand(vg),
+        )
+  }
+
+  /**
+   * sanlock has lvmlockctl run global/lvmlockctl_kill_command once the lease is lost, and lvmlockctl gives the locks up
+   * where that exits with 0.
+   */
+  #killCommand(vg: string): void {
+    if (!this.isUp || !this.isHung || this.state.lockspaces.get(vg)?.state !== 'started') return
+    if (!this.hasLostLease()) return void this.engine.after(NOBODY, 1000, () => this.#killCommand(vg))
+    const caller = this.pid()
+    this.addProcess(caller, 'lvmlockctl')
+    this.type(['kill', vg], caller, (status) => {
+      this.removeProcess(caller)
+      if (status === 0) this.dropLocks(vg)
+    })
   }
 
   unhang(): void {
@@ -205,10 +231,11 @@ export class Host {
     })
   }
 
-  /** A person types `lvguard WORDS` here. */
-  type(words: readonly string[]): void {
+  /** A person types `lvguard WORDS` here, or somebody else does. */
+  type(words: readonly string[], caller = 1, ended: (status: number | undefined) => void = () => undefined): void {
     if (!this.isUp) return
-    const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), 1)
+    const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), caller)
+    process.onEnd(() => ended(process.status))
     this.engine.tell(() => `${this.name}: ${process.label}`)
     if (this.engine.chance.isTrue(`${this.name} command`, this.land.faults.hookKills))
       process.dieWaiting(`${this.name} command`, 10)
@@ -324,7 +351,7 @@ export class Host {
       disk.link(`/dev/disk/by-id/dm-uuid-${uuid}`, `../../dm-${minor}`)
       if (volume !== undefined) disk.link(`/dev/${volume.vg}/${volume.lv}`, `../dm-${minor}`)
     }
-    disk.live('/sys/block/vdb/inflight', () => (this.isHung ? '       0        1\n' : '       0        0\n'))
+    disk.live('/sys/block/vdb/inflight', () => `       0        ${this.isHung ? this.#inFlight : 0}\n`)
     disk.device('/dev/vdb')
   }
 
@@ -550,6 +577,15 @@ export class Host {
     this.crash()
     this.engine.after(NOBODY, 60_000, () => this.boot())
   }
+}
+
+/** What lvguard.conf says of the disks of these VMs. */
+function policyOf(vms: readonly Vm[]): string {
+  const lines = vms
+    .flatMap(({ disks }) => disks)
+    .filter(({ byPolicy }) => byPolicy === 'configuration')
+    .map(({ volume, use }) => `"${volume} = ${use === 'exclusive' ? use : 'shared'}"`)
+  return lines.length === 0 ? '' : `policy = [ ${lines.join(', ')} ]\n`
 }
 
 /** Files that somebody has made in /dev stay there. */

@@ -40,6 +40,8 @@ export interface Setting {
   readonly lvm: LvmVersion
   /** libvirt tells `release` why a domain has ended (FACTS 11). */
   readonly tellsReasons: boolean
+  /** lvm.conf names `lvguard kill` as global/lvmlockctl_kill_command. */
+  readonly hasKillCommand?: boolean
   readonly volumeGroups: readonly string[]
   /** `VG/LV`, in the order of their creation. */
   readonly volumes: readonly string[]
@@ -62,6 +64,7 @@ export class Land {
   readonly hosts: readonly Host[]
   readonly vms: readonly Vm[]
   readonly tellsReasons: boolean
+  readonly hasKillCommand: boolean
   qemus: Qemu[] = []
   /** VMs that libvirt has made two of (FACTS 19). */
   readonly contested = new Set<Vm>()
@@ -80,9 +83,10 @@ export class Land {
     setting: Setting,
     public faults: FaultRates,
   ) {
-    const { lvm, vms, volumes, volumeGroups, tellsReasons } = setting
+    const { lvm, vms, volumes, volumeGroups, tellsReasons, hasKillCommand = false } = setting
     this.vms = vms
     this.tellsReasons = tellsReasons
+    this.hasKillCommand = hasKillCommand
     const seconds = (): number => engine.now / 1000
     this.cluster = new Cluster({ lvm, clock: seconds })
     // Model time is the engine's; what a command waits for it waits for itself (commands.ts).
@@ -200,7 +204,7 @@ export class Land {
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
     if (
       !isFree ||
-      (isMirror && qemu.disks[0]?.use !== 'exclusive') ||
+      (isMirror && (qemu.disks[0]?.use !== 'exclusive' || qemu.disks[0].byPolicy !== undefined)) ||
       host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )

@@ -61,6 +61,8 @@ export type Move =
         /** kill -STOP, kill -CONT: no command of LVM ends meanwhile. */
         | 'lvmlockd stands still'
         | 'lvmlockd goes on'
+        /** `lvguard recover`, of every VG. */
+        | 'recover'
         | '/run is full'
         | '/run has room'
         /** All VMs at the same moment: what `virsh list --name | xargs` or a host that boots does. */
@@ -158,12 +160,30 @@ const LAYOUTS: readonly {
     vms: [
       {
         name: 'tintin',
-        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: true }],
+        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: 'metadata' }],
       },
       {
         name: 'milou',
         disks: [
-          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: true },
+          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: 'metadata' },
+          { volume: 'virtVG/quorum', use: 'shareable' },
+        ],
+      },
+    ],
+  },
+  // The same, as lvguard.conf says.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/quorum', 'virtVG/cd'],
+    vms: [
+      {
+        name: 'tintin',
+        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: 'configuration' }],
+      },
+      {
+        name: 'milou',
+        disks: [
+          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: 'configuration' },
           { volume: 'virtVG/quorum', use: 'shareable' },
         ],
       },
@@ -237,6 +257,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['hang', 1],
   ['hang at release', 1],
   ['/run is full', 1],
+  ['recover', 1],
   ['active before', 1],
   ['start all', 2],
   ['stop all', 1],
@@ -391,6 +412,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       hosts,
       lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']),
       tellsReasons: of() < 0.5,
+      hasKillCommand: chance.isTrue('kill command', 0.5),
     },
     faults,
     moves: moves.sort((a, b) => a.at - b.at),
@@ -702,6 +724,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'lvmlockd goes on':
       host.resumeLocking()
+      return
+    case 'recover':
+      for (const vg of host.state.lockspaces.keys()) host.type(['recover', vg])
       return
     case 'start all':
       told('virsh start, of all VMs at once')

@@ -157,6 +157,13 @@ export const SEQUENCES = {
       [300_000, 'start', true],
       [100_000, 'unhang'],
     ],
+    [
+      [3000, 'start'],
+      [3000, 'hang'],
+      [300_000, 'start', true],
+      [100_000, 'unhang'],
+      [2000, 'recover'],
+    ],
   ],
   // What a migration has let in and libvirt has refused, and a start that is none of it.
   'let in, and refused': [

@@ -7,8 +7,8 @@ export interface VmDisk {
   /** `VG/LV`. */
   readonly volume: string
   readonly use: 'exclusive' | 'readonly' | 'shareable'
-  /** Not what is in `<disk>` says so, but the policy in the domain's metadata. */
-  readonly byPolicy?: true
+  /** Not what is in `<disk>` says so, but a policy: in the domain's metadata, or in lvguard.conf on all hosts. */
+  readonly byPolicy?: 'metadata' | 'configuration'
   /** What a block copy of the first disk writes to (virsh blockcopy). */
   readonly isMirror?: true
 }
@@ -56,7 +56,7 @@ const targetOf = (index: number): string => `vd${String.fromCharCode(97 + index)
 /** The metadata of a domain, with a policy for those disks that call for one. The live XML carries it along. */
 function withPolicy(metadata: string, disks: readonly VmDisk[]): string {
   const lines = disks.flatMap(({ use, byPolicy }, index) =>
-    byPolicy === undefined
+    byPolicy !== 'metadata'
       ? []
       : [`<p:disk target='${targetOf(index)}' mode='${use === 'exclusive' ? use : 'shared'}'/>`],
   )

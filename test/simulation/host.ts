@@ -10,6 +10,7 @@ import { Actor, type Engine } from './engine.ts'
 import { Libvirt } from './libvirt.ts'
 import { EPOCH, Process } from './process.ts'
 import type { Land } from './land.ts'
+import type { Vm } from './vm.ts'
 
 /** What becomes of a command. `does nothing`: it exits with 0, and that is all (FACTS 24). */
 export type Fate = 'lives' | 'killed before' | 'killed after' | 'does nothing'
@@ -20,6 +21,16 @@ interface Watch {
   readonly changed: (kind: string, name: string | null) => void
   /** What is to be told at once: whoever reads inotify's descriptor gets all that has come by then. */
   names: string[]
+}
+
+/** A volume that a person has activated here for himself. */
+interface Kept {
+  /** How he has locked it. */
+  readonly lock: 'ex' | 'sh'
+  /** A VM has run on it since. */
+  isUsed: boolean
+  /** lvguard has shared it since, for a VM that leaves: it goes with that VM. */
+  isDemoted: boolean
 }
 
 /** Milliseconds: longer than the product waits for a question, shorter than it waits for a change. */
@@ -47,6 +58,12 @@ export class Host {
   hangsAtRelease = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
+  /** Those of them that must be as he has left them when no VM uses them any more. */
+  readonly kept = new Map<string, Kept>()
+  /** When its last agent ended. */
+  agentEnded = Number.NEGATIVE_INFINITY
+  /** When lvmlockctl last gave somebody no answer here. */
+  locksUnknown = Number.NEGATIVE_INFINITY
   /** UUIDs of volumes whose device's table is `error`. */
   readonly wiped = new Set<string>()
   #watches: Watch[] = []
@@ -137,6 +154,8 @@ export class Host {
   }
 
   hang(): void {
+    // In the middle of its way back each VG would need a time of its own.
+    if (this.state.rejoined.size > 0) return
     this.isHung = true
     this.cluster.locks.silence(this.state)
     this.engine.tell(() => `${this.name}: its path to the shared disk hangs`)
@@ -145,8 +164,11 @@ export class Host {
   unhang(): void {
     if (!this.isHung) return
     this.isHung = false
-    // sanlock renews, unless its lease has run out: then it leaves the lockspace (FACTS 46b).
-    if (this.cluster.locks.renewalAge(this.state) < 80) this.state.diedAt = undefined
+    // sanlock renews, unless its lease has run out: then it leaves a lockspace in which it has no lock (FACTS 46b).
+    for (const [vg, { locks }] of this.state.lockspaces)
+      if (this.cluster.locks.renewalAge(this.state, vg) >= 80) {
+        if ([...locks.values()].every((lock) => lock === 'un')) this.state.left.add(vg)
+      } else this.cluster.locks.rejoin(this.state, vg)
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
     for (const go of this.#waitingForStorage.splice(0)) go()
   }
@@ -176,9 +198,14 @@ export class Host {
     this.disk.remove(`/proc/${pid}`)
   }
 
-  /** Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
-  hasLostLease(): boolean {
-    return this.cluster.locks.renewalAge(this.state) > 79
+  /** Of one of these VGs. Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
+  hasLostLease(vgs: Iterable<string>): boolean {
+    return [...vgs].some((vg) => this.cluster.locks.renewalAge(this.state, vg) > 79)
+  }
+
+  /** Of a VG that a domain uses. */
+  hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>): boolean {
+    return this.hasLostLease(disks.map(({ volume }) => volume.split('/')[0] ?? ''))
   }
 
   /** kill -9. */
@@ -186,7 +213,7 @@ export class Host {
     const qemu = this.land.qemus.find((each) => each.host === this && each.pid === pid)
     if (qemu === undefined) throw Object.assign(new Error('ESRCH'), { code: 'ESRCH' })
     this.engine.tell(() => `${this.name}: QEMU of ${qemu.vm.name} is killed by lvguard`)
-    if (!this.hasLostLease())
+    if (!this.hasLostLeaseOf(qemu))
       this.engine.violate('killed', `${qemu.vm.name} was killed on ${this.name}, which has its lease`)
     qemu.end()
   }
@@ -195,6 +222,9 @@ export class Host {
     if (!this.isUp || this.agent?.isAlive === true) return
     const agent = new Process(this, 'agent', `agent of ${this.name}`, this.pid(), 1)
     this.agent = agent
+    agent.onEnd(() => {
+      this.agentEnded = this.engine.now
+    })
     this.engine.tell(() => `${this.name}: the agent starts`)
     this.engine.after(agent, 1, () => {
       this.land.product.agent().then(
@@ -365,6 +395,7 @@ export class Host {
     if (this.cluster.devices.isOpen(this.state, volume))
       return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
     this.wiped.delete(volume.uuid)
+    this.#forgetKept((name) => this.land.lv(name).uuid === volume.uuid)
     this.cluster.devices.deactivate(this.state, volume)
     return { code: 0, stdout: '', stderr: '' }
   }
@@ -374,6 +405,7 @@ export class Host {
     const lockspace = this.state.lockspaces.get(vg)
     if (lockspace !== undefined) Object.assign(lockspace, { state: 'stopped' })
     lockspace?.locks.clear()
+    this.#forgetKept((name) => name.startsWith(`${vg}/`))
     this.#isShown = false
     return { code: 0, stdout: '', stderr: '' }
   }
@@ -385,15 +417,41 @@ export class Host {
     if (lockspace.state === 'started') return { code: 0, stdout: '', stderr: '' }
     for (const volume of volumes.group(vg)?.volumes ?? [])
       if (volume.leaseOffset !== undefined) locks.lease(volume).drop(this.state.id)
-    // Every other lockspace has been left as well, or has never been lost.
-    if ([...this.state.lockspaces].every(([name, { state }]) => name === vg || state !== 'started'))
-      this.state.diedAt = undefined
+    locks.rejoin(this.state, vg)
     lockspace.locks.clear()
     locks.setLockspace(this.state, vg, 'started')
     return { code: 0, stdout: '', stderr: '' }
   }
 
   // ---- what must hold whenever something is changed
+
+  #forgetKept(isGone: (name: string) => boolean): void {
+    for (const name of this.kept.keys())
+      if (isGone(name)) {
+        this.kept.delete(name)
+        this.activeBefore.delete(name)
+      }
+  }
+
+  /** Who asks for a lock is the last owner of its lease, whether it is granted or not. */
+  noteTry({ words }: Command): void {
+    if (words[words.indexOf('--activate') + 1] === 'n') return
+    for (const { volume } of this.#namedIn(words)) this.land.tries.push({ volume, host: this, at: this.engine.now })
+  }
+
+  /** What has become of volumes that a person has activated. */
+  followKept({ words }: Command): void {
+    if (this.kept.size === 0) return
+    const { land } = this
+    for (const { volume } of this.#namedIn(words)) {
+      const kept = this.kept.get(volume)
+      if (kept === undefined) continue
+      const held = land.held(this, volume)
+      kept.isDemoted = held === 'sh' && (kept.isDemoted || (kept.lock === 'ex' && words.includes('sy')))
+      if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
+        this.#forgetKept((name) => name === volume)
+    }
+  }
 
   #holds(open: Iterable<OpenFile>, vg: string): boolean {
     const node = this.disk.find(`/run/lvguard/${vg}.lock`)
@@ -425,6 +483,8 @@ export class Host {
       const user = land.qemus.find((qemu) => qemu.host === this && qemu.disks.some((disk) => disk.volume === volume))
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
+      if (this.kept.get(volume)?.isDemoted === false)
+        engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
       )
@@ -439,6 +499,8 @@ export class Host {
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
+      // As it was before a start that failed.
+      if (this.kept.get(volume)?.lock === 'sh') continue
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
@@ -458,6 +520,77 @@ export class Host {
     }
   }
 
+  /** Whoever waits for the lock of a VG waits for nobody who waits for him. */
+  checkNoCircle(process: Process, owner: OpenFile): void {
+    const own = [...process.open.values()]
+    for (const other of this.processes) {
+      const theirs = [...other.open.values()]
+      if (other === process || !theirs.includes(owner)) continue
+      const isWaiting = own.some(
+        ({ node }) =>
+          node.kind === 'file' &&
+          node.flock?.owner !== undefined &&
+          own.includes(node.flock.owner) &&
+          node.flock.waiting.some(({ file }) => theirs.includes(file)),
+      )
+      if (isWaiting)
+        this.engine.violate(
+          'progress',
+          `${process.label} and ${other.label} on ${this.name} wait for each other's locks of VGs`,
+        )
+    }
+  }
+
+  /** Records are written before the action that they announce (DESIGN 6). */
+  checkOnRecord({ kind, label }: Process, words: readonly string[]): void {
+    const mode = words[words.indexOf('--activate') + 1]
+    if (mode !== 'ey' && mode !== 'sy') return
+    for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
+      const named = [...this.land.recordsOf(this).values()].flatMap(({ volumes }) =>
+        volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
+      )
+      // A hook may share again what was shared before.
+      const isAnnounced = named.some((each) => mode === 'ey' || kind === 'hook' || each.mode === 'shared')
+      if (!isAnnounced)
+        this.engine.violate(
+          'record',
+          `${label} on ${this.name} takes ${volume} ${mode === 'ey' ? 'for itself' : 'shared'}, and no record says so`,
+        )
+    }
+  }
+
+  /**
+   * A VM is suspended only in doubt: where its lock is refused, or where another host has locked its volumes since a
+   * migration of it was in doubt (DESIGN 4). What lvmlockctl does not tell counts as refused.
+   */
+  checkSuspended(words: readonly string[]): void {
+    const { land, engine, libvirt } = this
+    const vm = land.vms.find(({ uuid }) => words.includes(uuid))
+    const qemu = vm === undefined ? undefined : libvirt.qemuOf(vm)
+    if (!words.includes('suspend') || vm === undefined || qemu === undefined) return
+    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => volume)
+    const isElsewhere = land.ran.some((each) => each.vm === vm && each.host !== this && each.at >= qemu.launched)
+    const isWitnessed = land.tries.some(
+      ({ volume, host, at }) => own.includes(volume) && host !== this && at >= (land.doubts.get(qemu) ?? Infinity),
+    )
+    if (isElsewhere || isWitnessed || engine.now - this.locksUnknown < 120_000 || this.state.lvmlockd !== 'running')
+      return
+    if (own.every((volume) => land.held(this, volume) === 'ex'))
+      engine.violate('no doubt', `${vm.name} is suspended on ${this.name}, which holds all that it needs for itself`)
+  }
+
+  /** What `migrate` has let in counts for 120 s (README): nobody but libvirt ends it before. */
+  #checkForgotten(process: Process, before: DomainRecord | undefined, record: DomainRecord | undefined): void {
+    const { incoming, state, domain } = before ?? {}
+    if (process.kind !== 'agent' || state !== 'incoming' || incoming === undefined || domain === undefined) return
+    const age = this.engine.now / 1000 - incoming.at
+    if ((record === undefined || record.state === 'releasing') && age < 120)
+      this.engine.violate(
+        'let in',
+        `${process.label} forgets that ${domain.name} was let in on ${this.name} ${age.toFixed(1)} s ago`,
+      )
+  }
+
   /** A record is new, another, or gone. */
   tellRecord(process: Process, path: string): void {
     const uuid = /^\/run\/lvguard\/([0-9a-f-]{36})\.json$/.exec(path)?.[1]
@@ -472,9 +605,16 @@ export class Host {
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
     for (const { vg, lv, ids, before: was } of record?.volumes ?? []) {
-      const uuid = ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid
-      if (was === 'inactive' && uuid !== undefined) this.activeBefore.delete(this.land.firstNameOf(uuid) ?? '')
+      const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      if (was !== 'inactive') continue
+      if (this.kept.get(name)?.isDemoted === false)
+        this.engine.violate(
+          'R4',
+          `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,
+        )
+      this.activeBefore.delete(name)
     }
+    this.#checkForgotten(process, before, record)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
     if (record?.state === 'prepared' && before === undefined && process.startOf !== undefined)
@@ -527,6 +667,7 @@ export class Host {
     for (const qemu of this.land.qemus.filter((each) => each.host === this)) qemu.end()
     this.wiped.clear()
     this.activeBefore.clear()
+    this.kept.clear()
     this.cluster.crash(this.state)
     const kept = KEPT.map((name) => [name, this.disk.root.entries.get(name)] as const)
     this.disk = this.#newDisk()
@@ -546,7 +687,8 @@ export class Host {
   /** lvguard resets this host (DESIGN 8). */
   reset(): void {
     this.engine.tell(() => `${this.name}: is reset by lvguard`)
-    if (!this.hasLostLease()) this.engine.violate('killed', `${this.name} was reset, which has its lease`)
+    if (!this.hasLostLease(this.state.lockspaces.keys()))
+      this.engine.violate('killed', `${this.name} was reset, which has its lease`)
     this.crash()
     this.engine.after(NOBODY, 60_000, () => this.boot())
   }

@@ -69,6 +69,12 @@ export class Land {
   readonly suspended = new Set<Vm>()
   /** When each VM was last seen to migrate out, in a way that calls for sharing. */
   readonly leaving = new Map<Vm, number>()
+  /** When the CPUs of VMs began to run, and where. */
+  readonly ran: { readonly vm: Vm; readonly host: Host; readonly at: number }[] = []
+  /** When hosts asked for locks of volumes. */
+  readonly tries: { readonly volume: string; readonly host: Host; readonly at: number }[] = []
+  /** When each QEMU first came into a phase of a migration after which another may run. */
+  readonly doubts = new Map<Qemu, number>()
   readonly reached = new Map<string, number>()
   readonly #contents = new Map<string, Contents>()
   readonly #uuids = new Map<string, string>()
@@ -176,7 +182,11 @@ export class Land {
       `/proc/${qemu.pid}/cmdline`,
       `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
     )
-    for (const { volume } of disks) this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+    for (const { volume } of disks) {
+      this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+      const kept = host.kept.get(volume)
+      if (kept !== undefined) kept.isUsed = true
+    }
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)
@@ -235,6 +245,7 @@ export class Land {
   runCpus(qemu: Qemu, why: Reason): void {
     const { vm, host } = qemu
     this.engine.tell(() => `${host.name}: ${vm.name} runs (${why})`)
+    this.ran.push({ vm, host, at: this.engine.now })
     if (why === 'fresh') qemu.memory = new Map()
     for (const { volume, use } of qemu.disks) {
       if (use !== 'exclusive') continue
@@ -352,8 +363,25 @@ export class Land {
             rule: 'quiet',
             text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it`,
           }
-        if (before.has(volume) && !used.has(volume) && isActive && held === 'sh')
+        if (
+          before.has(volume) &&
+          !used.has(volume) &&
+          isActive &&
+          held === 'sh' &&
+          host.kept.get(volume)?.lock !== 'sh'
+        )
           return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
+        // Of one that was shared, a VM that has run on it has made more.
+        const kept = used.has(volume) ? undefined : host.kept.get(volume)
+        if (
+          kept !== undefined &&
+          !kept.isDemoted &&
+          !(isActive && (held === kept.lock || (held === 'ex' && kept.isUsed)))
+        )
+          return {
+            rule: 'R4',
+            text: `${volume} was active on ${host.name} and held ${kept.lock} before, and is ${isActive ? 'active' : 'inactive'} and held ${held}`,
+          }
       }
       for (const { domain, state } of this.recordsOf(host).values()) {
         if (!here.some(({ vm }) => vm.uuid === domain.uuid))
@@ -362,6 +390,9 @@ export class Land {
       for (const { vm } of here)
         if (!this.recordsOf(host).has(vm.uuid))
           return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+      for (const [vg, { state }] of host.state.lockspaces)
+        if (state !== 'started')
+          return { rule: 'progress', text: `the locking of ${vg} is not started on ${host.name}` }
       for (const vg of cluster.volumes.groups)
         if (host.disk.find(`/run/lvguard/${vg.name}.killed`) !== undefined)
           return { rule: 'progress', text: `${vg.name} was cut off on ${host.name}, and is not taken back` }

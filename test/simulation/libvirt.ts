@@ -153,6 +153,9 @@ export class Libvirt {
     const whole: Status = { ...NO_JOB, ...status }
     const { state, reason, async, phase, flags } = whole
     this.statuses.set(vm.name, whole)
+    const own = this.qemuOf(vm)
+    if (own !== undefined && async === 'migration out' && (phase === 'perform3_done' || phase === 'confirm3_cancelled'))
+      if (!this.host.land.doubts.has(own)) this.host.land.doubts.set(own, this.#engine.now)
     if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0)
       this.host.land.leaving.set(vm, this.#engine.now)
     this.#engine.note(`${this.host.name} ${vm.name} ${state} ${reason} ${async} ${phase}`)
@@ -160,7 +163,7 @@ export class Libvirt {
       () =>
         `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`,
     )
-    const qemu = this.qemuOf(vm)
+    const qemu = own
     const job =
       async === 'none'
         ? ''
@@ -212,6 +215,7 @@ export class Libvirt {
       if (this.#engine.chance.isTrue(`${host.name} hook`, 0.5)) process.dieWaiting(`${host.name} hook`, 25)
       else this.#engine.after(process, 2000 * when, () => process.kill())
     }
+    const begin = this.#engine.now
     this.#engine.after(process, host.delay('node', 60), () => {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(
         (status) => process.exit(status),
@@ -227,6 +231,10 @@ export class Libvirt {
             `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,
         )
         if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
+        // Nobody would promote what comes in (DESIGN 4).
+        const isLetIn = operation === 'migrate' && status === 0 && stdout !== ''
+        if (isLetIn && host.agent?.isAlive !== true && host.agentEnded < begin)
+          this.#engine.violate('let in', `${vm.name} is let in on ${host.name}, where no agent runs`)
         this.#engine.after(thread, 1, () =>
           resolve(status === undefined ? undefined : { code: status, stdout, stderr }),
         )
@@ -235,7 +243,11 @@ export class Libvirt {
   }
 
   async prepare(thread: Thread, vm: Vm, xml: string, isMigration = false): Promise<boolean> {
-    return (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
+    const wasLost = this.host.hasLostLeaseOf(vm)
+    const isDone = (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
+    if (isDone && wasLost && this.host.hasLostLeaseOf(vm))
+      this.#engine.violate('R1', `${vm.name} may start on ${this.host.name}, whose lease is lost`)
+    return isDone
   }
 
   async releaseOf(

@@ -71,6 +71,8 @@ export class Qemu extends Actor {
   disks: readonly VmDisk[]
   /** Of its live XML. */
   metadata = ''
+  /** When. */
+  readonly launched: number
 
   constructor(
     readonly vm: Vm,
@@ -79,6 +81,7 @@ export class Qemu extends Actor {
     memory: Map<string, number>,
   ) {
     super(`QEMU of ${vm.name} on ${host.name}`)
+    this.launched = host.engine.now
     this.memory = memory
     this.disks = vm.disks
   }

@@ -440,14 +440,15 @@ export class Host {
   }
 
   /** What has become of volumes that a person has activated. */
-  followKept({ words }: Command): void {
+  followKept({ words, by }: Command): void {
     if (this.kept.size === 0) return
     const { land } = this
     for (const { volume } of this.#namedIn(words)) {
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
-      kept.isDemoted = held === 'sh' && (kept.isDemoted || (kept.lock === 'ex' && words.includes('sy')))
+      // A hook shares again what was shared before a start that has failed.
+      kept.isDemoted = held === 'sh' && (kept.isDemoted || (by !== 'hook' && words.includes('sy')))
       if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
         this.#forgetKept((name) => name === volume)
     }
@@ -480,7 +481,9 @@ export class Host {
     if (words[words.indexOf('--activate') + 1] !== 'n') return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
-      const user = land.qemus.find((qemu) => qemu.host === this && qemu.disks.some((disk) => disk.volume === volume))
+      const user = land.qemus.find(
+        (qemu) => qemu.host === this && (qemu.closing.has(volume) || qemu.disks.some((disk) => disk.volume === volume)),
+      )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
       if (this.kept.get(volume)?.isDemoted === false)

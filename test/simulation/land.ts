@@ -193,6 +193,7 @@ export class Land {
       // libvirt sees the end of its monitor.
       if (host.isUp) this.engine.after(NOBODY, host.delay('libvirt', 20), () => void host.libvirt.stop(vm, 'crashed'))
       for (const { volume } of qemu.disks) this.cluster.devices.close(host.state, fullName(this.lv(volume)))
+      for (const volume of qemu.closing) this.cluster.devices.close(host.state, volume)
     })
     this.engine.after(qemu, 500, () => this.#goOn(qemu))
     return qemu
@@ -203,7 +204,7 @@ export class Land {
     const { host, vm } = qemu
     const lv = this.lv(volume)
     const isFree =
-      !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) &&
+      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
     if (
       !isFree ||
@@ -229,8 +230,12 @@ export class Land {
       host.libvirt.statuses.get(vm.name)?.async !== 'none'
     )
       return
-    this.cluster.devices.close(host.state, volume)
     qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
+    // QEMU may close it a moment later.
+    qemu.closing.add(volume)
+    this.engine.after(qemu, host.delay('closing', 100), () => {
+      if (qemu.closing.delete(volume)) this.cluster.devices.close(host.state, volume)
+    })
     this.reach('unplugged')
     host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
   }
@@ -353,7 +358,7 @@ export class Land {
     }
     for (const host of this.hosts) {
       const here = this.qemus.filter((qemu) => qemu.host === host)
-      const used = new Set(here.flatMap(({ disks }) => disks.map(({ volume }) => volume)))
+      const used = new Set(here.flatMap(({ disks, closing }) => [...closing, ...disks.map(({ volume }) => volume)]))
       const before = host.activeBefore
       for (const [volume] of this.#contents) {
         const isActive = cluster.devices.isActive(host.state, this.lv(volume))

@@ -391,6 +391,40 @@ export const SEQUENCES = {
       [20_000, 'live'],
     ],
   ],
+  // One comes in where the other runs, and one of them ends.
+  'two VMs that read one volume': [
+    [
+      [1000, 'start'],
+      [2000, 'start', 'other VM'],
+      [6000, 'live'],
+    ],
+    [
+      [1000, 'start', true],
+      [1000, 'start', 'other VM'],
+      [4000, 'live', true],
+      [9000, 'live'],
+    ],
+  ],
+  // There is no room for what a migration calls for.
+  'a full /run': [
+    [
+      [1000, 'start'],
+      [3000, '/run is full'],
+      [2000, 'live'],
+      [9000, '/run has room'],
+    ],
+  ],
+  // Another host is quicker than a restore, and the next one comes after that.
+  'a restore that fails': [
+    [
+      [1000, 'start'],
+      [3000, 'save'],
+      [3000, 'start'],
+      [300, 'start', true],
+      [9000, 'stop', true],
+      [4000, 'start'],
+    ],
+  ],
   // One way and back.
   'to and fro': [
     [

@@ -69,6 +69,8 @@ export class Qemu extends Actor {
   memory: Map<string, number>
   /** What it has open. */
   disks: readonly VmDisk[]
+  /** Unplugged, and open still. */
+  readonly closing = new Set<string>()
   /** Of its live XML. */
   metadata = ''
   /** When. */

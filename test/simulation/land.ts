@@ -135,13 +135,15 @@ export class Land {
     return this.cluster.locks.held(host.state, fullName(this.lv(name)))
   }
 
-  /** lvrename to a name that nobody has, and back again. */
-  rename(name: string, isBack: boolean): void {
+  /**
+   * lvrename to a name that nobody has, and back again.
+   * @param heir a volume that may get its name meanwhile (R14)
+   */
+  rename(name: string, isBack: boolean, heir: string): void {
     const { vg, lv } = this.lv(name)
     const first = name.slice(vg.length + 1)
     const now = isBack ? first : `${first}_old`
-    if (lv === now) return
-    this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
+    if (lv === now || name === heir) return
     // A hook that has just activated it, and does not find it by its name any more, leaves it as it is: `lvguard check`
     // shows it, and whoever renames a volume in the middle of a start looks after it.
     for (const host of this.hosts)
@@ -150,7 +152,20 @@ export class Land {
           kind === 'hook' &&
           this.vms.some((vm) => label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => volume === name))
         )
-          host.activeBefore.add(name)
+          for (const each of [name, heir]) host.activeBefore.add(each)
+    if (isBack && fullName(this.lv(heir)) === name) this.#rename(heir, heir.slice(vg.length + 1))
+    this.#rename(name, now)
+    const isFree =
+      heir.startsWith(`${vg}/`) &&
+      fullName(this.lv(heir)) === heir &&
+      !this.qemus.some(({ disks, closing }) => closing.has(heir) || disks.some(({ volume }) => volume === heir)) &&
+      !this.hosts.some((host) => host.activeBefore.has(heir) || this.held(host, heir) !== 'un')
+    if (!isBack && isFree && this.engine.chance.isTrue('heir', 0.5)) this.#rename(heir, first)
+  }
+
+  #rename(name: string, now: string): void {
+    const { vg, lv } = this.lv(name)
+    this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
     this.cluster.rename(`${vg}/${lv}`, now)
     this.reach('volume renamed')
   }
@@ -208,6 +223,7 @@ export class Land {
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
     if (
       !isFree ||
+      fullName(lv) !== volume ||
       host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )

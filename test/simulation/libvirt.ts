@@ -273,8 +273,8 @@ export class Libvirt {
     const { host } = this
     const { land, cluster, state } = host
     for (const { volume } of disks) {
-      // Its path is not there any more.
-      if (cluster.volumes.find(volume) === undefined) return undefined
+      // Its path is not there any more, or leads to another one that nobody gives to this VM.
+      if (cluster.volumes.find(volume) !== land.lv(volume)) return undefined
       if (cluster.devices.isActive(state, land.lv(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined

@@ -568,4 +568,18 @@ export const MUTANTS: readonly Mutant[] = [
     from: "plan.kind === 'release' || (plan.kind === 'drive' &&",
     to: "(plan.kind === 'drive' &&",
   },
+  {
+    name: 'R14: a command names a volume as it was called when it was put on record',
+    focus: 'a renamed volume',
+    file: 'core/lock-state.ts',
+    from: '{ now: device === undefined ? { vg: volume.vg, uuid: volume.ids.lv } : { vg: device.vg, lv: device.lv } }',
+    to: '{ now: device === undefined ? { vg: volume.vg, uuid: volume.ids.lv } : { vg: volume.vg, lv: volume.lv } }',
+  },
+  {
+    name: 'R14: the device of a volume is the one that has its name',
+    focus: 'a renamed volume',
+    file: 'core/lock-state.ts',
+    from: 'ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv),',
+    to: 'ids === undefined || mapperUuid(ids.vg, ids.lv) !== "" ? (device) => isSameName(device, volume) : () => false,',
+  },
 ]

@@ -490,7 +490,7 @@ export async function play(
   land.faults = { ...NO_FAULTS }
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
-    for (const volume of setting.volumes) land.rename(volume, true)
+    for (const volume of setting.volumes) land.rename(volume, true, SPARE)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
@@ -735,7 +735,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'lvrename':
     case 'lvrename back':
-      land.rename(volumes[move.volume] ?? '', move.kind === 'lvrename back')
+      land.rename(volumes[move.volume] ?? '', move.kind === 'lvrename back', SPARE)
       return
     case 'active before': {
       const name = volumes[move.volume] ?? ''

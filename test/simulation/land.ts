@@ -393,7 +393,8 @@ export class Land {
         )
           return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
         // Of one that was shared, a VM that has run on it has made more.
-        const kept = used.has(volume) ? undefined : host.kept.get(volume)
+        const isOver = used.has(volume) || host.hasLostLease([this.lv(volume).vg])
+        const kept = isOver ? undefined : host.kept.get(volume)
         if (
           kept !== undefined &&
           !kept.isDemoted &&

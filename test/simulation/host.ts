@@ -27,7 +27,7 @@ interface Watch {
 interface Kept {
   /** How he has locked it. */
   readonly lock: 'ex' | 'sh'
-  /** A VM has run on it since. */
+  /** A `prepare` has gone through since, or was killed. */
   isUsed: boolean
   /** lvguard has shared it since, for a VM that leaves: it goes with that VM. */
   isDemoted: boolean
@@ -523,12 +523,16 @@ export class Host {
     }
   }
 
-  /** Whoever waits for the lock of a VG waits for nobody who waits for him. */
+  /**
+   * Whoever waits for the lock of a VG waits for nobody who waits for him. An agent is at several acts at once, of which
+   * each has its own locks.
+   */
   checkNoCircle(process: Process, owner: OpenFile): void {
+    if (process.kind === 'agent') return
     const own = [...process.open.values()]
     for (const other of this.processes) {
       const theirs = [...other.open.values()]
-      if (other === process || !theirs.includes(owner)) continue
+      if (other === process || other.kind === 'agent' || !theirs.includes(owner)) continue
       const isWaiting = own.some(
         ({ node }) =>
           node.kind === 'file' &&

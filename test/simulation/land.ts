@@ -197,11 +197,7 @@ export class Land {
       `/proc/${qemu.pid}/cmdline`,
       `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
     )
-    for (const { volume } of disks) {
-      this.cluster.devices.open(host.state, fullName(this.lv(volume)))
-      const kept = host.kept.get(volume)
-      if (kept !== undefined) kept.isUsed = true
-    }
+    for (const { volume } of disks) this.cluster.devices.open(host.state, fullName(this.lv(volume)))
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)
@@ -392,7 +388,7 @@ export class Land {
           host.kept.get(volume)?.lock !== 'sh'
         )
           return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
-        // Of one that was shared, a VM that has run on it has made more.
+        // Of one that was shared, a `prepare` has made more.
         const isOver = used.has(volume) || host.hasLostLease([this.lv(volume).vg])
         const kept = isOver ? undefined : host.kept.get(volume)
         if (

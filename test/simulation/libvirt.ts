@@ -244,7 +244,13 @@ export class Libvirt {
 
   async prepare(thread: Thread, vm: Vm, xml: string, isMigration = false): Promise<boolean> {
     const wasLost = this.host.hasLostLeaseOf(vm)
-    const isDone = (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
+    const answer = await this.hook(thread, vm, 'prepare', { xml, isMigration })
+    const isDone = answer?.code === 0
+    if (isDone || answer === undefined)
+      for (const { volume } of vm.disks) {
+        const kept = this.host.kept.get(volume)
+        if (kept !== undefined) kept.isUsed = true
+      }
     if (isDone && wasLost && this.host.hasLostLeaseOf(vm))
       this.#engine.violate('R1', `${vm.name} may start on ${this.host.name}, whose lease is lost`)
     return isDone

@@ -386,13 +386,6 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'volumes: [...volumes, ...others.slice(99)],',
   },
   {
-    name: '`migrate` forgets what an earlier life of its domain has left',
-    focus: 'plugged in and out',
-    file: 'acts/migrate.ts',
-    from: 'volumes: [...volumes, ...leftovers],',
-    to: 'volumes: [...volumes, ...leftovers.slice(99)],',
-  },
-  {
     name: '`migrate` tries a volume, and puts it on record never',
     file: 'acts/migrate.ts',
     from: 'put(plan.recorded)',

@@ -259,7 +259,17 @@ export const SEQUENCES = {
       [3000, 'unplug'],
       [6000, 'live'],
     ],
-    // What was plugged in could not be given back, and the domain starts again, here or elsewhere.
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [25_000, 'unplug'],
+    ],
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [25_000, 'live'],
+    ],
+    // What was plugged in could not be given back, and the domain starts again.
     [
       [1000, 'start'],
       [3000, 'plug'],
@@ -267,15 +277,6 @@ export const SEQUENCES = {
       [2000, 'stop'],
       [3000, 'lvmlockd starts'],
       [300, 'start'],
-    ],
-    [
-      [1000, 'start'],
-      [3000, 'plug'],
-      [9000, 'lvmlockd ends'],
-      [2000, 'stop'],
-      [3000, 'lvmlockd starts'],
-      [300, 'start', true],
-      [3000, 'live', true],
     ],
   ],
   // A person has activated its volume before, and it starts, leaves, comes back, ends.
@@ -409,6 +410,14 @@ export const SEQUENCES = {
   'a full /run': [
     [
       [1000, 'start'],
+      [3000, '/run is full'],
+      [2000, 'live'],
+      [9000, '/run has room'],
+    ],
+    [
+      [500, 'stop'],
+      [2000, 'active before'],
+      [2000, 'start'],
       [3000, '/run is full'],
       [2000, 'live'],
       [9000, '/run has room'],

@@ -18,7 +18,6 @@ export class Command extends Actor {
     readonly host: Host,
     readonly name: string,
     readonly words: readonly string[],
-    readonly by: Process['kind'],
   ) {
     super(`${name} ${words.filter((word) => !word.includes('{')).join(' ')}`)
     host.commands.add(this)
@@ -54,7 +53,7 @@ type Deliver = (ended: Ended) => void
 export function startCommand(process: Process, name: string, words: readonly string[], { stdio }: Manner): Running {
   const { host } = process
   const { engine } = host
-  const command = new Command(host, name, words, process.kind)
+  const command = new Command(host, name, words)
   const { inherited } = command
   let stderr: OpenFile | undefined
   for (const [index, stream] of (stdio === 'ignore' ? [] : stdio).entries()) {

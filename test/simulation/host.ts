@@ -29,7 +29,7 @@ interface Kept {
   readonly lock: 'ex' | 'sh'
   /** A `prepare` has gone through since, or was killed. */
   isUsed: boolean
-  /** lvguard has shared it since, for a VM that leaves: it goes with that VM. */
+  /** lvguard has shared it since, or has tried to, for a VM that leaves: it goes with that VM. */
   isDemoted: boolean
 }
 
@@ -440,15 +440,14 @@ export class Host {
   }
 
   /** What has become of volumes that a person has activated. */
-  followKept({ words, by }: Command): void {
+  followKept({ words }: Command): void {
     if (this.kept.size === 0) return
     const { land } = this
     for (const { volume } of this.#namedIn(words)) {
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
-      // A hook shares again what was shared before a start that has failed.
-      kept.isDemoted = held === 'sh' && (kept.isDemoted || (by !== 'hook' && words.includes('sy')))
+      if (held === 'ex' && words.includes('ey')) kept.isDemoted = false
       if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
         this.#forgetKept((name) => name === volume)
     }
@@ -458,6 +457,12 @@ export class Host {
     const node = this.disk.find(`/run/lvguard/${vg}.lock`)
     const owner = node?.kind === 'file' ? node.flock?.owner : undefined
     return owner !== undefined && [...open].includes(owner)
+  }
+
+  /** Somebody has the lock of a VG. */
+  isLocked(vg: string): boolean {
+    const node = this.disk.find(`/run/lvguard/${vg}.lock`)
+    return node?.kind === 'file' && node.flock?.owner !== undefined
   }
 
   /** R11: what changes a volume has the lock of its VG, for as long as it takes. */
@@ -502,8 +507,10 @@ export class Host {
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
+      const kept = this.kept.get(volume)
       // As it was before a start that failed.
-      if (this.kept.get(volume)?.lock === 'sh') continue
+      if (process.kind === 'hook' && kept?.lock === 'sh') continue
+      if (process.kind !== 'hook' && kept !== undefined) kept.isDemoted = true
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.

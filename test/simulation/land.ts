@@ -157,6 +157,9 @@ export class Land {
     this.#rename(name, now)
     const isFree =
       heir.startsWith(`${vg}/`) &&
+      // A command that names a volume by its name has found it a moment ago.
+      this.hosts.every((host) => [...host.commands].every((command) => command.name !== 'lvchange')) &&
+      this.hosts.every((host) => !host.isLocked(vg)) &&
       fullName(this.lv(heir)) === heir &&
       !this.qemus.some(({ disks, closing }) => closing.has(heir) || disks.some(({ volume }) => volume === heir)) &&
       !this.hosts.some((host) => host.activeBefore.has(heir) || this.held(host, heir) !== 'un')

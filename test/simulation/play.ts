@@ -740,7 +740,14 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
     case 'active before': {
       const name = volumes[move.volume] ?? ''
       const volume = land.lv(name)
-      const lock = engine.chance.isTrue(`${host.name} person`, 0.3) ? 'sh' : 'ex'
+      // Whoever does that in the middle of a start or an end of a VM cannot know what it will be afterwards.
+      const isFree =
+        [...host.processes].every(({ kind }) => kind === 'agent') &&
+        ![...land.recordsOf(host).values()].some(({ volumes: named }) =>
+          named.some(({ vg, lv, ids }) => (ids === undefined ? `${vg}/${lv}` === name : ids.lv === volume.uuid)),
+        )
+      const lock = isFree && engine.chance.isTrue(`${host.name} person`, 0.3) ? 'sh' : 'ex'
+      if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
       land.tries.push({ volume: name, host, at: engine.now })
       if (
         volume.leaseOffset === undefined ||
@@ -752,12 +759,6 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       told(`lvchange ${lock === 'ex' ? '-aey' : '-asy'} ${name}, by a person`)
       land.cluster.devices.activate(host.state, volume)
       host.activeBefore.add(name)
-      // Whoever does that in the middle of a start or an end of a VM cannot know what it will be afterwards.
-      const isFree =
-        [...host.processes].every(({ kind }) => kind === 'agent') &&
-        ![...land.recordsOf(host).values()].some(({ volumes: named }) =>
-          named.some(({ vg, lv, ids }) => (ids === undefined ? `${vg}/${lv}` === name : ids.lv === volume.uuid)),
-        )
       if (isFree) host.kept.set(name, { lock, isUsed: false, isDemoted: false })
     }
   }

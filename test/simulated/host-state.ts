@@ -31,6 +31,10 @@ export class HostState {
   lvmConf: ReadonlyMap<string, string> = new Map()
   /** Model time of its last sign of life; undefined while it lives. */
   diedAt: number | undefined
+  /** VGs whose lockspaces sanlock has left by itself since: its lvmlockd lists them still (FACTS 46b). */
+  readonly left = new Set<string>()
+  /** VGs whose lockspaces it has joined anew since. */
+  readonly rejoined = new Set<string>()
   /** By VG name; a VG that is not in it has no lock manager. */
   readonly lockspaces = new Map<string, Lockspace>()
   /** UUIDs of the volumes activated by name. */

@@ -32,7 +32,7 @@ export class Locks {
     const { locks } = host.lockspace(volume.vg)
     const lease = this.lease(volume)
     const isDead = (id: number): boolean =>
-      this.#hosts.some((other) => other.id === id && this.liveness(other) === 'DEAD')
+      this.#hosts.some((other) => other.id === id && this.liveness(other, volume.vg) === 'DEAD')
     const obstacle = lease.take(host.id, mode, this.#time.monotonic(), isDead)
     locks.set(volume.uuid, lease.held(host.id))
     return obstacle
@@ -103,7 +103,7 @@ export class Locks {
 
   /** It joins its lockspaces anew, which makes void whatever it held before. */
   join(host: HostState): void {
-    host.diedAt = undefined
+    this.revive(host)
     host.lvmlockd = 'running'
     for (const lease of this.#leases.values()) lease.drop(host.id)
     for (const lockspace of host.lockspaces.values()) {
@@ -113,14 +113,29 @@ export class Locks {
     this.#changed()
   }
 
-  liveness(host: HostState): 'LIVE' | 'FAIL' | 'DEAD' {
-    const age = this.renewalAge(host)
+  /** It renews again in all its lockspaces. */
+  revive(host: HostState): void {
+    host.diedAt = undefined
+    host.left.clear()
+    host.rejoined.clear()
+  }
+
+  /** It has joined the lockspace of one VG anew; it lives when it has joined all. */
+  rejoin(host: HostState, vg: string): void {
+    host.left.delete(vg)
+    host.rejoined.add(vg)
+    if ([...host.lockspaces.keys()].every((name) => host.rejoined.has(name))) this.revive(host)
+  }
+
+  liveness(host: HostState, vg: string): 'LIVE' | 'FAIL' | 'DEAD' {
+    const age = this.renewalAge(host, vg)
     return age > DEAD_AFTER ? 'DEAD' : age > FAIL_AFTER ? 'FAIL' : 'LIVE'
   }
 
-  /** Seconds since the host's last renewal. */
-  renewalAge(host: HostState): number {
-    return RENEWAL_AGE + (host.diedAt === undefined ? 0 : this.#time.now - host.diedAt)
+  /** Seconds since the host's last renewal in the lockspace of a VG. */
+  renewalAge(host: HostState, vg: string): number {
+    const isRenewed = host.diedAt === undefined || host.rejoined.has(vg)
+    return RENEWAL_AGE + (isRenewed ? 0 : this.#time.now - (host.diedAt ?? 0))
   }
 
   forget(volume: Volume): void {

@@ -69,6 +69,8 @@ export function startCommand(process: Process, name: string, words: readonly str
   if (name === 'flock') process.hasAskedForLock = true
   if (name === 'lvchange') host.checkShared(process, words)
   if (name === 'lvchange') host.checkGivenBack(process, words)
+  if (name === 'lvchange') host.checkOnRecord(process, words)
+  if (name === 'virsh') host.checkSuspended(words)
   command.onEnd(() => {
     for (const file of inherited) leave(file)
   })
@@ -81,6 +83,7 @@ export function startCommand(process: Process, name: string, words: readonly str
       if (isOver) return
       isOver = true
       command.end()
+      if (name === 'lvmlockctl' && answer.exitCode !== 0) host.locksUnknown = engine.now
       engine.after(process, host.delay('answer', 1), () => {
         ends()
         resolve(answer)
@@ -88,7 +91,7 @@ export function startCommand(process: Process, name: string, words: readonly str
     }
     kill = () => deliver({ exitCode: undefined, stdout: '', stderr: '' })
     command.onEnd(() => deliver({ exitCode: undefined, stdout: '', stderr: '' }))
-    if (name === 'flock') flock(command, inherited[0], words, deliver)
+    if (name === 'flock') flock(command, process, inherited[0], words, deliver)
     else
       void perform(command, (result) => {
         if (stderr?.node.kind === 'file') stderr.node.text += result.stderr
@@ -101,6 +104,7 @@ export function startCommand(process: Process, name: string, words: readonly str
 /** flock -w SECONDS FD. */
 function flock(
   command: Command,
+  process: Process,
   file: OpenFile | undefined,
   [, seconds = '0']: readonly string[],
   deliver: Deliver,
@@ -122,6 +126,7 @@ function flock(
     }
     const waiting = { file, granted: () => void engine.after(command, 0, () => deliver({ exitCode: 0 })) }
     lock.waiting.push(waiting)
+    host.checkNoCircle(process, lock.owner)
     const forget = (): void => {
       const index = lock.waiting.indexOf(waiting)
       if (index >= 0) lock.waiting.splice(index, 1)
@@ -145,7 +150,9 @@ async function perform(command: Command, answer: (result: Result) => void): Prom
   await host.storageFor(command)
   await host.lockingFor(command)
   if (IN_TURN.has(name)) host.checkHeld(command)
+  if (name === 'lvchange') host.noteTry(command)
   const result = fate === 'does nothing' ? DONE : await effectOf(command, host)
+  if (name === 'lvchange') host.followKept(command)
   if (name === 'lvchange' || name === 'virsh')
     engine.tell(
       () =>
@@ -172,8 +179,8 @@ async function effectOf(command: Command, host: Host): Promise<Result> {
   if (name === 'vgchange' && words.includes('--lock-start')) return host.startLocking(words.at(-1) ?? '')
   if (name === 'dd') return DONE
   // sanlock has left the lockspace of a host whose lease ran out, and lvmlockd still lists it (FACTS 46b).
-  if (name === 'lvchange' && host.hasLostLease() && !words.includes('n')) {
-    const vg = (words.at(-1) ?? '').split('/')[0] ?? ''
+  const vg = (words.at(-1) ?? '').split('/')[0] ?? ''
+  if (name === 'lvchange' && !words.includes('n') && host.hasLostLease([vg])) {
     return { code: 5, stdout: '', stderr: `  VG ${vg} lock failed: storage failed for sanlock leases\n` }
   }
   const isShared = name === 'lvchange' && words.includes('sy')

@@ -23,6 +23,16 @@ interface Watch {
   names: string[]
 }
 
+/** A volume that a person has activated here for himself. */
+interface Kept {
+  /** How he has locked it. */
+  readonly lock: 'ex' | 'sh'
+  /** A `prepare` has gone through since, or was killed. */
+  isUsed: boolean
+  /** lvguard has shared it since, or has tried to, for a VM that leaves: it goes with that VM. */
+  isDemoted: boolean
+}
+
 /** Milliseconds: longer than the product waits for a question, shorter than it waits for a change. */
 const LONGEST_DELAY = 60_000
 /** Seconds without a renewal after which the lease is lost (8 × io_timeout). */
@@ -50,6 +60,16 @@ export class Host {
   hangsAtRelease = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
+  /** Those of them that must be as he has left them when no VM uses them any more. */
+  readonly kept = new Map<string, Kept>()
+  /** Volumes that had another name in the middle of a hook: what is left of them is the business of whoever did that. */
+  readonly renamed = new Set<string>()
+  /** When each VG could be used here again after it was cut off. */
+  readonly #takenBack = new Map<string, number>()
+  /** When its last agent ended. */
+  agentEnded = Number.NEGATIVE_INFINITY
+  /** When lvmlockctl last gave somebody no answer here. */
+  locksUnknown = Number.NEGATIVE_INFINITY
   /** UUIDs of volumes whose device's table is `error`. */
   readonly wiped = new Set<string>()
   #watches: Watch[] = []
@@ -70,6 +90,11 @@ export class Host {
     this.disk = this.#newDisk()
     this.libvirt = new Libvirt(this)
     this.cluster.onChange(() => {
+      // A device that is made anew has a table of its own.
+      for (const uuid of this.wiped) {
+        const volume = this.cluster.volumes.byUuid(uuid)
+        if (volume === undefined || !this.cluster.devices.isActive(this.state, volume)) this.wiped.delete(uuid)
+      }
       this.#isShown = false
     })
     this.disk.write('/etc/libvirt/lvguard.conf', `log_file = ""\n${policyOf(land.vms)}`)
@@ -142,6 +167,8 @@ export class Host {
   }
 
   hang(): void {
+    // In the middle of its way back each VG would need a time of its own.
+    if (this.state.rejoined.size > 0) return
     this.isHung = true
     this.#inFlight = this.engine.chance.below(`${this.name} in flight`, 2)
     this.cluster.locks.silence(this.state)
@@ -159,7 +186,7 @@ export class Host {
    */
   #killCommand(vg: string): void {
     if (!this.isUp || !this.isHung || this.state.lockspaces.get(vg)?.state !== 'started') return
-    if (!this.hasLostLease()) return void this.engine.after(NOBODY, 1000, () => this.#killCommand(vg))
+    if (!this.hasLostLease([vg])) return void this.engine.after(NOBODY, 1000, () => this.#killCommand(vg))
     const caller = this.pid()
     this.addProcess(caller, 'lvmlockctl')
     this.type(['kill', vg], caller, (status) => {
@@ -171,8 +198,11 @@ export class Host {
   unhang(): void {
     if (!this.isHung) return
     this.isHung = false
-    // sanlock renews, unless its lease has run out: then it leaves the lockspace (FACTS 46b).
-    if (this.cluster.locks.renewalAge(this.state) < 80) this.state.diedAt = undefined
+    // sanlock renews, unless its lease has run out: then it leaves a lockspace in which it has no lock (FACTS 46b).
+    for (const [vg, { locks }] of this.state.lockspaces)
+      if (this.cluster.locks.renewalAge(this.state, vg) >= 80) {
+        if ([...locks.values()].every((lock) => lock === 'un')) this.state.left.add(vg)
+      } else this.cluster.locks.rejoin(this.state, vg)
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
     for (const go of this.#waitingForStorage.splice(0)) go()
   }
@@ -202,9 +232,14 @@ export class Host {
     this.disk.remove(`/proc/${pid}`)
   }
 
-  /** Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
-  hasLostLease(): boolean {
-    return this.cluster.locks.renewalAge(this.state) > 79
+  /** Of one of these VGs. Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
+  hasLostLease(vgs: Iterable<string>): boolean {
+    return [...vgs].some((vg) => this.cluster.locks.renewalAge(this.state, vg) > 79)
+  }
+
+  /** Of a VG that a domain uses. */
+  hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>): boolean {
+    return this.hasLostLease(disks.map(({ volume }) => volume.split('/')[0] ?? ''))
   }
 
   /** kill -9. */
@@ -212,7 +247,7 @@ export class Host {
     const qemu = this.land.qemus.find((each) => each.host === this && each.pid === pid)
     if (qemu === undefined) throw Object.assign(new Error('ESRCH'), { code: 'ESRCH' })
     this.engine.tell(() => `${this.name}: QEMU of ${qemu.vm.name} is killed by lvguard`)
-    if (!this.hasLostLease())
+    if (!this.hasLostLeaseOf(qemu))
       this.engine.violate('killed', `${qemu.vm.name} was killed on ${this.name}, which has its lease`)
     qemu.end()
   }
@@ -221,6 +256,9 @@ export class Host {
     if (!this.isUp || this.agent?.isAlive === true) return
     const agent = new Process(this, 'agent', `agent of ${this.name}`, this.pid(), 1)
     this.agent = agent
+    agent.onEnd(() => {
+      this.agentEnded = this.engine.now
+    })
     this.engine.tell(() => `${this.name}: the agent starts`)
     this.engine.after(agent, 1, () => {
       this.land.product.agent().then(
@@ -392,6 +430,7 @@ export class Host {
     if (this.cluster.devices.isOpen(this.state, volume))
       return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
     this.wiped.delete(volume.uuid)
+    this.#forgetKept((name) => this.land.lv(name).uuid === volume.uuid)
     this.cluster.devices.deactivate(this.state, volume)
     return { code: 0, stdout: '', stderr: '' }
   }
@@ -401,6 +440,7 @@ export class Host {
     const lockspace = this.state.lockspaces.get(vg)
     if (lockspace !== undefined) Object.assign(lockspace, { state: 'stopped' })
     lockspace?.locks.clear()
+    this.#forgetKept((name) => name.startsWith(`${vg}/`))
     this.#isShown = false
     return { code: 0, stdout: '', stderr: '' }
   }
@@ -412,9 +452,7 @@ export class Host {
     if (lockspace.state === 'started') return { code: 0, stdout: '', stderr: '' }
     for (const volume of volumes.group(vg)?.volumes ?? [])
       if (volume.leaseOffset !== undefined) locks.lease(volume).drop(this.state.id)
-    // Every other lockspace has been left as well, or has never been lost.
-    if ([...this.state.lockspaces].every(([name, { state }]) => name === vg || state !== 'started'))
-      this.state.diedAt = undefined
+    locks.rejoin(this.state, vg)
     lockspace.locks.clear()
     locks.setLockspace(this.state, vg, 'started')
     return { code: 0, stdout: '', stderr: '' }
@@ -422,10 +460,44 @@ export class Host {
 
   // ---- what must hold whenever something is changed
 
+  #forgetKept(isGone: (name: string) => boolean): void {
+    for (const name of this.kept.keys())
+      if (isGone(name)) {
+        this.kept.delete(name)
+        this.activeBefore.delete(name)
+      }
+  }
+
+  /** Who asks for a lock is the last owner of its lease, whether it is granted or not. */
+  noteTry({ words }: Command): void {
+    if (words[words.indexOf('--activate') + 1] === 'n') return
+    for (const { volume } of this.#namedIn(words)) this.land.tries.push({ volume, host: this, at: this.engine.now })
+  }
+
+  /** What has become of volumes that a person has activated. */
+  followKept({ words }: Command): void {
+    if (this.kept.size === 0) return
+    const { land } = this
+    for (const { volume } of this.#namedIn(words)) {
+      const kept = this.kept.get(volume)
+      if (kept === undefined) continue
+      const held = land.held(this, volume)
+      if (held === 'ex' && words.includes('ey')) kept.isDemoted = false
+      if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
+        this.#forgetKept((name) => name === volume)
+    }
+  }
+
   #holds(open: Iterable<OpenFile>, vg: string): boolean {
     const node = this.disk.find(`/run/lvguard/${vg}.lock`)
     const owner = node?.kind === 'file' ? node.flock?.owner : undefined
     return owner !== undefined && [...open].includes(owner)
+  }
+
+  /** Somebody has the lock of a VG. */
+  isLocked(vg: string): boolean {
+    const node = this.disk.find(`/run/lvguard/${vg}.lock`)
+    return node?.kind === 'file' && node.flock?.owner !== undefined
   }
 
   /** R11: what changes a volume has the lock of its VG, for as long as it takes. */
@@ -449,9 +521,13 @@ export class Host {
     if (words[words.indexOf('--activate') + 1] !== 'n') return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
-      const user = land.qemus.find((qemu) => qemu.host === this && qemu.disks.some((disk) => disk.volume === volume))
+      const user = land.qemus.find(
+        (qemu) => qemu.host === this && (qemu.closing.has(volume) || qemu.disks.some((disk) => disk.volume === volume)),
+      )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
+      if (this.kept.get(volume)?.isDemoted === false)
+        engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
       )
@@ -466,6 +542,10 @@ export class Host {
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
+      const kept = this.kept.get(volume)
+      // As it was before a start that failed.
+      if (process.kind === 'hook' && kept?.lock === 'sh') continue
+      if (process.kind !== 'hook' && kept !== undefined) kept.isDemoted = true
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
@@ -485,8 +565,85 @@ export class Host {
     }
   }
 
+  /**
+   * Whoever waits for the lock of a VG waits for nobody who waits for him. An agent is at several acts at once, of which
+   * each has its own locks.
+   */
+  checkNoCircle(process: Process, owner: OpenFile): void {
+    if (process.kind === 'agent') return
+    const own = [...process.open.values()]
+    for (const other of this.processes) {
+      const theirs = [...other.open.values()]
+      if (other === process || other.kind === 'agent' || !theirs.includes(owner)) continue
+      const isWaiting = own.some(
+        ({ node }) =>
+          node.kind === 'file' &&
+          node.flock?.owner !== undefined &&
+          own.includes(node.flock.owner) &&
+          node.flock.waiting.some(({ file }) => theirs.includes(file)),
+      )
+      if (isWaiting)
+        this.engine.violate(
+          'progress',
+          `${process.label} and ${other.label} on ${this.name} wait for each other's locks of VGs`,
+        )
+    }
+  }
+
+  /** Records are written before the action that they announce (DESIGN 6). */
+  checkOnRecord({ kind, label }: Process, words: readonly string[]): void {
+    const mode = words[words.indexOf('--activate') + 1]
+    if (mode !== 'ey' && mode !== 'sy') return
+    for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
+      const named = [...this.land.recordsOf(this).values()].flatMap(({ volumes }) =>
+        volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
+      )
+      // A hook may share again what was shared before.
+      const isAnnounced = named.some((each) => mode === 'ey' || kind === 'hook' || each.mode === 'shared')
+      if (!isAnnounced)
+        this.engine.violate(
+          'record',
+          `${label} on ${this.name} takes ${volume} ${mode === 'ey' ? 'for itself' : 'shared'}, and no record says so`,
+        )
+    }
+  }
+
+  /**
+   * A VM is suspended only in doubt: where its lock is refused, or where another host has locked its volumes since a
+   * migration of it was in doubt (DESIGN 4). What lvmlockctl does not tell counts as refused.
+   */
+  checkSuspended(words: readonly string[]): void {
+    const { land, engine, libvirt } = this
+    const vm = land.vms.find(({ uuid }) => words.includes(uuid))
+    const qemu = vm === undefined ? undefined : libvirt.qemuOf(vm)
+    if (!words.includes('suspend') || vm === undefined || qemu === undefined) return
+    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => volume)
+    const isElsewhere = land.ran.some((each) => each.vm === vm && each.host !== this && each.at >= qemu.launched)
+    const isWitnessed = land.tries.some(
+      ({ volume, host, at }) => own.includes(volume) && host !== this && at >= (land.doubts.get(qemu) ?? Infinity),
+    )
+    if (isElsewhere || isWitnessed || engine.now - this.locksUnknown < 120_000 || this.state.lvmlockd !== 'running')
+      return
+    if (own.every((volume) => land.held(this, volume) === 'ex'))
+      engine.violate('no doubt', `${vm.name} is suspended on ${this.name}, which holds all that it needs for itself`)
+  }
+
+  /** What `migrate` has let in counts for 120 s (README): nobody but libvirt ends it before. */
+  #checkForgotten(process: Process, before: DomainRecord | undefined, record: DomainRecord | undefined): void {
+    const { incoming, state, domain } = before ?? {}
+    if (process.kind !== 'agent' || state !== 'incoming' || incoming === undefined || domain === undefined) return
+    const age = this.engine.now / 1000 - incoming.at
+    if ((record === undefined || record.state === 'releasing') && age < 120)
+      this.engine.violate(
+        'let in',
+        `${process.label} forgets that ${domain.name} was let in on ${this.name} ${age.toFixed(1)} s ago`,
+      )
+  }
+
   /** A record is new, another, or gone. */
   tellRecord(process: Process, path: string): void {
+    const mark = /^\/run\/lvguard\/(.+)\.killed$/.exec(path)?.[1]
+    if (mark !== undefined && this.disk.find(path) === undefined) this.#takenBack.set(mark, this.engine.now)
     const uuid = /^\/run\/lvguard\/([0-9a-f-]{36})\.json$/.exec(path)?.[1]
     if (uuid === undefined) return
     const node = this.disk.find(path)
@@ -499,9 +656,16 @@ export class Host {
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
     for (const { vg, lv, ids, before: was } of record?.volumes ?? []) {
-      const uuid = ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid
-      if (was === 'inactive' && uuid !== undefined) this.activeBefore.delete(this.land.firstNameOf(uuid) ?? '')
+      const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      if (was !== 'inactive') continue
+      if (this.kept.get(name)?.isDemoted === false)
+        this.engine.violate(
+          'R4',
+          `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,
+        )
+      this.activeBefore.delete(name)
     }
+    this.#checkForgotten(process, before, record)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)
     else this.land.recordsOf(this).set(uuid, record)
     if (record?.state === 'prepared' && before === undefined && process.startOf !== undefined)
@@ -525,9 +689,12 @@ export class Host {
         const [vg = ''] = volume.split('/')
         if (this.state.lockspaces.get(vg)?.state === 'started') vgs.add(vg)
       }
-    // Of a VG that was cut off here nothing is changed: its lock is not asked for.
+    // Of a VG that was cut off here nothing is changed: its lock is not asked for. It may be taken back in the middle.
+    const wasCutOff = (vg: string): boolean =>
+      this.disk.find(`/run/lvguard/${vg}.killed`) !== undefined ||
+      this.engine.now - (this.#takenBack.get(vg) ?? Number.NEGATIVE_INFINITY) < 2 * LONGEST_DELAY
     for (const vg of vgs)
-      if (this.disk.find(`/run/lvguard/${vg}.killed`) === undefined && !this.#holds(process.open.values(), vg))
+      if (!wasCutOff(vg) && !this.#holds(process.open.values(), vg))
         this.engine.violate(
           'R11',
           `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`,
@@ -554,6 +721,8 @@ export class Host {
     for (const qemu of this.land.qemus.filter((each) => each.host === this)) qemu.end()
     this.wiped.clear()
     this.activeBefore.clear()
+    this.renamed.clear()
+    this.kept.clear()
     this.cluster.crash(this.state)
     const kept = KEPT.map((name) => [name, this.disk.root.entries.get(name)] as const)
     this.disk = this.#newDisk()
@@ -573,7 +742,8 @@ export class Host {
   /** lvguard resets this host (DESIGN 8). */
   reset(): void {
     this.engine.tell(() => `${this.name}: is reset by lvguard`)
-    if (!this.hasLostLease()) this.engine.violate('killed', `${this.name} was reset, which has its lease`)
+    if (!this.hasLostLease(this.state.lockspaces.keys()))
+      this.engine.violate('killed', `${this.name} was reset, which has its lease`)
     this.crash()
     this.engine.after(NOBODY, 60_000, () => this.boot())
   }

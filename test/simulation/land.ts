@@ -3,6 +3,7 @@ import type { HookEvent } from '../../src/core/call.ts'
 import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
 import type { Lock } from '../simulated/lease.ts'
+import { runTool } from '../simulated/tools.ts'
 import { type Volume, fullName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
@@ -72,6 +73,12 @@ export class Land {
   readonly suspended = new Set<Vm>()
   /** When each VM was last seen to migrate out, in a way that calls for sharing. */
   readonly leaving = new Map<Vm, number>()
+  /** When the CPUs of VMs began to run, and where. */
+  readonly ran: { readonly vm: Vm; readonly host: Host; readonly at: number }[] = []
+  /** When hosts asked for locks of volumes. */
+  readonly tries: { readonly volume: string; readonly host: Host; readonly at: number }[] = []
+  /** When each QEMU first came into a phase of a migration after which another may run. */
+  readonly doubts = new Map<Qemu, number>()
   readonly reached = new Map<string, number>()
   readonly #contents = new Map<string, Contents>()
   readonly #uuids = new Map<string, string>()
@@ -133,13 +140,15 @@ export class Land {
     return this.cluster.locks.held(host.state, fullName(this.lv(name)))
   }
 
-  /** lvrename to a name that nobody has, and back again. */
-  rename(name: string, isBack: boolean): void {
+  /**
+   * lvrename to a name that nobody has, and back again.
+   * @param heir a volume that may get its name meanwhile (R14)
+   */
+  rename(name: string, isBack: boolean, heir: string): void {
     const { vg, lv } = this.lv(name)
     const first = name.slice(vg.length + 1)
     const now = isBack ? first : `${first}_old`
-    if (lv === now) return
-    this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
+    if (lv === now || name === heir) return
     // A hook that has just activated it, and does not find it by its name any more, leaves it as it is: `lvguard check`
     // shows it, and whoever renames a volume in the middle of a start looks after it.
     for (const host of this.hosts)
@@ -148,7 +157,44 @@ export class Land {
           kind === 'hook' &&
           this.vms.some((vm) => label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => volume === name))
         )
-          host.activeBefore.add(name)
+          for (const each of [name, heir]) {
+            host.activeBefore.add(each)
+            host.renamed.add(each)
+          }
+    if (isBack && fullName(this.lv(heir)) === name) this.#rename(heir, heir.slice(vg.length + 1))
+    this.#rename(name, now)
+    const isFree =
+      heir.startsWith(`${vg}/`) &&
+      // A command that names a volume by its name has found it a moment ago.
+      this.hosts.every((host) => [...host.commands].every((command) => command.name !== 'lvchange')) &&
+      this.hosts.every((host) => !host.isLocked(vg)) &&
+      fullName(this.lv(heir)) === heir &&
+      !this.qemus.some(({ disks, closing }) => closing.has(heir) || disks.some(({ volume }) => volume === heir)) &&
+      !this.hosts.some((host) => host.activeBefore.has(heir) || this.held(host, heir) !== 'un')
+    if (!isBack && isFree && this.engine.chance.isTrue('heir', 0.5)) this.#rename(heir, first)
+  }
+
+  /** What a person does about LVG205: `lvchange -an` of what nobody uses, and nobody has on record. */
+  tidyRenamed(): void {
+    for (const host of this.hosts)
+      for (const name of host.renamed) {
+        const volume = this.lv(name)
+        const isUsed =
+          this.qemus.some((qemu) => qemu.host === host && qemu.disks.some((disk) => disk.volume === name)) ||
+          [...this.recordsOf(host).values()].some(({ volumes }) =>
+            volumes.some(({ vg, lv, ids }) =>
+              ids === undefined ? `${vg}/${lv}` === fullName(volume) : ids.lv === volume.uuid,
+            ),
+          )
+        if (isUsed || !host.isUp || !this.cluster.devices.isActive(host.state, volume)) continue
+        this.engine.tell(() => `${host.name}: lvchange -an ${fullName(volume)}, by a person`)
+        runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', fullName(volume)])
+      }
+  }
+
+  #rename(name: string, now: string): void {
+    const { vg, lv } = this.lv(name)
+    this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
     this.cluster.rename(`${vg}/${lv}`, now)
     this.reach('volume renamed')
   }
@@ -187,6 +233,7 @@ export class Land {
       // libvirt sees the end of its monitor.
       if (host.isUp) this.engine.after(NOBODY, host.delay('libvirt', 20), () => void host.libvirt.stop(vm, 'crashed'))
       for (const { volume } of qemu.disks) this.cluster.devices.close(host.state, fullName(this.lv(volume)))
+      for (const volume of qemu.closing) this.cluster.devices.close(host.state, fullName(this.lv(volume)))
     })
     this.engine.after(qemu, 500, () => this.#goOn(qemu))
     return qemu
@@ -200,11 +247,12 @@ export class Land {
     const { host, vm } = qemu
     const lv = this.lv(volume)
     const isFree =
-      !this.qemus.some(({ disks }) => disks.some((disk) => disk.volume === volume)) &&
+      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
     if (
       !isFree ||
       (isMirror && (qemu.disks[0]?.use !== 'exclusive' || qemu.disks[0].byPolicy !== undefined)) ||
+      fullName(lv) !== volume ||
       host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )
@@ -228,10 +276,19 @@ export class Land {
       host.libvirt.statuses.get(vm.name)?.async !== 'none'
     )
       return
-    this.cluster.devices.close(host.state, fullName(this.lv(volume)))
     qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
+    this.#closeSoon(qemu, volume)
     this.reach('unplugged')
     host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
+  }
+
+  /** QEMU may close a volume a moment after it is no disk of its any more. */
+  #closeSoon(qemu: Qemu, volume: string): void {
+    const { host } = qemu
+    qemu.closing.add(volume)
+    this.engine.after(qemu, host.delay('closing', 100), () => {
+      if (qemu.closing.delete(volume)) this.cluster.devices.close(host.state, fullName(this.lv(volume)))
+    })
   }
 
   /** virsh blockjob --pivot: the mirror is the disk from now on, in the definition too. */
@@ -242,7 +299,7 @@ export class Land {
     const status = host.libvirt.statuses.get(vm.name)
     if (mirror === undefined || first === undefined || status?.async !== 'none') return
     const disk = { volume: mirror.volume, use: first.use }
-    this.cluster.devices.close(host.state, fullName(this.lv(first.volume)))
+    this.#closeSoon(qemu, first.volume)
     qemu.disks = [disk, ...others.filter((each) => each !== mirror)]
     vm.disks = vm.disks.map((each) => (each.volume === first.volume ? disk : each))
     this.reach('pivoted')
@@ -259,6 +316,7 @@ export class Land {
   runCpus(qemu: Qemu, why: Reason): void {
     const { vm, host } = qemu
     this.engine.tell(() => `${host.name}: ${vm.name} runs (${why})`)
+    this.ran.push({ vm, host, at: this.engine.now })
     if (why === 'fresh') qemu.memory = new Map()
     for (const { volume, use } of qemu.disks) {
       if (use !== 'exclusive') continue
@@ -366,7 +424,7 @@ export class Land {
     }
     for (const host of this.hosts) {
       const here = this.qemus.filter((qemu) => qemu.host === host)
-      const used = new Set(here.flatMap(({ disks }) => disks.map(({ volume }) => volume)))
+      const used = new Set(here.flatMap(({ disks, closing }) => [...closing, ...disks.map(({ volume }) => volume)]))
       const before = host.activeBefore
       for (const [volume] of this.#contents) {
         const isActive = cluster.devices.isActive(host.state, this.lv(volume))
@@ -376,8 +434,26 @@ export class Land {
             rule: 'quiet',
             text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it`,
           }
-        if (before.has(volume) && !used.has(volume) && isActive && held === 'sh')
+        if (
+          before.has(volume) &&
+          !used.has(volume) &&
+          isActive &&
+          held === 'sh' &&
+          host.kept.get(volume)?.lock !== 'sh'
+        )
           return { rule: 'quiet', text: `${volume} was active on ${host.name} and is left shared there` }
+        // Of one that was shared, a `prepare` has made more.
+        const isOver = used.has(volume) || host.hasLostLease([this.lv(volume).vg])
+        const kept = isOver ? undefined : host.kept.get(volume)
+        if (
+          kept !== undefined &&
+          !kept.isDemoted &&
+          !(isActive && (held === kept.lock || (held === 'ex' && kept.isUsed)))
+        )
+          return {
+            rule: 'R4',
+            text: `${volume} was active on ${host.name} and held ${kept.lock} before, and is ${isActive ? 'active' : 'inactive'} and held ${held}`,
+          }
       }
       for (const { domain, state } of this.recordsOf(host).values()) {
         if (!here.some(({ vm }) => vm.uuid === domain.uuid))
@@ -386,6 +462,9 @@ export class Land {
       for (const { vm } of here)
         if (!this.recordsOf(host).has(vm.uuid))
           return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+      for (const [vg, { state }] of host.state.lockspaces)
+        if (state !== 'started')
+          return { rule: 'progress', text: `the locking of ${vg} is not started on ${host.name}` }
       for (const vg of cluster.volumes.groups)
         if (host.disk.find(`/run/lvguard/${vg.name}.killed`) !== undefined)
           return { rule: 'progress', text: `${vg.name} was cut off on ${host.name}, and is not taken back` }

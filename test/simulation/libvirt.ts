@@ -153,6 +153,9 @@ export class Libvirt {
     const whole: Status = { ...NO_JOB, ...status }
     const { state, reason, async, phase, flags } = whole
     this.statuses.set(vm.name, whole)
+    const own = this.qemuOf(vm)
+    if (own !== undefined && async === 'migration out' && (phase === 'perform3_done' || phase === 'confirm3_cancelled'))
+      if (!this.host.land.doubts.has(own)) this.host.land.doubts.set(own, this.#engine.now)
     if (async === 'migration out' && phase !== undefined && ((flags ?? 0) & 0x4c0) === 0)
       this.host.land.leaving.set(vm, this.#engine.now)
     this.#engine.note(`${this.host.name} ${vm.name} ${state} ${reason} ${async} ${phase}`)
@@ -160,7 +163,7 @@ export class Libvirt {
       () =>
         `${this.host.name}: status of ${vm.name}: ${state} (${reason})${async === 'none' ? '' : `, ${async} ${phase ?? ''}`}`,
     )
-    const qemu = this.qemuOf(vm)
+    const qemu = own
     const job =
       async === 'none'
         ? ''
@@ -212,6 +215,7 @@ export class Libvirt {
       if (this.#engine.chance.isTrue(`${host.name} hook`, 0.5)) process.dieWaiting(`${host.name} hook`, 25)
       else this.#engine.after(process, 2000 * when, () => process.kill())
     }
+    const begin = this.#engine.now
     this.#engine.after(process, host.delay('node', 60), () => {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(
         (status) => process.exit(status),
@@ -227,6 +231,10 @@ export class Libvirt {
             `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,
         )
         if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
+        // Nobody would promote what comes in (DESIGN 4).
+        const isLetIn = operation === 'migrate' && status === 0 && stdout !== ''
+        if (isLetIn && host.agent?.isAlive !== true && host.agentEnded < begin)
+          this.#engine.violate('let in', `${vm.name} is let in on ${host.name}, where no agent runs`)
         this.#engine.after(thread, 1, () =>
           resolve(status === undefined ? undefined : { code: status, stdout, stderr }),
         )
@@ -235,7 +243,17 @@ export class Libvirt {
   }
 
   async prepare(thread: Thread, vm: Vm, xml: string, isMigration = false): Promise<boolean> {
-    return (await this.hook(thread, vm, 'prepare', { xml, isMigration }))?.code === 0
+    const wasLost = this.host.hasLostLeaseOf(vm)
+    const answer = await this.hook(thread, vm, 'prepare', { xml, isMigration })
+    const isDone = answer?.code === 0
+    if (isDone || answer === undefined)
+      for (const { volume } of vm.disks) {
+        const kept = this.host.kept.get(volume)
+        if (kept !== undefined) kept.isUsed = true
+      }
+    if (isDone && wasLost && this.host.hasLostLeaseOf(vm))
+      this.#engine.violate('R1', `${vm.name} may start on ${this.host.name}, whose lease is lost`)
+    return isDone
   }
 
   async releaseOf(
@@ -261,8 +279,8 @@ export class Libvirt {
     const { host } = this
     const { land, cluster, state } = host
     for (const { volume } of disks) {
-      // Its path is not there any more.
-      if (cluster.volumes.find(volume) === undefined) return undefined
+      // Its path is not there any more, or leads to another one that nobody gives to this VM.
+      if (cluster.volumes.find(volume) !== land.lv(volume)) return undefined
       if (cluster.devices.isActive(state, land.lv(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
@@ -302,7 +320,7 @@ export class Libvirt {
     const disks = image?.disks ?? vm.disks
     const xml = vm.xml({ metadata, disks })
     // What is noted is of the last save (README, Saved memory).
-    const isNoted =
+    let isNoted =
       image !== undefined &&
       image.number === this.#saves.get(vm.name) &&
       host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
@@ -318,6 +336,8 @@ export class Libvirt {
         }
         return
       }
+      // Said, and restored all the same (README, Saved memory).
+      if (answer.stderr.includes('cannot be told')) isNoted = false
       // It opens the image, and looks at what is in it.
       await this.step(thread, 60)
     }
@@ -417,7 +437,9 @@ export class Libvirt {
       if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined || hasBlockJob(qemu)) return
       const { cpus } = qemu
       qemu.cpus = 'paused'
-      this.setStatus(vm, { state: 'paused', reason: 'save', async: 'save' })
+      // One that is paused already keeps the reason for it, and is not run again whatever comes (qemuProcessRecoverJob).
+      const reason = cpus === 'paused' ? (this.statuses.get(vm.name)?.reason ?? 'user') : 'save'
+      this.setStatus(vm, { state: 'paused', reason, async: 'save' })
       await this.step(thread, 500)
       if (this.qemuOf(vm) !== qemu) return
       const number = (this.#saves.get(vm.name) ?? 0) + 1
@@ -498,7 +520,14 @@ export class Libvirt {
       if (this.qemuOf(vm) === qemu)
         this.setStatus(vm, {
           state: 'running',
-          reason: status.async === 'migration in' ? 'migrated' : wasPaused ? 'migration canceled' : status.reason,
+          reason:
+            status.async === 'migration in'
+              ? 'migrated'
+              : status.async === 'save'
+                ? 'save canceled'
+                : wasPaused
+                  ? 'migration canceled'
+                  : status.reason,
         })
     } else if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason })
     // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
@@ -519,7 +548,7 @@ export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metada
 /** `run`: its CPUs run, whatever they did; `leave`: as they are, without the job. */
 function outcomeOf({ async, phase, reason }: Status): 'run' | 'leave' | 'kill' {
   if (async === 'none') return reason === 'starting up' ? 'kill' : 'leave'
-  if (async === 'save') return 'run'
+  if (async === 'save') return reason === 'save' ? 'run' : 'leave'
   // Nobody has the whole of its RAM.
   if (async === 'migration out' && reason === 'post-copy') return 'leave'
   if (async === 'migration in') return phase === 'finish3' ? 'run' : 'kill'

@@ -269,6 +269,10 @@ const LIVELY = 120_000
 export const REST = 420_000
 /** Milliseconds between two looks whether all has come to rest. */
 const LOOK = 8000
+/** Milliseconds within which a VM that has migrated is locked for itself, where nothing goes wrong. */
+const PROMOTED_WITHIN = 5000
+/** Milliseconds after which a person looks at what is left of volumes that had another name in the middle of a hook. */
+const TIDIED_AFTER = 90_000
 /** Looks in a row that find rest: for longer than from one pass of the agent to the next. */
 const LOOKS = 3
 
@@ -300,7 +304,8 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
     }
     return 'start'
   }
-  const firstVolumeOf = (index: number): string => layout.vms[index]?.disks[0]?.volume ?? ''
+  const volumeOf = (index: number, isLast: boolean): string =>
+    layout.vms[index]?.disks.at(isLast ? -1 : 0)?.volume ?? ''
   const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
   const moves: Move[] = []
   // A storm: all within seconds, most of it on one host, so that one thing runs into another.
@@ -321,7 +326,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       let then = at
       for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus))) {
         then += Math.round(pause * of())
-        const there = how === true ? (where.host + 1) % hosts : where.host
+        const there = how === true || how === 'last there' ? (where.host + 1) % hosts : where.host
         if (kind === 'live' || kind === 'offline')
           moves.push({
             at: then,
@@ -333,7 +338,12 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
             fates: Array.isArray(how) ? how : [],
           })
         else if (kind === 'active before' || kind === 'lvrename' || kind === 'lvrename back')
-          moves.push({ at: then, kind, host: there, volume: layout.volumes.indexOf(firstVolumeOf(where.vm)) })
+          moves.push({
+            at: then,
+            kind,
+            host: there,
+            volume: layout.volumes.indexOf(volumeOf(where.vm, how === 'last there')),
+          })
         else moves.push({ at: then, kind, host: there, vm: how === 'other VM' ? otherVm : where.vm } as Move)
       }
       at = then
@@ -472,13 +482,16 @@ async function migrateAll(land: Land): Promise<void> {
     }
     const isLocked = (): boolean =>
       qemu.disks.every(({ volume, use }) => use !== 'exclusive' || land.held(to, volume) === 'ex')
+    // Once it is there, the agent tries again within a moment; its next pass may be further away.
     for (
-      const limit = engine.now + 30_000;
+      let limit = engine.now + 30_000, isArriving = true;
       engine.violation === undefined && engine.now < limit && !(isThere() && isLocked());
-    )
-      await engine.runUntil(engine.now - BEGINNING + 2000)
-    // The agent tries again within a moment; its next pass may be further away.
-    await engine.runUntil(engine.now - BEGINNING + 2000)
+    ) {
+      await engine.runUntil(engine.now - BEGINNING + 500)
+      if (!isArriving || !isThere()) continue
+      isArriving = false
+      limit = engine.now + PROMOTED_WITHIN
+    }
     if (!isThere() || !isLocked())
       engine.violate(
         'progress',
@@ -518,7 +531,7 @@ export async function play(
   land.faults = { ...NO_FAULTS }
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
-    for (const volume of setting.volumes) land.rename(volume, true)
+    for (const volume of setting.volumes) land.rename(volume, true, SPARE)
     for (const qemu of land.qemus.filter(hasBlockJob)) land.unplug(qemu, SPARE)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
@@ -534,6 +547,7 @@ export async function play(
       host.startAgent()
     }
   })
+  engine.after(NOBODY, TIDIED_AFTER, () => land.tidyRenamed())
   await rest(land, end)
   await migrateAll(land)
   return {
@@ -772,20 +786,31 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'lvrename':
     case 'lvrename back':
-      land.rename(volumes[move.volume] ?? '', move.kind === 'lvrename back')
+      land.rename(volumes[move.volume] ?? '', move.kind === 'lvrename back', SPARE)
       return
     case 'active before': {
       const name = volumes[move.volume] ?? ''
       const volume = land.lv(name)
+      // Whoever does that in the middle of a start or an end of a VM cannot know what it will be afterwards.
+      const isFree =
+        [...host.processes].every(({ kind }) => kind === 'agent') &&
+        ![...land.recordsOf(host).values()].some(({ volumes: named }) =>
+          named.some(({ vg, lv, ids }) => (ids === undefined ? `${vg}/${lv}` === name : ids.lv === volume.uuid)),
+        )
+      const lock = isFree && engine.chance.isTrue(`${host.name} person`, 0.3) ? 'sh' : 'ex'
+      if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
+      land.tries.push({ volume: name, host, at: engine.now })
       if (
         volume.leaseOffset === undefined ||
         land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) ||
-        land.cluster.locks.acquire(host.state, volume, 'ex') !== undefined
+        host.hasLostLease([volume.vg]) ||
+        land.cluster.locks.acquire(host.state, volume, lock) !== undefined
       )
         return
-      told(`lvchange -aey ${name}, by a person`)
+      told(`lvchange ${lock === 'ex' ? '-aey' : '-asy'} ${name}, by a person`)
       land.cluster.devices.activate(host.state, volume)
       host.activeBefore.add(name)
+      if (isFree) host.kept.set(name, { lock, isUsed: false, isDemoted: false })
     }
   }
 }

@@ -4,12 +4,13 @@ import type { Befall, Move } from './play.ts'
 type Part = readonly [
   number,
   Exclude<Move['kind'], 'migrate'> | 'live' | 'offline',
-  (true | 'other VM' | readonly Befall[])?,
+  (true | 'other VM' | 'last there' | readonly Befall[])?,
 ]
 
 /**
  * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
- * on one host, or on the next one (`true`), with one VM, or with the next one; what befalls a migration.
+ * on one host, or on the next one (`true`), with one VM, or with the next one; with the VM's last volume and on the
+ * next host, where it is one of a volume; what befalls a migration.
  */
 export const SEQUENCES = {
   // The daemon ends in the middle of a hook, and the next one starts the domain again.
@@ -293,6 +294,195 @@ export const SEQUENCES = {
       [500, 'stop all'],
       [1500, 'start all', true],
       [1000, 'start all'],
+    ],
+  ],
+  // A disk is plugged in and out again, and the agent looks in between.
+  'plugged in and out': [
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [25_000, 'unplug'],
+      [20_000, 'stop'],
+    ],
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [3000, 'unplug'],
+      [6000, 'live'],
+    ],
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [25_000, 'unplug'],
+    ],
+    [
+      [1000, 'start'],
+      [4000, 'plug'],
+      [25_000, 'live'],
+    ],
+    // What was plugged in could not be given back, and the domain starts again.
+    [
+      [1000, 'start'],
+      [3000, 'plug'],
+      [9000, 'lvmlockd ends'],
+      [2000, 'stop'],
+      [3000, 'lvmlockd starts'],
+      [300, 'start'],
+    ],
+  ],
+  // A person has activated its volume before, and it starts, leaves, comes back, ends.
+  'active before it starts': [
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start'],
+      [4000, 'stop'],
+    ],
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start'],
+      [4000, 'live', [{ what: 'abort', after: 2000, phase: 'perform3' }]],
+      [9000, 'stop'],
+    ],
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start'],
+      [4000, 'live'],
+      [9000, 'live', true],
+      [9000, 'stop'],
+    ],
+    // It is wanted here and there.
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start', true],
+      [3000, 'start'],
+    ],
+    // Another VM writes to it, between a save and a restore.
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [2000, 'start'],
+      [3000, 'save'],
+      [4000, 'start', 'other VM'],
+      [5000, 'stop', 'other VM'],
+      [5000, 'start'],
+    ],
+  ],
+  // What it only reads was activated by a person where it is to come in.
+  'active before where it comes in': [
+    [
+      [500, 'stop'],
+      [500, 'stop all', true],
+      [3000, 'active before', 'last there'],
+      [3000, 'start'],
+      [4000, 'live'],
+    ],
+    [
+      [500, 'stop'],
+      [500, 'stop all', true],
+      [3000, 'active before', 'last there'],
+      [3000, 'offline'],
+    ],
+  ],
+  // A host loses its lease while no VM runs there, and a person has a volume active.
+  'a lease that nobody uses': [
+    [
+      [2000, 'stop'],
+      [4000, 'active before'],
+      [2000, 'hang'],
+      [300_000, 'unhang'],
+      [4000, 'start'],
+    ],
+    [
+      [2000, 'stop'],
+      [3000, 'hang'],
+      [300_000, 'unhang'],
+      [30_000, 'start'],
+    ],
+  ],
+  // It is to come in where no agent runs, or where the agent has just begun.
+  'let in without an agent': [
+    [
+      [3000, 'start'],
+      [3000, 'agent ends', true],
+      [3000, 'live'],
+      [6000, 'agent starts', true],
+    ],
+    [
+      [3000, 'offline'],
+      [300, 'agent ends', true],
+      [300, 'agent starts', true],
+      [60_000, 'start', true],
+    ],
+  ],
+  // It fails when its CPUs have stopped, and a daemon ends or the agent looks late.
+  'a doubt that is none': [
+    [
+      [1000, 'start'],
+      [4000, 'live', [{ what: 'abort', after: 5, phase: 'perform3_done' }]],
+      [20_000, 'stop'],
+    ],
+    [
+      [1000, 'start'],
+      [4000, 'live', [{ what: 'destination crashes', after: 5, phase: 'perform3_done' }]],
+      [20_000, 'stop'],
+    ],
+    [
+      [1000, 'start'],
+      [
+        4000,
+        'live',
+        [
+          { what: 'destination daemon', after: 5, phase: 'perform3_done' },
+          { what: 'source agent', after: 19_000, phase: 'perform3' },
+        ],
+      ],
+      [20_000, 'live'],
+    ],
+  ],
+  // One comes in where the other runs, and one of them ends.
+  'two VMs that read one volume': [
+    [
+      [1000, 'start'],
+      [2000, 'start', 'other VM'],
+      [6000, 'live'],
+    ],
+    [
+      [1000, 'start', true],
+      [1000, 'start', 'other VM'],
+      [4000, 'live', true],
+      [9000, 'live'],
+    ],
+  ],
+  // There is no room for what a migration calls for.
+  'a full /run': [
+    [
+      [1000, 'start'],
+      [3000, '/run is full'],
+      [2000, 'live'],
+      [9000, '/run has room'],
+    ],
+    [
+      [500, 'stop'],
+      [2000, 'active before'],
+      [2000, 'start'],
+      [3000, '/run is full'],
+      [2000, 'live'],
+      [9000, '/run has room'],
+    ],
+  ],
+  // Another host is quicker than a restore, and the next one comes after that.
+  'a restore that fails': [
+    [
+      [1000, 'start'],
+      [3000, 'save'],
+      [3000, 'start'],
+      [300, 'start', true],
+      [9000, 'stop', true],
+      [4000, 'start'],
     ],
   ],
   // One way and back.

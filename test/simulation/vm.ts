@@ -77,8 +77,12 @@ export class Qemu extends Actor {
   memory: Map<string, number>
   /** What it has open. */
   disks: readonly VmDisk[]
+  /** Unplugged, and open still. */
+  readonly closing = new Set<string>()
   /** Of its live XML. */
   metadata = ''
+  /** When. */
+  readonly launched: number
 
   constructor(
     readonly vm: Vm,
@@ -87,6 +91,7 @@ export class Qemu extends Actor {
     memory: Map<string, number>,
   ) {
     super(`QEMU of ${vm.name} on ${host.name}`)
+    this.launched = host.engine.now
     this.memory = memory
     this.disks = vm.disks
   }

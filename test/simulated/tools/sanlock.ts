@@ -17,16 +17,19 @@ export const sanlock: Tool = (scene, words) => {
 
 const valueAfter = (words: readonly string[], option: string): string => words[words.indexOf(option) + 1] ?? ''
 
-/** The VGs whose lockspace this host's sanlock is in. lvmlockd may be down, or know nothing of it. */
-const joined = ({ cluster, host }: Scene): VolumeGroup[] =>
+/** The VGs whose lockspace this host's lvmlockd has started: their lvmlock volumes are there. */
+const started = ({ cluster, host }: Scene): VolumeGroup[] =>
   cluster.volumes.groups.filter(
     ({ name }) => host.lockspaces.has(name) && host.lockspaces.get(name)?.state !== 'stopped',
   )
 
+/** The VGs whose lockspace this host's sanlock is in. lvmlockd may be down, or know nothing of it. */
+const joined = (scene: Scene): VolumeGroup[] => started(scene).filter(({ name }) => !scene.host.left.has(name))
+
 /** The VG whose lvmlock volume a path names, if that device is there. */
 function groupAt(scene: Scene, path: string): VolumeGroup | undefined {
   const name = /\/dev\/mapper\/(.+)-lvmlock$/.exec(path)?.[1]?.replaceAll('--', '-')
-  return joined(scene).find((group) => group.name === name)
+  return started(scene).find((group) => group.name === name)
 }
 
 const readLeader: Tool = (scene, words) => {
@@ -90,7 +93,7 @@ function hostLease(scene: Scene, group: VolumeGroup, hostId: number, answer: Ans
     'lver 0',
     `space_name lvm_${group.name}`,
     `resource_name ${owner?.name ?? ''}`,
-    `timestamp ${owner === undefined ? 0 : renewed(scene, owner)}`,
+    `timestamp ${owner === undefined ? 0 : renewed(scene, owner, group.name)}`,
     'checksum 0x7c25c900',
     'io_timeout 10',
     'extra1 0',
@@ -101,7 +104,8 @@ function hostLease(scene: Scene, group: VolumeGroup, hostId: number, answer: Ans
   return answer.result()
 }
 
-const renewed = ({ cluster }: Scene, host: HostState): number => cluster.time.monotonic(cluster.locks.renewalAge(host))
+const renewed = ({ cluster }: Scene, host: HostState, vg: string): number =>
+  cluster.time.monotonic(cluster.locks.renewalAge(host, vg))
 
 const pad = (number: number, length = 4): string => String(number).padStart(length, '0')
 
@@ -125,17 +129,18 @@ const dump: Tool = (scene, words) => {
 const hostStatus: Tool = (scene, words) => {
   const answer = new Answer()
   const { cluster } = scene
-  if (!joined(scene).some(({ name }) => `lvm_${name}` === valueAfter(words, '-s'))) return answer.fail(1).result()
+  const vg = joined(scene).find(({ name }) => `lvm_${name}` === valueAfter(words, '-s'))?.name
+  if (vg === undefined) return answer.fail(1).result()
   for (const host of cluster.hosts) {
-    answer.print(`${host.id} timestamp ${renewed(scene, host)}`)
+    answer.print(`${host.id} timestamp ${renewed(scene, host, vg)}`)
     if (!words.includes('-D')) continue
     const details = {
       last_check: cluster.time.monotonic(),
-      last_live: renewed(scene, host),
+      last_live: renewed(scene, host, vg),
       last_req: 0,
       owner_id: host.id,
       owner_generation: 1,
-      timestamp: renewed(scene, host),
+      timestamp: renewed(scene, host, vg),
       io_timeout: 10,
       owner_name: host.name,
     }
@@ -150,7 +155,9 @@ const gets: Tool = (scene, words) => {
     answer.print(`s lvm_${name}:${scene.host.id}:/dev/mapper/${name.replaceAll('-', '--')}-lvmlock:0 `)
     if (valueAfter(words, '-h') !== '1') continue
     for (const host of scene.cluster.hosts)
-      answer.print(`h ${host.id} gen 1 timestamp ${renewed(scene, host)} ${scene.cluster.locks.liveness(host)}`)
+      answer.print(
+        `h ${host.id} gen 1 timestamp ${renewed(scene, host, name)} ${scene.cluster.locks.liveness(host, name)}`,
+      )
   }
   return answer.result()
 }
@@ -173,7 +180,7 @@ const status: Tool = (scene) => {
       renew_fail: 0,
       space_dead: 0,
       killing_pids: 0,
-      renewal_last_success: renewed(scene, scene.host),
+      renewal_last_success: renewed(scene, scene.host, name),
     })
   }
   return answer.result()

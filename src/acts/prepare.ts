@@ -10,7 +10,16 @@ import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomai
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
-import { type Change, type HostFacts, type StartPlan, planStart, planUndo, withoutLocked } from '../core/start.ts'
+import {
+  type Change,
+  type HostFacts,
+  type StartPlan,
+  byPresentName,
+  claimedMeanwhile,
+  planStart,
+  planUndo,
+  withoutLocked,
+} from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
 import { fullName, mapperUuid } from '../core/volume.ts'
 import { identitiesOf } from '../core/waiting-start.ts'
@@ -189,7 +198,7 @@ async function prepareUnderLock(
   const record = recordOf(domain.uuid, facts.records)
   // Nobody starts what runs here. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
-  const leftovers = (record?.volumes ?? []).filter(goesWithDomain)
+  const leftovers = (record?.volumes ?? []).filter(goesWithDomain).map((old) => byPresentName(old, facts.devices))
   const replace = replacing(domain.uuid, record)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
@@ -245,6 +254,7 @@ async function prepareUnderLock(
       ? [
           ...(await missingOf(plan.recorded, identities, after, devices)),
           ...parted,
+          ...claimedMeanwhile(plan.recorded, identities, facts.records, domain.uuid),
           ...cutOffProblems(subject.vgsToLock),
           ...(row.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]

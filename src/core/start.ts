@@ -10,7 +10,7 @@ import type {
 } from './lock-state.ts'
 import { addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
-import type { RecordedVolume, Records } from './record.ts'
+import type { DomainRecord, RecordedVolume, Records } from './record.ts'
 import { IN_USE, claimsOn, goesWithDomain, isConflict } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
@@ -44,19 +44,27 @@ export type StartPlan =
 const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
   recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
 
-/**
- * The records with the names that their volumes have now. By now another volume may have the name that one had when its
- * VM started.
- */
+/** A volume by the name that its device has now (R14): by now another one may have its old name. */
+export function byPresentName(volume: RecordedVolume, devices: readonly Device[]): RecordedVolume {
+  const device = volume.ids === undefined ? undefined : deviceOf(volume, devices)
+  return device === undefined ? volume : { ...volume, vg: device.vg, lv: device.lv }
+}
+
+/** The records with the names that their volumes have now. */
 const atPresent = (records: Records, devices: readonly Device[]): Records => ({
   ...records,
   known: records.known.map((record) => ({
     ...record,
-    volumes: record.volumes.map((volume) => {
-      const device = volume.ids === undefined ? undefined : deviceOf(volume, devices)
-      return device === undefined ? volume : { ...volume, vg: device.vg, lv: device.lv }
-    }),
+    volumes: record.volumes.map((volume) => byPresentName(volume, devices)),
   })),
+})
+
+const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord): Problem => ({
+  kind: 'on-record',
+  volume: fullName(volume),
+  domain: domain.name,
+  hasEnded: state === 'releasing',
+  ...(command !== undefined && { isCommand: true }),
 })
 
 /**
@@ -95,14 +103,7 @@ export function planStart(
     // An lvchange would exit 0 on it, and change nothing (FACTS 49).
     if (device?.dead !== undefined)
       problems.push({ kind: 'dead-device', volume: fullName({ vg, lv }), is: device.dead })
-    else if (conflict !== undefined)
-      problems.push({
-        kind: 'on-record',
-        volume: fullName({ vg, lv }),
-        domain: conflict.record.domain.name,
-        hasEnded: conflict.record.state === 'releasing',
-        ...(conflict.record.command !== undefined && { isCommand: true }),
-      })
+    else if (conflict !== undefined) problems.push(onRecord({ vg, lv }, conflict.record))
     else if (inUse !== undefined && claims.length === 0)
       problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = lock === 'unknown' ? 'none' : lock
@@ -192,6 +193,29 @@ export const withoutDevice = (
   recorded.filter((volume) => {
     const row = table?.volumes.get(fullName(volume))
     return deviceOf(row === undefined ? volume : identityOf(row), devices) === undefined
+  })
+
+/**
+ * R14: what turns out to be another VM's, now that its UUID is known: a moment ago, when the start was decided, it had
+ * another name (lvrename).
+ */
+export const claimedMeanwhile = (
+  recorded: readonly RecordedVolume[],
+  table: IdentityTable | undefined,
+  { known }: Records,
+  domainUuid: string,
+): Problem[] =>
+  recorded.flatMap((volume): Problem[] => {
+    const row = table?.volumes.get(fullName(volume))
+    if (row === undefined) return []
+    const { ids } = identityOf(row)
+    const claim = known
+      .filter(
+        ({ domain, state, command }) =>
+          domain.uuid !== domainUuid && IN_USE.includes(state) && command !== 'hands-over',
+      )
+      .find(({ volumes }) => volumes.some((other) => other.ids?.lv === ids?.lv && isConflict(volume, other)))
+    return claim === undefined ? [] : [onRecord(volume, claim)]
   })
 
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */

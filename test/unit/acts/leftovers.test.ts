@@ -1,4 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { identityOf } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf } from '../support/host-double.ts'
 import { recorded } from '../support/lvm.ts'
@@ -13,7 +14,7 @@ const { announceAgent } = await import('../../../src/state/agent-presence.ts')
 const { prepare } = await import('../../../src/acts/prepare.ts')
 const { subjectOf } = await import('../../../src/acts/host.ts')
 const { vgsOfAct } = await import('../../../src/acts/seen-domains.ts')
-const { replaceRecord } = await import('../../../src/state/record-store.ts')
+const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('../../../src/state/record-store.ts')
 
 beforeEach(() => {
   host = new HostDouble()
@@ -74,6 +75,42 @@ describe('a start that fails, after a `migrate` that was killed', () => {
     host.elsewhere.add('virtVG/home')
     expect(await start()).toBe('refused')
     expect([[...host.locks.values()], [...host.active.keys()]]).toEqual([['shared'], ['virtVG/root']])
+  })
+})
+
+describe('R14: a volume that has another name in the middle of a start', () => {
+  const ROOT_ON_RECORD = recorded(ROOT_VOLUME, { ids: identityOf(ROOT_VOLUME).ids })
+  const RENAMED = { ...ROOT_VOLUME, lv: 'root_old' }
+  const other = 'aaaaaaaa-0000-4000-8000-000000000002'
+  const usedBy = (volumes: DomainRecord['volumes'], uuid: string, name: string): DomainRecord => ({
+    format: 1,
+    domain: { name, uuid },
+    state: uuid === UUID ? 'releasing' : 'running',
+    volumes,
+  })
+
+  // It was called root_old when the start looked, and root again when lvchange did.
+  test('is not given to a second VM of this host', async () => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    replaceRecord(other, undefined, usedBy([ROOT_ON_RECORD], other, 'milou'))
+    const outcome = await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
+    expect(outcome).toMatchObject({
+      kind: 'refused',
+      problems: [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }],
+    })
+    expect(host.locks.get(ROOT_VOLUME.lockUuid)).toBe('exclusive')
+  })
+
+  // An earlier life of this VM has left it; now nothing, or another volume, has the name that its XML says.
+  test('stays on record until it is given back, whatever comes of the start', async () => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    replaceRecord(UUID, undefined, usedBy([ROOT_ON_RECORD], UUID, 'tintin'))
+    host.elsewhere.add('virtVG/root')
+    expect(await start()).toBe('refused')
+    const named = recordOfDomain(UUID, readRecords())?.volumes.map(({ lv, ids }) => [lv, ids?.lv])
+    expect(named).toContainEqual(['root_old', ROOT_VOLUME.uuid])
   })
 })
 

@@ -258,7 +258,7 @@ export function planUndo(
     const back = (to: Change['to']): Change[] => [
       { vg: change.vg, lv: change.lv, to, reason: 'as it was before', ...addressOf(volume, after.devices) },
     ]
-    // An unknown lock counts as taken: an lvchange -an of an inactive LV changes nothing.
+    // An unknown lock counts as taken: an lvchange -an of an inactive LV changes nothing, nor -asy of a shared one.
     if (
       then.device === undefined &&
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
@@ -266,7 +266,8 @@ export function planUndo(
       return back('inactive')
     // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier)
-    if (then.lock === 'shared' && now.lock === 'exclusive') return back(isOwn ? 'inactive' : 'shared')
+    if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))
+      return back(isOwn ? 'inactive' : 'shared')
     return []
   })
 }

@@ -344,6 +344,8 @@ export class Host {
       'sys/block',
     ])
       this.disk.folder(folder)
+    for (const command of ['lvs', 'lvchange', 'lvmlockctl', 'sanlock', 'virsh'])
+      this.disk.write(`/usr/sbin/${command}`, '')
     this.addProcess(1, 'systemd')
     this.disk.live('/proc/sys/kernel/random/uuid', () => this.#uuid())
     this.disk.live('/proc/uptime', () => `${this.engine.now / 1000}\n`)

@@ -174,8 +174,14 @@ export class Land {
     if (!isBack && isFree && this.engine.chance.isTrue('heir', 0.5)) this.#rename(heir, first)
   }
 
-  /** What a person does about LVG205: `lvchange -an` of what nobody uses, and nobody has on record. */
-  tidyRenamed(): void {
+  /**
+   * What a person does about what he has begun: `lvchange -an` of what nobody uses, and nobody has on record (LVG205);
+   * `vgchange --lock-start` where `lvguard recover` has come no further.
+   */
+  tidy(): void {
+    for (const host of this.hosts)
+      for (const [vg, { state }] of host.state.lockspaces)
+        if (state === 'stopped' && host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) host.startLocking(vg)
     for (const host of this.hosts)
       for (const name of host.renamed) {
         const volume = this.lv(name)

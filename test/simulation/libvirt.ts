@@ -231,6 +231,11 @@ export class Libvirt {
             `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,
         )
         if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
+        if (operation === 'prepare' && (status ?? 0) === 0)
+          for (const { volume } of vm.disks) {
+            const kept = host.kept.get(volume)
+            if (kept !== undefined) kept.isUsed = true
+          }
         // Nobody would promote what comes in (DESIGN 4).
         const isLetIn = operation === 'migrate' && status === 0 && stdout !== ''
         if (isLetIn && host.agent?.isAlive !== true && host.agentEnded < begin)
@@ -246,11 +251,6 @@ export class Libvirt {
     const wasLost = this.host.hasLostLeaseOf(vm)
     const answer = await this.hook(thread, vm, 'prepare', { xml, isMigration })
     const isDone = answer?.code === 0
-    if (isDone || answer === undefined)
-      for (const { volume } of vm.disks) {
-        const kept = this.host.kept.get(volume)
-        if (kept !== undefined) kept.isUsed = true
-      }
     if (isDone && wasLost && this.host.hasLostLeaseOf(vm))
       this.#engine.violate('R1', `${vm.name} may start on ${this.host.name}, whose lease is lost`)
     return isDone

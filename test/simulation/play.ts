@@ -271,7 +271,7 @@ export const REST = 420_000
 const LOOK = 8000
 /** Milliseconds within which a VM that has migrated is locked for itself, where nothing goes wrong. */
 const PROMOTED_WITHIN = 5000
-/** Milliseconds after which a person looks at what is left of volumes that had another name in the middle of a hook. */
+/** Milliseconds after which a person looks at what is left of what persons have begun. */
 const TIDIED_AFTER = 90_000
 /** Looks in a row that find rest: for longer than from one pass of the agent to the next. */
 const LOOKS = 3
@@ -547,7 +547,7 @@ export async function play(
       host.startAgent()
     }
   })
-  engine.after(NOBODY, TIDIED_AFTER, () => land.tidyRenamed())
+  engine.after(NOBODY, TIDIED_AFTER, () => land.tidy())
   await rest(land, end)
   await migrateAll(land)
   return {

@@ -90,6 +90,7 @@ describe('one volume', () => {
     ['was not known, is locked', 'inactive', [UNKNOWN, []], [EX, []]],
     ['was shared, is exclusive', 'shared', [SH, ON], [EX, ON]],
     ['was shared, is shared', '', [SH, ON], [SH, ON]],
+    ['was shared, is not known any more', 'shared', [SH, ON], [UNKNOWN, ON]],
     ['was exclusive, is exclusive', '', [EX, ON], [EX, ON]],
     ['was active, is not known any more', '', [EX, ON], [UNKNOWN, ON]],
     // What has no lock but is active was not made by lvguard; there is no lvchange that drops the lock and keeps the
@@ -102,6 +103,7 @@ describe('one volume', () => {
   test('what a `migrate` that was killed has left shared is not shared again after a start that failed (R2)', () => {
     expect(undoOf([SH, ON], [EX, ON], root, [trial])).toBe('inactive')
     expect(undoOf([SH, ON], [EX, ON], 'nothing', [trial])).toBe('inactive')
+    expect(undoOf([SH, ON], [UNKNOWN, ON], root, [trial])).toBe('inactive')
   })
 
   test('what somebody else holds shared here, or the domain found active, becomes shared again', () => {

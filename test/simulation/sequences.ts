@@ -151,6 +151,13 @@ export const SEQUENCES = {
       [30_000, 'suspend'],
     ],
   ],
+  // The reply is lost, and nothing else happens.
+  'reply lost': [
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+    ],
+  ],
   // A VM in doubt is saved.
   'saved in doubt': [
     [

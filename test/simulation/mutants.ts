@@ -428,7 +428,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a doubt is over as soon as one volume is granted',
-    focus: 'saved in doubt',
+    focus: 'reply lost',
     file: 'acts/drive.ts',
     from: 'const isGranted = record.volumes.every(',
     to: 'const isGranted = record.volumes.some(',
@@ -491,6 +491,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'R11: the locks of VGs are taken in any order',
+    focus: 'quick daemon',
     file: 'state/vg-lock.ts',
     from: 'for (const vg of [...new Set(vgs)].sort()) {',
     to: 'for (const vg of new Set(vgs)) {',
@@ -500,20 +501,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'state/vg-lock.ts',
     from: 'throw new VgBusy(vg, Math.round((now - since) / 1000), false)',
     to: 'return void [vg, since, now]',
-  },
-  {
-    name: 'a `prepare` goes on for a daemon that has ended',
-    focus: 'a daemon ends in a hook',
-    file: 'acts/prepare.ts',
-    from: "if (callerHasEnded()) return refused(subject, [{ kind: 'caller-ended' }])",
-    to: 'void callerHasEnded',
-  },
-  {
-    name: 'a start that has ended its wait is served',
-    focus: 'many at once',
-    file: 'acts/waiting-starts.ts',
-    from: 'if (!stillWaits(start)) {',
-    to: 'if (!stillWaits(start) && Number.isNaN(1)) {',
   },
   {
     name: 'R12: the lock that a restore has taken itself hides those of others before it',

@@ -202,6 +202,21 @@ export const SEQUENCES = {
       [30_000, 'suspend'],
     ],
   ],
+  // Nobody tells the source how its migration has ended.
+  'left paused': [
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'client', after: 3, phase: 'perform3_done' }]],
+      [20_000, 'stop'],
+    ],
+  ],
+  // The reply is lost, and nothing else happens.
+  'reply lost': [
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+    ],
+  ],
   // A VM in doubt is saved.
   'saved in doubt': [
     [

@@ -38,6 +38,7 @@ const EVERYWHERE = [
   'started',
   'suspended by the agent',
   'took its volumes itself',
+  'unplugged',
   'volume renamed',
 ]
 

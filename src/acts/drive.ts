@@ -317,7 +317,11 @@ function contestedAfter(
   })
   // Written only if it is new, because this is looked at again in each pass.
   const now = memoryAfter(step, memory)
-  if (!isSameMemory(now, record.migration)) remember(record, now, replace, host)
+  if (!isSameMemory(now, record.migration)) {
+    const { migration: _old, ...kept } = record
+    host.remember(view, now)
+    rewrite(replace, { ...kept, ...(now && { migration: now }) })
+  }
   return step
 }
 
@@ -326,15 +330,4 @@ function memoryAfter(step: ContestedStep, memory: MigrationMemory): MigrationMem
   if (step === 'suspend') return { ...memory, suspend: 'asked' }
   // From now on a person who resumes it has been warned.
   return step === 'stay' ? { ...memory, suspend: 'done' } : memory
-}
-
-function remember(
-  record: DomainRecord,
-  migration: MigrationMemory | undefined,
-  replace: Replace,
-  host: AgentHost,
-): void {
-  const { migration: _old, ...kept } = record
-  host.remember(record.domain.uuid, migration)
-  rewrite(replace, { ...kept, ...(migration && { migration }) })
 }

@@ -20,13 +20,18 @@ export interface SeenDomain extends DomainView {
   readonly detail: string
 }
 
+type Seen = Pick<SeenDomain, 'domain' | 'status'>
+
 /** What the agent knows of this host between two looks. */
 export class AgentHost {
   readonly #folder = new StatusFolder()
   /** Changed since `takeChanged` was asked last, whoever looked. */
   readonly #changed = new Set<string>()
-  // Phases may pass between two acts: what was seen is kept until it is on record.
-  readonly #memories = new Map<string, MigrationMemory | undefined>()
+  /**
+   * Phases may pass between two acts: what was seen is kept until it is on record. It holds for one QEMU: what comes
+   * later under the same UUID is another life of the domain.
+   */
+  readonly #memories = new Map<string, { readonly pid: number; readonly memory: MigrationMemory | undefined }>()
   /**
    * Domains that began to migrate out while they still had the state reason of an earlier migration. If such a domain
    * ends before its CPUs stop, that reason says nothing of this migration. Once they have stopped, the phases that
@@ -62,9 +67,9 @@ export class AgentHost {
       this.#findSources(uuid, look.active.get(uuid)?.domain)
       if (status === undefined) this.#memories.delete(uuid)
       else if (status.async === 'migration out' && status.phase !== undefined) {
-        const memory = remembered(status, this.#memories.get(uuid))
+        const memory = remembered(status, this.#memoryOf(uuid, status)?.memory)
         // What is on record stays, if this phase says nothing about it.
-        if (memory !== undefined || isHandedOver(status.phase)) this.#memories.set(uuid, memory)
+        if (memory !== undefined || isHandedOver(status.phase)) this.#memories.set(uuid, { pid: status.pid, memory })
       }
     }
     return look
@@ -137,14 +142,26 @@ export class AgentHost {
     return look
   }
 
-  remember(uuid: string, memory: MigrationMemory | undefined): void {
-    this.#memories.set(uuid, memory)
+  #memoryOf(uuid: string, { pid }: Pick<DomainStatus, 'pid'>) {
+    const known = this.#memories.get(uuid)
+    return known?.pid === pid ? known : undefined
+  }
+
+  /** @param seen the domain when that was decided; it may have ended since */
+  remember({ domain: { uuid }, status }: Seen, memory: MigrationMemory | undefined): void {
+    if (status !== undefined) this.#memories.set(uuid, { pid: status.pid, memory })
   }
 
   /** Keeps the count of a domain's leases, if its migration is still in doubt. */
-  noteLeases(uuid: string, lvers: NonNullable<MigrationMemory['lvers']>): void {
-    const memory = this.#memories.get(uuid)
-    if (memory !== undefined && memory.lvers === undefined) this.#memories.set(uuid, { ...memory, lvers })
+  noteLeases(seen: Seen, lvers: NonNullable<MigrationMemory['lvers']>): void {
+    const { domain, status } = seen
+    const memory = status === undefined ? undefined : this.#memoryOf(domain.uuid, status)?.memory
+    if (memory !== undefined && memory.lvers === undefined) this.remember(seen, { ...memory, lvers })
+  }
+
+  /** Whether it is the same QEMU still. */
+  isSameLife({ domain: { uuid }, status }: Seen): boolean {
+    return status !== undefined && this.look().active.get(uuid)?.status.pid === status.pid
   }
 
   /** Everything that is known of a domain. Reads nothing but whether processes live. */
@@ -152,7 +169,8 @@ export class AgentHost {
     const record = recordOf(uuid, records)
     const file = look.active.get(uuid)
     const sighting = this.#folder.sightingOf(uuid, record?.domain.name, look)
-    const memory = this.#memories.has(uuid) ? this.#memories.get(uuid) : record?.migration
+    const known = file === undefined ? this.#memories.get(uuid) : this.#memoryOf(uuid, file.status)
+    const memory = known === undefined ? record?.migration : known.memory
     const candidates = file === undefined ? undefined : this.#candidatesOf(uuid, file.domain)
     const live = (candidates?.volumes ?? []).filter(
       ({ vg, unknownUse }) => this.lockspaces.has(vg) && unknownUse === undefined,

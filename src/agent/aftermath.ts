@@ -201,15 +201,17 @@ export class Aftermath {
   async #suspend(view: SeenDomain): Promise<void> {
     const {
       memory,
-      domain: { uuid, name },
+      domain: { name },
     } = view
+    // It may have ended since, and another life of it may have begun.
+    if (!this.#host.isSameLife(view)) return
     const isDone = await this.#ask(
       'suspend',
       view,
       `${name} was suspended: it runs here after a migration whose end is in doubt, and may run, or have run, on another host`,
     )
     if (!isDone || memory === undefined) return
-    this.#host.remember(uuid, { ...memory, suspend: 'done' })
+    this.#host.remember(view, { ...memory, suspend: 'done' })
     // Says what is known, and what to do.
     this.actAgain(view)
   }
@@ -219,7 +221,13 @@ export class Aftermath {
    * the migration itself locks. An agent there locks the volumes again only when it sees the domain run. No VG's lock
    * is held here.
    */
-  async #countLeases({ status, memory, record, domain: { uuid } }: SeenDomain): Promise<void> {
+  async #countLeases(view: SeenDomain): Promise<void> {
+    const {
+      status,
+      memory,
+      record,
+      domain: { uuid },
+    } = view
     if (
       status === undefined ||
       !isInDoubtfulPhase(status) ||
@@ -231,7 +239,7 @@ export class Aftermath {
     this.#counted.add(uuid)
     const lvers = await leasesOf(record).catch(() => undefined)
     this.#counted.delete(uuid)
-    if (lvers !== undefined) this.#host.noteLeases(uuid, lvers)
+    if (lvers !== undefined) this.#host.noteLeases(view, lvers)
   }
 
   /** @returns whether libvirt did it; one question at a time about a domain */

@@ -151,3 +151,36 @@ test('a record without volumes stays as long as lvmlockctl has not told which VG
   expect((await act([UUID], [], agentHost))[0]?.isOvertaken).toBe(true)
   expect(onRecord()).toEqual(refused)
 })
+
+// The simulation found this: a VM that had come back by a migration was suspended for a doubt about its life before.
+describe('what was decided about a life of a domain that has ended meanwhile', () => {
+  const doubt = { phase: 'confirm3_cancelled', suspend: 'asked' } as const
+  const starts = (pid: number): void => {
+    root.write(`proc/${pid}/stat`, '')
+    root.write(
+      'run/libvirt/qemu/tintin.xml',
+      `<domstatus state='running' reason='migrated' pid='${pid}'>\n<job type='none' async='none'/>\n${xmlOf([ROOT_VOLUME])}</domstatus>\n`,
+    )
+  }
+
+  test.each([true, false])('says nothing of the next one; its end was seen: %s', (isSeen) => {
+    const agentHost = new AgentHost(CONFIGURATION)
+    const view = agentHost.viewOf(UUID, agentHost.look(), readRecords())
+    agentHost.remember(view, doubt)
+    rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+    if (isSeen) agentHost.look()
+    agentHost.remember(view, doubt)
+    agentHost.noteLeases(view, [])
+    starts(8)
+    expect(agentHost.viewOf(UUID, agentHost.look(), readRecords()).memory).toBe(undefined)
+    expect(agentHost.isSameLife(view)).toBe(false)
+  })
+
+  test('holds as long as it lives', () => {
+    const agentHost = new AgentHost(CONFIGURATION)
+    const view = agentHost.viewOf(UUID, agentHost.look(), readRecords())
+    agentHost.remember(view, doubt)
+    expect(agentHost.viewOf(UUID, agentHost.look(), readRecords()).memory).toEqual(doubt)
+    expect(agentHost.isSameLife(view)).toBe(true)
+  })
+})

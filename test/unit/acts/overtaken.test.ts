@@ -170,7 +170,7 @@ describe('what was decided about a life of a domain that has ended meanwhile', (
     rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
     if (isSeen) agentHost.look()
     agentHost.remember(view, doubt)
-    agentHost.noteLeases(view, [])
+    agentHost.noteLeases(view, {})
     starts(8)
     expect(agentHost.viewOf(UUID, agentHost.look(), readRecords()).memory).toBe(undefined)
     expect(agentHost.isSameLife(view)).toBe(false)

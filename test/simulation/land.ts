@@ -4,7 +4,7 @@ import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
 import type { Lock } from '../simulated/lease.ts'
 import { runTool } from '../simulated/tools.ts'
-import { type Volume, fullName, uuidOf } from '../simulated/volume.ts'
+import { type Volume, fullName, mapperName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
 import type { Process } from './process.ts'
@@ -176,12 +176,17 @@ export class Land {
 
   /**
    * What a person does about what he has begun: `lvchange -an` of what nobody uses, and nobody has on record (LVG205);
-   * `vgchange --lock-start` where `lvguard recover` has come no further.
+   * `vgchange --lock-start` where `lvguard recover` has come no further; `dmsetup remove` of what was wiped while there was
+   * no room for a mark.
    */
   tidy(): void {
     for (const host of this.hosts)
       for (const [vg, { state }] of host.state.lockspaces)
-        if (state === 'stopped' && host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) host.startLocking(vg)
+        if (host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) {
+          if (state === 'stopped') host.startLocking(vg)
+          for (const { uuid, lv } of this.cluster.volumes.group(vg)?.volumes ?? [])
+            if (host.wiped.has(uuid)) host.removeDevice(mapperName(vg, lv))
+        }
     for (const host of this.hosts)
       for (const name of host.renamed) {
         const volume = this.lv(name)

@@ -35,7 +35,7 @@ interface Call {
  * Milliseconds that Node takes to start at most: less than until the agent gives back what a VM without a status file
  * has. A `release` that comes after that takes the VM for one that ran before lvguard was installed.
  */
-const SLOWEST_NODE = 15_000
+const SLOWEST_NODE = 6000
 
 const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: ${why}\n` })
 const DONE: Result = { code: 0, stdout: '', stderr: '' }

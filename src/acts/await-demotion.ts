@@ -9,6 +9,11 @@ export interface WaitWorld {
   readonly now: () => number
 }
 
+export type Waited =
+  | { readonly kind: 'free'; readonly sharers: ReadonlyMap<LogicalVolume, readonly number[]> }
+  | { readonly kind: 'unreadable' }
+  | { readonly kind: 'held'; readonly volume: LogicalVolume }
+
 /** Milliseconds between two looks at a lease: a look costs about 10 ms and takes no lock. */
 export const LOOK_PAUSE = 100
 
@@ -16,22 +21,25 @@ export const LOOK_PAUSE = 100
  * Waits until nobody holds any of the volumes exclusively, by reading their leases: a trial with lvchange would hold
  * this host's VG lock for five seconds a try (FACTS 21) and starve migrations in the other direction.
  * @param limit milliseconds; 0 looks once
- * @returns `free`; `held` with the first volume that still is; `unreadable` where a lease cannot be read (dlm)
+ * @returns `free` with the host_ids that share each; `held` with the first volume that still is; `unreadable` where a
+ *   lease cannot be read (dlm)
  */
 export async function awaitDemotion(
   volumes: readonly LogicalVolume[],
   limit: number,
   { leaseOf, pause, now }: WaitWorld,
-): Promise<{ readonly kind: 'free' | 'unreadable' } | { readonly kind: 'held'; readonly volume: LogicalVolume }> {
+): Promise<Waited> {
   const end = now() + limit
+  const sharers = new Map<LogicalVolume, readonly number[]>()
   for (const volume of volumes) {
     for (;;) {
       const lease = await leaseOf(volume)
       if (lease === undefined) return { kind: 'unreadable' }
+      sharers.set(volume, lease.shared)
       if (lease.exclusive === undefined) break
       if (now() + LOOK_PAUSE > end) return { kind: 'held', volume }
       await pause(LOOK_PAUSE)
     }
   }
-  return { kind: 'free' }
+  return { kind: 'free', sharers }
 }

@@ -5,7 +5,7 @@ import { agentState } from '../state/agent-presence.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, NO_DRBD, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { type LockState, type LogicalVolume, NO_VOLUMES, addressOf, isSameVolume } from '../core/lock-state.ts'
-import { type IncomingFacts, planIncoming } from '../core/migrate.ts'
+import { type IncomingFacts, othersAlive, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
@@ -123,7 +123,8 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
         problems.map((problem) => withUse(problem, first.scope)),
       )
     if (waited.kind === 'held') return refuse([await heldProblem(fullName(waited.volume), first.facts.table)])
-    const trial = await tryShared(subject)
+    const shared = waited.kind === 'free' ? await sharedByMany(first, waited.sharers) : undefined
+    const trial: Trial = shared === undefined ? await tryShared(subject) : { kind: 'failed', problems: [shared] }
     if (trial.kind === 'passed')
       return {
         kind: 'done',
@@ -136,6 +137,24 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
     if (isOver || trial.problems.some(({ kind }) => kind !== 'held')) return refuse(trial.problems)
     await pause(TRIAL_PAUSE)
   }
+}
+
+/**
+ * A volume that the domain needs for itself, and that more hosts share than the one it leaves: after a migration of
+ * which the reply was lost, it may run on two hosts already (FACTS 19). A third one is not made of it.
+ */
+async function sharedByMany(
+  { scope, facts }: IncomingPlan,
+  sharers: ReadonlyMap<LogicalVolume, readonly number[]>,
+): Promise<Problem | undefined> {
+  for (const [{ vg, lv }, hosts] of sharers) {
+    const isOwn = scope.volumes.some((volume) => volume.vg === vg && volume.lv === lv && volume.role === 'exclusive')
+    if (!isOwn || hosts.length < 2) continue
+    const problem = await heldProblem(fullName({ vg, lv }), facts.table)
+    const others = problem.kind === 'held' ? othersAlive(problem.holders) : []
+    if (problem.kind === 'held' && others.length > 1) return { ...problem, holders: others, isByMany: true }
+  }
+  return undefined
 }
 
 /** What the domain only reads, and another host holds for itself, no agent shares for it (R3). */

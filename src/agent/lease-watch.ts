@@ -80,6 +80,8 @@ export class LeaseWatch {
    * again.
    */
   readonly #lostUnused = new Set<string>()
+  /** Of these, those whose way back has begun: by now lvmlockd may have dropped what it listed. */
+  readonly #takingBack = new Set<string>()
   /** VGs on which a kill or a recovery is at work. */
   readonly #busy = new Set<string>()
   readonly #recoverAt = new Map<string, number>()
@@ -306,12 +308,14 @@ export class LeaseWatch {
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)
     void this.#work(vg, async () => {
       // Otherwise somebody has started it again, or has stopped it on purpose.
-      if (!(await this.#body.isLeftBehind(vg))) {
+      if (!this.#takingBack.has(vg) && !(await this.#body.isLeftBehind(vg))) {
         this.#lostUnused.delete(vg)
         return
       }
+      this.#takingBack.add(vg)
       const recovery = await this.#body.recover(noMark(vg))
       if (recovery.kind === 'recovered') {
+        this.#takingBack.delete(vg)
         this.#lostUnused.delete(vg)
         this.#body.say({ priority: 4, text: `${recovery.text}: this host had lost its lease` })
       }

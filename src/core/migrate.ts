@@ -1,7 +1,7 @@
 import type { AgentState } from './agent-state.ts'
 import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
 import { identityOf, isSameVolume, lockOf } from './lock-state.ts'
-import { type Problem, problemOfAbsent } from './problem.ts'
+import { type Holder, type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type HostFacts, planStart } from './start.ts'
@@ -55,3 +55,9 @@ const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean =>
 /** Locked by a trial of this very domain that was killed half-way. */
 const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>
   earlier.some((old) => old.before === 'inactive' && isSameVolume(old, identityOf(volume)))
+
+/** Those that hold a lock and are not known to be dead: what a dead host shared keeps nobody out (FACTS 32). */
+export const othersAlive = (holders: readonly Holder[]): Holder[] =>
+  holders.filter(
+    ({ isThisHost, silentFor, expiresAfter }) => !isThisHost && (silentFor === undefined || silentFor < expiresAfter),
+  )

@@ -23,6 +23,7 @@ export type Problem =
   /**
    * `pool`: a logical storage pool on its VG that this host knows; where such a pool starts, it takes every volume
    * (FACTS 18). `isOnlyRead`: by the domain that is to migrate, so that no agent demotes it on its way out (R3).
+   * `isByMany`: shared by more hosts than the one that the domain leaves.
    */
   | {
       readonly kind: 'held'
@@ -30,6 +31,7 @@ export type Problem =
       readonly holders: readonly Holder[]
       readonly pool?: string
       readonly isOnlyRead?: boolean
+      readonly isByMany?: boolean
     }
   | { readonly kind: 'not-started'; readonly vg: string }
   | { readonly kind: 'starting'; readonly vg: string }
@@ -401,7 +403,7 @@ interface Words {
 }
 
 function explainHeld(
-  { volume, holders, pool, isOnlyRead }: Extract<Problem, { kind: 'held' }>,
+  { volume, holders, pool, isOnlyRead, isByMany }: Extract<Problem, { kind: 'held' }>,
   because: (reason: string, advice: string) => Explanation,
   words: Words,
 ): Explanation {
@@ -436,6 +438,12 @@ function explainHeld(
     return because(
       reason,
       `${words.domain} only reads it, so something else has taken it for itself there; if nothing there writes to it: ssh ${holder.name} lvchange --activate sy ${volume}. The VM runs on where it was`,
+    )
+  }
+  if (words.attempt === 'migration' && isByMany === true) {
+    return because(
+      reason,
+      `Only the host that ${words.domain} leaves may share it. 'virsh list' on each of them shows whether it runs there too; if nothing there uses it: ssh HOST lvchange --activate n ${volume}. The VM runs on where it was`,
     )
   }
   if (words.attempt === 'migration') {

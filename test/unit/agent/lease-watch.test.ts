@@ -376,6 +376,22 @@ describe('the way back', () => {
     expect(patient.said.at(-1)).toMatch(/<4>virtVG can be used here again: this host had lost its lease$/)
   })
 
+  // The simulation found this: once lvmlockd has dropped it, it is listed nowhere any more.
+  test('is not given up where it fails after lvmlockd has dropped it', async () => {
+    const { patient, watch } = await lostUnused()
+    const { recover } = patient
+    patient.answers = true
+    patient.recover = ({ vg }) => {
+      patient.leftBehind.delete(vg)
+      return Promise.resolve({ kind: 'not-yet', why: 'another act has been at work for 30 s' })
+    }
+    await until(160, patient, watch)
+    expect(acts(patient)).toEqual([])
+    patient.recover = recover
+    await until(220, patient, watch)
+    expect(acts(patient)).toEqual(['160: recover virtVG'])
+  })
+
   test('but not of one that somebody has stopped meanwhile, nor of one that is marked, nor of one that was never lost', async () => {
     for (const spoil of [
       (patient: Patient) => patient.leftBehind.clear(),

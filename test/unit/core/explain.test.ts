@@ -79,6 +79,17 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ],
       'migration',
     ],
+    [
+      { ...held({ mode: 'shared' }), isByMany: true },
+      ['tintin was not let in', 'shared by node1'],
+      [
+        /^Only the host that tintin leaves may share it\./,
+        'virsh list',
+        'lvchange --activate n virtVG/root',
+        'The VM runs on',
+      ],
+      'migration',
+    ],
     [held({ silentFor: 60 }), ['last alive 60 s ago'], ['migrate tintin again'], 'migration'],
   ],
   'not-started': [

@@ -546,7 +546,11 @@ export class Host {
       const { startOf } = process
       const kept = this.kept.get(volume)
       // As it was before a start that failed.
-      if (process.kind === 'hook' && kept?.lock === 'sh') continue
+      if (process.kind === 'hook' && kept?.lock === 'sh') {
+        // That may come to nothing: it is not tried again.
+        kept.isUsed = true
+        continue
+      }
       if (process.kind !== 'hook' && kept !== undefined) kept.isDemoted = true
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)

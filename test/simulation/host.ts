@@ -484,7 +484,6 @@ export class Host {
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
-      if (held === 'ex' && words.includes('ey')) kept.isDemoted = false
       if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
         this.#forgetKept((name) => name === volume)
     }
@@ -664,14 +663,16 @@ export class Host {
     for (const { vg, lv, ids, before: was, demoted } of record?.volumes ?? []) {
       const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
       const kept = this.kept.get(name)
-      if (kept !== undefined && demoted) kept.isDemoted = true
-      if (was !== 'inactive') continue
+      if (kept !== undefined && (demoted || was === 'active')) kept.isDemoted = demoted === true
+      if (was !== 'inactive' || name === '') continue
       if (kept?.isDemoted === false)
         this.engine.violate(
           'R4',
           `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,
         )
-      this.activeBefore.delete(name)
+      // Somebody may have activated it since a hook has looked.
+      if (process.kind !== 'hook' || !this.cluster.devices.isActive(this.state, this.land.lv(name)))
+        this.activeBefore.delete(name)
     }
     this.#checkForgotten(process, before, record)
     if (record === undefined) this.land.recordsOf(this).delete(uuid)

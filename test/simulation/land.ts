@@ -308,7 +308,11 @@ export class Land {
     const mirror = qemu.disks.find(({ isMirror }) => isMirror)
     const [first, ...others] = qemu.disks
     const status = host.libvirt.statuses.get(vm.name)
-    if (mirror === undefined || first === undefined || status?.async !== 'none') return
+    // A host on which it starts at this moment has the definition of before.
+    const isElsewhere = this.hosts.some(
+      ({ libvirt }) => libvirt !== host.libvirt && (libvirt.isBusy(vm) || libvirt.statuses.has(vm.name)),
+    )
+    if (mirror === undefined || first === undefined || status?.async !== 'none' || isElsewhere) return
     const disk = { volume: mirror.volume, use: first.use }
     this.#closeSoon(qemu, first.volume)
     qemu.disks = [disk, ...others.filter((each) => each !== mirror)]

@@ -236,7 +236,7 @@ export class Libvirt {
           () =>
             `${host.name}: ${process.label}: ${status === undefined ? 'killed' : status === 0 ? 'ok' : `refused: ${stderr.trim().replaceAll('\n', ' ')}`}${status === 0 && stderr !== '' ? ` (${stderr.trim().replaceAll('\n', ' ')})` : ''}`,
         )
-        if (/lvguard failed/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
+        if (/lvguard failed|the model has no/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
         if (operation === 'prepare' && (status ?? 0) === 0)
           for (const { volume } of vm.disks) {
             const kept = host.kept.get(volume)

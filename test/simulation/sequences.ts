@@ -36,6 +36,28 @@ export const SEQUENCES = {
       [1500, 'start', true],
     ],
   ],
+  // A daemon ends in a late phase of a migration, and the next one has to make something of that.
+  'a daemon ends in a phase': [
+    [
+      [3000, 'start'],
+      [4000, 'live', [{ what: 'source daemon', after: 0, phase: 'perform3_done' }]],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'live', [{ what: 'destination daemon', after: 0, phase: 'finish3' }]],
+    ],
+    [
+      [3000, 'start'],
+      [
+        4000,
+        'live',
+        [
+          { what: 'lost reply', after: 0 },
+          { what: 'source daemon', after: 0, phase: 'confirm3_cancelled' },
+        ],
+      ],
+    ],
+  ],
   // Two hosts want it at once.
   'two hosts at once': [
     [

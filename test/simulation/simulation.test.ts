@@ -10,9 +10,11 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SCHEDULES = '2000'
 /** What so many come through. */
 const EVERYWHERE = [
+  'copied',
   'daemon back in migration in finish3',
   'daemon back in migration in prepare',
   'daemon back in migration out begin3',
+  'daemon back in migration out confirm3_cancelled',
   'daemon back in migration out perform3',
   'daemon back in migration out perform3_done',
   'daemon back in save',
@@ -24,6 +26,7 @@ const EVERYWHERE = [
   'offline migration',
   'offline migration refused by libvirt',
   'older memory runs',
+  'pivoted',
   'plugged',
   'prepare of a migration',
   'released along',

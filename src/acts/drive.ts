@@ -1,7 +1,8 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
-import type { DomainRecord, MigrationMemory, RecordedVolume, Records } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
+import { noteGivenBack } from '../state/late-release.ts'
 import { stillHere } from '../core/release.ts'
 import { type Change, withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -141,6 +142,9 @@ export async function act(
       }
       return [{ view, domain: view.domain, record: view.record, plan: plan.plan }]
     })
+    // Its `release` has not said anything yet, and may still come.
+    for (const { record } of ended)
+      if (record !== undefined && IN_USE.includes(record.state)) noteGivenBack(record.domain.uuid)
     const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) =>
       ended.map(() => failed(error)),
     )

@@ -33,6 +33,7 @@ import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
 import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../state/record-store.ts'
+import { forgetGivenBack } from '../state/late-release.ts'
 import { type AnnouncedRestore, takeRestore } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
@@ -227,6 +228,7 @@ async function prepareUnderLock(
   if (isRestore && restored.problems.length > 0) return refuse(restored.problems)
   if (isEmpty(scope)) return NOT_CONCERNED
   if (plan.kind === 'refuse') return refuse(plan.problems)
+  forgetGivenBack(domain.uuid)
   put('prepared', plan.recorded)
   const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
   const isDeviceless = left.length === 0 && plan.changes.length > 0 && !(await makesDevices())

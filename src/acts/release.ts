@@ -23,6 +23,7 @@ import {
   replaceRecord,
   replacing,
 } from '../state/record-store.ts'
+import { forgetGivenBack, wasGivenBack } from '../state/late-release.ts'
 import { managedSave } from '../state/saved-images.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
 import { lives } from '../system/processes.ts'
@@ -53,7 +54,8 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   const records = readRecords()
   const record = recordOf(domain.uuid, records)
   const runsHere = isActiveHere(domain) !== false
-  const isNeeded = record === undefined && domain.gotPastPrepare && configuration !== undefined
+  const isNeeded =
+    record === undefined && domain.gotPastPrepare && configuration !== undefined && !wasGivenBack(domain.uuid)
   const inXml = isNeeded
     ? (await scopeFor(await subjectOf(domain, configuration, false), await lockState())).volumes
     : []
@@ -113,7 +115,11 @@ export async function release(
         if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
       }
     }
-    if (isNoted) {
+    if (isNoted && record === undefined && wasGivenBack(domain.uuid)) {
+      // Others may have locked its volumes since the agent gave them back: what is counted now says nothing (R12).
+      forgetSaved(domain)
+      warning = unnoted(domain, 'its volumes were given back before')
+    } else if (isNoted) {
       // This warning is said if the time is over before the note is written.
       warning = unnoted(domain, 'to note it took too long')
       warning = await noteSaved(
@@ -174,6 +180,7 @@ export async function release(
       : { kind: 'left', volumes, why: messageOf(error) }
   } finally {
     cancel()
+    forgetGivenBack(domain.uuid)
   }
 }
 

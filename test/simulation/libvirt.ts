@@ -31,12 +31,6 @@ interface Call {
   readonly isMigration?: boolean
 }
 
-/**
- * Milliseconds that Node takes to start at most: less than until the agent gives back what a VM without a status file
- * has. A `release` that comes after that takes the VM for one that ran before lvguard was installed.
- */
-const SLOWEST_NODE = 6000
-
 const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: ${why}\n` })
 const DONE: Result = { code: 0, stdout: '', stderr: '' }
 
@@ -222,7 +216,7 @@ export class Libvirt {
       else this.#engine.after(process, 2000 * when, () => process.kill())
     }
     const begin = this.#engine.now
-    this.#engine.after(process, Math.min(SLOWEST_NODE, host.delay('node', 60)), () => {
+    this.#engine.after(process, host.delay('node', 60), () => {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(
         (status) => process.exit(status),
         (error: unknown) =>

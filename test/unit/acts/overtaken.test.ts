@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import { GONE_PASSES } from '../../../src/core/reconcile.ts'
-import { CONFIGURATION, HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
+import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
 import { recorded, uuidOf } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
 
@@ -13,7 +13,9 @@ vi.mock('../../../src/lvm/lvm.ts', async () => (await import('../support/host-do
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 const { act } = await import('../../../src/acts/drive.ts')
-const { releaseAllUnderLock } = await import('../../../src/acts/release.ts')
+const { release, releaseAllUnderLock } = await import('../../../src/acts/release.ts')
+const { prepare } = await import('../../../src/acts/prepare.ts')
+const { subjectOf } = await import('../../../src/acts/host.ts')
 const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
 
@@ -182,5 +184,43 @@ describe('what was decided about a life of a domain that has ended meanwhile', (
     agentHost.remember(view, doubt)
     expect(agentHost.viewOf(UUID, agentHost.look(), readRecords()).memory).toEqual(doubt)
     expect(agentHost.isSameLife(view)).toBe(true)
+  })
+})
+
+// The simulation found this: on a busy host Node may start later than the agent finds the domain gone.
+describe('a `release` that begins when the agent has given everything back', () => {
+  const before: DomainRecord = {
+    ...RECORD,
+    state: 'running',
+    volumes: [recorded(ROOT_VOLUME, { before: 'active' }), recorded(HOME_VOLUME)],
+  }
+  const releaseNow = (reason: string) => release(domainOf([ROOT_VOLUME, HOME_VOLUME], true), CONFIGURATION, reason)
+  beforeEach(async () => {
+    rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+    root.write('run/libvirtd.pid', '9\n')
+    root.write('proc/9/comm', 'libvirtd\n')
+    await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+    put(before)
+    const agentHost = new AgentHost(CONFIGURATION)
+    for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+    await act([UUID], ['virtVG'], agentHost)
+    expect([onRecord(), [...host.active.keys()]]).toEqual([undefined, ['virtVG/root']])
+  })
+
+  test('takes nothing that was active before, nor what somebody has activated since (R4)', async () => {
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    expect((await releaseNow('shutdown')).kind).toBe('nothing')
+    expect([...host.active.keys()]).toEqual(['virtVG/root', 'virtVG/home'])
+  })
+
+  test('says that a saved memory is not noted: others may have locked its volumes since (R12)', async () => {
+    expect((await releaseNow('saved')).warning).toMatch(/will not be told .*its volumes were given back before/)
+  })
+
+  test('of a later life it says nothing', async () => {
+    await prepare(await subjectOf(domainOf([ROOT_VOLUME, HOME_VOLUME]), CONFIGURATION))
+    replaceRecord(UUID, onRecord(), undefined)
+    await releaseNow('shutdown')
+    expect([...host.active.keys()]).toEqual([])
   })
 })

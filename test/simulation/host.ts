@@ -58,6 +58,8 @@ export class Host {
   isRunFull = false
   /** It hangs as soon as the next `release` begins. */
   hangsAtRelease = false
+  /** Node takes its time to start for the next `release`. */
+  isReleaseSlow = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
   /** Those of them that must be as he has left them when no VM uses them any more. */

@@ -31,6 +31,9 @@ interface Call {
   readonly isMigration?: boolean
 }
 
+/** Milliseconds from the end of `prepare` to QEMU: control groups, labels, network. */
+export const BEFORE_QEMU = 100
+
 const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: ${why}\n` })
 const DONE: Result = { code: 0, stdout: '', stderr: '' }
 
@@ -216,7 +219,10 @@ export class Libvirt {
       else this.#engine.after(process, 2000 * when, () => process.kill())
     }
     const begin = this.#engine.now
-    this.#engine.after(process, host.delay('node', 60), () => {
+    const isSlow = operation === 'release' && host.isReleaseSlow
+    if (isSlow) host.isReleaseSlow = false
+    const extra = isSlow ? 1000 * this.#engine.chance.of(`${host.name} slow`) : 0
+    this.#engine.after(process, extra + host.delay('node', 60), () => {
       land.product.hook({ name: vm.name, operation, subOperation, extra: reason }, xml, process).then(
         (status) => process.exit(status),
         (error: unknown) =>
@@ -342,7 +348,7 @@ export class Libvirt {
       await this.step(thread, 60)
     }
     const isPrepared = await this.prepare(thread, vm, xml)
-    await this.step(thread)
+    await this.step(thread, BEFORE_QEMU)
     const isSpoiled = isPrepared && this.#engine.chance.isTrue(`${host.name} start`, land.faults.failedStarts)
     const qemu = isPrepared && !isSpoiled ? this.launch(vm, metadata, disks) : undefined
     if (qemu === undefined)

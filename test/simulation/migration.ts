@@ -1,6 +1,6 @@
 import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
-import { type Libvirt, type Thread, hasBlockJob, metadataIn } from './libvirt.ts'
+import { BEFORE_QEMU, type Libvirt, type Thread, hasBlockJob, metadataIn } from './libvirt.ts'
 import type { Qemu, Vm } from './vm.ts'
 
 /** VIR_MIGRATE_* of libvirt-domain.h. */
@@ -135,7 +135,7 @@ export class Migration {
         return false
       const metadata = metadataIn(answer.stdout)
       const isPrepared = await destination.prepare(thread, vm, answer.stdout === '' ? xml : answer.stdout, true)
-      await destination.step(thread)
+      await destination.step(thread, BEFORE_QEMU)
       const isSpoiled =
         isPrepared && this.#land.engine.chance.isTrue(`${destination.host.name} start`, this.#land.faults.failedStarts)
       const qemu = isPrepared && !isSpoiled ? destination.launch(vm, metadata, disks) : undefined

@@ -55,6 +55,8 @@ export type Move =
         | 'hang'
         /** As soon as the next `release` begins there. */
         | 'hang at release'
+        /** The next one begins late. */
+        | 'slow release'
         | 'unhang'
         | 'lvmlockd ends'
         | 'lvmlockd starts'
@@ -256,6 +258,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['power', 1],
   ['hang', 1],
   ['hang at release', 1],
+  ['slow release', 1],
   ['/run is full', 1],
   ['recover', 1],
   ['active before', 1],
@@ -537,6 +540,7 @@ export async function play(
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
       host.hangsAtRelease = false
+      host.isReleaseSlow = false
       host.unhang()
       host.resumeLocking()
       host.restartLocking()
@@ -771,6 +775,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'hang at release':
       host.hangsAtRelease = true
+      return
+    case 'slow release':
+      host.isReleaseSlow = true
       return
     case 'unhang':
       host.hangsAtRelease = false

@@ -268,6 +268,13 @@ export const SEQUENCES = {
       [100, 'libvirtd restarts'],
       [50, 'start'],
     ],
+    [
+      [3000, 'start'],
+      [3000, 'slow release'],
+      [3000, 'stop'],
+      [100, 'libvirtd restarts'],
+      [50, 'start'],
+    ],
   ],
   // Its lock is left behind.
   'lock left behind': [

@@ -486,7 +486,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what was shared before a start that fails stays exclusive',
     focus: 'active before it starts',
     file: 'core/start.ts',
-    from: "if (then.lock === 'shared' && now.lock === 'exclusive') return back(isOwn ? 'inactive' : 'shared')",
+    from: "if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown')) return back(isOwn ? 'inactive' : 'shared')",
     to: 'void isOwn',
   },
   {

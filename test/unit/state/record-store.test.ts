@@ -304,6 +304,7 @@ describe('a record is changed only if it is what the act has read (R11)', () => 
       'drbd/notes.ts',
       'kill/mark.ts',
       'state/agent-presence.ts',
+      'state/late-release.ts',
       'state/record-store.ts',
       'state/saved-images.ts',
       'state/vg-lock.ts',

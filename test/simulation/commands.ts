@@ -15,6 +15,8 @@ export class Command extends Actor {
   readonly inherited: OpenFile[] = []
   /** Milliseconds, of the engine's clock. */
   readonly began: number
+  /** A hook has started it. */
+  isOfHook = false
 
   constructor(
     readonly host: Host,
@@ -57,6 +59,7 @@ export function startCommand(process: Process, name: string, words: readonly str
   const { host } = process
   const { engine } = host
   const command = new Command(host, name, words)
+  command.isOfHook = process.kind === 'hook'
   const { inherited } = command
   let stderr: OpenFile | undefined
   for (const [index, stream] of (stdio === 'ignore' ? [] : stdio).entries()) {

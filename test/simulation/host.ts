@@ -60,6 +60,8 @@ export class Host {
   hangsAtRelease = false
   /** Node takes its time to start for the next `release`. */
   isReleaseSlow = false
+  /** A person has typed `lvguard recover` here. */
+  isRecovering = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
   /** Those of them that must be as he has left them when no VM uses them any more. */
@@ -479,13 +481,14 @@ export class Host {
   }
 
   /** What has become of volumes that a person has activated. */
-  followKept({ words }: Command): void {
+  followKept({ words, isOfHook }: Command): void {
     if (this.kept.size === 0) return
     const { land } = this
     for (const { volume } of this.#namedIn(words)) {
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
+      if (held === 'ex' && words.includes('ey') && !isOfHook) kept.isDemoted = false
       if (held === 'un' && !land.cluster.devices.isActive(this.state, land.lv(volume)))
         this.#forgetKept((name) => name === volume)
     }
@@ -665,7 +668,7 @@ export class Host {
     for (const { vg, lv, ids, before: was, demoted } of record?.volumes ?? []) {
       const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
       const kept = this.kept.get(name)
-      if (kept !== undefined && (demoted || was === 'active')) kept.isDemoted = demoted === true
+      if (kept !== undefined && demoted) kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
       if (kept?.isDemoted === false)
         this.engine.violate(

@@ -744,6 +744,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       host.resumeLocking()
       return
     case 'recover':
+      host.isRecovering = true
       for (const vg of host.state.lockspaces.keys()) host.type(['recover', vg])
       return
     case 'start all':

@@ -665,10 +665,10 @@ export class Host {
         : `${record.state}${record.volumes.map(({ lv, mode, before: was, demoted }) => ` ${lv}=${mode}${was === 'active' ? ' (was active)' : ''}${demoted ? ' (demoted)' : ''}`).join('')}${record.migration ? ` migration ${record.migration.phase}` : ''}`
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
-    for (const { vg, lv, ids, before: was, demoted } of record?.volumes ?? []) {
+    for (const { vg, lv, ids, mode, before: was, demoted } of record?.volumes ?? []) {
       const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
       const kept = this.kept.get(name)
-      if (kept !== undefined && demoted) kept.isDemoted = true
+      if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
       if (kept?.isDemoted === false)
         this.engine.violate(

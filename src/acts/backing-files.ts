@@ -3,7 +3,7 @@ import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
-import { type Change, type HostFacts, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { cutOffProblems } from '../kill/mark.ts'
@@ -135,6 +135,7 @@ async function lockLevel(
   // As in prepare.ts: a VG may have been cut off in the meantime.
   const missing = [
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
+    ...claimedMeanwhile(plan.recorded, table, records, domain.uuid),
     ...cutOffProblems(level.vgsToLock),
     ...(await unvouchedOf(plan.recorded, attempted, after)),
   ]

@@ -4,7 +4,7 @@ import { identityOf, isSameVolume, lockOf } from './lock-state.ts'
 import { type Holder, type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
-import { type HostFacts, planStart } from './start.ts'
+import { type HostFacts, claimedMeanwhile, planStart } from './start.ts'
 import type { StartPlan } from './start.ts'
 import { fullName } from './volume.ts'
 
@@ -31,7 +31,8 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   if (runs) return { kind: 'refuse', problems: [{ kind: 'active-here' }] }
   const earlier = record?.state === 'incoming' ? record.volumes : []
   const plan = planStart(volumes, facts, domainUuid, true, earlier)
-  const problems: Problem[] = plan.kind === 'refuse' ? [...plan.problems] : []
+  const problems: Problem[] =
+    plan.kind === 'refuse' ? [...plan.problems] : claimedMeanwhile(plan.recorded, table, facts.records, domainUuid)
   if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal))
     problems.push(withoutAgent(facts.agent))
   for (const { vg, lv, role, isLocal, reason } of volumes) {

@@ -202,20 +202,16 @@ export const withoutDevice = (
 export const claimedMeanwhile = (
   recorded: readonly RecordedVolume[],
   table: IdentityTable | undefined,
-  { known }: Records,
+  records: Records,
   domainUuid: string,
 ): Problem[] =>
   recorded.flatMap((volume): Problem[] => {
     const row = table?.volumes.get(fullName(volume))
     if (row === undefined) return []
-    const { ids } = identityOf(row)
-    const claim = known
-      .filter(
-        ({ domain, state, command }) =>
-          domain.uuid !== domainUuid && IN_USE.includes(state) && command !== 'hands-over',
-      )
-      .find(({ volumes }) => volumes.some((other) => other.ids?.lv === ids?.lv && isConflict(volume, other)))
-    return claim === undefined ? [] : [onRecord(volume, claim)]
+    const claim = claimsOn(identityOf(row), records, domainUuid, IN_USE).find(
+      ({ record, volume: other }) => record.command !== 'hands-over' && isConflict(volume, other),
+    )
+    return claim === undefined ? [] : [onRecord(volume, claim.record)]
   })
 
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */

@@ -74,7 +74,7 @@ function glances<T>(folder: string, read: (text: string) => T | undefined): Glan
       .filter((name) => name.endsWith('.xml'))
       .sort()
   } catch (error) {
-    return { found: [], unreadable: isAbsent(error) ? [] : [folder] }
+    return { found: [], unreadable: isErrno(error, 'ENOENT') ? [] : [folder] }
   }
   const unreadable: string[] = []
   const found = names.flatMap((name) => {
@@ -84,11 +84,9 @@ function glances<T>(folder: string, read: (text: string) => T | undefined): Glan
       if (glance !== undefined) return [glance]
       unreadable.push(file)
     } catch (error) {
-      if (!isAbsent(error)) unreadable.push(file)
+      if (!isErrno(error, 'ENOENT')) unreadable.push(file)
     }
     return []
   })
   return { found, unreadable }
 }
-
-const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')

@@ -49,7 +49,8 @@ export class StatusFolder {
       names = readdirSync(STATUS_FOLDER).filter(isStatusFile).sort()
     } catch (error) {
       // libvirt makes it when its daemon starts first.
-      if (!isAbsent(error)) unreadable.push({ words: `${STATUS_FOLDER}: ${messageOf(error)}`, mayBeOf: () => true })
+      if (!isErrno(error, 'ENOENT'))
+        unreadable.push({ words: `${STATUS_FOLDER}: ${messageOf(error)}`, mayBeOf: () => true })
     }
     const present = new Set(names)
     for (const name of this.#files.keys()) if (!present.has(name)) this.#files.delete(name)
@@ -92,7 +93,7 @@ export class StatusFolder {
       return content
     } catch (error) {
       this.#files.delete(name)
-      return isAbsent(error) ? undefined : { error: messageOf(error), text: undefined }
+      return isErrno(error, 'ENOENT') ? undefined : { error: messageOf(error), text: undefined }
     }
   }
 
@@ -122,8 +123,6 @@ const isLeftOver = ({ status: { pid } }: StatusFile): boolean => pid > 0 && !exi
 /** If two files have one UUID, the one of a QEMU that lives counts. */
 const isHidden = (file: StatusFile, other: StatusFile | undefined): boolean =>
   other !== undefined && isLeftOver(file) && !isLeftOver(other)
-
-const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')
 
 function parsed(text: string, before: StatusFile | undefined): Known['content'] {
   try {

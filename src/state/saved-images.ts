@@ -39,8 +39,6 @@ const RESTORE_LIFETIME = 120
 const fileOf = (uuid: string): string => join(SAVED_FOLDER, `${uuid}.json`)
 const markOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.restore`)
 
-const isAbsent = (error: unknown): boolean => isErrno(error, 'ENOENT')
-
 /**
  * What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or
  * understood
@@ -50,7 +48,7 @@ export function readSavedImage(uuid: string): SavedImage | undefined {
   try {
     text = readFileSync(fileOf(uuid), 'utf8')
   } catch (error) {
-    if (isAbsent(error)) return undefined
+    if (isErrno(error, 'ENOENT')) return undefined
     throw error
   }
   const image = JSON.parse(text) as SavedImage
@@ -190,7 +188,7 @@ export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number)
     // What was found is true whoever has called: a hook script that calls this program has another number each time.
     return isRestore && (isOfThisDaemon || problems.length > 0) ? { problems } : undefined
   } catch (error) {
-    return isAbsent(error) ? undefined : unreadable(domain, error)
+    return isErrno(error, 'ENOENT') ? undefined : unreadable(domain, error)
   }
 }
 

@@ -30,8 +30,8 @@ interface Summary {
  * `npm run simulate -- [--from N] [--seeds COUNT] [--jobs COUNT]`: plays schedules, by so many processes at once, and
  * names the rules that they break, with their seeds. `--waits`: also the waits of the product, and those in which
  * nobody was ever killed. `--coverage` (in one process): what of each file of the product was run.
- * `--focus NAME`: one sequence of sequences.ts again and again. `--seed N`: tells the story of one, made smaller if it breaks a rule (`--whole`: as it is). `--digest`, `--digests`:
- * sums of the stories.
+ * `--focus NAME`: one sequence of sequences.ts again and again. `--seed N`: tells the story of one, made smaller if it
+ * breaks a rule (`--whole`: as it is). `--digest`, `--digests`: sums of the stories.
  */
 export async function main(words: readonly string[]): Promise<number> {
   const numberAfter = (option: string, otherwise: number): number => {

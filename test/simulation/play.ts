@@ -127,12 +127,28 @@ export interface Schedule {
 const SPARE = 'virtVG/spare'
 
 const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
-const LAYOUTS: readonly {
+interface Layout {
   readonly volumeGroups: readonly string[]
   readonly volumes: readonly string[]
   readonly lockless?: readonly string[]
   readonly vms: Schedule['setting']['vms']
-}[] = [
+}
+const byPolicy = (where: NonNullable<VmDisk['byPolicy']>): Layout => ({
+  volumeGroups: ['virtVG'],
+  volumes: ['virtVG/tintin', 'virtVG/quorum', 'virtVG/cd'],
+  vms: [
+    { name: 'tintin', disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: where }] },
+    {
+      name: 'milou',
+      disks: [
+        { volume: 'virtVG/cd', use: 'exclusive', byPolicy: where },
+        { volume: 'virtVG/quorum', use: 'shareable' },
+      ],
+    },
+  ],
+})
+
+const LAYOUTS: readonly Layout[] = [
   { volumeGroups: ['virtVG'], volumes: ['virtVG/tintin'], vms: [{ name: 'tintin', disks: [own('virtVG/tintin')] }] },
   {
     volumeGroups: ['virtVG'],
@@ -155,42 +171,9 @@ const LAYOUTS: readonly {
       { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/cd', use: 'shareable' }] },
     ],
   },
-  // What the disk says is not what is so: the policy in the metadata says otherwise.
-  {
-    volumeGroups: ['virtVG'],
-    volumes: ['virtVG/tintin', 'virtVG/quorum', 'virtVG/cd'],
-    vms: [
-      {
-        name: 'tintin',
-        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: 'metadata' }],
-      },
-      {
-        name: 'milou',
-        disks: [
-          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: 'metadata' },
-          { volume: 'virtVG/quorum', use: 'shareable' },
-        ],
-      },
-    ],
-  },
-  // The same, as lvguard.conf says.
-  {
-    volumeGroups: ['virtVG'],
-    volumes: ['virtVG/tintin', 'virtVG/quorum', 'virtVG/cd'],
-    vms: [
-      {
-        name: 'tintin',
-        disks: [own('virtVG/tintin'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: 'configuration' }],
-      },
-      {
-        name: 'milou',
-        disks: [
-          { volume: 'virtVG/cd', use: 'exclusive', byPolicy: 'configuration' },
-          { volume: 'virtVG/quorum', use: 'shareable' },
-        ],
-      },
-    ],
-  },
+  // What the disk says is not what is so: a policy says otherwise.
+  byPolicy('metadata'),
+  byPolicy('configuration'),
   // Many, which wait for each other.
   {
     volumeGroups: ['virtVG', 'moreVG'],

@@ -100,21 +100,6 @@ export const SEQUENCES = {
       [4000, 'lvrename back'],
     ],
   ],
-  // A disk comes and goes while it runs.
-  'plugged and unplugged': [
-    [
-      [3000, 'start'],
-      [4000, 'plug'],
-      [6000, 'unplug'],
-      [4000, 'stop'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'plug'],
-      [4000, 'live'],
-      [9000, 'unplug'],
-    ],
-  ],
   // Its disk becomes another volume while it runs.
   'copied to another volume': [
     [

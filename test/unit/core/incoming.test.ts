@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { agentStateOf } from '../../../src/core/agent-state.ts'
-import type { LockState, LogicalVolume } from '../../../src/core/lock-state.ts'
+import { type LockState, type LogicalVolume, identityOf } from '../../../src/core/lock-state.ts'
 import { type IncomingFacts, planIncoming } from '../../../src/core/migrate.ts'
 import { INCOMING_LIFETIME } from '../../../src/core/record.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
@@ -88,6 +88,19 @@ describe('whether a migration is let in', () => {
     ],
     ['its volume is open here', { devices: ON, users: new Map([['virtVG/root', ['mounted on /mnt']]]) }, '!open'],
     ['another VM has its volume', { records: records(recordOf(2, 'prepared', [recorded(root)])) }, '!on-record'],
+    // R14: to share it would make another VM's lock a shared one. Its name was another one a moment ago (lvrename).
+    [
+      'what it reads is exclusive for another VM, as its UUID tells',
+      {
+        role: 'shared',
+        devices: [deviceOf(logicalVolume({ vg: 'virtVG', lv: 'root_old' }, { uuid: root.uuid }))],
+        locks: EX,
+        records: records(
+          recordOf(2, 'running', [recorded({ vg: 'virtVG', lv: 'root_old' }, { ids: identityOf(root).ids })]),
+        ),
+      },
+      '!on-record',
+    ],
     ['a thin volume', { volume: thin }, '!not-shareable'],
     ['a thin volume that is only read', { volume: thin, role: 'shared' }, '!not-shareable'],
     ['the locks cannot be read', { locks: UNKNOWN }, '!locked-here'],

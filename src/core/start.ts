@@ -260,6 +260,8 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
+    // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
+    if (then.lock === 'exclusive' && now.lock === 'shared' && change.to === 'shared') return back('exclusive')
     // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier)
     if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))

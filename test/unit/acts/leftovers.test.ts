@@ -1,8 +1,10 @@
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { identityOf } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
-import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf } from '../support/host-double.ts'
-import { recorded } from '../support/lvm.ts'
+import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
+import { qcow2 } from '../../support/qcow2.ts'
+import { deviceOf, recorded } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
@@ -100,6 +102,26 @@ describe('R14: a volume that has another name in the middle of a start', () => {
       problems: [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }],
     })
     expect(host.locks.get(ROOT_VOLUME.lockUuid)).toBe('exclusive')
+  })
+
+  // As above, for what is only read: its lvchange makes a shared lock of the exclusive one (FACTS 20).
+  const HEADER = qcow2({ backing: '/dev/virtVG/root', format: 'raw' })
+  const OVERLAY = xmlOf([HOME_VOLUME]).replace('<source', "<driver name='qemu' type='qcow2'/><source")
+  const READ_ONLY = xmlOf(BOTH).replace(/(virtVG\/root.*\n.*)/, '$1<readonly/>')
+  test.each([
+    ['as a backing file', OVERLAY],
+    ['as a disk that it reads', READ_ONLY],
+  ])('is not given to a second VM of this host %s, and stays exclusive', async (_, xml) => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    replaceRecord(other, undefined, usedBy([ROOT_ON_RECORD], other, 'milou'))
+    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, HEADER)
+    const outcome = await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
+    expect(outcome).toMatchObject({
+      kind: 'refused',
+      problems: [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }],
+    })
+    expect([...host.locks]).toEqual([[ROOT_VOLUME.lockUuid, 'exclusive']])
   })
 
   // An earlier life of this VM has left it; now nothing, or another volume, has the name that its XML says.

@@ -58,7 +58,7 @@ export class HostDouble {
 
   bringTo = (target: Target, names: readonly VolumeName[]): Promise<CommandResult> => {
     this.commands.push(`${target} ${names.map(fullName).join(' ')}`)
-    const outcomes = names.map((name) => this.#change(target, logicalVolume(name)))
+    const outcomes = names.map((name) => this.#change(target, this.active.get(fullName(name)) ?? logicalVolume(name)))
     return Promise.resolve(outcomes.find(({ exitCode }) => exitCode !== 0) ?? ENDED)
   }
 

@@ -8,7 +8,7 @@ export class Root {
   constructor() {
     process.env['LVGUARD_ROOT'] = this.path
   }
-  write(path: string, text: string): void {
+  write(path: string, text: string | Buffer): void {
     const file = join(this.path, path)
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, text)

@@ -347,6 +347,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a full /run keeps a `release` from saying that its domain has ended',
+    focus: 'release without time and room',
     file: 'state/record-store.ts',
     from: 'if (overwrite(fileOf(uuid), text)) return true',
     to: 'void overwrite',
@@ -557,7 +558,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'R14: the device of a volume is the one that has its name',
-    focus: 'a renamed volume',
+    focus: 'a name that another volume has',
     file: 'core/lock-state.ts',
     from: 'ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv),',
     to: 'ids === undefined || mapperUuid(ids.vg, ids.lv) !== "" ? (device) => isSameName(device, volume) : () => false,',

@@ -328,7 +328,10 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
             at: then,
             kind,
             host: there,
-            volume: layout.volumes.indexOf(volumeOf(where.vm, how === 'last there')),
+            volume:
+              how === 'spare'
+                ? layout.volumes.length
+                : layout.volumes.indexOf(volumeOf(where.vm, how === 'last there')),
           })
         else moves.push({ at: then, kind, host: there, vm: how === 'other VM' ? otherVm : where.vm } as Move)
       }

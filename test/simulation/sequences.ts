@@ -4,13 +4,13 @@ import type { Befall, Move } from './play.ts'
 type Part = readonly [
   number,
   Exclude<Move['kind'], 'migrate'> | 'live' | 'offline',
-  (true | 'other VM' | 'last there' | readonly Befall[])?,
+  (true | 'other VM' | 'last there' | 'spare' | readonly Befall[])?,
 ]
 
 /**
  * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
  * on one host, or on the next one (`true`), with one VM, or with the next one; with the VM's last volume and on the
- * next host, where it is one of a volume; what befalls a migration.
+ * next host, where it is one of a volume; with the volume that is nobody's (`spare`); what befalls a migration.
  */
 export const SEQUENCES = {
   // The daemon ends in the middle of a hook, and the next one starts the domain again.
@@ -98,6 +98,23 @@ export const SEQUENCES = {
       [3000, 'lvrename'],
       [6000, 'stop'],
       [4000, 'lvrename back'],
+    ],
+  ],
+  // Another volume has its volume's name by now, and a person activates that one.
+  'a name that another volume has': [
+    [
+      [1000, 'start'],
+      [3000, 'lvrename'],
+      [2000, 'active before', 'spare'],
+      [3000, 'stop'],
+      [9000, 'lvrename back'],
+    ],
+    [
+      [1000, 'start'],
+      [3000, 'lvrename'],
+      [2000, 'active before', 'spare'],
+      [3000, 'live'],
+      [9000, 'lvrename back'],
     ],
   ],
   // Its disk becomes another volume while it runs.
@@ -232,6 +249,19 @@ export const SEQUENCES = {
       [9000, 'save'],
       [3000, 'stop'],
       [6000, 'start'],
+    ],
+  ],
+  // The same, and what it says first has no room.
+  'release without time and room': [
+    [
+      [500, 'agent ends'],
+      [1000, 'start'],
+      [1000, '/run is full'],
+      [2000, 'hang at release'],
+      [1000, 'stop'],
+      [30_000, 'unhang'],
+      [2000, '/run has room'],
+      [9000, 'agent starts'],
     ],
   ],
   // A `release` that has no time left, and that no agent helps.

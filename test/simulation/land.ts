@@ -52,7 +52,7 @@ export interface Setting {
 }
 
 /** Why the CPUs of a VM come to run. */
-export type Reason = 'fresh' | 'restored' | 'restored from an image that nobody noted' | 'libvirt' | 'a person' | string
+export type Reason = 'fresh' | 'restored' | 'libvirt' | 'a person' | string
 
 interface Contents {
   version: number
@@ -329,7 +329,8 @@ export class Land {
 
   /** Its CPUs run from now on. */
   runCpus(qemu: Qemu, why: Reason): void {
-    const { vm, host } = qemu
+    const { vm, host, restored } = qemu
+    qemu.restored = undefined
     this.engine.tell(() => `${host.name}: ${vm.name} runs (${why})`)
     this.ran.push({ vm, host, at: this.engine.now })
     if (why === 'fresh') qemu.memory = new Map()
@@ -337,7 +338,7 @@ export class Land {
       if (use !== 'exclusive') continue
       const { version } = this.#versionOf(volume)
       const held = this.held(host, volume)
-      if (why === 'fresh' || why.startsWith('restored')) {
+      if (why === 'fresh' || why === 'restored') {
         if (held !== 'ex')
           this.engine.violate('R1', `${vm.name} was started on ${host.name}, which holds ${volume} ${held}`)
       }
@@ -345,9 +346,10 @@ export class Land {
       if (why === 'fresh') qemu.memory.set(volume, version)
       else if (qemu.memory.get(volume) !== version) {
         this.reach('older memory runs')
-        if (why === 'restored')
+        // Also where a person resumes it: what was paused when it was saved is restored so.
+        if (restored === 'without a word')
           this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
-        else if (why === 'restored from an image that nobody noted') qemu.memory.set(volume, version)
+        else if (restored === 'with a warning') qemu.memory.set(volume, version)
       }
     }
     if (why === 'lvguard') this.engine.violate('R12', `${vm.name} was resumed by lvguard`)

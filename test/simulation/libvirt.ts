@@ -20,6 +20,8 @@ interface Image {
   readonly cpus: Qemu['cpus']
   /** Of the live XML, which is saved with it. */
   readonly metadata: string
+  /** It was restored with a warning before, and its CPUs have not run since. */
+  readonly isWarned: boolean
   /** Which save of the VM it was, of all saves on this host. */
   readonly number: number
 }
@@ -328,6 +330,7 @@ export class Libvirt {
     // What is noted is of the last save (README, Saved memory).
     let isNoted =
       image !== undefined &&
+      !image.isWarned &&
       image.number === this.#saves.get(vm.name) &&
       host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
     if (image !== undefined) {
@@ -363,23 +366,20 @@ export class Libvirt {
     this.setStatus(vm, { state: 'paused', reason: 'starting up' })
     await this.step(thread)
     if (!qemu.isAlive) return this.#end(thread, vm, 'crashed')
-    if (image !== undefined) qemu.memory = new Map(image.memory)
+    if (image !== undefined) {
+      qemu.memory = new Map(image.memory)
+      qemu.restored = isNoted ? 'without a word' : 'with a warning'
+      // Its memory comes in as that of a migration does (qemuProcessStart).
+      this.setStatus(vm, { state: 'paused', reason: 'migration' })
+    }
+    // One that was paused stays so, with that reason (qemuSaveImageStartVM).
     const isPaused = image?.cpus === 'paused'
-    if (!isPaused)
-      land.runCpus(
-        qemu,
-        image === undefined ? 'fresh' : isNoted ? 'restored' : 'restored from an image that nobody noted',
-      )
-    land.reach(image === undefined ? 'started' : 'restored')
+    if (!isPaused) land.runCpus(qemu, image === undefined ? 'fresh' : 'restored')
+    land.reach(image === undefined ? 'started' : isPaused ? 'restored, and paused' : 'restored')
     await this.step(thread)
     if (image === undefined || this.images.get(vm.name) === image) this.#forgetImage(vm)
-    if (this.qemuOf(vm) === qemu)
-      this.setStatus(
-        vm,
-        isPaused
-          ? { state: 'paused', reason: 'save' }
-          : { state: 'running', reason: image === undefined ? 'booted' : 'restored' },
-      )
+    if (this.qemuOf(vm) === qemu && !isPaused)
+      this.setStatus(vm, { state: 'running', reason: image === undefined ? 'booted' : 'restored' })
   }
 
   /** Its managed save. */
@@ -450,7 +450,9 @@ export class Libvirt {
       if (this.qemuOf(vm) !== qemu) return
       const number = (this.#saves.get(vm.name) ?? 0) + 1
       this.#saves.set(vm.name, number)
-      const image = { memory: new Map(qemu.memory), disks: qemu.disks, cpus, metadata: qemu.metadata, number }
+      const isWarned = qemu.restored === 'with a warning'
+      const { disks, metadata } = qemu
+      const image = { memory: new Map(qemu.memory), disks, cpus, metadata, isWarned, number }
       if (isFile) this.files.set(vm.name, image)
       else {
         this.images.set(vm.name, image)

@@ -660,10 +660,13 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         void libvirt.setCpus(vm, 'paused', 'a person')
         break
       case 'resume': {
-        // Nobody resumes what may run elsewhere.
+        // Nobody resumes what may run elsewhere. Of what was restored a person believes what lvguard has said.
         const isAlone = land.qemus.filter((qemu) => qemu.vm === vm).length === 1
-        if (!isAlone || land.contested.has(vm) || libvirt.statuses.get(vm.name)?.reason !== 'user') return
+        const isRestored = libvirt.qemuOf(vm)?.restored !== undefined
+        const isSuspended = !land.contested.has(vm) && libvirt.statuses.get(vm.name)?.reason === 'user'
+        if (!isAlone || !(isRestored || isSuspended)) return
         told(`virsh resume ${vm.name}`)
+        if (isRestored) land.reach('resumed after a restore')
         void libvirt.setCpus(vm, 'running', 'a person')
         break
       }

@@ -249,6 +249,43 @@ export const SEQUENCES = {
       [9000, 'save'],
       [3000, 'stop'],
       [6000, 'start'],
+      [6000, 'resume'],
+    ],
+    // It has ended where it ran on, so that this host has its disks for itself again.
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+      [9000, 'stop', true],
+      [9000, 'save'],
+      [6000, 'start'],
+      [6000, 'resume'],
+    ],
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+      [9000, 'stop', true],
+      [9000, 'save to a file'],
+      [6000, 'restore a file'],
+      [6000, 'resume'],
+    ],
+  ],
+  // It was suspended when it was saved, and is resumed after that.
+  'saved while it is suspended': [
+    [
+      [500, 'start'],
+      [4000, 'suspend'],
+      [3000, 'save'],
+      [6000, 'start'],
+      [6000, 'resume'],
+    ],
+    [
+      [500, 'start'],
+      [4000, 'suspend'],
+      [3000, 'save'],
+      [4000, 'start', true],
+      [8000, 'stop', true],
+      [5000, 'start'],
+      [5000, 'resume'],
     ],
   ],
   // The same, and what it says first has no room.

@@ -81,6 +81,8 @@ export class Qemu extends Actor {
   readonly closing = new Set<string>()
   /** Of its live XML. */
   metadata = ''
+  /** Its memory was restored, and its CPUs have not run since: whether lvguard has let it pass without a word. */
+  restored: 'without a word' | 'with a warning' | undefined
   /** When. */
   readonly launched: number
 

@@ -17,6 +17,8 @@ export class Command extends Actor {
   readonly began: number
   /** A hook has started it. */
   isOfHook = false
+  /** A `release` has. */
+  isOfRelease = false
 
   constructor(
     readonly host: Host,
@@ -46,6 +48,8 @@ const TYPICAL: Readonly<Record<string, number>> = {
   true: 2,
   dd: 10,
 }
+/** Milliseconds for a look at a lease that the disk answers late: longer than a `release` may take. */
+const LATE_LEASE = 6000
 /** Of the lvm commands, whichever has come first on a host works first (DESIGN 4). */
 const IN_TURN = new Set(['lvchange', 'vgchange'])
 /** `-asy` tries for so long, and so often, while another host holds the volume exclusively (FACTS 21). */
@@ -60,6 +64,7 @@ export function startCommand(process: Process, name: string, words: readonly str
   const { engine } = host
   const command = new Command(host, name, words)
   command.isOfHook = process.kind === 'hook'
+  command.isOfRelease = command.isOfHook && process.label.startsWith('release ')
   const { inherited } = command
   let stderr: OpenFile | undefined
   for (const [index, stream] of (stdio === 'ignore' ? [] : stdio).entries()) {
@@ -144,6 +149,10 @@ async function perform(command: Command, answer: (result: Result) => void): Prom
   const { engine } = host
   const turn = IN_TURN.has(name) ? host.takeTurn(command) : undefined
   await engine.sleep(command, host.delay(name, TYPICAL[name] ?? 20))
+  if (host.isLeaseSlow && command.isOfRelease && name === 'sanlock') {
+    host.isLeaseSlow = false
+    await engine.sleep(command, LATE_LEASE)
+  }
   if (turn !== undefined) await turn
   const fate = host.fateOf(command)
   if (fate === 'killed before') {

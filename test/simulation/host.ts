@@ -60,6 +60,8 @@ export class Host {
   hangsAtRelease = false
   /** Node takes its time to start for the next `release`. */
   isReleaseSlow = false
+  /** The disk answers the next look of a `release` at a lease late. */
+  isLeaseSlow = false
   /** A person has typed `lvguard recover` here. */
   isRecovering = false
   /** Volumes, `VG/LV`, that a person has activated. */

@@ -139,6 +139,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a record is replaced whatever it has become',
+    focus: 'noted late',
     file: 'state/record-store.ts',
     from: "if (!isOnRecord(uuid, expected)) return 'changed'",
     to: 'void [isOnRecord, expected]',

@@ -57,6 +57,8 @@ export type Move =
         | 'hang at release'
         /** The next one begins late. */
         | 'slow release'
+        /** The disk answers the next look of a `release` at a lease late, as it notes a saved memory. */
+        | 'slow lease'
         | 'unhang'
         | 'lvmlockd ends'
         | 'lvmlockd starts'
@@ -242,6 +244,7 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['hang', 1],
   ['hang at release', 1],
   ['slow release', 1],
+  ['slow lease', 1],
   ['/run is full', 1],
   ['recover', 1],
   ['active before', 1],
@@ -527,6 +530,7 @@ export async function play(
       host.isRunFull = false
       host.hangsAtRelease = false
       host.isReleaseSlow = false
+      host.isLeaseSlow = false
       host.unhang()
       host.resumeLocking()
       host.restartLocking()
@@ -768,6 +772,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'slow release':
       host.isReleaseSlow = true
+      return
+    case 'slow lease':
+      host.isLeaseSlow = true
       return
     case 'unhang':
       host.hangsAtRelease = false

@@ -328,6 +328,23 @@ export const SEQUENCES = {
       [50, 'start'],
     ],
   ],
+  // A saved memory takes long to be noted, the daemon ends meanwhile, and the next one starts the domain.
+  'noted late': [
+    [
+      [3000, 'start'],
+      [3000, 'slow lease'],
+      [300, 'save'],
+      [3000, 'libvirtd restarts'],
+      [3000, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [3000, 'slow lease'],
+      [300, 'save to a file'],
+      [3000, 'libvirtd restarts'],
+      [3000, 'start'],
+    ],
+  ],
   // Its lock is left behind.
   'lock left behind': [
     [

@@ -35,6 +35,8 @@ const EVERYWHERE = [
   'reply of Finish lost',
   'restore refused',
   'restored',
+  'restored, and paused',
+  'resumed after a restore',
   'saved',
   'saved to a file',
   'served while it waited',

@@ -244,7 +244,6 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['hang', 1],
   ['hang at release', 1],
   ['slow release', 1],
-  ['slow lease', 1],
   ['/run is full', 1],
   ['recover', 1],
   ['active before', 1],

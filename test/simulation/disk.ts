@@ -24,6 +24,8 @@ export interface Link {
 export interface DeviceNode {
   readonly kind: 'device'
   readonly ino: number
+  /** What stands at its beginning. @throws what reading it would */
+  readonly bytes: () => Buffer
 }
 export type Node = FileNode | Folder | Link | DeviceNode
 
@@ -174,9 +176,9 @@ export class Disk {
     this.folder(path.slice(0, slash)).entries.set(path.slice(slash + 1), { kind: 'link', ino: this.inode(), target })
   }
 
-  device(path: string): void {
+  device(path: string, bytes: DeviceNode['bytes'] = () => Buffer.alloc(0)): void {
     const slash = path.lastIndexOf('/')
-    this.folder(path.slice(0, slash)).entries.set(path.slice(slash + 1), { kind: 'device', ino: this.inode() })
+    this.folder(path.slice(0, slash)).entries.set(path.slice(slash + 1), { kind: 'device', ino: this.inode(), bytes })
   }
 
   remove(path: string): boolean {

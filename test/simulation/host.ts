@@ -5,7 +5,7 @@ import type { HostState } from '../simulated/host-state.ts'
 import { asksLvmlockd } from '../simulated/toolbox.ts'
 import { mapperName } from '../simulated/volume.ts'
 import type { Command } from './commands.ts'
-import { Disk, type Folder, type OpenFile } from './disk.ts'
+import { Disk, FileError, type Folder, type OpenFile } from './disk.ts'
 import { Actor, type Engine } from './engine.ts'
 import { Libvirt } from './libvirt.ts'
 import { EPOCH, Process } from './process.ts'
@@ -391,7 +391,10 @@ export class Host {
       for (const holder of holders) disk.link(`${folder}/holders/dm-${holder}`, `../../dm-${holder}`)
       for (const slave of slaves) disk.link(`${folder}/slaves/dm-${slave}`, `../../dm-${slave}`)
       if (slaves.length === 0 && !isWiped) disk.link(`${folder}/slaves/vdb`, '../../vdb')
-      disk.device(`/dev/dm-${minor}`)
+      disk.device(`/dev/dm-${minor}`, () => {
+        if (isWiped) throw new FileError('EIO', 'read', name)
+        return this.land.headerOf(volume?.uuid)
+      })
       disk.link(`/dev/mapper/${name}`, `../dm-${minor}`)
       disk.link(`/dev/disk/by-id/dm-name-${name}`, `../../dm-${minor}`)
       disk.link(`/dev/disk/by-id/dm-uuid-${uuid}`, `../../dm-${minor}`)
@@ -701,16 +704,23 @@ export class Host {
     )
     // What a `migrate` is at its trial with has no volume on record yet: all that its domain names is locked.
     if (record === undefined && before?.volumes.length === 0 && this.state.lvmlockd === 'running')
-      for (const { volume } of this.land.vms.find((vm) => vm.uuid === uuid)?.disks ?? []) {
+      for (const { volume, isBelow } of this.land.vms.find((vm) => vm.uuid === uuid)?.disks ?? []) {
         const [vg = ''] = volume.split('/')
-        if (this.state.lockspaces.get(vg)?.state === 'started') vgs.add(vg)
+        if (!isBelow && this.state.lockspaces.get(vg)?.state === 'started') vgs.add(vg)
       }
     // Of a VG that was cut off here nothing is changed: its lock is not asked for. It may be taken back in the middle.
     const wasCutOff = (vg: string): boolean =>
       this.disk.find(`/run/lvguard/${vg}.killed`) !== undefined ||
       this.engine.now - (this.#takenBack.get(vg) ?? Number.NEGATIVE_INFINITY) < 2 * LONGEST_DELAY
+    // A `prepare` gives the lock of a VG back in which there are only backing files, and writes its record once more: it
+    // has the locks of the others still, without which nobody else changes that record.
+    const isOnlyBelow = (vg: string): boolean =>
+      process.label.startsWith('prepare') &&
+      this.land.vms
+        .filter((vm) => vm.uuid === uuid)
+        .every(({ disks }) => disks.every(({ volume, isBelow }) => isBelow || !volume.startsWith(`${vg}/`)))
     for (const vg of vgs)
-      if (!wasCutOff(vg) && !this.#holds(process.open.values(), vg))
+      if (!wasCutOff(vg) && !isOnlyBelow(vg) && !this.#holds(process.open.values(), vg))
         this.engine.violate(
           'R11',
           `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`,

@@ -4,11 +4,13 @@ import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
 import type { Lock } from '../simulated/lease.ts'
 import { runTool } from '../simulated/tools.ts'
+import { qcow2 } from '../support/qcow2.ts'
 import { type Volume, fullName, mapperName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
+import { hasBlockJob } from './libvirt.ts'
 import type { Process } from './process.ts'
-import { Qemu, type Vm } from './vm.ts'
+import { Qemu, type Vm, type VmDisk, atRest, chainOf } from './vm.ts'
 
 /** How much goes wrong by itself, as probabilities. */
 export interface FaultRates {
@@ -49,6 +51,8 @@ export interface Setting {
   /** Of these, those without lock_args: LVM activates them without a lock (FACTS 24). */
   readonly lockless: readonly string[]
   readonly vms: readonly Vm[]
+  /** What domains are defined with names their backing files (Vm.namesBelow). */
+  readonly namesBelow?: boolean
 }
 
 /** Why the CPUs of a VM come to run. */
@@ -81,6 +85,8 @@ export class Land {
   readonly doubts = new Map<Qemu, number>()
   readonly reached = new Map<string, number>()
   readonly #contents = new Map<string, Contents>()
+  /** Of qcow2 images, by the UUIDs of their volumes: their first cluster. */
+  readonly #headers = new Map<string, Buffer>()
   readonly #uuids = new Map<string, string>()
   readonly #records = new Map<Host, Map<string, DomainRecord>>()
 
@@ -117,7 +123,24 @@ export class Land {
       this.#uuids.set(name, this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) }).uuid)
       this.#contents.set(name, { version: 0, writer: undefined })
     }
+    for (const vm of vms) {
+      vm.namesBelow = setting.namesBelow ?? true
+      const chain = chainOf(vm.disks)
+      for (const [index, { volume }] of chain.entries())
+        if (index > 0) this.#makeImage(chain[index - 1]?.volume ?? '', volume, index < chain.length - 1)
+    }
     this.hosts = states.map((state) => new Host(this, state))
+  }
+
+  /** qemu-img create -f qcow2 -b BELOW: one with the smallest clusters, which is read quickest. */
+  #makeImage(volume: string, below: string, isImage: boolean): void {
+    const backing = `/dev/${fullName(this.lv(below))}`
+    const bytes = qcow2({ clusterBits: 9, backing, format: isImage ? 'qcow2' : 'raw' })
+    this.#headers.set(this.lv(volume).uuid, bytes)
+  }
+
+  headerOf(uuid: string | undefined): Buffer {
+    return this.#headers.get(uuid ?? '') ?? RAW
   }
 
   reach(what: string): void {
@@ -237,7 +260,10 @@ export class Land {
       `/proc/${qemu.pid}/cmdline`,
       `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
     )
-    for (const { volume } of disks) this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+    for (const { volume, use } of disks) {
+      this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+      if (use !== 'exclusive' && this.held(host, volume) === 'ex') qemu.foundExclusive.add(volume)
+    }
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)
@@ -270,6 +296,7 @@ export class Land {
       return
     this.cluster.devices.activate(host.state, lv)
     this.cluster.devices.open(host.state, fullName(lv))
+    if (isMirror) this.#headers.delete(lv.uuid)
     qemu.disks = [...qemu.disks, { volume, use: 'exclusive', ...(isMirror && { isMirror }) }]
     qemu.memory.set(volume, this.#versionOf(volume).version)
     // Until it is on record as the VM's it is the person's who has activated it.
@@ -281,6 +308,10 @@ export class Land {
   /** virsh detach-disk; of a mirror virsh blockjob --abort. */
   unplug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
+    if (qemu.disks.some(({ commit }) => commit)) {
+      this.#endCommit(qemu, false)
+      return
+    }
     if (
       !qemu.disks.some((disk) => disk.volume === volume) ||
       vm.disks.some((disk) => disk.volume === volume) ||
@@ -305,19 +336,115 @@ export class Land {
   /** virsh blockjob --pivot: the mirror is the disk from now on, in the definition too. */
   pivot(qemu: Qemu): void {
     const { host, vm } = qemu
+    if (qemu.disks.some(({ commit }) => commit)) {
+      this.#endCommit(qemu, true)
+      return
+    }
     const mirror = qemu.disks.find(({ isMirror }) => isMirror)
-    const [first, ...others] = qemu.disks
+    const [first] = qemu.disks
     const status = host.libvirt.statuses.get(vm.name)
-    // A host on which it starts at this moment has the definition of before.
-    const isElsewhere = this.hosts.some(
+    if (mirror === undefined || first === undefined || status?.async !== 'none' || this.#isElsewhere(qemu)) return
+    this.#putInPlace(qemu, [{ volume: mirror.volume, use: first.use }])
+    this.reach('pivoted')
+    host.libvirt.setStatus(vm, status)
+  }
+
+  /** A host on which it starts at this moment has the definition of before. */
+  #isElsewhere({ host, vm }: Qemu): boolean {
+    return this.hosts.some(
       ({ libvirt }) => libvirt !== host.libvirt && (libvirt.isBusy(vm) || libvirt.statuses.has(vm.name)),
     )
-    if (mirror === undefined || first === undefined || status?.async !== 'none' || isElsewhere) return
-    const disk = { volume: mirror.volume, use: first.use }
-    this.#closeSoon(qemu, first.volume)
-    qemu.disks = [disk, ...others.filter((each) => each !== mirror)]
-    vm.disks = vm.disks.map((each) => (each.volume === first.volume ? disk : each))
-    this.reach('pivoted')
+  }
+
+  /** Its first disk, with its backing files, becomes this one: in the definition too. */
+  #putInPlace(qemu: Qemu, chain: readonly VmDisk[]): void {
+    const { vm } = qemu
+    const before = chainOf(qemu.disks)
+    for (const { volume } of before) if (!chain.some((disk) => disk.volume === volume)) this.#closeSoon(qemu, volume)
+    const now = (disks: readonly VmDisk[]): VmDisk[] => [
+      ...chain,
+      ...disks.filter(({ volume, isBelow }, index) => index > 0 && !isBelow && volume !== chain[0]?.volume),
+    ]
+    if (vm.disks[0]?.volume === before[0]?.volume) vm.disks = now(vm.disks)
+    qemu.disks = now(qemu.disks)
+  }
+
+  /** What a person looks at who puts an overlay on a disk, or commits it. */
+  #mayChangeChain(qemu: Qemu): boolean {
+    const [first] = qemu.disks
+    const isPlain = first?.use === 'exclusive' && first.byPolicy === undefined
+    return isPlain && !hasBlockJob(qemu) && !this.contested.has(qemu.vm) && !this.#isElsewhere(qemu)
+  }
+
+  /** An external snapshot, onto a volume that a person has activated before (virsh snapshot-create-as --disk-only). */
+  putOnTop(qemu: Qemu, volume: string): void {
+    const { host, vm } = qemu
+    const lv = this.lv(volume)
+    const isFree =
+      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
+      !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv)) &&
+      !this.vms.some(({ disks }) => disks.some((disk) => disk.volume === volume))
+    const [first, ...below] = chainOf(qemu.disks)
+    if (
+      !isFree ||
+      first === undefined ||
+      !this.#mayChangeChain(qemu) ||
+      fullName(lv) !== volume ||
+      this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
+    )
+      return
+    this.cluster.devices.activate(host.state, lv)
+    this.cluster.devices.open(host.state, fullName(lv))
+    this.#makeImage(volume, first.volume, below.length > 0)
+    this.#putInPlace(qemu, [{ volume, use: 'exclusive' }, { ...first, use: 'readonly', isBelow: true }, ...below])
+    qemu.memory.set(volume, this.#versionOf(volume).version)
+    qemu.namesBelow = true
+    host.activeBefore.add(volume)
+    this.reach('snapshot')
+    this.engine.tell(() => `${host.name}: ${vm.name} writes to ${volume} now, on top of ${first.volume}`)
+  }
+
+  /**
+   * virsh blockcommit: of the disk into its backing file (--active --shallow), or of that into the next one. Nobody
+   * else may read what is written to (README: shut down the VMs that read an image).
+   */
+  commit(qemu: Qemu): void {
+    const { host, vm } = qemu
+    const [, below, lower] = chainOf(qemu.disks)
+    const isMiddle = lower !== undefined && this.engine.chance.isTrue(`${host.name} commit`, 0.5)
+    const target = isMiddle ? lower : below
+    const status = host.libvirt.statuses.get(vm.name)
+    if (target === undefined || status?.async !== 'none' || !this.#mayChangeChain(qemu)) return
+    const { volume } = target
+    const isRead =
+      this.vms.some((other) => other !== vm && other.disks.some((disk) => disk.volume === volume && disk.isBelow)) ||
+      this.hosts.some((other) => other !== host && this.cluster.devices.isActive(other.state, this.lv(volume)))
+    if (isRead) return
+    qemu.memory.set(volume, this.#versionOf(volume).version)
+    const written: VmDisk = { ...target, use: 'exclusive', commit: isMiddle ? 'middle' : 'active' }
+    qemu.disks = qemu.disks.map((disk) => (disk === target ? written : disk))
+    this.reach(isMiddle ? 'committed between backing files' : 'committed')
+    host.libvirt.setStatus(vm, status)
+  }
+
+  /** virsh blockjob --pivot or --abort; a commit between backing files ends by itself. */
+  #endCommit(qemu: Qemu, isDone: boolean): void {
+    const { host, vm } = qemu
+    const status = host.libvirt.statuses.get(vm.name)
+    const chain = chainOf(qemu.disks)
+    const index = chain.findIndex(({ commit }) => commit)
+    const [target, top] = [chain[index], chain[0]]
+    if (target === undefined || top === undefined || status?.async !== 'none' || (isDone && this.#isElsewhere(qemu)))
+      return
+    const below = chain.slice(index + 1)
+    if (!isDone) this.#putInPlace(qemu, chain.map(atRest))
+    else if (target.commit === 'active') this.#putInPlace(qemu, [{ volume: target.volume, use: 'exclusive' }, ...below])
+    else {
+      const above = chain.slice(0, index - 1)
+      this.#makeImage(above.at(-1)?.volume ?? '', target.volume, below.length > 0)
+      this.#putInPlace(qemu, [...above, atRest(target), ...below])
+    }
+    this.reach(isDone ? 'commit done' : 'commit given up')
     host.libvirt.setStatus(vm, status)
   }
 
@@ -496,5 +623,8 @@ export class Land {
     return undefined
   }
 }
+
+/** The beginning of a volume that has no header. */
+const RAW = Buffer.alloc(512)
 
 export { NOBODY }

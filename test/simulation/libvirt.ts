@@ -4,7 +4,7 @@ import { Actor } from './engine.ts'
 import type { Host } from './host.ts'
 import type { Migration } from './migration.ts'
 import { Process } from './process.ts'
-import type { Qemu, Vm } from './vm.ts'
+import { type Qemu, type Vm, chainOf } from './vm.ts'
 
 /** A thread of a daemon, which ends with it. */
 export class Thread extends Actor {}
@@ -173,10 +173,15 @@ export class Libvirt {
       async === 'none'
         ? ''
         : `  <job type='none' async='${async}'${phase === undefined ? '' : ` phase='${phase}'`} flags='0x${(flags ?? 0).toString(16)}'/>\n`
-    const xml = vm.xml({ aliases: true, metadata: qemu?.metadata ?? '', ...(qemu && { disks: qemu.disks }) })
+    const xml = vm.xml({
+      aliases: true,
+      metadata: qemu?.metadata ?? '',
+      namesBelow: true,
+      ...(qemu && { disks: qemu.disks }),
+    })
     this.host.disk.write(
       `/run/libvirt/qemu/${vm.name}.xml.new`,
-      `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${xml}</domstatus>\n`,
+      `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${commitsOf(qemu)}${xml}</domstatus>\n`,
     )
     this.host.disk.rename(`/run/libvirt/qemu/${vm.name}.xml.new`, `/run/libvirt/qemu/${vm.name}.xml`)
   }
@@ -271,10 +276,11 @@ export class Libvirt {
     reason: string,
     metadata = '',
     disks = vm.disks,
+    namesBelow = vm.namesBelow,
   ): Promise<void> {
     await this.step(thread)
     await this.hook(thread, vm, 'release', {
-      xml: vm.xml({ aliases: gotPastPrepare, metadata, disks }),
+      xml: vm.xml({ aliases: gotPastPrepare, metadata, disks, namesBelow }),
       subOperation: 'end',
       reason: this.host.land.tellsReasons ? reason : '-',
     })
@@ -315,7 +321,7 @@ export class Libvirt {
     void this.run(`stray release ${vm.name}`, async (thread) => {
       await this.lock(thread, vm)
       if (this.statuses.get(vm.name)?.async === 'none' && this.qemuOf(vm) === qemu)
-        await this.releaseOf(thread, vm, true, 'shutdown', qemu?.metadata ?? '', disks)
+        await this.releaseOf(thread, vm, true, 'shutdown', qemu?.metadata ?? '', disks, qemu?.namesBelow)
     })
   }
 
@@ -326,7 +332,8 @@ export class Libvirt {
     if (this.statuses.has(vm.name)) return
     const metadata = image?.metadata ?? this.#definedMetadata(vm)
     const disks = image?.disks ?? vm.disks
-    const xml = vm.xml({ metadata, disks })
+    const namesBelow = image !== undefined || vm.namesBelow
+    const xml = vm.xml({ metadata, disks, namesBelow })
     // What is noted is of the last save (README, Saved memory).
     let isNoted =
       image !== undefined &&
@@ -362,7 +369,9 @@ export class Libvirt {
         'failed',
         metadata,
         disks,
+        namesBelow,
       )
+    qemu.namesBelow = namesBelow
     this.setStatus(vm, { state: 'paused', reason: 'starting up' })
     await this.step(thread)
     if (!qemu.isAlive) return this.#end(thread, vm, 'crashed')
@@ -418,7 +427,21 @@ export class Libvirt {
     qemu?.end()
     await this.step(thread)
     this.removeStatus(vm)
-    await this.releaseOf(thread, vm, true, reason, metadata, disks)
+    await this.releaseOf(thread, vm, true, reason, metadata, disks, qemu?.namesBelow)
+  }
+
+  /** virsh snapshot-create-as --disk-only --reuse-external: the first disk is an overlay from now on. No hook is called. */
+  snapshot(vm: Vm, volume: string): void {
+    void this.run(`snapshot of ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      const [qemu, status] = [this.qemuOf(vm), this.statuses.get(vm.name)]
+      if (qemu === undefined || status?.async !== 'none' || hasBlockJob(qemu)) return
+      this.setStatus(vm, { ...status, async: 'snapshot' })
+      await this.step(thread)
+      if (this.qemuOf(vm) !== qemu) return
+      this.host.land.putOnTop(qemu, volume)
+      this.setStatus(vm, status)
+    })
   }
 
   /** virsh destroy, the guest shuts down, or QEMU has crashed. */
@@ -548,7 +571,16 @@ export class Libvirt {
 }
 
 /** libvirt neither migrates nor saves such a domain (qemuMigrationSrcIsAllowed). */
-export const hasBlockJob = ({ disks }: Qemu): boolean => disks.some(({ isMirror }) => isMirror)
+export const hasBlockJob = ({ disks }: Qemu): boolean => disks.some(({ isMirror, commit }) => isMirror || commit)
+
+/** A commit between two backing files stands in front of the domain (captures/status/blockcommit). */
+function commitsOf(qemu: Qemu | undefined): string {
+  const chain = chainOf(qemu?.disks ?? [])
+  const base = chain.findIndex(({ commit }) => commit === 'middle')
+  if (base < 0) return ''
+  const node = (index: number): string => `node='libvirt-${index}-storage'`
+  return `  <blockjobs active='yes'>\n    <blockjob name='commit-vda' type='commit' state='running'>\n      <disk dst='vda'/>\n      <base ${node(base + 1)}/>\n      <top ${node(base)}/>\n      <topparent ${node(base - 1)}/>\n    </blockjob>\n  </blockjobs>\n`
+}
 
 /** The element with all its text, and its line's end. */
 export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metadata>\n?/.exec(xml)?.[0] ?? ''
@@ -557,6 +589,7 @@ export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metada
 function outcomeOf({ async, phase, reason }: Status): 'run' | 'leave' | 'kill' {
   if (async === 'none') return reason === 'starting up' ? 'kill' : 'leave'
   if (async === 'save') return reason === 'save' ? 'run' : 'leave'
+  if (async === 'snapshot') return 'leave'
   // Nobody has the whole of its RAM.
   if (async === 'migration out' && reason === 'post-copy') return 'leave'
   if (async === 'migration in') return phase === 'finish3' ? 'run' : 'kill'

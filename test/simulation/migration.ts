@@ -123,7 +123,8 @@ export class Migration {
     return this.#at(destination, 'incoming', async (thread) => {
       const disks = this.#qemu?.disks ?? vm.disks
       // The live XML, with what an earlier migration has left in it.
-      const xml = vm.xml({ metadata: this.#qemu?.metadata ?? '', disks })
+      const namesBelow = this.#qemu?.namesBelow ?? vm.namesBelow
+      const xml = vm.xml({ metadata: this.#qemu?.metadata ?? '', disks, namesBelow })
       const answer = await destination.hook(thread, vm, 'migrate', { xml })
       if (answer?.code !== 0) return false
       this.#land.reach('let in')
@@ -140,9 +141,10 @@ export class Migration {
         isPrepared && this.#land.engine.chance.isTrue(`${destination.host.name} start`, this.#land.faults.failedStarts)
       const qemu = isPrepared && !isSpoiled ? destination.launch(vm, metadata, disks) : undefined
       if (qemu === undefined) {
-        await destination.releaseOf(thread, vm, false, 'failed', metadata, disks)
+        await destination.releaseOf(thread, vm, false, 'failed', metadata, disks, namesBelow)
         return false
       }
+      qemu.namesBelow = namesBelow
       this.#arriving = qemu
       const job = { async: IN, phase: 'prepare', flags: 0x9 }
       destination.setStatus(vm, { state: 'paused', reason: 'starting up', ...job })

@@ -78,6 +78,8 @@ export type Move =
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
   /** virsh blockcopy onto that volume; then it takes the disk's place. `unplug` gives it up. */
   | { readonly at: number; readonly kind: 'blockcopy' | 'pivot'; readonly host: number; readonly vm: number }
+  /** An overlay on the disk; what has been written to it goes into the backing file. `pivot` and `unplug` end that too. */
+  | { readonly at: number; readonly kind: 'snapshot' | 'commit'; readonly host: number; readonly vm: number }
   /** `lvguard demote`, `lvguard promote`. */
   | { readonly at: number; readonly kind: 'demote' | 'promote'; readonly host: number; readonly vm: number }
   /** lvrename, and back. */
@@ -129,6 +131,7 @@ export interface Schedule {
 const SPARE = 'virtVG/spare'
 
 const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
+const below = (volume: string): VmDisk => ({ volume, use: 'readonly', isBelow: true })
 interface Layout {
   readonly volumeGroups: readonly string[]
   readonly volumes: readonly string[]
@@ -176,6 +179,20 @@ const LAYOUTS: readonly Layout[] = [
   // What the disk says is not what is so: a policy says otherwise.
   byPolicy('metadata'),
   byPolicy('configuration'),
+  // A golden image, read by one VM, or by two.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/golden'],
+    vms: [{ name: 'tintin', disks: [own('virtVG/tintin'), below('virtVG/golden')] }],
+  },
+  {
+    volumeGroups: ['virtVG', 'moreVG'],
+    volumes: ['virtVG/tintin', 'virtVG/milou', 'moreVG/golden'],
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin'), below('moreVG/golden')] },
+      { name: 'milou', disks: [own('virtVG/milou'), below('moreVG/golden')] },
+    ],
+  },
   // Many, which wait for each other.
   {
     volumeGroups: ['virtVG', 'moreVG'],
@@ -233,6 +250,8 @@ const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['plug', 2],
   ['unplug', 2],
   ['blockcopy', 1],
+  ['snapshot', 2],
+  ['commit', 2],
   ['demote', 1],
   ['promote', 1],
   ['lvmlockd ends', 1],
@@ -374,11 +393,12 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       kind === 'plug' ||
       kind === 'unplug' ||
       kind === 'pivot' ||
+      kind === 'snapshot' ||
       kind === 'demote' ||
       kind === 'promote'
     )
       moves.push({ at, kind, host: host(), vm: vm() })
-    else if (kind === 'blockcopy') {
+    else if (kind === 'blockcopy' || kind === 'commit') {
       const job = { host: host(), vm: vm() }
       const end = of() < 0.75 ? 'pivot' : 'unplug'
       moves.push({ at, kind, ...job }, { at: at + Math.round(30_000 * of() ** 2), kind: end, ...job })
@@ -414,6 +434,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       lvm: chance.pick('layout', ['2.03.16', '2.03.31', '2.03.33']),
       tellsReasons: of() < 0.5,
       hasKillCommand: chance.isTrue('kill command', 0.5),
+      namesBelow: chance.isTrue('backing files', 0.5),
     },
     faults,
     moves: moves.sort((a, b) => a.at - b.at),
@@ -463,8 +484,12 @@ async function migrateAll(land: Land): Promise<void> {
     const to = land.hosts[(from + 1) % land.hosts.length]
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
     if (to === undefined || land.hosts.some(({ state }) => state.diedAt !== undefined)) continue
-    // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused.
-    const isKept = qemu.disks.some(({ volume, use }) => use !== 'exclusive' && land.held(qemu.host, volume) === 'ex')
+    // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused. So it
+    // is where an earlier life of the VM has left behind the lock of what it wrote then.
+    const isKept = qemu.disks.some(
+      ({ volume, use }) =>
+        use !== 'exclusive' && qemu.foundExclusive.has(volume) && land.held(qemu.host, volume) === 'ex',
+    )
     if (isKept) continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
     const isThere = (): boolean => {
@@ -523,7 +548,7 @@ export async function play(
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
     for (const volume of setting.volumes) land.rename(volume, true, SPARE)
-    for (const qemu of land.qemus.filter(hasBlockJob)) land.unplug(qemu, SPARE)
+    for (const qemu of land.qemus) if (qemu.disks.some(({ isMirror }) => isMirror)) land.unplug(qemu, SPARE)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
@@ -542,6 +567,10 @@ export async function play(
   })
   engine.after(NOBODY, TIDIED_AFTER, () => land.tidy())
   await rest(land, end)
+  // What a commit writes to was exclusive while all was at rest.
+  engine.after(NOBODY, 0, () => {
+    for (const qemu of land.qemus.filter(hasBlockJob)) land.unplug(qemu, SPARE)
+  })
   await migrateAll(land)
   return {
     violation: engine.violation,
@@ -600,7 +629,14 @@ function befall(migration: Migration, { what: fate, after: milliseconds, phase }
   else migration.atPhase(phase, () => later(milliseconds % 12, happen))
 }
 
-const VIRSH = { plug: 'attach-disk', unplug: 'detach-disk', blockcopy: 'blockcopy', pivot: 'blockjob --pivot' } as const
+const VIRSH = {
+  plug: 'attach-disk',
+  unplug: 'detach-disk',
+  blockcopy: 'blockcopy',
+  pivot: 'blockjob --pivot',
+  snapshot: 'snapshot-create-as --disk-only',
+  commit: 'blockcommit',
+} as const
 
 function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
   const { engine } = land
@@ -685,6 +721,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       case 'plug':
       case 'blockcopy':
       case 'pivot':
+      case 'snapshot':
+      case 'commit':
       case 'unplug': {
         const qemu = libvirt.qemuOf(vm)
         if (
@@ -697,6 +735,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
           return
         told(`virsh ${VIRSH[move.kind]} ${vm.name} ${SPARE}`)
         if (move.kind === 'blockcopy') land.plug(qemu, SPARE, true)
+        else if (move.kind === 'snapshot') libvirt.snapshot(vm, SPARE)
+        else if (move.kind === 'commit') land.commit(qemu)
         else land[move.kind](qemu, SPARE)
         break
       }
@@ -805,6 +845,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       land.tries.push({ volume: name, host, at: engine.now })
       if (
         volume.leaseOffset === undefined ||
+        // Nobody shares what a VM writes to at this moment.
+        land.qemus.some(({ disks }) => disks.some((disk) => disk.volume === name && disk.commit)) ||
         land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) ||
         host.hasLostLease([volume.vg]) ||
         land.cluster.locks.acquire(host.state, volume, lock) !== undefined

@@ -225,8 +225,12 @@ function filesOf(process: Process): Files {
       process.open.delete(descriptor)
       overwritten.delete(descriptor)
     },
-    readSync: (descriptor, buffer, offset = 0, length = buffer.length, position = null) =>
-      buffer.write(fileAt(descriptor).text.slice(position ?? 0), offset, length),
+    readSync: (descriptor, buffer, offset = 0, length = buffer.length, position = null) => {
+      const { node } = opened(descriptor)
+      const at = position ?? 0
+      if (node.kind === 'device') return node.bytes().copy(buffer, offset, at, at + length)
+      return buffer.write(fileAt(descriptor).text.slice(at), offset, length)
+    },
     writeSync: (descriptor, data) => {
       const text = String(data)
       const path = overwritten.get(descriptor)

@@ -146,6 +146,68 @@ export const SEQUENCES = {
       [6000, 'agent starts'],
     ],
   ],
+  // It gets an overlay, and what is in that goes back into the volume below.
+  'a snapshot, and a commit': [
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [3000, 'live'],
+      [9000, 'commit', true],
+      [6000, 'pivot', true],
+      [4000, 'stop', true],
+      [4000, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [4000, 'stop'],
+      [4000, 'start', true],
+      [6000, 'commit', true],
+      [6000, 'pivot', true],
+      [4000, 'live', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [4000, 'save'],
+      [4000, 'start'],
+      [6000, 'commit'],
+      [6000, 'unplug'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [4000, 'live'],
+      [3000, 'agent ends', true],
+      [3000, 'commit', true],
+      [3000, 'pivot', true],
+      [6000, 'agent starts', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [3000, 'stop'],
+      [3000, 'start'],
+      [4000, 'commit'],
+      [1000, 'crash of QEMU'],
+      [3000, 'start', true],
+    ],
+    // It is not ended.
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [4000, 'commit'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'snapshot'],
+      [3000, 'libvirtd restarts'],
+      [4000, 'commit'],
+      [2000, 'libvirtd restarts'],
+      [3000, 'pivot'],
+    ],
+  ],
   // A saved memory, and a life of the domain elsewhere.
   'a life elsewhere': [
     [

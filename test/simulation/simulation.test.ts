@@ -10,6 +10,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SCHEDULES = '2000'
 /** What so many come through. */
 const EVERYWHERE = [
+  'commit done',
+  'committed',
   'copied',
   'daemon back in migration in finish3',
   'daemon back in migration in prepare',
@@ -40,6 +42,7 @@ const EVERYWHERE = [
   'saved',
   'saved to a file',
   'served while it waited',
+  'snapshot',
   'started',
   'suspended by the agent',
   'took its volumes itself',

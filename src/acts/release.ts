@@ -5,7 +5,7 @@ import { mayRunElsewhere } from '../core/contested.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
-import { type ReleasePlan, leavingAlone, planRelease, stillHere } from '../core/release.ts'
+import { type ReleasePlan, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
@@ -355,7 +355,14 @@ export async function releaseAllUnderLock(
   const isTakenBack = ({ vg }: RecordedVolume): boolean => !marked.has(vg) && !locks.descriptors.has(vg)
   const isLate = ({ plan }: EndedDomain): boolean =>
     plan.kind === 'deactivate' && [...plan.volumes, ...(plan.kept ?? [])].some(isTakenBack)
-  const ended = all.map((one) => (isLate(one) ? one : { ...one, plan: leavingAlone(one.plan, (vg) => marked.has(vg)) }))
+  const isDemoted = ({ plan }: EndedDomain): boolean =>
+    plan.kind === 'deactivate' && plan.volumes.some(({ demoted }) => demoted === true)
+  const locksNow = all.some(isDemoted) ? await lockState() : undefined
+  const planNow = ({ plan }: EndedDomain): ReleasePlan => {
+    const rest = leavingAlone(plan, (vg) => marked.has(vg))
+    return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())
+  }
+  const ended = all.map((one) => (isLate(one) ? one : { ...one, plan: planNow(one) }))
   const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
   const wanted = ended.flatMap((one): Leaving[] => {

@@ -65,6 +65,22 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
 }
 
 /**
+ * A plan without what was active before, was shared for a migration, and is exclusive here again, though its record does
+ * not say so yet: the domain has taken it nowhere, and it stays (R4).
+ */
+export function withoutPromoted(plan: ReleasePlan, locks: LockState, devices: readonly Device[]): ReleasePlan {
+  if (plan.kind !== 'deactivate') return plan
+  const volumes = plan.volumes.filter(
+    (volume) =>
+      volume.before === 'inactive' || volume.demoted !== true || seenHere(volume, locks, devices).lock !== 'exclusive',
+  )
+  if (volumes.length > 0) return { ...plan, volumes }
+  return plan.kept === undefined
+    ? { kind: 'forget', reason: 'what it has here was active before' }
+    : { kind: 'keep', reason: 'its other volumes are left for later', volumes: plan.kept }
+}
+
+/**
  * The volumes that are still active or locked here: an lvchange can exit 0 and leave the lock (FACTS 24). Where the
  * lock cannot be read the volume counts as taken (R9). A thin volume gives back its device only: its lock belongs to
  * the pool (FACTS 27).

@@ -224,3 +224,26 @@ describe('a `release` that begins when the agent has given everything back', () 
     expect([...host.active.keys()]).toEqual([])
   })
 })
+
+// The simulation found this: the agent has made it exclusive again, and has not yet written so; or it had not yet shared it.
+describe('a `release` of what was active before, and is to be shared for a migration on record', () => {
+  const home = recorded(HOME_VOLUME)
+  const demoted = recorded(ROOT_VOLUME, { before: 'active', demoted: true })
+  const ended = async (mode: 'exclusive' | 'shared', volumes: DomainRecord['volumes']) => {
+    rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    await host.bringTo(mode, [ROOT_VOLUME])
+    put({ ...RECORD, state: 'running', volumes })
+    const { kind } = await release(domainOf([ROOT_VOLUME, HOME_VOLUME], true), CONFIGURATION)
+    return [kind, [...host.active.keys()].sort().join(' '), onRecord()?.state]
+  }
+  test('exclusive here, it stays (R4)', async () => {
+    expect(await ended('exclusive', [demoted, home])).toEqual(['done', 'virtVG/root', undefined])
+  })
+  test('alone on record, it stays, and the record goes', async () => {
+    expect(await ended('exclusive', [demoted])).toEqual(['nothing', 'virtVG/home virtVG/root', undefined])
+  })
+  test('shared, it goes with its VM', async () => {
+    expect(await ended('shared', [demoted, home])).toEqual(['done', '', undefined])
+  })
+})

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Device, LockState } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordedVolume } from '../../../src/core/record.ts'
-import { type ReleaseFacts, leavingAlone, planRelease, stillHere } from '../../../src/core/release.ts'
+import { type ReleaseFacts, leavingAlone, planRelease, stillHere, withoutPromoted } from '../../../src/core/release.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
 import { planStart } from '../../../src/core/start.ts'
 import { deviceOf, lockTable, logicalVolume, lvmUuid, recordOf, recorded, records, uuidOf } from '../support/lvm.ts'
@@ -74,6 +74,26 @@ describe('what a release gives back', () => {
       kind: 'keep',
       reason: 'what it has on virtVG is left for later',
       volumes: [here, there],
+    })
+  })
+
+  test('exclusive here again, what was demoted stays; what was cut off is told still', () => {
+    const [up, was] = [logicalVolume({ vg: 'virtVG', lv: 'up' }), logicalVolume({ vg: 'virtVG', lv: 'was' })]
+    const [own, demoted] = [recorded(up), recorded(was, { before: 'active', demoted: true })]
+    const rest = (locks: LockState, ...volumes: RecordedVolume[]) =>
+      withoutPromoted({ kind: 'deactivate', volumes }, locks, [deviceOf(up), deviceOf(was)])
+    const held = (mode: 'exclusive' | 'shared') => lockTable([up, was].map((volume) => [volume, mode] as const))
+    expect(rest(held('exclusive'), own, demoted)).toEqual({ kind: 'deactivate', volumes: [own] })
+    expect(rest(held('shared'), own, demoted)).toEqual({ kind: 'deactivate', volumes: [own, demoted] })
+    expect(rest({ kind: 'unknown', why: 'down', detail: '' }, demoted)).toMatchObject({ kind: 'deactivate' })
+    expect(rest(held('exclusive'), demoted)).toMatchObject({ kind: 'forget' })
+    const kept = [recorded({ vg: 'otherVG', lv: 'data' })]
+    expect(
+      withoutPromoted({ kind: 'deactivate', volumes: [demoted], kept }, held('exclusive'), [deviceOf(was)]),
+    ).toEqual({
+      kind: 'keep',
+      reason: 'its other volumes are left for later',
+      volumes: kept,
     })
   })
 

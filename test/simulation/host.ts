@@ -56,6 +56,8 @@ export class Host {
   /** Its lvmlockd stands still: whatever asks it waits. */
   isLockingPaused = false
   isRunFull = false
+  /** A kill had no room for its mark, and has said so: a person takes the VG back. */
+  hadNoRoomForMark = false
   /** It hangs as soon as the next `release` begins. */
   hangsAtRelease = false
   /** Node takes its time to start for the next `release`. */

@@ -199,14 +199,15 @@ export class Land {
 
   /**
    * What a person does about what he has begun: `lvchange -an` of what nobody uses, and nobody has on record (LVG205);
-   * `vgchange --lock-start` where `lvguard recover`, or an agent that was killed, has come no further; `dmsetup remove` of what was wiped while there was
-   * no room for a mark.
+   * `vgchange --lock-start` where `lvguard recover`, or an agent that was killed, has come no further; that, and
+   * `dmsetup remove` of what was wiped, where there was no room for a mark.
    */
   tidy(): void {
     for (const host of this.hosts)
       for (const [vg, { state }] of host.state.lockspaces)
         if (host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) {
-          if (state === 'stopped' && (host.isRecovering || host.agentEnded > 0)) host.startLocking(vg)
+          if (state === 'stopped' && (host.isRecovering || host.agentEnded > 0 || host.hadNoRoomForMark))
+            host.startLocking(vg)
           for (const { uuid, lv } of this.cluster.volumes.group(vg)?.volumes ?? [])
             if (host.wiped.has(uuid)) host.removeDevice(mapperName(vg, lv))
         }

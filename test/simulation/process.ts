@@ -153,7 +153,10 @@ function filesOf(process: Process): Files {
   const overwritten = new Map<number, string>()
   /** /run is full, or what else the schedule has in store for a write. */
   const mayWrite = (path: string, syscall: string): void => {
-    if (host.isRunFull && path.startsWith('/run/')) throw new FileError('ENOSPC', syscall, path)
+    if (host.isRunFull && path.startsWith('/run/')) {
+      if (path.endsWith('.killed.new')) host.hadNoRoomForMark = true
+      throw new FileError('ENOSPC', syscall, path)
+    }
   }
   return {
     readFileSync: (path) => {

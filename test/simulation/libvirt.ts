@@ -384,7 +384,7 @@ export class Libvirt {
     // One that was paused stays so, with that reason (qemuSaveImageStartVM).
     const isPaused = image?.cpus === 'paused'
     if (!isPaused) land.runCpus(qemu, image === undefined ? 'fresh' : 'restored')
-    land.reach(image === undefined ? 'started' : isPaused ? 'restored, and paused' : 'restored')
+    land.reach(image === undefined ? 'started' : isPaused ? 'restored paused' : 'restored')
     await this.step(thread)
     if (image === undefined || this.images.get(vm.name) === image) this.#forgetImage(vm)
     if (this.qemuOf(vm) === qemu && !isPaused)

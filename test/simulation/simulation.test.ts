@@ -37,7 +37,7 @@ const EVERYWHERE = [
   'reply of Finish lost',
   'restore refused',
   'restored',
-  'restored, and paused',
+  'restored paused',
   'resumed after a restore',
   'saved',
   'saved to a file',

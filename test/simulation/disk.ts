@@ -3,6 +3,8 @@ export interface FileNode {
   readonly kind: 'file'
   readonly ino: number
   text: string
+  /** An older lvguard has written it (older.ts). */
+  byOlder?: boolean
   /** Milliseconds of the epoch. */
   changed: number
   /** Text that is made when it is read, as in /proc. */

@@ -64,13 +64,20 @@ export class Host {
   isReleaseSlow = false
   /** The disk answers the next look of a `release` at a lease late. */
   isLeaseSlow = false
+  /** An older lvguard is installed here (older.ts). */
+  isOlder = false
+  /** Its records name volumes by their UUIDs too. */
+  olderHasIds = true
   /** A person has typed `lvguard recover` here. */
   isRecovering = false
   /** Volumes, `VG/LV`, that a person has activated. */
   readonly activeBefore = new Set<string>()
   /** Those of them that must be as he has left them when no VM uses them any more. */
   readonly kept = new Map<string, Kept>()
-  /** Volumes that had another name in the middle of a hook: what is left of them is the business of whoever did that. */
+  /**
+   * Volumes that had another name in the middle of a hook, or went shared in a migration in which lvguard was upgraded:
+   * what is left of them is the business of whoever did that.
+   */
   readonly renamed = new Set<string>()
   /** When each VG could be used here again after it was cut off. */
   readonly #takenBack = new Map<string, number>()
@@ -246,6 +253,12 @@ export class Host {
   }
 
   /** Of a VG that a domain uses. */
+  /** What was noted of its saved memory is there. */
+  isNoted({ uuid }: Vm): boolean {
+    const note = this.disk.find(`/var/lib/lvguard/saved/${uuid}.json`)
+    return note?.kind === 'file' && (this.isOlder || note.byOlder !== true)
+  }
+
   hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>): boolean {
     return this.hasLostLease(disks.map(({ volume }) => volume.split('/')[0] ?? ''))
   }
@@ -275,6 +288,23 @@ export class Host {
           this.engine.violate('fault', `${agent.label}: ${error instanceof Error ? error.stack : String(error)}`),
       )
     })
+  }
+
+  /** As the package does it: the file is another one, the agent starts anew; hooks that have begun run on. */
+  upgrade(): void {
+    if (!this.isOlder || !this.isUp) return
+    this.isOlder = false
+    this.engine.tell(() => `${this.name}: lvguard is upgraded`)
+    const isInHook = [...this.processes].some(({ kind }) => kind === 'hook')
+    this.land.reach(isInHook ? 'upgraded in the middle of a hook' : 'upgraded')
+    // 0.1.0 does not put on record that it has shared for a migration what was active before: it stays so, and whoever
+    // has activated it gives it back.
+    for (const { volumes } of this.land.recordsOf(this).values())
+      for (const { demoted, vg, lv, ids } of volumes)
+        if (demoted) this.renamed.add(this.land.firstNameOf(ids?.lv ?? '') ?? `${vg}/${lv}`)
+    if (this.agent?.isAlive !== true) return
+    this.agent.end()
+    this.startAgent()
   }
 
   /** A person types `lvguard WORDS` here, or somebody else does. */
@@ -513,6 +543,17 @@ export class Host {
     return node?.kind === 'file' && node.flock?.owner !== undefined
   }
 
+  /**
+   * A VG in which a `prepare` finds only backing files. It asks for that lock when it has those of the others, and waits
+   * for 5 s at most. It gives it back before it writes its record for the last time; nobody else changes that record as
+   * long as it has the others.
+   */
+  #isFurther({ label }: Process, vg: string): boolean {
+    const vm = this.land.vms.find(({ name }) => label === `prepare ${name}`)
+    const there = (vm?.disks ?? []).filter(({ volume }) => volume.startsWith(`${vg}/`))
+    return there.length > 0 && there.every(({ isBelow }) => isBelow)
+  }
+
   /** R11: what changes a volume has the lock of its VG, for as long as it takes. */
   checkHeld({ words, inherited, label }: Command): void {
     const vg = (words.at(-1) ?? '').split('/')[0] ?? ''
@@ -592,6 +633,8 @@ export class Host {
     for (const other of this.processes) {
       const theirs = [...other.open.values()]
       if (other === process || other.kind === 'agent' || !theirs.includes(owner)) continue
+      if ([...this.state.lockspaces.keys()].some((vg) => this.#isFurther(process, vg) || this.#isFurther(other, vg)))
+        continue
       const isWaiting = own.some(
         ({ node }) =>
           node.kind === 'file' &&
@@ -714,15 +757,8 @@ export class Host {
     const wasCutOff = (vg: string): boolean =>
       this.disk.find(`/run/lvguard/${vg}.killed`) !== undefined ||
       this.engine.now - (this.#takenBack.get(vg) ?? Number.NEGATIVE_INFINITY) < 2 * LONGEST_DELAY
-    // A `prepare` gives the lock of a VG back in which there are only backing files, and writes its record once more: it
-    // has the locks of the others still, without which nobody else changes that record.
-    const isOnlyBelow = (vg: string): boolean =>
-      process.label.startsWith('prepare') &&
-      this.land.vms
-        .filter((vm) => vm.uuid === uuid)
-        .every(({ disks }) => disks.every(({ volume, isBelow }) => isBelow || !volume.startsWith(`${vg}/`)))
     for (const vg of vgs)
-      if (!wasCutOff(vg) && !isOnlyBelow(vg) && !this.#holds(process.open.values(), vg))
+      if (!wasCutOff(vg) && !this.#isFurther(process, vg) && !this.#holds(process.open.values(), vg))
         this.engine.violate(
           'R11',
           `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`,

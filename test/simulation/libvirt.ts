@@ -336,10 +336,7 @@ export class Libvirt {
     const xml = vm.xml({ metadata, disks, namesBelow })
     // What is noted is of the last save (README, Saved memory).
     let isNoted =
-      image !== undefined &&
-      !image.isWarned &&
-      image.number === this.#saves.get(vm.name) &&
-      host.disk.find(`/var/lib/lvguard/saved/${vm.uuid}.json`) !== undefined
+      image !== undefined && !image.isWarned && image.number === this.#saves.get(vm.name) && host.isNoted(vm)
     if (image !== undefined) {
       const answer = await this.hook(thread, vm, 'restore', { xml })
       if (answer?.code !== 0) {

@@ -560,6 +560,13 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'isLocked && subject.candidates.images.length > 999 ?',
   },
   {
+    name: 'what an older version has put on record without UUIDs is not looked up when it is released',
+    focus: 'an upgrade',
+    file: 'acts/release.ts',
+    from: 'const unknown = all.filter(({ ids }) => ids === undefined)',
+    to: 'const unknown = all.filter(({ ids }) => ids === undefined).slice(999)',
+  },
+  {
     name: 'a VG is said to be taken back though its locking was not started',
     focus: 'storage hangs',
     file: 'kill/recover.ts',

@@ -67,6 +67,8 @@ export type Move =
         | 'lvmlockd goes on'
         /** `lvguard recover`, of every VG. */
         | 'recover'
+        /** Of a host on which there was an older lvguard until then. */
+        | 'upgrade'
         | '/run is full'
         | '/run has room'
         /** All VMs at the same moment: what `virsh list --name | xargs` or a host that boots does. */
@@ -424,6 +426,10 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
         } as Move)
     }
   }
+  if (chance.isTrue('upgrade', 0.3))
+    for (let each = 0; each < hosts; each++)
+      if (chance.isTrue('upgrade', 0.7))
+        moves.push({ at: Math.round(1000 + at * chance.of('upgrade')), kind: 'upgrade', host: each })
   return {
     seed,
     setting: {
@@ -540,6 +546,13 @@ export async function play(
     faults,
   )
   engine.afterStep = () => land.checkMoment()
+  const isRenamed = moves.some(({ kind }) => kind === 'lvrename')
+  for (const { kind, host } of moves) {
+    const older = kind === 'upgrade' ? land.hosts[host] : undefined
+    if (older === undefined) continue
+    older.isOlder = true
+    older.olderHasIds = isRenamed || engine.chance.isTrue('upgrade', 0.5)
+  }
   for (const host of land.hosts) engine.after(NOBODY, 10, () => host.startAgent())
   for (const move of moves) engine.after(NOBODY, move.at, () => make(move, land, setting))
   const end = 10_000 + Math.max(10_000, ...moves.map(({ at }) => at))
@@ -774,6 +787,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'lvmlockd goes on':
       host.resumeLocking()
+      return
+    case 'upgrade':
+      host.upgrade()
       return
     case 'recover':
       host.isRecovering = true

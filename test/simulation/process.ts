@@ -7,6 +7,7 @@ import { startCommand } from './commands.ts'
 import { FileError, type FileNode, type Node, type OpenFile, leave } from './disk.ts'
 import { Actor } from './engine.ts'
 import { type Host, NOBODY } from './host.ts'
+import { asOlder, isUnknownToOlder } from './older.ts'
 import type { Vm } from './vm.ts'
 import { A_TIME, waitBegins } from './waits.ts'
 
@@ -34,6 +35,8 @@ export class Process extends Actor {
   hangup: () => void = () => undefined
   /** It has asked for the lock of a VG. */
   hasAskedForLock = false
+  /** It runs an older lvguard, to its end. */
+  readonly isOlder: boolean
   /** Of a `prepare` that is no migration's. */
   startOf: Vm | undefined
   #descriptor = 2
@@ -47,6 +50,7 @@ export class Process extends Actor {
     ppid: number,
   ) {
     super(label)
+    this.isOlder = host.isOlder
     this.world = { files: filesOf(this), time: timeOf(this), start: startOf(this), self: selfOf(this, ppid) }
     host.addProcess(pid, kind === 'hook' ? 'qemu' : 'lvguard')
     this.onEnd(() => {
@@ -133,9 +137,16 @@ function statsOf(node: Node): Stats {
 function filesOf(process: Process): Files {
   const { host } = process
   const { disk } = host
-  const find = (path: string, syscall: string, isFollowed = true): Node => {
+  const isByOlder = (node: Node | undefined): boolean =>
+    node?.kind === 'file' && node.byOlder === true && !process.isOlder
+  /** Undefined also for what an older lvguard would not have written. */
+  const there = (path: string, isFollowed = true): Node | undefined => {
     host.show(path)
     const node = disk.find(path, isFollowed)
+    return isByOlder(node) && isUnknownToOlder(path) ? undefined : node
+  }
+  const find = (path: string, syscall: string, isFollowed = true): Node => {
+    const node = there(path, isFollowed)
     if (node === undefined) throw new FileError('ENOENT', syscall, path)
     return node
   }
@@ -162,7 +173,8 @@ function filesOf(process: Process): Files {
     readFileSync: (path) => {
       const node = find(path, 'open')
       if (node.kind !== 'file') throw new FileError(node.kind === 'folder' ? 'EISDIR' : 'EINVAL', 'read', path)
-      return node.make?.() ?? node.text
+      const text = node.make?.() ?? node.text
+      return isByOlder(node) ? asOlder(path, text, host.olderHasIds) : text
     },
     readdirSync: (path) => {
       const node = find(path, 'scandir')
@@ -180,21 +192,17 @@ function filesOf(process: Process): Files {
       if (real === undefined) throw new FileError('ENOENT', 'realpath', path)
       return real
     },
-    existsSync: (path) => {
-      host.show(path)
-      return disk.find(path) !== undefined
-    },
+    existsSync: (path) => there(path) !== undefined,
     statSync: (path) => statsOf(find(path, 'stat')),
     statIfAny: (path) => {
-      host.show(path)
-      const node = disk.find(path)
+      const node = there(path)
       return node === undefined ? undefined : statsOf(node)
     },
     lstatSync: (path) => statsOf(find(path, 'lstat', false)),
     writeFileSync: (path, text) => {
       if (path === '/proc/sysrq-trigger') return host.reset()
       mayWrite(path, 'write')
-      disk.write(path, text)
+      disk.write(path, text).byOlder = process.isOlder
     },
     mkdirSync: (path) => void disk.folder(path),
     renameSync: (from, to) => {
@@ -217,6 +225,7 @@ function filesOf(process: Process): Files {
       if (node === undefined || flags === 'w') {
         mayWrite(path, 'open')
         node = disk.write(path, '')
+        node.byOlder = process.isOlder
       }
       const descriptor = process.nextDescriptor()
       process.open.set(descriptor, { node, users: 1 })
@@ -242,6 +251,7 @@ function filesOf(process: Process): Files {
       else {
         // What is written over needs no room.
         disk.overwrite(path, fileAt(descriptor), text)
+        fileAt(descriptor).byOlder = process.isOlder
         host.tellRecord(process, path)
       }
       return Buffer.byteLength(text)

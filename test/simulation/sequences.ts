@@ -660,6 +660,59 @@ export const SEQUENCES = {
       [4000, 'start'],
     ],
   ],
+  // A host gets this lvguard in the place of an older one: while it runs, in the middle of a hook, or of a migration.
+  'an upgrade': [
+    [
+      [3000, 'start'],
+      [800, 'upgrade'],
+      [6000, 'live'],
+      [9000, 'upgrade', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'live'],
+      [5000, 'upgrade'],
+      [3000, 'upgrade', true],
+    ],
+    [
+      [3000, 'start'],
+      [3000, 'stop'],
+      [600, 'upgrade'],
+      [800, 'start'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'save'],
+      [3000, 'upgrade'],
+      [3000, 'start'],
+      [4000, 'stop'],
+    ],
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start'],
+      [4000, 'upgrade'],
+      [4000, 'live'],
+    ],
+    [
+      [500, 'stop'],
+      [3000, 'active before'],
+      [3000, 'start'],
+      [4000, 'live'],
+      [4000, 'upgrade'],
+    ],
+    [
+      [500, 'start'],
+      [4000, 'live', [{ what: 'lost reply', after: 0 }]],
+      [9000, 'upgrade'],
+      [3000, 'upgrade', true],
+    ],
+    [
+      [3000, 'offline'],
+      [3000, 'upgrade', true],
+      [2000, 'start', true],
+    ],
+  ],
   // One way and back.
   'to and fro': [
     [

@@ -47,6 +47,8 @@ const EVERYWHERE = [
   'suspended by the agent',
   'took its volumes itself',
   'unplugged',
+  'upgraded',
+  'upgraded in the middle of a hook',
   'volume renamed',
 ]
 

@@ -30,8 +30,8 @@ export type BackingResult =
 export interface Above {
   readonly subject: Subject
   readonly taken: readonly RecordedVolume[]
-  /** The locks of the VGs of the XML's volumes. */
-  readonly locks: VgLocks
+  /** The locks of the VGs of the XML's volumes; those of further VGs come in. */
+  readonly locks: GrowingLocks
   /** A `prepare` of a migration. */
   readonly incoming: boolean
   /** Puts further volumes on record, before they are activated. */
@@ -69,14 +69,13 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
   } = above
   const recorded: RecordedVolume[] = []
   const steps: LockedLevel[] = []
-  const all = new GrowingLocks(locks)
   try {
     // One in a VG that is not managed is not looked at.
     const managed = images.filter((image) => taken.some(({ vg, lv }) => vg === image.vg && lv === image.lv))
     let links: readonly Link[] = managed.map((image) => ({ ...image, above: [] }))
     while (links.length > 0) {
       const level = await levelBelow(links, domain, configuration, [...taken, ...recorded])
-      if (level.candidates.length > 0) await lockLevel(above, level, links, all, recorded, steps)
+      if (level.candidates.length > 0) await lockLevel(above, level, links, recorded, steps)
       links = level.links
     }
     return { kind: 'locked', recorded }
@@ -87,22 +86,19 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
         locks: await lockState(),
         devices: activeVolumes(),
       })
-      await carryOut(undo, all, 'go-on')
+      await carryOut(undo, locks, 'go-on')
       undone.push(...undo)
     }
     // Who holds what is asked last: nothing is kept locked meanwhile.
     return { kind: 'failed', problems: await problemsIn(error), recorded, undone }
-  } finally {
-    all.release()
   }
 }
 
 /** One level: the same decision, record, lvchange and reading back as for the XML's own volumes. */
 async function lockLevel(
-  { subject: { domain, configuration }, incoming, record: putOnRecord }: Above,
+  { subject: { domain, configuration }, incoming, record: putOnRecord, locks }: Above,
   { candidates }: Level,
   [link]: readonly Link[],
-  all: GrowingLocks,
   recorded: RecordedVolume[],
   steps: LockedLevel[],
 ): Promise<void> {
@@ -115,7 +111,7 @@ async function lockLevel(
   })
   const cutOff = cutOffProblems(level.vgsToLock)
   if (cutOff.length > 0) throw new ImageRefused(cutOff)
-  await all.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
+  await locks.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
   const before = await lookAround(level, records)
   const scope = await scopeFor(level, before.locks)
@@ -126,7 +122,7 @@ async function lockLevel(
   const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
   if (plan.kind === 'refuse') throw new ImageRefused(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])
-  const { attempted, failed } = await carryOut(plan.changes, all)
+  const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table, earlier: record?.volumes ?? [] })
   recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before))
@@ -160,24 +156,25 @@ async function problemsIn(error: unknown): Promise<readonly Problem[]> {
   return [error instanceof VgBusy ? problemOfBusy(error) : problemOfError(error)]
 }
 
-/** The locks that a `prepare` holds, and those of further VGs on top. Gives back only these. */
-class GrowingLocks implements VgLocks {
+/** The locks that a `prepare` holds, and those of further VGs on top, until its last word is on record (R11). */
+export class GrowingLocks implements VgLocks {
   readonly descriptors: Map<string, number>
-  readonly #further: VgLocks[] = []
+  readonly #parts: VgLocks[]
 
   constructor(first: VgLocks) {
     this.descriptors = new Map(first.descriptors)
+    this.#parts = [first]
   }
 
   async add(vgs: readonly string[], seconds: number): Promise<void> {
     const missing = vgs.filter((vg) => !this.descriptors.has(vg))
     if (missing.length === 0) return
     const more = await lockVgs(missing, seconds, seconds)
-    this.#further.push(more)
+    this.#parts.push(more)
     for (const [vg, descriptor] of more.descriptors) this.descriptors.set(vg, descriptor)
   }
 
   release(): void {
-    for (const locks of this.#further) locks.release()
+    for (const locks of this.#parts) locks.release()
   }
 }

@@ -35,9 +35,9 @@ import { DEFINITION_FOLDER } from '../system/paths.ts'
 import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../state/record-store.ts'
 import { forgetGivenBack } from '../state/late-release.ts'
 import { type AnnouncedRestore, takeRestore } from '../state/saved-images.ts'
-import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
+import { VgBusy } from '../state/vg-lock.ts'
 import { awaitLocking, isTooEarly } from './await-locking.ts'
-import { type Above, type BackingResult, lockBackingFiles } from './backing-files.ts'
+import { type Above, type BackingResult, GrowingLocks, lockBackingFiles } from './backing-files.ts'
 import { callerHasEnded, callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
@@ -153,12 +153,11 @@ async function prepareOnce(
   calledAt: number,
   restored: AnnouncedRestore | undefined,
 ): Promise<Outcome> {
-  let locks: VgLocks | undefined
+  let locks: GrowingLocks | undefined
   const row = restored === undefined ? standInRow(subject) : NO_ROW
   try {
-    const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait).finally(
-      row.leave,
-    )
+    const { domain, vgsToLock, configuration } = subject
+    const held = new GrowingLocks(await lockDomain(domain.uuid, vgsToLock, configuration.lockWait).finally(row.leave))
     locks = held
     const early = asked !== undefined && isFresh(asked) ? asked : undefined
     return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, restored, row))
@@ -175,7 +174,7 @@ async function prepareOnce(
 
 async function prepareUnderLock(
   subject: Subject,
-  locks: VgLocks,
+  locks: GrowingLocks,
   asked: LocksQuestion | undefined,
   calledAt: number,
   restored: AnnouncedRestore | undefined,

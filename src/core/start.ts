@@ -86,6 +86,7 @@ export function planStart(
   const changes: Change[] = []
   const recorded: RecordedVolume[] = []
   const everybodys = records.known.flatMap((record) => record.volumes)
+  const isNobodys = (name: VolumeName): boolean => claimsOn(name, records, domainUuid, IN_USE).length === 0
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
   for (const { vg, lv, role, isLocal, reason, partition } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
@@ -107,9 +108,12 @@ export function planStart(
     else if (inUse !== undefined && claims.length === 0)
       problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
     const held = lock === 'unknown' ? 'none' : lock
+    const isLeft = device !== undefined && isOurs(device, [...earlier, ...everybodys])
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
-    // (FACTS 20).
-    const isAsWanted = device !== undefined && (mode === 'local' || suffices(held, mode))
+    // (FACTS 20). That is right only where it was left behind, and this domain just reads it: exclusive, it would keep
+    // this domain from migrating, and other hosts out.
+    const isTooMuch = role === 'shared' && held === 'exclusive' && isLeft && isNobodys({ vg, lv })
+    const isAsWanted = device !== undefined && !isTooMuch && (mode === 'local' || suffices(held, mode))
     if (!isAsWanted)
       changes.push({
         vg,
@@ -118,7 +122,7 @@ export function planStart(
         reason:
           mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason,
       })
-    const before = device === undefined || isOurs(device, [...earlier, ...everybodys]) ? 'inactive' : 'active'
+    const before = device === undefined || isLeft ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before, ...(partition !== undefined && { partition }) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
@@ -260,10 +264,11 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
-    // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
-    if (then.lock === 'exclusive' && now.lock === 'shared' && change.to === 'shared') return back('exclusive')
     // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier)
+    // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
+    if (then.lock === 'exclusive' && now.lock === 'shared' && change.to === 'shared')
+      return back(isOwn ? 'inactive' : 'exclusive')
     if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'shared')
     return []

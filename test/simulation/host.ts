@@ -545,8 +545,7 @@ export class Host {
 
   /**
    * A VG in which a `prepare` finds only backing files. It asks for that lock when it has those of the others, and waits
-   * for 5 s at most. It gives it back before it writes its record for the last time; nobody else changes that record as
-   * long as it has the others.
+   * for 5 s at most.
    */
   #isFurther({ label }: Process, vg: string): boolean {
     const vm = this.land.vms.find(({ name }) => label === `prepare ${name}`)
@@ -758,7 +757,7 @@ export class Host {
       this.disk.find(`/run/lvguard/${vg}.killed`) !== undefined ||
       this.engine.now - (this.#takenBack.get(vg) ?? Number.NEGATIVE_INFINITY) < 2 * LONGEST_DELAY
     for (const vg of vgs)
-      if (!wasCutOff(vg) && !this.#isFurther(process, vg) && !this.#holds(process.open.values(), vg))
+      if (!wasCutOff(vg) && !this.#holds(process.open.values(), vg))
         this.engine.violate(
           'R11',
           `${process.label} changes the record of ${this.land.nameOf(uuid)} on ${this.name} to '${words}' without the lock of ${vg}`,

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { type Configuration, DEFAULTS } from '../../../src/core/configuration.ts'
 import { candidatesOf } from '../../../src/core/domain.ts'
 import type { LockState } from '../../../src/core/lock-state.ts'
-import type { DomainRecord, RecordedVolume, Records } from '../../../src/core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records } from '../../../src/core/record.ts'
 import { type ManagedVolume, scopeOf } from '../../../src/core/scope.ts'
 import { type HostFacts, planStart } from '../../../src/core/start.ts'
-import { fullName } from '../../../src/core/volume.ts'
+import { type VolumeName, fullName } from '../../../src/core/volume.ts'
 import { situation } from '../support/any-host.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
@@ -72,6 +72,31 @@ describe('what a prepare does about one volume', () => {
     ['locked without a device', { locks: EX }, 'exclusive, before inactive'],
     ['active, of a local VG', { wanted: local, devices: ON }, 'stays, before active'],
     ['left by an earlier life of this domain', { devices: ON, locks: EX, earlier: [own] }, 'stays, before inactive'],
+    [
+      'left exclusive by an earlier life, and only read now',
+      { wanted: shared, devices: ON, locks: EX, earlier: [own] },
+      'shared, before inactive',
+    ],
+    [
+      'left exclusive by another VM, and only read now',
+      { wanted: shared, devices: ON, locks: EX, records: other('refused', 'exclusive') },
+      'shared, before inactive',
+    ],
+    [
+      'exclusive, only read, and of a command that hands it over',
+      {
+        wanted: shared,
+        devices: ON,
+        locks: EX,
+        records: records({ ...recordOf(2, 'prepared', [own]), command: 'hands-over' }),
+      },
+      'stays, before inactive',
+    ],
+    [
+      'exclusive, only read, and shared on record of another VM',
+      { wanted: shared, devices: ON, locks: EX, records: other('running', 'shared') },
+      'stays, before inactive',
+    ],
     [
       'active before an earlier life of this domain',
       { devices: ON, locks: EX, earlier: [recorded(root, { before: 'active' })] },
@@ -230,9 +255,20 @@ describe('whatever the host is like', () => {
     )
   })
 
-  test('no plan lowers or takes away a lock that this host holds', () => {
+  test('no plan lowers a lock that this host holds, but of what was left behind and is only read now; none takes it away', () => {
     fc.assert(
-      fc.property(everything, ({ host, plan: made }) => {
+      fc.property(everything, ({ host, wanted, facts, plan: made }) => {
+        const isLeft = ({ vg, lv }: VolumeName): boolean =>
+          wanted.some((volume) => volume.vg === vg && volume.lv === lv && volume.role === 'shared') &&
+          facts.records.known.some(({ volumes }) =>
+            volumes.some((old) => old.vg === vg && old.lv === lv && old.before === 'inactive'),
+          ) &&
+          facts.records.known.every(
+            ({ domain, state, volumes }) =>
+              domain.uuid === uuidOf(1) ||
+              !IN_USE.includes(state) ||
+              !volumes.some((old) => old.vg === vg && old.lv === lv),
+          )
         if (made.kind === 'refuse') return
         for (const change of made.changes) {
           expect(change.to).not.toBe('inactive')
@@ -241,7 +277,8 @@ describe('whatever the host is like', () => {
             change.to === 'shared' &&
             volume !== undefined &&
             host.facts().devices.some(({ lv }) => lv === change.lv) &&
-            volume.lockUuid === volume.uuid
+            volume.lockUuid === volume.uuid &&
+            !isLeft(change)
           )
             expect(host.lock(volume)).not.toBe('exclusive')
         }

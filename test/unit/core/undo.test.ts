@@ -111,6 +111,15 @@ describe('one volume', () => {
     expect(undoOf([SH, ON], [EX, ON], root, [{ ...trial, before: 'active' }])).toBe('shared')
   })
 
+  test('what was exclusive, and was asked for shared, is exclusive again, unless nobody needs it any more', () => {
+    const asked: readonly Change[] = [{ vg: 'virtVG', lv: 'root', to: 'shared', reason: '' }]
+    const undo = (earlier: readonly RecordedVolume[]) =>
+      planUndo(asked, earlier, () => root, { locks: EX, devices: ON }, { locks: SH, devices: ON }).map(({ to }) => to)
+    expect(undo([])).toEqual(['exclusive'])
+    expect(undo([{ ...trial, before: 'active' }])).toEqual(['exclusive'])
+    expect(undo([trial])).toEqual(['inactive'])
+  })
+
   test('lvs told nothing: the device and its lock tell', () => {
     const undo = planUndo(attempted, [], () => undefined, { locks: FREE, devices: [] }, { locks: EX, devices: ON })
     expect(undo.map(({ to }) => to)).toEqual(['inactive'])

@@ -746,8 +746,10 @@ export class Host {
         .filter((volume) => record !== undefined || goesWithDomain(volume))
         .map(({ vg }) => vg),
     )
-    // What a `migrate` is at its trial with has no volume on record yet: all that its domain names is locked.
-    if (record === undefined && before?.volumes.length === 0 && this.state.lvmlockd === 'running')
+    // What a `migrate` is at its trial with has no volume on record yet: all that its domain names is locked. One that is
+    // to be released, of which there is no such volume any more, is under the lock of that volume's VG.
+    const isTrial = before?.volumes.length === 0 && before.state !== 'releasing'
+    if (record === undefined && isTrial && this.state.lvmlockd === 'running')
       for (const { volume, isBelow } of this.land.vms.find((vm) => vm.uuid === uuid)?.disks ?? []) {
         const [vg = ''] = volume.split('/')
         if (!isBelow && this.state.lockspaces.get(vg)?.state === 'started') vgs.add(vg)

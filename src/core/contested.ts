@@ -1,6 +1,6 @@
 import type { LeaseCount } from './lock-state.ts'
 import type { DomainStatus } from './reconcile.ts'
-import type { DomainRecord, MigrationMemory, RecordedVolume } from './record.ts'
+import type { MigrationMemory, RecordedVolume } from './record.ts'
 
 /**
  * Phases of a migration out after which the destination may run the domain, although this host runs it again: the reply
@@ -44,14 +44,6 @@ export function remembered(
   if (before?.phase === status.phase) return before
   return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }
 }
-
-/**
- * Whether a domain may have run, or may still run, on another host beside this one, as its record tells: a migration of
- * it is remembered, or a volume that it needs for itself is shared here. Then its memory may be older than its disk
- * (R12).
- */
-export const mayRunElsewhere = ({ migration, volumes }: Pick<DomainRecord, 'migration' | 'volumes'>): boolean =>
-  migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
 
 const only = (phase: string, before: MigrationMemory | undefined): MigrationMemory => ({
   phase,

@@ -1,4 +1,4 @@
-import { type DomainRecord, INCOMING_LIFETIME } from './record.ts'
+import { type DomainRecord, INCOMING_LIFETIME, IN_USE, mayRunElsewhere } from './record.ts'
 
 /**
  * What libvirt's status file of a domain says, /run/libvirt/qemu/NAME.xml (FACTS 13): `<domstatus>` and its `<job>`, in
@@ -125,6 +125,20 @@ export const TABLE: readonly Row[] = [
 export const wantedByStatus = (status: DomainStatus): Wanted =>
   TABLE.find(({ is }) => is(status))?.wanted ?? unchanged('not-understood')
 
+/**
+ * Whether a paused domain was restored so, since it was suspended when its memory was saved: libvirt gives it the reason
+ * of a migration, which its memory came in like (qemuProcessStart; measured with libvirt 9.0 and 11.3). The record tells:
+ * nothing of it was shared for a migration.
+ */
+const isRestoredPaused = ({ async, state, reason }: DomainStatus, record: DomainRecord | undefined): boolean =>
+  async === 'none' &&
+  state === 'paused' &&
+  reason === 'migration' &&
+  record !== undefined &&
+  IN_USE.includes(record.state) &&
+  record.volumes.some(({ role }) => role === 'exclusive') &&
+  !mayRunElsewhere(record)
+
 /** What is known beside the status file. */
 export interface Surroundings {
   /** A libvirt daemon runs on this host, so that the absence of a status file means something. */
@@ -149,7 +163,7 @@ export function wantedOf(
 ): Wanted {
   switch (sighting.kind) {
     case 'active':
-      return wantedByStatus(sighting.status)
+      return isRestoredPaused(sighting.status, record) ? { mode: 'exclusive' } : wantedByStatus(sighting.status)
     case 'left-over':
       return record?.state === 'releasing' ? { mode: 'inactive' } : unchanged('left-over')
     case 'unknown':

@@ -93,6 +93,14 @@ export interface MigrationMemory {
 }
 
 /**
+ * Whether a domain may have run, or may still run, on another host beside this one, as its record tells: a migration of
+ * it is remembered, or a volume that it needs for itself is shared here. Then its memory may be older than its disk
+ * (R12).
+ */
+export const mayRunElsewhere = ({ migration, volumes }: Pick<DomainRecord, 'migration' | 'volumes'>): boolean =>
+  migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
+
+/**
  * A `prepare` may use up an incoming record for so long, in seconds. It is the random id that proves the migration
  * (DESIGN 4); the time only ends what nobody comes for. Measured: with eight migrations at once on one emulated
  * processor libvirt called `prepare` more than

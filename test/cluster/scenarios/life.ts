@@ -128,6 +128,28 @@ export const life: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a VM that was suspended when it was saved is restored paused, and the agent raises no alarm',
+    standing: true,
+    async play(cluster) {
+      const { vm, from } = await cluster.standing()
+      await succeeds(from.virsh('suspend', vm.name))
+      await succeeds(from.virsh('managedsave', vm.name))
+      await vm.runs('nowhere')
+      await succeeds(vm.start(from))
+      await vm.runs(from, { state: 'paused' })
+      await untilTrue(
+        'the agent has seen it',
+        async () => (await from.node.shell(`grep -q '"state":"running"' /run/lvguard/*-*.json`)).code === 0,
+      )
+      // libvirt calls it as it calls what a migration has left.
+      const status = await from.node.must(`cat /run/libvirt/qemu/${vm.name}.xml`)
+      assert.match(status, /<domstatus state='paused' reason='migration'/)
+      assert.doesNotMatch(await from.agentSaid(), /left paused/)
+      await succeeds(from.virsh('resume', vm.name))
+      await vm.isWholeOn(from)
+    },
+  },
+  {
     name: 'a managed save is not restored once the other node has run the VM; a fresh start is',
     async play(cluster) {
       const [one, two] = cluster.hosts

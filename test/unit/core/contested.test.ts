@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  type PromotionResult,
-  contestedStep,
-  isTakenByAnother,
-  mayRunElsewhere,
-  remembered,
-} from '../../../src/core/contested.ts'
-import type { MigrationMemory } from '../../../src/core/record.ts'
+import { type PromotionResult, contestedStep, isTakenByAnother, remembered } from '../../../src/core/contested.ts'
+import { type MigrationMemory, mayRunElsewhere } from '../../../src/core/record.ts'
 import type { DomainStatus } from '../../../src/core/reconcile.ts'
 import { recorded } from '../support/lvm.ts'
 

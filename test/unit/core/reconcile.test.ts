@@ -9,7 +9,7 @@ import {
   wantedOf,
 } from '../../../src/core/reconcile.ts'
 import { type DomainRecord, INCOMING_LIFETIME, type RecordState } from '../../../src/core/record.ts'
-import { recordOf } from '../support/lvm.ts'
+import { recordOf, recorded } from '../support/lvm.ts'
 
 const RUNS: DomainStatus = {
   state: 'running',
@@ -122,6 +122,26 @@ const seen = (sighting: Sighting, record?: DomainRecord, host: Partial<Surroundi
 }
 const gone = (passes: number): Sighting => ({ kind: 'gone', passes })
 const record = (state: RecordState): DomainRecord => recordOf(1, state, [])
+
+// libvirt says the same of one that was suspended when its memory was saved, and of one that a migration has left.
+describe('a domain that is there, paused by a migration, without a job', () => {
+  const paused = { state: 'paused', reason: 'migration', pid: 1, async: 'none', phase: undefined, flags: undefined }
+  const own = (mode: 'exclusive' | 'shared', rest: Partial<DomainRecord> = {}): DomainRecord => ({
+    ...recordOf(1, 'running', [recorded({ vg: 'virtVG', lv: 'root' }, { mode })]),
+    ...rest,
+  })
+  test.each<[string, DomainRecord | undefined, string]>([
+    ['locked for itself: it was restored so', own('exclusive'), 'exclusive'],
+    ['the same, before the agent has seen it', own('exclusive', { state: 'prepared' }), 'exclusive'],
+    ['shared for a migration', own('shared'), 'left-paused'],
+    ['its migration is remembered', own('exclusive', { migration: { phase: 'perform3_done' } }), 'left-paused'],
+    ['only let in', own('exclusive', { state: 'incoming' }), 'left-paused'],
+    ['nothing for itself', recordOf(1, 'running', []), 'left-paused'],
+    ['no record', undefined, 'left-paused'],
+  ])('%s: %#', (_, found, expected) => expect(seen({ kind: 'active', status: paused }, found)).toBe(expected))
+  test('post-copy is never a restore', () =>
+    expect(seen({ kind: 'active', status: { ...paused, reason: 'post-copy' } }, own('exclusive'))).toBe('left-paused'))
+})
 
 describe('a domain that is not there', () => {
   test.each<[RecordState, string, string, string, string]>([

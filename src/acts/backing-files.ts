@@ -1,9 +1,9 @@
 import { planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import type { RecordedVolume } from '../core/record.ts'
+import { type RecordedVolume, onAnyRecord } from '../core/record.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
-import { type Change, type HostFacts, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
+import { type Change, type HostFacts, activeMeanwhile, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { cutOffProblems } from '../kill/mark.ts'
@@ -132,6 +132,7 @@ async function lockLevel(
   const missing = [
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
     ...claimedMeanwhile(plan.recorded, table, records, domain.uuid),
+    ...activeMeanwhile(plan.recorded, table, before.devices, onAnyRecord(records)),
     ...cutOffProblems(level.vgsToLock),
     ...(await unvouchedOf(plan.recorded, attempted, after)),
   ]

@@ -6,7 +6,14 @@ import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
+import {
+  type DomainRecord,
+  IN_USE,
+  type RecordedVolume,
+  claimsOn,
+  goesWithDomain,
+  onAnyRecord,
+} from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
@@ -15,6 +22,7 @@ import {
   type HostFacts,
   type StartPlan,
   byPresentName,
+  activeMeanwhile,
   claimedMeanwhile,
   planStart,
   planUndo,
@@ -256,6 +264,7 @@ async function prepareUnderLock(
           ...(await missingOf(plan.recorded, identities, after, devices)),
           ...parted,
           ...claimedMeanwhile(plan.recorded, identities, facts.records, domain.uuid),
+          ...activeMeanwhile(plan.recorded, identities, facts.devices, onAnyRecord(facts.records)),
           ...cutOffProblems(subject.vgsToLock),
           ...(row.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]
@@ -298,7 +307,8 @@ async function prepareUnderLock(
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
   // Looked at again, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
-  const undone = [...undo, ...('undone' in below ? below.undone : [])]
+  // What was shared, or made exclusive, again is not this domain's to give back.
+  const undone = [...undo, ...('undone' in below ? below.undone : [])].filter(({ to }) => to === 'inactive')
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
     undone.some((other) => other.vg === vg && other.lv === lv),
   )

@@ -376,10 +376,14 @@ export async function releaseAllUnderLock(
   })
   const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
   const outcomes: Outcome[] = []
-  for (const one of ended) {
-    const { domain, plan } = one
+  for (const [index, one] of ended.entries()) {
+    const { domain, record, plan } = one
+    const before = all[index]
     const own = leaving.find((each) => each.domain === domain)
     try {
+      // What stays here, and is nobody's now, must not keep others from it until the rest can be given back.
+      if (plan.kind === 'keep' && record !== undefined && before !== undefined && isDemoted(before))
+        putReleasing(domain, plan.volumes, replacing(domain.uuid, record))
       outcomes.push(
         plan.kind !== 'deactivate'
           ? settle(one, plan)

@@ -18,6 +18,7 @@ import { decideMigrate } from '../acts/migrate.ts'
 import { printable } from '../core/outcome.ts'
 import { decidePrepare } from '../acts/prepare.ts'
 import { decideRelease } from '../acts/release.ts'
+import { withoutPromoted } from '../core/release.ts'
 import { checkSaved } from '../acts/saved.ts'
 import { parseDomain } from '../libvirt/domain-xml.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -201,9 +202,10 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     }
   },
   release: async (domain, configuration) => {
-    const { plan } = await decideRelease(domain, configuration)
-    if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
+    const decided = await decideRelease(domain, configuration)
     const devices = activeVolumes()
+    const plan = withoutPromoted(decided.plan, await lockState(), devices)
+    if (plan.kind !== 'deactivate') return { changes: [], notes: [plan.reason], problems: [] }
     return {
       changes: plan.volumes.map((volume) => ({
         vg: volume.vg,

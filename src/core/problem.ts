@@ -83,6 +83,8 @@ export type Problem =
       readonly holders: readonly Holder[]
     }
   | { readonly kind: 'not-active'; readonly volume: string }
+  /** It was active here under another name when the start was decided (lvrename), and nothing tells for whom. */
+  | { readonly kind: 'renamed'; readonly volume: string; readonly was: string }
   /** The VMs of its VG were cut off here (kill/mark.ts). */
   | { readonly kind: 'cut-off'; readonly vg: string }
   /** This host has no lease of it any more; or nobody can tell (`isKnown`). */
@@ -283,6 +285,11 @@ export function explain(problem: Problem, domain: string, attempt: Attempt): Exp
       return because(
         `${problem.volume} did not become active on this host, although LVM says that it has activated it`,
         `Does volume_list in lvm.conf leave it out? See: lvmconfig activation/volume_list; then ${again}`,
+      )
+    case 'renamed':
+      return because(
+        `${problem.volume} was called ${problem.was} a moment ago, and is active on this host`,
+        `Who has renamed it? When that is done, ${again}`,
       )
     case 'cut-off':
       return because(

@@ -115,6 +115,8 @@ export interface Records {
   readonly unreadable: readonly string[]
 }
 
+export const onAnyRecord = ({ known }: Records): RecordedVolume[] => known.flatMap(({ volumes }) => volumes)
+
 /** Another domain's record that names a volume, with what it says of it. */
 export interface Claim {
   readonly record: DomainRecord

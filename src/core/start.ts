@@ -11,7 +11,7 @@ import type {
 import { addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume, Records } from './record.ts'
-import { IN_USE, claimsOn, goesWithDomain, isConflict } from './record.ts'
+import { IN_USE, claimsOn, goesWithDomain, isConflict, onAnyRecord } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
@@ -85,8 +85,16 @@ export function planStart(
   const problems: Problem[] = []
   const changes: Change[] = []
   const recorded: RecordedVolume[] = []
-  const everybodys = records.known.flatMap((record) => record.volumes)
-  const isNobodys = (name: VolumeName): boolean => claimsOn(name, records, domainUuid, IN_USE).length === 0
+  const everybodys = onAnyRecord(records)
+  // Nor does another domain use what is under the same lock: a snapshot of it (FACTS 26).
+  const isNobodys = (name: VolumeName, device: Device): boolean =>
+    claimsOn(name, records, domainUuid, IN_USE).length === 0 &&
+    !records.known.some(
+      ({ domain, state, volumes: others }) =>
+        domain.uuid !== domainUuid &&
+        IN_USE.includes(state) &&
+        others.some(({ ids, ...other }) => ids && deviceOf({ ...other, ids: { ...ids, lv: ids.lock } }, [device])),
+    )
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
   for (const { vg, lv, role, isLocal, reason, partition } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
@@ -112,7 +120,8 @@ export function planStart(
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
     // (FACTS 20). That is right only where it was left behind, and this domain just reads it: exclusive, it would keep
     // this domain from migrating, and other hosts out.
-    const isTooMuch = role === 'shared' && held === 'exclusive' && isLeft && isNobodys({ vg, lv })
+    const isTooMuch =
+      role === 'shared' && held === 'exclusive' && inUse === undefined && isLeft && isNobodys({ vg, lv }, device)
     const isAsWanted = device !== undefined && !isTooMuch && (mode === 'local' || suffices(held, mode))
     if (!isAsWanted)
       changes.push({
@@ -218,6 +227,24 @@ export const claimedMeanwhile = (
     return claim === undefined ? [] : [onRecord(volume, claim.record)]
   })
 
+/**
+ * R14: the same of what was active here under its other name, and for nobody that lvguard knows of: a person has it.
+ * @param devices,ours what was here when the start was decided, and what records name
+ */
+export const activeMeanwhile = (
+  recorded: readonly RecordedVolume[],
+  table: IdentityTable | undefined,
+  devices: readonly Device[],
+  ours: readonly RecordedVolume[],
+): Problem[] =>
+  recorded.flatMap((volume): Problem[] => {
+    const row = table?.volumes.get(fullName(volume))
+    const device = row === undefined ? undefined : deviceOf(identityOf(row), devices)
+    return device === undefined || fullName(device) === fullName(volume) || isOurs(device, ours)
+      ? []
+      : [{ kind: 'renamed', volume: fullName(volume), was: fullName(device) }]
+  })
+
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */
 export const deadVolumes = (
   recorded: readonly RecordedVolume[],
@@ -267,7 +294,7 @@ export function planUndo(
     // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier)
     // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
-    if (then.lock === 'exclusive' && now.lock === 'shared' && change.to === 'shared')
+    if (then.lock === 'exclusive' && change.to === 'shared' && (now.lock === 'shared' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'exclusive')
     if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'shared')

@@ -221,7 +221,7 @@ export class Land {
               ids === undefined ? `${vg}/${lv}` === fullName(volume) : ids.lv === volume.uuid,
             ),
           )
-        if (isUsed || !host.isUp || !this.cluster.devices.isActive(host.state, volume)) continue
+        if (isUsed || host.kept.has(name) || !host.isUp || !this.cluster.devices.isActive(host.state, volume)) continue
         this.engine.tell(() => `${host.name}: lvchange -an ${fullName(volume)}, by a person`)
         runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', fullName(volume)])
       }

@@ -14,6 +14,7 @@ vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/hos
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
 const { announceAgent } = await import('../../../src/state/agent-presence.ts')
 const { prepare } = await import('../../../src/acts/prepare.ts')
+const { release } = await import('../../../src/acts/release.ts')
 const { subjectOf } = await import('../../../src/acts/host.ts')
 const { vgsOfAct } = await import('../../../src/acts/seen-domains.ts')
 const { readRecords, recordOf: recordOfDomain, replaceRecord } = await import('../../../src/state/record-store.ts')
@@ -120,6 +121,33 @@ describe('R14: a volume that has another name in the middle of a start', () => {
     expect(outcome).toMatchObject({
       kind: 'refused',
       problems: [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }],
+    })
+    expect([...host.locks]).toEqual([[ROOT_VOLUME.lockUuid, 'exclusive']])
+  })
+
+  // Where nothing else is left of it, it would be deactivated for a VM that was refused.
+  test('goes on to be the other VM’s, and what a person’s it was before', async () => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    replaceRecord(other, undefined, usedBy([{ ...ROOT_ON_RECORD, before: 'active' }], other, 'milou'))
+    expect((await prepare(await subjectOf(parseDomain(READ_ONLY), CONFIGURATION))).kind).toBe('refused')
+    replaceRecord(other, recordOfDomain(other, readRecords()), undefined)
+    await release(parseDomain(READ_ONLY), CONFIGURATION)
+    expect([...host.locks]).toEqual([[ROOT_VOLUME.lockUuid, 'exclusive']])
+  })
+
+  test.each([
+    ['', xmlOf(BOTH)],
+    [', which reads it', READ_ONLY],
+    [', which reads it as a backing file', OVERLAY],
+  ])('is not given to a VM where a person has it active%s', async (_, xml) => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, HEADER)
+    const outcome = await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
+    expect(outcome).toMatchObject({
+      kind: 'refused',
+      problems: [{ kind: 'renamed', volume: 'virtVG/root', was: 'virtVG/root_old' }],
     })
     expect([...host.locks]).toEqual([[ROOT_VOLUME.lockUuid, 'exclusive']])
   })

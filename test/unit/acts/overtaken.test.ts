@@ -246,4 +246,13 @@ describe('a `release` of what was active before, and is to be shared for a migra
   test('shared, it goes with its VM', async () => {
     expect(await ended('shared', [demoted, home])).toEqual(['done', '', undefined])
   })
+  test('what it has on a VG that is cut off stays on record, and nothing else: the next VM gets it', async () => {
+    const data = recorded({ vg: 'moreVG', lv: 'data' })
+    root.write('run/lvguard/moreVG.killed', '')
+    expect(await ended('exclusive', [demoted, data])).toEqual(['left', 'virtVG/home virtVG/root', 'releasing'])
+    expect(onRecord()?.volumes).toEqual([data])
+    const next = { ...domainOf([ROOT_VOLUME]), uuid: uuidOf(9), name: 'milou' }
+    // The double has no sanlock to vouch for what was active before.
+    expect(await prepare(await subjectOf(next, CONFIGURATION))).not.toMatchObject({ problems: [{ kind: 'on-record' }] })
+  })
 })

@@ -148,6 +148,13 @@ const ROWS: Readonly<Record<Problem['kind'], readonly Row[]>> = {
       ['lvmconfig activation/volume_list', 'start tintin again'],
     ],
   ],
+  renamed: [
+    [
+      { kind: 'renamed', volume: 'virtVG/root', was: 'virtVG/root_old' },
+      ['virtVG/root was called virtVG/root_old', 'is active on this host'],
+      ['start tintin again'],
+    ],
+  ],
   'cut-off': [
     [
       { kind: 'cut-off', vg: 'virtVG' },

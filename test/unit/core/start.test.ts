@@ -49,6 +49,7 @@ const other = (
   before: RecordedVolume['before'] = 'inactive',
 ): Records => records(recordOf(2, state, [recorded(root, { role, mode: role, before })]))
 const own = recorded(root)
+const snapshot = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: root.uuid, shareable: false })
 
 describe('what a prepare does about one volume', () => {
   test.each<[string, Case, string]>([
@@ -89,6 +90,26 @@ describe('what a prepare does about one volume', () => {
         devices: ON,
         locks: EX,
         records: records({ ...recordOf(2, 'prepared', [own]), command: 'hands-over' }),
+      },
+      'stays, before inactive',
+    ],
+    [
+      'exclusive, only read, and open',
+      { wanted: shared, devices: ON, locks: EX, users: OPEN, records: other('releasing', 'shared') },
+      'stays, before inactive',
+    ],
+    [
+      'exclusive, only read, and another VM writes its snapshot, under the same lock (FACTS 26)',
+      {
+        wanted: shared,
+        devices: ON,
+        locks: EX,
+        earlier: [own],
+        records: records(
+          recordOf(2, 'running', [
+            recorded(snapshot, { ids: { lv: snapshot.uuid, vg: snapshot.vgUuid, lock: root.lockUuid } }),
+          ]),
+        ),
       },
       'stays, before inactive',
     ],

@@ -113,9 +113,10 @@ describe('one volume', () => {
 
   test('what was exclusive, and was asked for shared, is exclusive again, unless nobody needs it any more', () => {
     const asked: readonly Change[] = [{ vg: 'virtVG', lv: 'root', to: 'shared', reason: '' }]
-    const undo = (earlier: readonly RecordedVolume[]) =>
-      planUndo(asked, earlier, () => root, { locks: EX, devices: ON }, { locks: SH, devices: ON }).map(({ to }) => to)
+    const undo = (earlier: readonly RecordedVolume[], locks: LockState = SH) =>
+      planUndo(asked, earlier, () => root, { locks: EX, devices: ON }, { locks, devices: ON }).map(({ to }) => to)
     expect(undo([])).toEqual(['exclusive'])
+    expect(undo([], UNKNOWN)).toEqual(['exclusive'])
     expect(undo([{ ...trial, before: 'active' }])).toEqual(['exclusive'])
     expect(undo([trial])).toEqual(['inactive'])
   })

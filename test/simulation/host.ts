@@ -294,6 +294,7 @@ export class Host {
   upgrade(): void {
     if (!this.isOlder || !this.isUp) return
     this.isOlder = false
+    this.libvirt.forgetNotes()
     this.engine.tell(() => `${this.name}: lvguard is upgraded`)
     const isInHook = [...this.processes].some(({ kind }) => kind === 'hook')
     this.land.reach(isInHook ? 'upgraded in the middle of a hook' : 'upgraded')
@@ -719,7 +720,8 @@ export class Host {
       const kept = this.kept.get(name)
       if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
-      if (kept?.isDemoted === false)
+      // Before its lvchange a start does not know which volume has that name by then.
+      if (kept?.isDemoted === false && !this.renamed.has(name))
         this.engine.violate(
           'R4',
           `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,

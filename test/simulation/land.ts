@@ -221,7 +221,13 @@ export class Land {
               ids === undefined ? `${vg}/${lv}` === fullName(volume) : ids.lv === volume.uuid,
             ),
           )
-        if (isUsed || host.kept.has(name) || !host.isUp || !this.cluster.devices.isActive(host.state, volume)) continue
+        if (
+          isUsed ||
+          host.kept.get(name)?.isDemoted === false ||
+          !host.isUp ||
+          !this.cluster.devices.isActive(host.state, volume)
+        )
+          continue
         this.engine.tell(() => `${host.name}: lvchange -an ${fullName(volume)}, by a person`)
         runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', fullName(volume)])
       }
@@ -571,7 +577,15 @@ export class Land {
       for (const [volume] of this.#contents) {
         const isActive = cluster.devices.isActive(host.state, this.lv(volume))
         const held = this.held(host, volume)
-        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume))
+        // Where a migration has left a VM paused, a person decides, also about what is unplugged from it then.
+        const isLeft = here.some(
+          ({ vm, cpus }) =>
+            cpus === 'paused' &&
+            this.recordsOf(host)
+              .get(vm.uuid)
+              ?.volumes.some(({ vg, lv }) => `${vg}/${lv}` === fullName(this.lv(volume))),
+        )
+        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume) && !isLeft)
           return {
             rule: 'quiet',
             text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it`,

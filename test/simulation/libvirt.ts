@@ -20,8 +20,8 @@ interface Image {
   readonly cpus: Qemu['cpus']
   /** Of the live XML, which is saved with it. */
   readonly metadata: string
-  /** It was restored with a warning before, and its CPUs have not run since. */
-  readonly isWarned: boolean
+  /** It was restored with a warning before, and its CPUs have not run since; or an older lvguard was here then. */
+  isWarned: boolean
   /** Which save of the VM it was, of all saves on this host. */
   readonly number: number
 }
@@ -339,6 +339,8 @@ export class Libvirt {
       image !== undefined && !image.isWarned && image.number === this.#saves.get(vm.name) && host.isNoted(vm)
     if (image !== undefined) {
       const answer = await this.hook(thread, vm, 'restore', { xml })
+      // What an older lvguard has not written, the new one does not find.
+      if (image.isWarned) isNoted = false
       if (answer?.code !== 0) {
         land.reach('restore refused')
         // libvirt 11.3 takes that for a start that succeeded (qemuDomainObjRestore).
@@ -386,6 +388,14 @@ export class Libvirt {
     if (image === undefined || this.images.get(vm.name) === image) this.#forgetImage(vm)
     if (this.qemuOf(vm) === qemu && !isPaused)
       this.setStatus(vm, { state: 'running', reason: image === undefined ? 'booted' : 'restored' })
+  }
+
+  /**
+   * lvguard was upgraded. If such an image is not a minute old when its VM ends, libvirt before 10.5 does not say
+   * whether it was written just now (managedSave in src/state/saved-images.ts).
+   */
+  forgetNotes(): void {
+    for (const image of [...this.images.values(), ...this.files.values()]) image.isWarned = true
   }
 
   /** Its managed save. */

@@ -58,6 +58,8 @@ export class Host {
   isRunFull = false
   /** A kill had no room for its mark, and has said so: a person takes the VG back. */
   hadNoRoomForMark = false
+  /** The agent had no room to say that it has given back what a VM had: a `release` that comes later knows nothing. */
+  hadNoRoomForGone = false
   /** It hangs as soon as the next `release` begins. */
   hangsAtRelease = false
   /** Node takes its time to start for the next `release`. */
@@ -580,7 +582,9 @@ export class Host {
       )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
-      if (this.kept.get(volume)?.isDemoted === false)
+      const isKept = this.kept.get(volume)?.isDemoted === false
+      // It had another name in the middle of a hook; or a `release` that came late was told nothing.
+      if (isKept && !this.renamed.has(volume) && !this.hadNoRoomForGone)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
@@ -721,7 +725,7 @@ export class Host {
       if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
       // Before its lvchange a start does not know which volume has that name by then.
-      if (kept?.isDemoted === false && !this.renamed.has(name))
+      if (kept?.isDemoted === false && !this.renamed.has(name) && !this.hadNoRoomForGone)
         this.engine.violate(
           'R4',
           `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,

@@ -599,4 +599,18 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'ids === undefined ? (device) => isSameName(device, volume) : ({ dmUuid }) => dmUuid === mapperUuid(ids.vg, ids.lv),',
     to: 'ids === undefined || mapperUuid(ids.vg, ids.lv) !== "" ? (device) => isSameName(device, volume) : () => false,',
   },
+  {
+    name: 'what was active before goes with its VM, though it is exclusive here again',
+    focus: 'active before it starts',
+    file: 'acts/release.ts',
+    from: 'return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())',
+    to: 'void [locksNow, withoutPromoted]\n    return rest',
+  },
+  {
+    name: 'what an earlier life has left exclusive stays so, though its VM only reads it now',
+    focus: 'a snapshot, and a commit',
+    file: 'core/start.ts',
+    from: 'device !== undefined && !isTooMuch && ',
+    to: 'device !== undefined && (isTooMuch || true) && ',
+  },
 ]

@@ -166,6 +166,7 @@ function filesOf(process: Process): Files {
   const mayWrite = (path: string, syscall: string): void => {
     if (host.isRunFull && path.startsWith('/run/')) {
       if (path.endsWith('.killed.new')) host.hadNoRoomForMark = true
+      if (path.endsWith('.gone')) host.hadNoRoomForGone = true
       throw new FileError('ENOSPC', syscall, path)
     }
   }

@@ -342,9 +342,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'R12: a saved memory is restored though its VM may have run elsewhere when it was saved',
     focus: 'saved in doubt',
-    file: 'core/contested.ts',
-    from: "migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')",
-    to: '[migration, volumes].length === 0',
+    file: 'acts/release.ts',
+    from: 'record !== undefined && mayRunElsewhere(record),',
+    to: 'record !== undefined && mayRunElsewhere(record) && Number.isNaN(1),',
   },
   {
     name: 'a full /run keeps a `release` from saying that its domain has ended',

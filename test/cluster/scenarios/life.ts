@@ -144,9 +144,10 @@ export const life: readonly ClusterScenario[] = [
       // libvirt calls it as it calls what a migration has left.
       const status = await from.node.must(`cat /run/libvirt/qemu/${vm.name}.xml`)
       assert.match(status, /<domstatus state='paused' reason='migration'/)
+      // Its next full pass is over by then.
+      await from.node.must(`sleep ${Math.ceil(pace().limit(20))}`, { seconds: 120 })
       await succeeds(from.virsh('resume', vm.name))
       await vm.isWholeOn(from)
-      // By now: it asks who shares the volume before it says so.
       assert.doesNotMatch(await from.agentSaid(), /left paused/)
     },
   },

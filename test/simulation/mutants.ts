@@ -155,8 +155,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'core/reconcile.ts',
     from: 'export const GONE_PASSES = 2',
     to: 'export const GONE_PASSES = 1',
-    harmless:
-      'an act looks at the status files again under the lock, so that a file would have to be missed twice in a row; and LVM leaves a volume alone that is open',
   },
   {
     name: 'a domain is gone also while no libvirt runs',
@@ -171,7 +169,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/prepare.ts',
     from: "  await carryOut(undo, locks, 'go-on')\n",
     to: '',
-    harmless: 'what is still here stays on record as to be released, and the `release` that follows gives it back',
   },
   {
     name: 'a `prepare` that fails forgets what it could not give back',
@@ -191,7 +188,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/saved.ts',
     from: "const speaking = onStaleImage === 'refuse' ? problems : []",
     to: "const speaking = onStaleImage !== 'refuse' ? problems : []",
-    harmless: '`prepare` compares again once it has the locks, and refuses',
   },
   {
     name: '`restore` refuses a managed save itself, which libvirt 11.3 throws away then',
@@ -206,7 +202,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/prepare.ts',
     from: 'if (isRestore && restored.problems.length > 0)',
     to: 'if (isRestore && restored.problems.length > 999)',
-    harmless: '`prepare` compares again once it has the locks, and refuses',
   },
   {
     name: 'that a saved memory was used is not put down',

@@ -115,6 +115,7 @@ export interface Records {
   readonly unreadable: readonly string[]
 }
 
+/** What this host has activated for anybody, as far as the records can be read. */
 export const onAnyRecord = ({ known }: Records): RecordedVolume[] => known.flatMap(({ volumes }) => volumes)
 
 /** Another domain's record that names a volume, with what it says of it. */

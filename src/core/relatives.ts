@@ -1,6 +1,6 @@
 import type { IdentityTable, LockState } from './lock-state.ts'
 import { identityOf, lockOf } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain } from './record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain, onAnyRecord } from './record.ts'
 import { fullName, mapperUuid } from './volume.ts'
 
 /**
@@ -15,7 +15,7 @@ export function withIdsAndPool(
   table: IdentityTable,
   before: { readonly locks: LockState; readonly records: Records },
 ): RecordedVolume[] {
-  const known = before.records.known.flatMap(({ volumes }) => volumes)
+  const known = onAnyRecord(before.records)
   return recorded.map((volume) => {
     const row = table.volumes.get(fullName(volume))
     if (row === undefined) return volume

@@ -58,8 +58,8 @@ export class Host {
   isRunFull = false
   /** A kill had no room for its mark, and has said so: a person takes the VG back. */
   hadNoRoomForMark = false
-  /** The agent had no room to say that it has given back what a VM had: a `release` that comes later knows nothing. */
-  hadNoRoomForGone = false
+  /** By UUID: VMs whose volumes the agent has given back, without room to say so to a `release` that comes later. */
+  readonly unsaid = new Set<string>()
   /** It hangs as soon as the next `release` begins. */
   hangsAtRelease = false
   /** Node takes its time to start for the next `release`. */
@@ -254,13 +254,13 @@ export class Host {
     return [...vgs].some((vg) => this.cluster.locks.renewalAge(this.state, vg) > 79)
   }
 
-  /** Of a VG that a domain uses. */
   /** What was noted of its saved memory is there. */
   isNoted({ uuid }: Vm): boolean {
     const note = this.disk.find(`/var/lib/lvguard/saved/${uuid}.json`)
     return note?.kind === 'file' && (this.isOlder || note.byOlder !== true)
   }
 
+  /** Of a VG that a domain uses. */
   hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>): boolean {
     return this.hasLostLease(disks.map(({ volume }) => volume.split('/')[0] ?? ''))
   }
@@ -547,6 +547,22 @@ export class Host {
   }
 
   /**
+   * It has found the volume under another name; or it is the `release` of a VM that comes late, and nothing has told it
+   * that all is given back, or the agent that goes on with that one's record.
+   */
+  #isMisled({ renamed, kind, label }: Process, volume: string): boolean {
+    return (
+      renamed.has(volume) ||
+      this.land.vms.some(
+        ({ name, uuid, disks }) =>
+          this.unsaid.has(uuid) &&
+          (kind === 'agent' || label === `release ${name}`) &&
+          disks.some((disk) => disk.volume === volume),
+      )
+    )
+  }
+
+  /**
    * A VG in which a `prepare` finds only backing files. It asks for that lock when it has those of the others, and waits
    * for 5 s at most.
    */
@@ -582,9 +598,7 @@ export class Host {
       )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
-      const isKept = this.kept.get(volume)?.isDemoted === false
-      // It had another name in the middle of a hook; or a `release` that came late was told nothing.
-      if (isKept && !this.renamed.has(volume) && !this.hadNoRoomForGone)
+      if (this.kept.get(volume)?.isDemoted === false && !this.#isMisled(process, volume))
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
@@ -724,8 +738,7 @@ export class Host {
       const kept = this.kept.get(name)
       if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
-      // Before its lvchange a start does not know which volume has that name by then.
-      if (kept?.isDemoted === false && !this.renamed.has(name) && !this.hadNoRoomForGone)
+      if (kept?.isDemoted === false && !this.#isMisled(process, name))
         this.engine.violate(
           'R4',
           `${process.label} on ${this.name} puts ${name} on record as brought up for ${this.land.nameOf(uuid)}, and a person has activated it`,

@@ -175,7 +175,7 @@ export class Land {
     // A hook that has just activated it, and does not find it by its name any more, leaves it as it is: `lvguard check`
     // shows it, and whoever renames a volume in the middle of a start looks after it.
     for (const host of this.hosts)
-      for (const { kind, label } of host.processes)
+      for (const { kind, label, renamed } of host.processes)
         if (
           kind === 'hook' &&
           this.vms.some((vm) => label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => volume === name))
@@ -183,6 +183,7 @@ export class Land {
           for (const each of [name, heir]) {
             host.activeBefore.add(each)
             host.renamed.add(each)
+            renamed.add(each)
           }
     if (isBack && fullName(this.lv(heir)) === name) this.#rename(heir, heir.slice(vg.length + 1))
     this.#rename(name, now)

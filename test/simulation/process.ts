@@ -33,6 +33,8 @@ export class Process extends Actor {
   /** Set when it has ended by itself. */
   status: number | undefined
   hangup: () => void = () => undefined
+  /** Volumes of its domain that got another name while it was at work. */
+  readonly renamed = new Set<string>()
   /** It has asked for the lock of a VG. */
   hasAskedForLock = false
   /** It runs an older lvguard, to its end. */
@@ -166,7 +168,8 @@ function filesOf(process: Process): Files {
   const mayWrite = (path: string, syscall: string): void => {
     if (host.isRunFull && path.startsWith('/run/')) {
       if (path.endsWith('.killed.new')) host.hadNoRoomForMark = true
-      if (path.endsWith('.gone')) host.hadNoRoomForGone = true
+      const [, uuid] = /\/\.([0-9a-f-]{36})\.gone$/.exec(path) ?? []
+      if (uuid !== undefined) host.unsaid.add(uuid)
       throw new FileError('ENOSPC', syscall, path)
     }
   }

@@ -109,16 +109,18 @@ describe('R14: a volume that has another name in the middle of a start', () => {
   const HEADER = qcow2({ backing: '/dev/virtVG/root', format: 'raw' })
   const OVERLAY = xmlOf([HOME_VOLUME]).replace('<source', "<driver name='qemu' type='qcow2'/><source")
   const READ_ONLY = xmlOf(BOTH).replace(/(virtVG\/root.*\n.*)/, '$1<readonly/>')
+  const startRenamed = async (xml: string) => {
+    host.active.set('virtVG/root_old', RENAMED)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
+    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, HEADER)
+    return prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
+  }
   test.each([
     ['as a backing file', OVERLAY],
     ['as a disk that it reads', READ_ONLY],
   ])('is not given to a second VM of this host %s, and stays exclusive', async (_, xml) => {
-    host.active.set('virtVG/root_old', RENAMED)
-    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
     replaceRecord(other, undefined, usedBy([ROOT_ON_RECORD], other, 'milou'))
-    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, HEADER)
-    const outcome = await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
-    expect(outcome).toMatchObject({
+    expect(await startRenamed(xml)).toMatchObject({
       kind: 'refused',
       problems: [{ kind: 'on-record', volume: 'virtVG/root', domain: 'milou' }],
     })
@@ -127,10 +129,8 @@ describe('R14: a volume that has another name in the middle of a start', () => {
 
   // Where nothing else is left of it, it would be deactivated for a VM that was refused.
   test('goes on to be the other VM’s, and what a person’s it was before', async () => {
-    host.active.set('virtVG/root_old', RENAMED)
-    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
     replaceRecord(other, undefined, usedBy([{ ...ROOT_ON_RECORD, before: 'active' }], other, 'milou'))
-    expect((await prepare(await subjectOf(parseDomain(READ_ONLY), CONFIGURATION))).kind).toBe('refused')
+    expect((await startRenamed(READ_ONLY)).kind).toBe('refused')
     replaceRecord(other, recordOfDomain(other, readRecords()), undefined)
     await release(parseDomain(READ_ONLY), CONFIGURATION)
     expect([...host.locks]).toEqual([[ROOT_VOLUME.lockUuid, 'exclusive']])
@@ -141,11 +141,7 @@ describe('R14: a volume that has another name in the middle of a start', () => {
     [', which reads it', READ_ONLY],
     [', which reads it as a backing file', OVERLAY],
   ])('is not given to a VM where a person has it active%s', async (_, xml) => {
-    host.active.set('virtVG/root_old', RENAMED)
-    host.locks.set(ROOT_VOLUME.lockUuid, 'exclusive')
-    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, HEADER)
-    const outcome = await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
-    expect(outcome).toMatchObject({
+    expect(await startRenamed(xml)).toMatchObject({
       kind: 'refused',
       problems: [{ kind: 'renamed', volume: 'virtVG/root', was: 'virtVG/root_old' }],
     })

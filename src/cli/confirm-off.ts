@@ -84,7 +84,7 @@ export async function confirmOff(name: string, isSure: boolean): Promise<number>
       2,
       [
         `If ${name} runs, or comes back without its link, two hosts may write one volume, and what one of them writes is lost.\n`,
-        `Is it certainly off: no power, or reset and kept from booting? Then VMs on DRBD resource ${resources.join(', ')} start here until it is seen again.\n`,
+        `Is it certainly off: no power, or reset and kept from booting? Then VMs on DRBD resource ${resources.join(', ')} start here until it is seen again or this host boots.\n`,
         `Type its name: `,
       ]
         .map(printableLine)

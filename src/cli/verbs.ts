@@ -102,7 +102,8 @@ export const VERBS = verbs({
     options: { yes: { help: 'without typing the name once more' } },
     help: 'say that the other host of a DRBD resource is certainly off, so that VMs start here although DRBD does not see it',
     more: [
-      'Asks for the name once more. It counts until DRBD sees that host again; it is kept in /var/lib/lvguard/confirm-off, also over a boot.',
+      'Asks for the name once more. It counts until DRBD sees that host again, or this host boots: after a boot say it anew. It is kept in',
+      '/var/lib/lvguard/confirm-off.',
     ],
   },
   demote: {
@@ -242,7 +243,7 @@ export const VERBS = verbs({
       'lvguard with virtVG/milou -- qemu-img convert -n -O raw debian-12.qcow2 /dev/virtVG/milou',
     ],
     status:
-      'Exit status: that of the command; 1 if the volumes cannot be had, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
+      'Exit status: that of the command; 1 if the volumes cannot be had, or not given back after a command that ended with 0, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
   },
   promote: {
     operands: 'DOMAIN',

@@ -329,7 +329,7 @@ const timeOf = (at: string): string => `${at.slice(0, 16).replace('T', ' ')} UTC
 
 /** What a confirmation means, in words. */
 export const countsAsOff = ({ resource, host, at, by }: Confirmation): string =>
-  `DRBD resource ${resource} does not see ${host}, which counts as off since ${by === 'fence' ? 'fence_command has switched it off, at' : `'lvguard confirm-off ${host}' of`} ${timeOf(at)}, until it is seen again`
+  `DRBD resource ${resource} does not see ${host}, which counts as off since ${by === 'fence' ? 'fence_command has switched it off, at' : `'lvguard confirm-off ${host}' of`} ${timeOf(at)}, until it is seen again or this host boots`
 
 /** That a confirmation is over, in words. */
 export const noLongerOff = ({ resource, host, by }: Confirmation): string =>

@@ -442,7 +442,9 @@ function attentionOf(facts: StatusFacts, volumes: readonly VolumeStatus[]): stri
     if (dead !== undefined)
       words.push(`${volume} is active here, and its device ${dead === 'error' ? 'fails all I/O' : 'is suspended'}`)
     if (holders.some(({ isOrphan }) => isOrphan === true))
-      words.push(`${volume} is held by this host's sanlock, and its lvmlockd does not know of it`)
+      words.push(
+        `${volume} is held by this host's sanlock, and its lvmlockd does not know of it: stop the VMs of this host, then reboot it`,
+      )
     for (const { vm, record, isActive: runs } of users) {
       const role = record?.volumes.find((each) => fullName(each) === volume)
       if (record?.state === 'releasing' && !runs) words.push(`${vm} has ended, and ${volume} is still to be given back`)

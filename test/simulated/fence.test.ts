@@ -82,7 +82,7 @@ describe('lvguard fence-peer', () => {
     expect(await tintin.prepare(a)).toMatchObject({
       code: 0,
       stderr: expect.stringMatching(
-        /r0 does not see host2, which counts as off since fence_command has switched it off, at .* UTC, until it is seen again/,
+        /r0 does not see host2, which counts as off since fence_command has switched it off, at .* UTC, until it is seen again or this host boots/,
       ),
     })
   })

@@ -324,8 +324,14 @@ export function renewals({ renewal, status }: Pick<CheckFacts, 'renewal' | 'stat
   })
 }
 
+/** A new lvmlockd does not take up what the one before it held: Debian starts it without `--adopt` (FACTS 34). */
+const AFTER_A_RESTART =
+  'stop the VMs of this host, then reboot it; do not restart lvmlockd (README, lvmlockd or sanlock was restarted)'
+
 /** LVG115, LVG116, LVG118, LVG119. */
 export function ofStatus({ table }: Pick<CheckFacts, 'table'>): Finding[] {
+  const orphans = table.volumes.filter(({ holders }) => holders.some(({ isOrphan }) => isOrphan === true))
+  const hasOrphans = (vg: string): boolean => orphans.some((orphan) => orphan.vg === vg)
   const ofVgs = table.vgs.flatMap(({ vg, locking, renewed }) => {
     switch (locking) {
       case 'late':
@@ -340,16 +346,19 @@ export function ofStatus({ table }: Pick<CheckFacts, 'table'>): Finding[] {
       case 'killed':
         return [finding('LVG118', `${vg} was cut off here, and nothing starts on it`, `lvguard recover ${vg}`)]
       case 'not started':
-        return [finding('LVG116', `the locking of ${vg} is not started here`, `vgchange --lock-start ${vg}`)]
+        return [
+          finding(
+            'LVG116',
+            `the locking of ${vg} is not started here`,
+            hasOrphans(vg) ? AFTER_A_RESTART : `vgchange --lock-start ${vg}`,
+          ),
+        ]
       case 'unknown':
         return [untold('LVG116', vg, 'lvmlockctl --info; sanlock client status')]
       default:
         return []
     }
   })
-  const orphans = table.volumes
-    .filter(({ holders }) => holders.some(({ isOrphan }) => isOrphan === true))
-    .map(({ volume }) => volume)
   return [
     ...ofVgs,
     ...(orphans.length === 0
@@ -357,8 +366,8 @@ export function ofStatus({ table }: Pick<CheckFacts, 'table'>): Finding[] {
       : [
           finding(
             'LVG119',
-            `held by this host's sanlock, and unknown to its lvmlockd: ${orphans.join(', ')}`,
-            'systemctl restart lvmlockd (which adopts them), or stop the VMs and reboot (README, lvmlockd or sanlock was restarted)',
+            `held by this host's sanlock, and unknown to its lvmlockd: ${orphans.map(({ volume }) => volume).join(', ')}`,
+            AFTER_A_RESTART,
           ),
         ]),
   ]

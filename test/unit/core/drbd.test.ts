@@ -319,7 +319,7 @@ describe('a domain whose VG stands on DRBD', () => {
   test('a word that decides is told, and only where it does', () => {
     const confirmed: DrbdState = { ...NO_DRBD, confirmed: new Map([['virtVG', [confirmation]]]) }
     expect(confirmedWords([volume], confirmed, undefined, free)).toBe(
-      "DRBD resource r0 does not see node2, which counts as off since 'lvguard confirm-off node2' of 2026-11-27 22:31 UTC, until it is seen again",
+      "DRBD resource r0 does not see node2, which counts as off since 'lvguard confirm-off node2' of 2026-11-27 22:31 UTC, until it is seen again or this host boots",
     )
     expect(confirmedWords([volume], confirmed, own, held('exclusive'))).toBeUndefined()
     expect(confirmedWords([{ ...volume, vg: 'otherVG' }], confirmed, undefined, free)).toBeUndefined()

@@ -610,6 +610,15 @@ describe('what is wrong is found, and nothing else with it', () => {
     hit.add('LVG116')
   })
 
+  test('what to do where lvmlockd was restarted: nothing that makes it worse (README)', () => {
+    const found = findingsOfHost(
+      checkFacts({ status: { locks: { kind: 'known', lockspaces: new Map(), locks: new Map() } } }),
+    )
+    const mends = found.filter(({ code }) => code === 'LVG116' || code === 'LVG119').map(({ mend }) => mend)
+    expect(mends).toHaveLength(2)
+    for (const mend of mends) expect(mend).toMatch(/^stop the VMs of this host, then reboot it; do not restart lvmlockd/)
+  })
+
   test('a volume that no VM uses', () => {
     const found = findingsOfHost(
       checkFacts({ status: { active: { found: [], unreadable: [] }, records: { known: [], unreadable: [] } } }),

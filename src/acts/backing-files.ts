@@ -1,13 +1,22 @@
 import { planOnDrbd } from '../core/drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type RecordedVolume, onAnyRecord } from '../core/record.ts'
+import type { RecordedVolume } from '../core/record.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
-import { type Change, type HostFacts, activeMeanwhile, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
+import {
+  type Change,
+  type HostFacts,
+  activeMeanwhile,
+  claimedMeanwhile,
+  planStart,
+  planUndo,
+  seemUnlocked,
+} from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { lockState } from '../lvm/lvm.ts'
 import { readRecords, recordOf } from '../state/record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
@@ -119,7 +128,9 @@ async function lockLevel(
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
   const record = recordOf(domain.uuid, records)
-  const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [])
+  const covers = seemUnlocked(scope.volumes, before, incoming) ? await level.table() : NO_VOLUMES
+  if (covers === undefined) throw new ImageRefused([noAnswerOfLvs()])
+  const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [], covers)
   if (plan.kind === 'refuse') throw new ImageRefused(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])
   const { attempted, failed } = await carryOut(plan.changes, locks)
@@ -132,7 +143,7 @@ async function lockLevel(
   const missing = [
     ...(await missingOf(plan.recorded, table, after, activeVolumes())),
     ...claimedMeanwhile(plan.recorded, table, records, domain.uuid),
-    ...activeMeanwhile(plan.recorded, table, before.devices, onAnyRecord(records)),
+    ...activeMeanwhile(plan.recorded, table, before, domain.uuid),
     ...cutOffProblems(level.vgsToLock),
     ...(await unvouchedOf(plan.recorded, attempted, after)),
   ]

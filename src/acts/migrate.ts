@@ -5,9 +5,9 @@ import { agentState } from '../state/agent-presence.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, NO_DRBD, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { type LockState, type LogicalVolume, NO_VOLUMES, addressOf, isSameVolume } from '../core/lock-state.ts'
-import { type IncomingFacts, othersAlive, planIncoming } from '../core/migrate.ts'
+import { type IncomingFacts, givenBackAfterTrial, othersAlive, planIncoming } from '../core/migrate.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomain } from '../core/record.ts'
+import { type DomainRecord, type RecordedVolume, goesWithDomain } from '../core/record.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { type Change, type StartPlan, withIds } from '../core/start.ts'
 import { stillHere } from '../core/release.ts'
@@ -27,7 +27,7 @@ import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import { heldProblem } from '../lvm/holders.ts'
-import { type Subject, lookAround, missingOf, scopeFor } from './host.ts'
+import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 
 /** Milliseconds between two trials with lvchange, where a lease cannot be read or another host was quicker. */
@@ -204,7 +204,9 @@ async function tryShared(subject: Subject): Promise<Trial> {
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
     locks = held
-    return await lookingAgain(() => trySharedUnderLock(subject, held))
+    // What lvs said before the wait for the source, and for these locks, may not be true any more (R11, R14).
+    const { domain, configuration, candidates } = subject
+    return await lookingAgain(() => trySharedUnderLock(subjectWith(domain, configuration, candidates), held))
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [problemOfBusy(error)] }
     return { kind: 'failed', problems: [problemOfError(error)] }
@@ -233,11 +235,7 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
     }
     if (replace(next) === 'changed') throw new RecordChanged()
   }
-  const ours = plan.recorded
-    .filter(
-      (volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,
-    )
-    .map((volume) => withIds(volume, facts.table))
+  const ours = givenBackAfterTrial(plan.recorded, facts, domain.uuid)
   // On record before it is locked: who finds it there after a crash may deactivate it.
   put(plan.recorded)
   const { failed } = await carryOut(plan.changes, locks)

@@ -4,16 +4,9 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume, seenHere } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import {
-  type DomainRecord,
-  IN_USE,
-  type RecordedVolume,
-  claimsOn,
-  goesWithDomain,
-  onAnyRecord,
-} from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
@@ -26,6 +19,7 @@ import {
   claimedMeanwhile,
   planStart,
   planUndo,
+  seemUnlocked,
   withoutLocked,
 } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
@@ -37,6 +31,7 @@ import { dropConfirmations } from '../drbd/notes.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
+import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
@@ -99,7 +94,11 @@ export async function decidePrepare(
     idInDefinition: idInDefinition(domain.name, domain.incomingId),
     calledAt,
   })
-  const plan = planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [])
+  const covers = seemUnlocked(scope.volumes, facts, incoming) ? await subject.table() : NO_VOLUMES
+  const plan: StartPlan =
+    covers === undefined
+      ? { kind: 'refuse', problems: [noAnswerOfLvs()] }
+      : planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [], covers)
   const warning = confirmedWords(scope.volumes, drbd, record, facts)
   const cutOff = cutOffProblems(subject.vgsToLock)
   return {
@@ -206,7 +205,9 @@ async function prepareUnderLock(
   const record = recordOf(domain.uuid, facts.records)
   // Nobody starts what runs here. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
-  const leftovers = (record?.volumes ?? []).filter(goesWithDomain).map((old) => byPresentName(old, facts.devices))
+  const leftovers = (record?.volumes ?? [])
+    .filter((old) => goesWithDomainStill(old, seenHere(old, facts.locks, facts.devices).lock))
+    .map((old) => byPresentName(old, facts.devices))
   const replace = replacing(domain.uuid, record)
   const put = (state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void => {
     const others = leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
@@ -264,7 +265,7 @@ async function prepareUnderLock(
           ...(await missingOf(plan.recorded, identities, after, devices)),
           ...parted,
           ...claimedMeanwhile(plan.recorded, identities, facts.records, domain.uuid),
-          ...activeMeanwhile(plan.recorded, identities, facts.devices, onAnyRecord(facts.records)),
+          ...activeMeanwhile(plan.recorded, identities, facts, domain.uuid),
           ...cutOffProblems(subject.vgsToLock),
           ...(row.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]

@@ -3,9 +3,9 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf, idlePolicies, nameOf } from '../core/domain.ts'
 import { type LockState, NO_VOLUMES, addressOf, lockOf, suffices } from '../core/lock-state.ts'
 import { type Problem, explain, problemOfAbsent } from '../core/problem.ts'
-import { type Change, planUndo } from '../core/start.ts'
+import type { Change } from '../core/start.ts'
 import { isEmpty } from '../core/scope.ts'
-import { type Mode, fullName } from '../core/volume.ts'
+import { type Mode, type VolumeName, fullName } from '../core/volume.ts'
 import { batchesOf } from '../acts/changes.ts'
 import { type Handled, type HookEvent, isHandled } from '../core/call.ts'
 import { unreadable } from '../system/file-words.ts'
@@ -18,7 +18,8 @@ import { decideMigrate } from '../acts/migrate.ts'
 import { printable } from '../core/outcome.ts'
 import { decidePrepare } from '../acts/prepare.ts'
 import { decideRelease } from '../acts/release.ts'
-import { withoutPromoted } from '../core/release.ts'
+import { stillHere, withoutPromoted } from '../core/release.ts'
+import { givenBackAfterTrial } from '../core/migrate.ts'
 import { checkSaved } from '../acts/saved.ts'
 import { parseDomain } from '../libvirt/domain-xml.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -234,16 +235,19 @@ const PREVIEWS: Readonly<Record<Handled, (domain: Domain, configuration: Configu
     const { scope, plan, facts, warning } = await decideMigrate(await subjectOf(domain, configuration))
     if (isEmpty(scope)) return NOTHING_MANAGED
     if (plan.kind === 'refuse') return { changes: [], notes: [], problems: plan.problems }
-    const undo = planUndo(plan.changes, [], (name) => facts.table.volumes.get(fullName(name)), facts, {
-      ...facts,
-      locks: { kind: 'unknown', why: 'failed', detail: '' },
-    })
+    const isTaken = ({ vg, lv }: VolumeName): boolean =>
+      plan.changes.some((change) => change.vg === vg && change.lv === lv)
+    const ours = givenBackAfterTrial(plan.recorded, facts, domain.uuid)
+    const here = stillHere(ours, facts.locks, facts.devices)
+    const undo = ours
+      .filter((volume) => isTaken(volume) || here.includes(volume))
+      .map(({ vg, lv }): Change => ({ vg, lv, to: 'inactive', reason: '' }))
     const trial = plan.changes.map((change) => ({ ...change, reason: `${change.reason}: on trial` }))
     return {
       // By its names: before the trial it has no device to be known by.
       changes: [
         ...trial,
-        ...undo.map(({ now: _, ...change }) => ({
+        ...undo.map((change) => ({
           ...change,
           reason: 'the trial is over; the prepare that follows takes it for good',
         })),

@@ -243,7 +243,7 @@ export const VERBS = verbs({
       'lvguard with virtVG/milou -- qemu-img convert -n -O raw debian-12.qcow2 /dev/virtVG/milou',
     ],
     status:
-      'Exit status: that of the command; 1 if the volumes cannot be had, or not given back after a command that ended with 0, 2 wrong usage, 126 if the command was ended by a signal, 127 if there is none.',
+      'Exit status: that of the command; 1 the volumes cannot be had, or not given back; 2 wrong usage; 126 a signal ended it; 127 there is no such command.',
   },
   promote: {
     operands: 'DOMAIN',

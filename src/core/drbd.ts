@@ -2,7 +2,7 @@ import { type Device, type LockState, deviceOf, seenHere, suffices } from './loc
 import type { DomainRecord, RecordState } from './record.ts'
 import type { Problem } from './problem.ts'
 import type { ManagedVolume, Scope } from './scope.ts'
-import type { Change, StartPlan } from './start.ts'
+import type { StartPlan } from './start.ts'
 
 /** A peer of a DRBD device, in DRBD's words (`drbdsetup events2`, rows connection and peer-device). */
 export interface DrbdPeer {
@@ -295,13 +295,7 @@ export function planOnDrbd(
       : plan.kind === 'refuse'
         ? plan.problems
         : []
-  if (plan.kind === 'refuse' || below.length + others.length > 0)
-    return { kind: 'refuse', problems: [...below, ...others] }
-  // Nor is a lock made less that this host holds, and no longer needs: the peer's copy would not know of it.
-  const isLowered = ({ vg, lv, to }: Change): boolean =>
-    to === 'shared' && seenHere({ vg, lv }, held.locks, held.devices).lock === 'exclusive'
-  const changes = plan.changes.filter((change) => !(troubles.has(change.vg) && isLowered(change)))
-  return changes.length === plan.changes.length ? plan : { ...plan, changes }
+  return below.length + others.length === 0 ? plan : { kind: 'refuse', problems: [...below, ...others] }
 }
 
 /** A VG that LVM does not find, on a device that it cannot read. */

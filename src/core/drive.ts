@@ -99,7 +99,8 @@ const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
  * domain of this host, nothing demoted but on the way out (R3), nothing done where the locks are unknown (R9).
  */
 export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): DrivePlan {
-  const { wanted, record } = view
+  const { record } = view
+  const wanted = byLocks(view, facts)
   if (wanted.mode === 'inactive') return planEnd(record, facts.records)
   const said: Report[] =
     wanted.mode === 'unchanged' && WORTH_SAYING.has(wanted.why) ? [{ kind: 'unchanged', why: wanted.why, detail }] : []
@@ -144,6 +145,19 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
     ],
   }
 }
+
+/**
+ * What is wanted, now that the locks are known: a paused domain that has only shared what it needs for itself was left
+ * by a migration, whatever its record says.
+ */
+const byLocks = ({ wanted, record }: DomainView, { locks, devices }: DriveFacts): Wanted =>
+  wanted.mode === 'exclusive' &&
+  wanted.unlessShared === true &&
+  record?.volumes.some(
+    (volume) => volume.role === 'exclusive' && seenHere(volume, locks, devices).lock === 'shared',
+  ) === true
+    ? { mode: 'unchanged', why: 'left-paused' }
+    : wanted
 
 /**
  * Whether the record already says all that the domain's state calls for. Then an act is needed only if a lock is not

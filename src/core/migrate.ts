@@ -2,9 +2,9 @@ import type { AgentState } from './agent-state.ts'
 import type { LockState, LogicalVolume, VolumeTable } from './lock-state.ts'
 import { identityOf, isSameVolume, lockOf } from './lock-state.ts'
 import { type Holder, type Problem, problemOfAbsent } from './problem.ts'
-import type { DomainRecord, RecordedVolume } from './record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
-import { type HostFacts, claimedMeanwhile, planStart } from './start.ts'
+import { type HostFacts, claimedMeanwhile, planStart, withIds } from './start.ts'
 import type { StartPlan } from './start.ts'
 import { fullName } from './volume.ts'
 
@@ -30,7 +30,7 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const runs = activeHere !== false || record?.state === 'prepared' || record?.state === 'running'
   if (runs) return { kind: 'refuse', problems: [{ kind: 'active-here' }] }
   const earlier = record?.state === 'incoming' ? record.volumes : []
-  const plan = planStart(volumes, facts, domainUuid, true, earlier)
+  const plan = planStart(volumes, facts, domainUuid, true, earlier, table)
   const problems: Problem[] =
     plan.kind === 'refuse' ? [...plan.problems] : claimedMeanwhile(plan.recorded, table, facts.records, domainUuid)
   if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal))
@@ -46,6 +46,20 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : plan
 }
+
+/**
+ * What the trial of a `migrate` gives back: what it takes, and what an earlier trial or life of the domain has left
+ * here. Not what another domain has on record, whatever it is called by now (R14), nor what was active before.
+ */
+export const givenBackAfterTrial = (
+  recorded: readonly RecordedVolume[],
+  { table, records }: IncomingFacts,
+  domainUuid: string,
+): RecordedVolume[] =>
+  recorded
+    .filter(({ before }) => before === 'inactive')
+    .map((volume) => withIds(volume, table))
+    .filter((volume) => claimsOn(volume, records, domainUuid, IN_USE).length === 0)
 
 const withoutAgent = (agent: Exclude<AgentState, { kind: 'runs' }>): Problem =>
   agent.kind === 'absent' ? { kind: 'no-agent' } : { ...agent, kind: 'agent-hangs' }

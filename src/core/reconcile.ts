@@ -52,7 +52,8 @@ export type Unchanged =
  * their own mode.
  */
 export type Wanted =
-  | { readonly mode: 'exclusive' }
+  /** `unlessShared`: as far as the record tells; where a lock is only shared here, a migration has left the domain. */
+  | { readonly mode: 'exclusive'; readonly unlessShared?: true }
   /** `out`: the source demotes. `in`: shared is enough, and an exclusive lock is left as it is (R3). */
   | { readonly mode: 'shared'; readonly direction: 'out' | 'in' }
   | { readonly mode: 'inactive' }
@@ -128,7 +129,7 @@ export const wantedByStatus = (status: DomainStatus): Wanted =>
 /**
  * Whether a paused domain was restored so, since it was suspended when its memory was saved: libvirt gives it the reason
  * of a migration, which its memory came in like (qemuProcessStart; measured with libvirt 9.0 and 11.3). The record tells:
- * nothing of it was shared for a migration.
+ * nothing of it was shared for a migration. It is not enough: a promotion that was refused stands there as `exclusive`.
  */
 const isRestoredPaused = ({ async, state, reason }: DomainStatus, record: DomainRecord | undefined): boolean =>
   async === 'none' &&
@@ -163,7 +164,9 @@ export function wantedOf(
 ): Wanted {
   switch (sighting.kind) {
     case 'active':
-      return isRestoredPaused(sighting.status, record) ? { mode: 'exclusive' } : wantedByStatus(sighting.status)
+      return isRestoredPaused(sighting.status, record)
+        ? { mode: 'exclusive', unlessShared: true }
+        : wantedByStatus(sighting.status)
     case 'left-over':
       return record?.state === 'releasing' ? { mode: 'inactive' } : unchanged('left-over')
     case 'unknown':

@@ -1,4 +1,4 @@
-import { type Identified, isSameVolume } from './lock-state.ts'
+import { type Identified, type Seen, isSameVolume } from './lock-state.ts'
 import type { Mode, VolumeName } from './volume.ts'
 
 /** What this host did to one volume for a domain. */
@@ -33,6 +33,13 @@ export interface RecordedVolume extends VolumeName {
  */
 export const goesWithDomain = ({ before, demoted }: Pick<RecordedVolume, 'before' | 'demoted'>): boolean =>
   before === 'inactive' || demoted === true
+
+/**
+ * The same by the lock that this host has on the volume now. What was demoted, and is exclusive here again, has gone
+ * nowhere, though its record may not say so yet: then it is what was active before, and stays (R4).
+ */
+export const goesWithDomainStill = (volume: Pick<RecordedVolume, 'before' | 'demoted'>, lock: Seen['lock']): boolean =>
+  goesWithDomain(volume) && (volume.before === 'inactive' || lock !== 'exclusive')
 
 /**
  * - `incoming`: `migrate` let the domain in; nothing is locked;

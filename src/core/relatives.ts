@@ -1,6 +1,13 @@
-import type { IdentityTable, LockState } from './lock-state.ts'
-import { identityOf, lockOf } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records, goesWithDomain, onAnyRecord } from './record.ts'
+import type { Device, IdentityTable, LockState } from './lock-state.ts'
+import { deviceOf, identityOf, lockOf, seenHere } from './lock-state.ts'
+import {
+  type DomainRecord,
+  IN_USE,
+  type RecordedVolume,
+  type Records,
+  goesWithDomainStill,
+  onAnyRecord,
+} from './record.ts'
 import { fullName, mapperUuid } from './volume.ts'
 
 /**
@@ -13,7 +20,7 @@ import { fullName, mapperUuid } from './volume.ts'
 export function withIdsAndPool(
   recorded: readonly RecordedVolume[],
   table: IdentityTable,
-  before: { readonly locks: LockState; readonly records: Records },
+  before: { readonly locks: LockState; readonly records: Records; readonly devices: readonly Device[] },
 ): RecordedVolume[] {
   const known = onAnyRecord(before.records)
   return recorded.map((volume) => {
@@ -21,7 +28,10 @@ export function withIdsAndPool(
     if (row === undefined) return volume
     const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
     const { ids } = identityOf(row)
-    if (row.pool === undefined) return { ...volume, ids, before: kin.some(goesWithDomain) ? 'inactive' : volume.before }
+    // What it was before, by its UUID too: another volume may have had its name (R14).
+    const wasActive = deviceOf({ ...volume, ids }, before.devices) !== undefined
+    const isKinUp = kin.some((old) => goesWithDomainStill(old, seenHere(old, before.locks, before.devices).lock))
+    if (row.pool === undefined) return { ...volume, ids, before: isKinUp || !wasActive ? 'inactive' : volume.before }
     const wasFree = before.locks.kind === 'known' && lockOf(before.locks, row.lockUuid) === 'none'
     const poolBefore = wasFree || kin.some(({ pool }) => pool?.before === 'inactive') ? 'inactive' : 'active'
     return { ...volume, ids, pool: { lv: row.pool, before: poolBefore } }

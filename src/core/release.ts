@@ -1,5 +1,13 @@
-import { type Device, type LockState, seenHere } from './lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records, claimsOn, goesWithDomain } from './record.ts'
+import { type Device, type LockState, type Seen, seenHere } from './lock-state.ts'
+import {
+  type DomainRecord,
+  IN_USE,
+  type RecordedVolume,
+  type Records,
+  claimsOn,
+  goesWithDomain,
+  goesWithDomainStill,
+} from './record.ts'
 import { isBoundByAnother } from './relatives.ts'
 import type { ManagedVolume } from './scope.ts'
 
@@ -60,24 +68,34 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
   const volumes = plan.volumes.filter(({ vg }) => !isLeftAlone(vg))
   if (kept.length === 0) return plan
   return volumes.length === 0
-    ? { kind: 'keep', reason: `what it has on ${kept[0]?.vg} is left for later`, volumes: kept }
+    ? {
+        kind: 'keep',
+        reason: `what it has on ${kept[0]?.vg} is left for later`,
+        volumes: [...(plan.kept ?? []), ...kept],
+      }
     : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
 }
 
 /**
  * A plan without what was active before, was shared for a migration, and is exclusive here again, though its record does
- * not say so yet: the domain has taken it nowhere, and it stays (R4).
+ * not say so yet: the domain has taken it nowhere, and it stays (R4). Where its lock cannot be read it stays for now
+ * (R9).
  */
 export function withoutPromoted(plan: ReleasePlan, locks: LockState, devices: readonly Device[]): ReleasePlan {
   if (plan.kind !== 'deactivate') return plan
+  const lockOn = (volume: RecordedVolume): Seen['lock'] => seenHere(volume, locks, devices).lock
+  const unread = plan.volumes.filter((volume) => volume.before === 'active' && lockOn(volume) === 'unknown')
   const volumes = plan.volumes.filter(
-    (volume) =>
-      volume.before === 'inactive' || volume.demoted !== true || seenHere(volume, locks, devices).lock !== 'exclusive',
+    (volume) => !unread.includes(volume) && goesWithDomainStill(volume, lockOn(volume)),
   )
-  if (volumes.length > 0) return { ...plan, volumes }
-  return plan.kept === undefined
-    ? { kind: 'forget', reason: 'what it has here was active before' }
-    : { kind: 'keep', reason: 'its other volumes are left for later', volumes: plan.kept }
+  const kept = [...(plan.kept ?? []), ...unread]
+  if (volumes.length > 0) return { ...plan, volumes, ...(kept.length > 0 && { kept }) }
+  if (kept.length === 0) return { kind: 'forget', reason: 'what it has here was active before' }
+  const reason =
+    unread.length === 0
+      ? 'its other volumes are left for later'
+      : 'whether it is still shared for a migration cannot be read'
+  return { kind: 'keep', reason, volumes: kept }
 }
 
 /**

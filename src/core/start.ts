@@ -8,10 +8,10 @@ import type {
   Seen,
   VolumeTable,
 } from './lock-state.ts'
-import { addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
+import { NO_VOLUMES, addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume, Records } from './record.ts'
-import { IN_USE, claimsOn, goesWithDomain, isConflict, onAnyRecord } from './record.ts'
+import { IN_USE, claimsOn, goesWithDomainStill, isConflict, onAnyRecord } from './record.ts'
 import type { ManagedVolume } from './scope.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
@@ -41,8 +41,10 @@ export type StartPlan =
  * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. If only
  * the name is the same, it need not be the same device.
  */
-const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
-  recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
+const isOurs = (device: Device, recorded: readonly RecordedVolume[], locks: LockState): boolean =>
+  recorded.some(
+    (old) => deviceOf(old, [device]) !== undefined && goesWithDomainStill(old, seenHere(old, locks, [device]).lock),
+  )
 
 /** A volume by the name that its device has now (R14): by now another one may have its old name. */
 export function byPresentName(volume: RecordedVolume, devices: readonly Device[]): RecordedVolume {
@@ -59,6 +61,29 @@ const atPresent = (records: Records, devices: readonly Device[]): Records => ({
   })),
 })
 
+/**
+ * Volumes to be shared that are active here, and under no lock of their own: that of a snapshot is its origin's, that of
+ * a thin volume its pool's (FACTS 26, 27). To share a snapshot shares its origin too, and another VM may write to that
+ * (R3). So lvs has to tell whose lock it is before anything is decided.
+ */
+export const seemUnlocked = (
+  volumes: readonly ManagedVolume[],
+  { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>,
+  shared: boolean,
+): boolean =>
+  volumes.some(({ vg, lv, role, isLocal }) => {
+    const { device, lock } = seenHere({ vg, lv }, locks, devices)
+    return !isLocal && (shared || role === 'shared') && device !== undefined && lock === 'none'
+  })
+
+/** The lock on a device that has none of its own. If lvs was asked, and does not tell, it counts as unlocked. */
+function coveringLock(device: Device, { volumes }: IdentityTable, locks: LockState): Seen['lock'] {
+  const row = volumes.get(fullName(device))
+  return row !== undefined && deviceOf(identityOf(row), [device]) !== undefined
+    ? seenHere(identityOf(row), locks, [device]).lock
+    : 'none'
+}
+
 const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord): Problem => ({
   kind: 'on-record',
   volume: fullName(volume),
@@ -72,6 +97,7 @@ const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord):
  * @param shared a `prepare` of a migration: shared is taken even where exclusive is needed (R2)
  * @param earlier what this domain's record named before: left by a `release` that could not finish, or a `migrate` that
  *   died
+ * @param covers what lvs tells of those that `seemUnlocked`
  */
 export function planStart(
   volumes: readonly ManagedVolume[],
@@ -79,6 +105,7 @@ export function planStart(
   domainUuid: string,
   shared: boolean,
   earlier: readonly RecordedVolume[],
+  covers: IdentityTable = NO_VOLUMES,
 ): StartPlan {
   const { locks, devices, users } = facts
   const records = atPresent(facts.records, devices)
@@ -86,15 +113,6 @@ export function planStart(
   const changes: Change[] = []
   const recorded: RecordedVolume[] = []
   const everybodys = onAnyRecord(records)
-  // Nor does another domain use what is under the same lock: a snapshot of it (FACTS 26).
-  const isNobodys = (name: VolumeName, device: Device): boolean =>
-    claimsOn(name, records, domainUuid, IN_USE).length === 0 &&
-    !records.known.some(
-      ({ domain, state, volumes: others }) =>
-        domain.uuid !== domainUuid &&
-        IN_USE.includes(state) &&
-        others.some(({ ids, ...other }) => ids && deviceOf({ ...other, ids: { ...ids, lv: ids.lock } }, [device])),
-    )
   if (records.unreadable.length > 0) problems.push({ kind: 'records-unreadable', files: records.unreadable })
   for (const { vg, lv, role, isLocal, reason, partition } of volumes) {
     const mode = isLocal ? 'local' : role === 'exclusive' && shared ? 'shared' : role
@@ -115,14 +133,11 @@ export function planStart(
     else if (conflict !== undefined) problems.push(onRecord({ vg, lv }, conflict.record))
     else if (inUse !== undefined && claims.length === 0)
       problems.push({ kind: 'open', volume: fullName({ vg, lv }), users: inUse })
-    const held = lock === 'unknown' ? 'none' : lock
-    const isLeft = device !== undefined && isOurs(device, [...earlier, ...everybodys])
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
-    // (FACTS 20). That is right only where it was left behind, and this domain just reads it: exclusive, it would keep
-    // this domain from migrating, and other hosts out.
-    const isTooMuch =
-      role === 'shared' && held === 'exclusive' && inUse === undefined && isLeft && isNobodys({ vg, lv }, device)
-    const isAsWanted = device !== undefined && !isTooMuch && (mode === 'local' || suffices(held, mode))
+    // (FACTS 20). Not even where an earlier life of this domain has left it so: somebody may have its snapshot, or
+    // another partition of it, and nothing here would tell.
+    const held = device === undefined || lock !== 'none' ? lock : coveringLock(device, covers, locks)
+    const isAsWanted = device !== undefined && (mode === 'local' || (held !== 'unknown' && suffices(held, mode)))
     if (!isAsWanted)
       changes.push({
         vg,
@@ -131,7 +146,7 @@ export function planStart(
         reason:
           mode === 'shared' && role === 'exclusive' ? `${reason}; the source of the migration still shares it` : reason,
       })
-    const before = device === undefined || isLeft ? 'inactive' : 'active'
+    const before = device === undefined || isOurs(device, [...earlier, ...everybodys], locks) ? 'inactive' : 'active'
     recorded.push({ vg, lv, role, mode, before, ...(partition !== undefined && { partition }) })
   }
   return problems.length > 0 ? { kind: 'refuse', problems } : { kind: 'activate', changes, recorded }
@@ -229,20 +244,21 @@ export const claimedMeanwhile = (
 
 /**
  * R14: the same of what was active here under its other name, and for nobody that lvguard knows of: a person has it.
- * @param devices,ours what was here when the start was decided, and what records name
+ * @param before what was here when the start was decided
  */
 export const activeMeanwhile = (
   recorded: readonly RecordedVolume[],
   table: IdentityTable | undefined,
-  devices: readonly Device[],
-  ours: readonly RecordedVolume[],
+  { devices, locks, records }: HostFacts,
+  domainUuid: string,
 ): Problem[] =>
   recorded.flatMap((volume): Problem[] => {
     const row = table?.volumes.get(fullName(volume))
     const device = row === undefined ? undefined : deviceOf(identityOf(row), devices)
-    return device === undefined || fullName(device) === fullName(volume) || isOurs(device, ours)
-      ? []
-      : [{ kind: 'renamed', volume: fullName(volume), was: fullName(device) }]
+    if (row === undefined || device === undefined || fullName(device) === fullName(volume)) return []
+    const isKnown =
+      isOurs(device, onAnyRecord(records), locks) || claimsOn(identityOf(row), records, domainUuid, IN_USE).length > 0
+    return isKnown ? [] : [{ kind: 'renamed', volume: fullName(volume), was: fullName(device) }]
   })
 
 /** R1: volumes whose device is there, and leads to no storage (FACTS 49). */
@@ -292,7 +308,7 @@ export function planUndo(
     )
       return back('inactive')
     // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
-    const isOwn = then.device === undefined || isOurs(then.device, earlier)
+    const isOwn = then.device === undefined || isOurs(then.device, earlier, before.locks)
     // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
     if (then.lock === 'exclusive' && change.to === 'shared' && (now.lock === 'shared' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'exclusive')

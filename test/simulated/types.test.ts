@@ -482,4 +482,54 @@ test('a kernel on a volume is shared, and the state of a TPM is exclusive', asyn
   for (const name of ['root', 'kernel', 'tpm']) await assertLocks(hosts, name, ['none', 'none'])
 })
 
-// At the end: it leaves something in the simulated devices that later tests of this file stumble over.
+const READS = { inside: '<readonly/>' }
+
+// R3, FACTS 26: a backup VM reads a snapshot of what another VM of this host runs on.
+test('a VM that reads a snapshot leaves the lock of its origin to the VM that runs on that', async () => {
+  const { hosts } = ring()
+  const [a, b] = hosts
+  await ring().volume('origin')
+  await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
+  assertPassed(await vmOn('virtVG', 'origin').prepare(a))
+  await assertLocks(hosts, 'origin', ['ex', 'none'])
+  // Whether it is let in or refused: milou's lock stays what it was.
+  await new Vm('backup', [{ path: '/dev/virtVG/snap', ...READS }]).prepare(a)
+  // Another host is kept out: this one would write beside the VM that runs on host a.
+  const cluster = new Vm('cluster', [{ path: '/dev/virtVG/origin', inside: '<shareable/>' }])
+  expect.soft((await cluster.prepare(b)).stderr).toMatch(/virtVG\/origin is held exclusively by/)
+  await assertLocks(hosts, 'origin', ['ex', 'none'])
+})
+
+// Left behind exclusive, since a snapshot of it is mounted; its VM reads it now.
+test('a volume that was left exclusive since its snapshot is in use stays so', async () => {
+  const { hosts } = ring()
+  const [a] = hosts
+  await ring().volume('origin')
+  await ring().volume('snap', { kind: { kind: 'snapshot', origin: 'origin' } })
+  const vm = vmOn('virtVG', 'origin')
+  assertPassed(await vm.prepare(a))
+  a.open('virtVG/snap')
+  await vm.release(a)
+  const again = new Vm(vm.name, [{ path: '/dev/virtVG/origin', ...READS }])
+  assertPassed(await again.prepare(a))
+  await assertLocks(hosts, 'origin', ['ex', 'none'])
+})
+
+// The same with kpartx: openers of another partition do not count (lvm.ts, usersOfVolume), since two may be used at once.
+test('a volume that was left exclusive since one of its partitions is mounted stays so', async () => {
+  const { hosts, cluster } = ring()
+  const [a] = hosts
+  await ring().volume('disk')
+  const vm = vmOn('virtVG', 'disk')
+  assertPassed(await vm.prepare(a))
+  for (const part of [1, 2])
+    cluster.devices.stack(a.state, 'virtVG/disk', {
+      name: `virtVG-disk${part}`,
+      uuid: `part${part}-LVM-x`,
+      openers: part - 1,
+    })
+  await vm.release(a)
+  await assertLocks(hosts, 'disk', ['ex', 'none'])
+  assertPassed(await new Vm(vm.name, [{ path: '/dev/mapper/virtVG-disk1', ...READS }]).prepare(a))
+  await assertLocks(hosts, 'disk', ['ex', 'none'])
+})

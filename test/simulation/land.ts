@@ -268,7 +268,10 @@ export class Land {
       `/proc/${qemu.pid}/cmdline`,
       `/usr/bin/qemu-system-x86_64\0-name\0guest=${vm.name},debug-threads=on\0-uuid\0${vm.uuid}\0`,
     )
-    for (const { volume } of disks) this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+    for (const { volume, use } of disks) {
+      this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+      if (use !== 'exclusive' && this.held(host, volume) === 'ex') qemu.foundExclusive.add(volume)
+    }
     qemu.onEnd(() => {
       this.qemus = this.qemus.filter((each) => each !== qemu)
       host.removeProcess(qemu.pid)

@@ -601,11 +601,4 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())',
     to: 'void [locksNow, withoutPromoted]\n    return rest',
   },
-  {
-    name: 'what an earlier life has left exclusive stays so, though its VM only reads it now',
-    focus: 'a snapshot, and a commit',
-    file: 'core/start.ts',
-    from: 'device !== undefined && !isTooMuch && ',
-    to: 'device !== undefined && (isTooMuch || true) && ',
-  },
 ]

@@ -490,10 +490,11 @@ async function migrateAll(land: Land): Promise<void> {
     const to = land.hosts[(from + 1) % land.hosts.length]
     // What sanlock and lvmlockd do on a host whose lease ran out while nobody used it is not simulated yet (FACTS 46b).
     if (to === undefined || land.hosts.some(({ state }) => state.diedAt !== undefined)) continue
-    // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused.
+    // What a person holds for himself there, and the VM only reads, nobody shares (R3): its migration is refused. So it
+    // is where an earlier life of the VM has left behind the lock of what it wrote then.
     const isKept = qemu.disks.some(
       ({ volume, use }) =>
-        use !== 'exclusive' && qemu.host.activeBefore.has(volume) && land.held(qemu.host, volume) === 'ex',
+        use !== 'exclusive' && qemu.foundExclusive.has(volume) && land.held(qemu.host, volume) === 'ex',
     )
     if (isKept) continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())

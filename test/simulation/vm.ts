@@ -109,6 +109,8 @@ export class Qemu extends Actor {
   disks: readonly VmDisk[]
   /** Unplugged, and open still. */
   readonly closing = new Set<string>()
+  /** What it only reads, and this host held for itself when it began. */
+  readonly foundExclusive = new Set<string>()
   /** Of its live XML. */
   metadata = ''
   /** Its memory was restored, and its CPUs have not run since: whether lvguard has let it pass without a word. */

@@ -290,14 +290,6 @@ describe('a domain whose VG stands on DRBD', () => {
     expect(planOnDrbd(two, plan, unseen, own, held('exclusive')).kind).toBe('refuse')
   })
 
-  test('what it holds for itself, and only reads now, is not shared on this copy alone', () => {
-    const reads = { ...scope, volumes: [{ ...volume, role: 'shared' as const }] }
-    const change = { vg: 'virtVG', lv: 'root', to: 'shared', reason: '' } as const
-    const lowered = { ...plan, changes: [change] }
-    expect(planOnDrbd(reads, lowered, unseen, own, held('exclusive'))).toEqual(plan)
-    expect(planOnDrbd(reads, lowered, NO_DRBD, own, held('exclusive'))).toBe(lowered)
-  })
-
   test('another VG, or one without a lock manager, is none of it', () => {
     expect(planOnDrbd({ ...scope, volumes: [{ ...volume, vg: 'otherVG' }] }, plan, unseen, undefined, free)).toBe(plan)
     expect(planOnDrbd({ ...scope, volumes: [{ ...volume, isLocal: true }] }, plan, unseen, undefined, free)).toBe(plan)

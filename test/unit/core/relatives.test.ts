@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { idlePools, isBoundByAnother, withIdsAndPool } from '../../../src/core/relatives.ts'
-import { lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
+import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const POOL = logicalVolume({ vg: 'virtVG', lv: 'pool' })
 const thin = (lv: string) =>
@@ -12,7 +12,7 @@ const SNAP = logicalVolume(
   { lockUuid: ORIGIN.uuid, layout: 'snapshot', shareable: false },
 )
 const TABLE = volumeTable([ONE, TWO, ORIGIN, SNAP])
-const FREE = { locks: lockTable(), records: records() }
+const FREE = { locks: lockTable(), records: records(), devices: [deviceOf(ORIGIN), deviceOf(SNAP)] }
 const onRecord = (volume: typeof ONE, before: 'inactive' | 'active' = 'inactive') =>
   withIdsAndPool([recorded(volume, { before })], TABLE, FREE)
 
@@ -27,7 +27,11 @@ describe('what is kept on record', () => {
     ).toBe('active')
   })
   test('the pool that another VM brought here', () => {
-    const before = { locks: lockTable([[POOL, 'exclusive']]), records: records(recordOf(2, 'prepared', onRecord(TWO))) }
+    const before = {
+      ...FREE,
+      locks: lockTable([[POOL, 'exclusive']]),
+      records: records(recordOf(2, 'prepared', onRecord(TWO))),
+    }
     expect(withIdsAndPool([recorded(ONE)], TABLE, before)[0]?.pool?.before).toBe('inactive')
   })
   test('where the locks were not known, the pool counts as somebody’s', () => {

@@ -85,7 +85,10 @@ describe('what a release gives back', () => {
     const held = (mode: 'exclusive' | 'shared') => lockTable([up, was].map((volume) => [volume, mode] as const))
     expect(rest(held('exclusive'), own, demoted)).toEqual({ kind: 'deactivate', volumes: [own] })
     expect(rest(held('shared'), own, demoted)).toEqual({ kind: 'deactivate', volumes: [own, demoted] })
-    expect(rest({ kind: 'unknown', why: 'down', detail: '' }, demoted)).toMatchObject({ kind: 'deactivate' })
+    // R9: what holds it cannot be told. It stays, and on record.
+    const unknown: LockState = { kind: 'unknown', why: 'down', detail: '' }
+    expect(rest(unknown, demoted)).toMatchObject({ kind: 'keep', volumes: [demoted] })
+    expect(rest(unknown, own, demoted)).toEqual({ kind: 'deactivate', volumes: [own], kept: [demoted] })
     expect(rest(held('exclusive'), demoted)).toMatchObject({ kind: 'forget' })
     const kept = [recorded({ vg: 'otherVG', lv: 'data' })]
     expect(

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { type Configuration, DEFAULTS } from '../../../src/core/configuration.ts'
 import { candidatesOf } from '../../../src/core/domain.ts'
 import type { LockState } from '../../../src/core/lock-state.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, type Records } from '../../../src/core/record.ts'
+import type { DomainRecord, RecordedVolume, Records } from '../../../src/core/record.ts'
 import { type ManagedVolume, scopeOf } from '../../../src/core/scope.ts'
-import { type HostFacts, planStart } from '../../../src/core/start.ts'
-import { type VolumeName, fullName } from '../../../src/core/volume.ts'
+import { type HostFacts, planStart, seemUnlocked } from '../../../src/core/start.ts'
+import { fullName } from '../../../src/core/volume.ts'
 import { situation } from '../support/any-host.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
@@ -76,12 +76,12 @@ describe('what a prepare does about one volume', () => {
     [
       'left exclusive by an earlier life, and only read now',
       { wanted: shared, devices: ON, locks: EX, earlier: [own] },
-      'shared, before inactive',
+      'stays, before inactive',
     ],
     [
       'left exclusive by another VM, and only read now',
       { wanted: shared, devices: ON, locks: EX, records: other('refused', 'exclusive') },
-      'shared, before inactive',
+      'stays, before inactive',
     ],
     [
       'exclusive, only read, and of a command that hands it over',
@@ -276,20 +276,9 @@ describe('whatever the host is like', () => {
     )
   })
 
-  test('no plan lowers a lock that this host holds, but of what was left behind and is only read now; none takes it away', () => {
+  test('no plan lowers a lock that this host holds, or takes it away', () => {
     fc.assert(
-      fc.property(everything, ({ host, wanted, facts, plan: made }) => {
-        const isLeft = ({ vg, lv }: VolumeName): boolean =>
-          wanted.some((volume) => volume.vg === vg && volume.lv === lv && volume.role === 'shared') &&
-          facts.records.known.some(({ volumes }) =>
-            volumes.some((old) => old.vg === vg && old.lv === lv && old.before === 'inactive'),
-          ) &&
-          facts.records.known.every(
-            ({ domain, state, volumes }) =>
-              domain.uuid === uuidOf(1) ||
-              !IN_USE.includes(state) ||
-              !volumes.some((old) => old.vg === vg && old.lv === lv),
-          )
+      fc.property(everything, ({ host, plan: made }) => {
         if (made.kind === 'refuse') return
         for (const change of made.changes) {
           expect(change.to).not.toBe('inactive')
@@ -298,10 +287,25 @@ describe('whatever the host is like', () => {
             change.to === 'shared' &&
             volume !== undefined &&
             host.facts().devices.some(({ lv }) => lv === change.lv) &&
-            volume.lockUuid === volume.uuid &&
-            !isLeft(change)
+            volume.lockUuid === volume.uuid
           )
             expect(host.lock(volume)).not.toBe('exclusive')
+        }
+      }),
+    )
+  })
+
+  test('nor that of an origin or a pool, where lvs has told which it is (R3, FACTS 26)', () => {
+    fc.assert(
+      fc.property(everything, ({ host, wanted, facts, incoming }) => {
+        const covers = seemUnlocked(wanted, facts, incoming)
+          ? volumeTable(host.states.map(({ volume }) => volume))
+          : undefined
+        const made = planStart(wanted, facts, uuidOf(1), incoming, [], covers)
+        for (const { to, vg, lv } of made.kind === 'refuse' ? [] : made.changes) {
+          const volume = host.volumeOf({ vg, lv })
+          const isActive = facts.devices.some((device) => device.vg === vg && device.lv === lv)
+          if (to === 'shared' && volume !== undefined && isActive) expect(host.lock(volume)).not.toBe('exclusive')
         }
       }),
     )

@@ -616,7 +616,8 @@ describe('what is wrong is found, and nothing else with it', () => {
     )
     const mends = found.filter(({ code }) => code === 'LVG116' || code === 'LVG119').map(({ mend }) => mend)
     expect(mends).toHaveLength(2)
-    for (const mend of mends) expect(mend).toMatch(/^stop the VMs of this host, then reboot it; do not restart lvmlockd/)
+    for (const mend of mends)
+      expect(mend).toMatch(/^stop the VMs of this host, then reboot it; do not restart lvmlockd/)
   })
 
   test('a volume that no VM uses', () => {

@@ -1,0 +1,277 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { identityOf } from '../../../src/core/lock-state.ts'
+import type { DomainRecord } from '../../../src/core/record.ts'
+import type { DrbdState } from '../../../src/core/drbd.ts'
+import { fullName } from '../../../src/core/volume.ts'
+import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
+import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import { qcow2 } from '../../support/qcow2.ts'
+import { deviceOf, logicalVolume, recorded, uuidOf, volumeTable } from '../support/lvm.ts'
+import { UUID } from '../support/xml.ts'
+
+const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
+let host = new HostDouble()
+let drbd: DrbdState | undefined
+let printed = ''
+vi.mock('../../../src/lvm/lvm.ts', async () => ({
+  ...(await import('../support/host-double.ts')).lvmOf(() => host),
+  volumesByUuid: () => Promise.resolve(undefined),
+}))
+vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
+vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
+vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
+vi.mock('../../../src/drbd/drbd.ts', async () => ({
+  ...(await vi.importActual<object>('../../../src/drbd/drbd.ts')),
+  drbdBelow: async () => drbd ?? (await import('../../../src/core/drbd.ts')).NO_DRBD,
+}))
+vi.mock('../../../src/system/output.ts', async () => ({
+  ...(await vi.importActual<object>('../../../src/system/output.ts')),
+  write: (_: number, text: string) => {
+    printed += text
+  },
+}))
+vi.mock('../../../src/check/findings.ts', () => ({ mayLook: () => true, findingsOn: () => Promise.resolve([]) }))
+const { announceAgent } = await import('../../../src/state/agent-presence.ts')
+const { prepare } = await import('../../../src/acts/prepare.ts')
+const { migrate } = await import('../../../src/acts/migrate.ts')
+const { release, releaseAllUnderLock } = await import('../../../src/acts/release.ts')
+const { act } = await import('../../../src/acts/drive.ts')
+const { runStep } = await import('../../../src/cli/step.ts')
+const { dryRun } = await import('../../../src/cli/dry-run.ts')
+const { subjectOf } = await import('../../../src/acts/host.ts')
+const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
+const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
+
+beforeEach(() => {
+  host = new HostDouble()
+  drbd = undefined
+  printed = ''
+  root.clear()
+  announceAgent()
+})
+afterAll(() => root.remove())
+
+const domain = { name: 'tintin', uuid: UUID }
+const other = uuidOf(9)
+const onRecord = (uuid = UUID): DomainRecord | undefined => recordOf(uuid, readRecords())
+const put = (record: DomainRecord): string => replaceRecord(record.domain.uuid, onRecord(record.domain.uuid), record)
+const ofRoot = (changed = {}) => recorded(ROOT_VOLUME, { ids: identityOf(ROOT_VOLUME).ids, ...changed })
+const ofHome = (changed = {}) => recorded(HOME_VOLUME, { ids: identityOf(HOME_VOLUME).ids, ...changed })
+const own = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
+  format: 1,
+  domain,
+  state,
+  volumes,
+})
+const READS_ROOT = xmlOf([ROOT_VOLUME, HOME_VOLUME]).replace(/(virtVG\/root.*\n.*)/, '$1<readonly/>')
+const lockOfRoot = () => host.locks.get(ROOT_VOLUME.lockUuid)
+
+// The agent was killed between its lvchange and its word on record, and the VM starts anew before any release (or after
+// one that had no time).
+describe('R4: active before, demoted on record, exclusive here again', () => {
+  test.each(['running', 'releasing'] as const)('the next start does not make it its own: record %s', async (state) => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    put(own(state, [ofRoot({ before: 'active', demoted: true, mode: 'shared' })]))
+    expect((await prepare(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION))).kind).toBe('done')
+    await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+    expect([...host.active.keys()]).toEqual(['virtVG/root'])
+  })
+
+  test('nor is it made shared for a VM that only reads it', async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    put(own('running', [ofRoot({ before: 'active', demoted: true, mode: 'shared' })]))
+    await prepare(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION))
+    expect(lockOfRoot()).toBe('exclusive')
+  })
+
+  test('R4, R9: what holds it cannot be read: it stays', async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    put(own('running', [ofRoot({ before: 'active', demoted: true, mode: 'shared' })]))
+    host.lockState = () => Promise.resolve({ kind: 'unknown', why: 'failed', detail: '' })
+    await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+    expect([...host.active.keys()]).toEqual(['virtVG/root'])
+  })
+})
+
+test('the dry run of a migrate says of a left-behind volume what migrate does', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  put(own('releasing', [ofRoot()]))
+  writeFileSync(join(root.path, 'vm.xml'), READS_ROOT)
+  await dryRun(
+    { name: 'tintin', operation: 'migrate', subOperation: 'begin', extra: '-' },
+    { json: false, xmlFile: join(root.path, 'vm.xml') },
+  )
+  const said = printed.split('\n').filter((line) => line.startsWith('lvchange'))
+  host.commands.length = 0
+  expect((await migrate(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION), READS_ROOT)).kind).toBe('done')
+  const isExclusive = (words: string): boolean => /^exclusive|ey /.test(words)
+  expect([host.commands, host.commands.some(isExclusive)]).toEqual([expect.anything(), false])
+  expect(said.filter(isExclusive)).toEqual([])
+})
+
+test('what is held exclusive, and only read now as a backing file, is not shared on one copy of DRBD alone', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+  put(own('releasing', [ofRoot(), ofHome()]))
+  root.write(`dev/${deviceOf(HOME_VOLUME).node}`, qcow2({ backing: '/dev/virtVG/root', format: 'raw' }))
+  drbd = {
+    troubles: new Map([['virtVG', { kind: 'peer-unseen', resource: 'r0', peers: ['0'] }]]),
+    confirmed: new Map(),
+    over: [],
+  }
+  const overlay = xmlOf([HOME_VOLUME]).replace('<source', "<driver name='qemu' type='qcow2'/><source")
+  expect((await prepare(await subjectOf(parseDomain(overlay), CONFIGURATION))).kind).toBe('done')
+  expect(lockOfRoot()).toBe('exclusive')
+})
+
+// DESIGN 4: paused with reason migration, no job: unchanged, and reported. R12.
+test('a VM that a migration has left is no restored one after a promotion that was refused', async () => {
+  root.write('proc/7/stat', '')
+  root.write(
+    'run/libvirt/qemu/tintin.xml',
+    `<domstatus state='paused' reason='migration' pid='7'>\n<job type='none' async='none'/>\n${xmlOf([ROOT_VOLUME])}</domstatus>\n`,
+  )
+  await host.bringTo('shared', [ROOT_VOLUME])
+  host.elsewhere.add('virtVG/root')
+  put(own('running', [ofRoot({ mode: 'shared' })]))
+  const seen = () => {
+    const agentHost = new AgentHost(CONFIGURATION)
+    return agentHost.viewOf(UUID, agentHost.look(), readRecords()).wanted
+  }
+  expect(seen()).toEqual({ mode: 'unchanged', why: 'left-paused' })
+  // `lvguard promote tintin`, which may be tried of such a VM; the destination shares it still.
+  expect(await runStep({ step: 'promote', domain: 'tintin', force: false })).toBe(1)
+  expect([lockOfRoot(), host.commands.at(-1)]).toEqual(['shared', 'exclusive virtVG/root'])
+  const isLeft = [{ kind: 'unchanged', why: 'left-paused' }]
+  expect.soft((await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION)))[0]?.reports).toMatchObject(isLeft)
+  // The VM has ended at the destination: its memory here is older than its disk.
+  host.elsewhere.clear()
+  const [result] = await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect.soft(result?.reports).toMatchObject(isLeft)
+  expect(lockOfRoot()).toBe('shared')
+})
+
+// R4, R14: golden, which milou reads, has another name since; milou is prepared, and QEMU does not run yet.
+test.each([false, true])(
+  'the trial of a migrate takes nothing from another VM that has it under an older name; open: %s',
+  async (isOpen) => {
+    const renamed = { ...ROOT_VOLUME, lv: 'renamed' }
+    host.active.set('virtVG/renamed', renamed)
+    host.locks.set(ROOT_VOLUME.lockUuid, 'shared')
+    host.volumeTable = (names) =>
+      Promise.resolve(
+        volumeTable(names.map((name) => (fullName(name) === 'virtVG/renamed' ? renamed : logicalVolume(name)))),
+      )
+    put({
+      format: 1,
+      domain: { name: 'milou', uuid: other },
+      state: 'prepared',
+      volumes: [ofRoot({ role: 'shared', mode: 'shared' })],
+    })
+    const xml = READS_ROOT.replace('virtVG/root', 'virtVG/renamed')
+    if (isOpen) host.inUse.add('virtVG/renamed')
+    expect.soft(await migrate(await subjectOf(parseDomain(xml), CONFIGURATION), xml)).toMatchObject({ kind: 'done' })
+    expect(lockOfRoot()).toBe('shared')
+  },
+)
+
+// R14, R11: what lvs said before migrate waited for the source is not true any more (lvrename, lvcreate).
+test('a migrate leaves nothing active and locked that is on no record', async () => {
+  let asked = 0
+  const old = logicalVolume({ vg: 'virtVG', lv: 'root' }, { uuid: 'aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa' })
+  host.volumeTable = (names) => {
+    asked++
+    return Promise.resolve(
+      volumeTable(asked === 1 ? [{ ...old, lockUuid: old.uuid }] : names.map((name) => logicalVolume(name))),
+    )
+  }
+  await migrate(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION), xmlOf([ROOT_VOLUME]))
+  expect([[...host.active.keys()], [...host.locks.values()]]).toEqual([[], []])
+})
+
+// It stays exclusive: nothing here would tell that somebody uses what is under its lock.
+describe('a left-behind volume that is only read now, with a snapshot of it in use here (FACTS 26)', () => {
+  const snap = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: ROOT_VOLUME.uuid, shareable: false })
+  beforeEach(async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    host.volumeTable = (names) =>
+      Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
+    put(own('releasing', [ofRoot()]))
+  })
+  const reads = async () => prepare(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION))
+
+  // openVolumes is asked of the VM's own volumes (host.ts:175), and the origin's own device has no opener.
+  test('mounted by a person', async () => {
+    await reads()
+    expect(lockOfRoot()).toBe('exclusive')
+  })
+
+  test('written by a VM whose record had no room for its UUIDs', async () => {
+    put({
+      format: 1,
+      domain: { name: 'milou', uuid: other },
+      state: 'prepared',
+      volumes: [recorded(snap)],
+    })
+    await reads()
+    expect(lockOfRoot()).toBe('exclusive')
+  })
+})
+
+// Marked between the decision and the act: what was kept before stays on record.
+test('what is left for later in one VG is not forgotten when a second one is cut off', async () => {
+  const data = recorded({ vg: 'moreVG', lv: 'data' })
+  const demoted = ofRoot({ before: 'active', demoted: true })
+  await host.bringTo('shared', [ROOT_VOLUME])
+  const record = own('running', [demoted, data])
+  put(record)
+  root.write('run/lvguard/moreVG.killed', '')
+  root.write('run/lvguard/virtVG.killed', '')
+  const plan = { kind: 'deactivate' as const, volumes: [demoted], kept: [data] }
+  await releaseAllUnderLock([{ domain, record, plan }], await host.lockVgs(['virtVG']), () => 0)
+  expect(onRecord()?.volumes.map(fullName).sort()).toEqual(['moreVG/data', 'virtVG/root'])
+})
+
+// R14: whether it was active before is asked of a name, and its UUID of another volume.
+test('what was not active before a start is given back when its VM ends, whatever had its name', async () => {
+  const old = logicalVolume({ vg: 'virtVG', lv: 'root' }, { uuid: 'aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa' })
+  host.active.set('virtVG/root', old)
+  const { bringTo } = host
+  host.bringTo = (...words) => {
+    host.bringTo = bringTo
+    host.active.delete('virtVG/root')
+    host.active.set('virtVG/root_old', { ...old, lv: 'root_old' })
+    return bringTo(...words)
+  }
+  expect((await prepare(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION))).kind).toBe('done')
+  await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+  expect([...host.active.keys()]).toEqual(['virtVG/root_old'])
+})
+
+test('a volume that another VM reads, and that was active before it, may be read by a second one, renamed or not', async () => {
+  host.active.set('virtVG/root_old', { ...ROOT_VOLUME, lv: 'root_old' })
+  host.locks.set(ROOT_VOLUME.lockUuid, 'shared')
+  put({
+    format: 1,
+    domain: { name: 'milou', uuid: other },
+    state: 'running',
+    volumes: [ofRoot({ role: 'shared', mode: 'shared', before: 'active' })],
+  })
+  expect(await prepare(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION))).toMatchObject({ kind: 'done' })
+})
+
+// R3, FACTS 26 and 37a (lvm2 2.03.16 shares it): a backup VM reads a snapshot of what milou runs on.
+test('a VM that reads a snapshot does not make the lock of its origin shared, on which another VM runs', async () => {
+  const snap = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: ROOT_VOLUME.uuid, shareable: false })
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  host.volumeTable = (names) =>
+    Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
+  put({ format: 1, domain: { name: 'milou', uuid: other }, state: 'running', volumes: [ofRoot()] })
+  const xml = READS_ROOT.replace('virtVG/root', 'virtVG/snap')
+  const outcome = await prepare(await subjectOf(parseDomain(xml), CONFIGURATION))
+  expect([outcome.kind, host.commands.filter((words) => words.includes('snap'))]).toEqual([expect.anything(), []])
+  expect(lockOfRoot()).toBe('exclusive')
+})

@@ -278,7 +278,8 @@ async function prepareUnderLock(
       : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
-  // If the record cannot be written, the volumes would belong to nobody: they are given back, and the start is refused.
+  // If somebody else has changed the record, the volumes would belong to nobody: they are given back, and the start is
+  // refused.
   const unrecorded =
     isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
@@ -350,7 +351,7 @@ async function newerThanSaved(
   return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
 }
 
-/** A full /run is no problem here: the record says the same already, less precisely. */
+/** A full /run, or another failed write, is no problem here: the record says the same already, less precisely. */
 function problemsOfPut(put: () => void): readonly Problem[] {
   try {
     put()

@@ -78,9 +78,9 @@ export async function noteSaved(
 }
 
 /**
- * Whether this host has no more than a shared lock on a volume that the domain needs for itself. A record that says
- * `exclusive` is written before lvchange (R4), and stays so where the promotion was refused, as at the destination of a
- * migration in doubt.
+ * Whether this host has no more than a shared lock on a volume that the domain needs for itself. The record does not
+ * tell: it says `exclusive` before lvchange runs, and still says so if the promotion was refused. That happens at the
+ * destination of a migration in doubt.
  */
 async function isSharedHere(volumes: readonly RecordedVolume[]): Promise<boolean> {
   const locks = await lockState()

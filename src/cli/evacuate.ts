@@ -63,7 +63,8 @@ const STEP = 25
 
 /**
  * `lvguard evacuate`: looks at every VM first, says what stays and why, migrates the others live, and remembers them.
- * @returns 0: all have gone; 1: some have not, which the list at the end names; 3: this host cannot be looked at
+ * @returns 0: all have gone; 1: some have not, which the list at the end names, or nothing was migrated; 2: `to`
+ *   is no name of a host; 3: this host cannot be looked at
  */
 export async function evacuate(
   { vms, to, parallel, dryRun }: EvacuateCall,
@@ -120,7 +121,7 @@ export async function evacuate(
 
 /**
  * `lvguard return`: fetches what evacuate has sent away, from wherever evacuate has sent it.
- * @returns 0: all of them are here; 1: some are not
+ * @returns 0: all of them are here; 1: some are not, or nothing was migrated
  */
 export async function returnVms(
   { vms, parallel, dryRun }: Omit<EvacuateCall, 'to'>,

@@ -45,7 +45,7 @@ function isCalledByLvmlockctl(): boolean {
 const hasTerminal = (): boolean => self().isTerminal(0) || self().isTerminal(1) || self().isTerminal(2)
 
 /**
- * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (core: kill/kill.ts).
+ * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (kill/kill.ts).
  * @returns 0 only if nothing of the VG can write any more: lvmlockctl gives the locks up then
  */
 export async function killVg(

@@ -22,7 +22,7 @@ export interface LocksUnknown {
 
 export type LockState = LockTable | LocksUnknown
 
-/** The lock on one LV; throws if nothing is known, so that unknown can never pass for free. */
+/** The lock on one LV. Takes only a state that is known, so that unknown can never pass for free. */
 export function lockOf(state: LockTable, lockUuid: string): Lock {
   return state.locks.get(lockUuid) ?? 'none'
 }

@@ -126,7 +126,10 @@ export interface VolumeStatus {
 export interface VmStatus {
   readonly name: string
   readonly uuid: string
-  /** libvirt's word, or `migrating out`, `migrating in`, `starting`, `ended`; `command`: no VM, but `lvguard with`. */
+  /**
+   * libvirt's word, or `migrating out`, `migrating in`; of one that libvirt does not name `incoming`, `starting`,
+   * `gone?`, `ended`; `command`: no VM, but `lvguard with`.
+   */
   readonly state: string
   readonly volumes: readonly string[]
 }

@@ -192,8 +192,7 @@ const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
 }
 
 /**
- * `<source path=…>` of type dev, file, block or pipe, of a device that is a row of characters; a socket or terminal is
- * no LV.
+ * `<source path=…>` of a character device, if its type is dev, file or pipe. A socket or a terminal is no LV.
  */
 const placeOfCharacters = (device: Node): Place =>
   ['dev', 'file', 'pipe'].includes(attribute(device, 'type') ?? '')

@@ -221,7 +221,8 @@ export async function hostNameOf(vg: string, hostId: number): Promise<string> {
 }
 
 /**
- * The hosts that hold a volume, in words for a message. Empty if that cannot be read.
+ * The hosts that hold a volume, for a message (FACTS 31). If it is shared, this host is left out. Empty if the lease
+ * cannot be read.
  * @param now this host's monotonic clock, seconds, as sanlock uses it
  */
 export async function holdersOf(volume: LogicalVolume, now: () => number): Promise<Holder[]> {

@@ -8,12 +8,12 @@ import { isValidName } from '../core/volume.ts'
 /**
  * What a file comes to. Each mistake is named with its line.
  *
- * What a mistake does depends on its key. One in a key that decides what is locked (volume_groups, local_volume_groups,
- * policy), or in something that nobody can assign to a key, makes the file unusable (`errors`): a VM could start
- * without its lock, so that nothing starts and nothing is let in until it is mended. One in any other key (log_level,
- * log_file, the waits, on_contested, fence_command) has a default that is safe: it leaves that key at it (`mistakes`),
- * and is said at each event, by the agent, by a dry run and by check-config. A slip in log_level at night must not keep
- * every VM of a host from starting.
+ * What a mistake does depends on its key. Some keys decide what is locked: volume_groups, local_volume_groups, policy.
+ * A mistake in one of them, or in a line that nobody can assign to a key, makes the file unusable (`errors`): a VM
+ * could start without its lock. So nothing starts, and nothing is let in, until it is mended. Every other key
+ * (Key.harmless) has a default that is safe. A mistake in it leaves the key at that default (`mistakes`). It is said at
+ * each event, by the agent, by a dry run and by check-config. A slip in log_level at night must not keep every VM of a
+ * host from starting.
  */
 export type Parsed =
   | { readonly configuration: Configuration; readonly mistakes: readonly string[] }

@@ -38,8 +38,8 @@ export function remembered(
     return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   if (isHandedOver(status.phase)) return undefined
-  // A new migration decides nothing: both may still run. But what it locks does not say where the domain ran before,
-  // and a decision that a person made before it does not hold for it.
+  // A new migration decides nothing: both may still run. But the locks that it takes do not say where the domain ran
+  // before. And what a person has decided before does not hold for the new migration.
   if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)
   if (before?.phase === status.phase) return before
   return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }

@@ -32,6 +32,7 @@ export type Outcome = { readonly warning?: string } & (
     }
 )
 
+/** The domain has nothing to do with lvguard. */
 export const NOT_CONCERNED: Outcome = { kind: 'nothing', reason: 'no volumes that lvguard manages' }
 
 /** 0 lets libvirt go on. */

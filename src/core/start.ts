@@ -38,8 +38,8 @@ export type StartPlan =
   | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
 
 /**
- * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. If only
- * the name is the same, it need not be the same device.
+ * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. The same
+ * name alone does not make it the same device.
  */
 const isOurs = (device: Device, recorded: readonly RecordedVolume[]): boolean =>
   recorded.some((old) => goesWithDomain(old) && deviceOf(old, [device]) !== undefined)
@@ -118,8 +118,8 @@ export function planStart(
     const held = lock === 'unknown' ? 'none' : lock
     const isLeft = device !== undefined && isOurs(device, [...earlier, ...everybodys])
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
-    // (FACTS 20). That is right only where it was left behind, and this domain just reads it: exclusive, it would keep
-    // this domain from migrating, and other hosts out.
+    // (FACTS 20). That is right only if the lock was left behind, and this domain just reads the volume: an exclusive
+    // lock would keep this domain from migrating, and keep other hosts out.
     const isTooMuch =
       role === 'shared' && held === 'exclusive' && inUse === undefined && isLeft && isNobodys({ vg, lv }, device)
     const isAsWanted = device !== undefined && !isTooMuch && (mode === 'local' || suffices(held, mode))
@@ -153,8 +153,8 @@ export const withoutLocked = (
   })
 
 /**
- * VGs with sanlock whose locks no command has just asked for, since the volumes were active and locked before: lvmlockd
- * lists a lock also where the lease behind it is lost (FACTS 46b).
+ * VGs with sanlock whose locks no command has just asked for, because the volumes were active and locked before. For
+ * these lvmlockd's list is not enough: it lists a lock also where the lease behind it is lost (FACTS 46b).
  */
 export const vgsUnasked = (
   recorded: readonly RecordedVolume[],
@@ -170,7 +170,8 @@ export const vgsUnasked = (
 ]
 
 /**
- * R1: what is not locked as it must be, after the commands. If lvchange says nothing, that is not a lock (FACTS 24).
+ * R1: what is not locked as it must be, after the commands. An lvchange that exits with 0 is no proof of a lock (FACTS
+ * 24).
  * @param recorded the volumes and the modes they were to get
  */
 export function missingLocks(
@@ -194,8 +195,8 @@ export function missingLocks(
 }
 
 /**
- * R1: volumes that are locked, but have no device. lvchange obeys `activation/volume_list` without a word, and exits
- * with 0.
+ * R1: volumes that are locked, but have no device. If `activation/volume_list` leaves a volume out, lvchange says
+ * nothing and exits with 0.
  * @param recorded the volumes and the modes they were to get
  */
 export const withoutDevice = (
@@ -209,8 +210,8 @@ export const withoutDevice = (
   })
 
 /**
- * R14: what turns out to be another VM's, now that its UUID is known: a moment ago, when the start was decided, it had
- * another name (lvrename).
+ * R14: volumes that turn out to be another VM's, now that their UUIDs are known. A moment ago, when the start was
+ * decided, they had other names (lvrename).
  */
 export const claimedMeanwhile = (
   recorded: readonly RecordedVolume[],
@@ -228,7 +229,8 @@ export const claimedMeanwhile = (
   })
 
 /**
- * R14: the same of what was active here under its other name, and for nobody that lvguard knows of: a person has it.
+ * R14: the same of volumes that were active here under their other names, and for nobody that lvguard knows of: then a
+ * person uses them.
  * @param devices,ours what was here when the start was decided, and what records name
  */
 export const activeMeanwhile = (
@@ -279,7 +281,8 @@ export function planUndo(
     const row = volumeOf(change)
     const volume: Identified = row === undefined ? { vg: change.vg, lv: change.lv } : identityOf(row)
     const now = seenHere(volume, after.locks, after.devices)
-    // By its name alone it may be a volume that was active before under another name (lvrename): what it was then counts.
+    // If only its name is known, it may have been active before under another name (lvrename). Then its state under
+    // that name counts.
     const named = before.devices.find(({ dmUuid }) => dmUuid === now.device?.dmUuid)
     const then = seenHere(row === undefined ? (named ?? volume) : volume, before.locks, before.devices)
     const back = (to: Change['to']): Change[] => [
@@ -291,9 +294,9 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
-    // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
+    // A lock without a device belongs to nobody who runs. To share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier)
-    // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
+    // If it has turned out to be another VM's volume (`claimedMeanwhile`), that VM's lock stays what it was.
     if (then.lock === 'exclusive' && change.to === 'shared' && (now.lock === 'shared' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'exclusive')
     if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))

@@ -211,8 +211,8 @@ const harmless = (name: string): string | undefined => (keyNamed(name)?.harmless
 const MOST_LINES = 20
 
 /**
- * Reads what can be read. A parser of TOML stops at the first line that it does not understand; that line is named and
- * taken out, so that all mistakes are known at once.
+ * Reads what can be read. A parser of TOML stops at the first line that it does not understand. That line is named and
+ * taken out, and the rest is read again: so all mistakes are known at once.
  */
 function read(lines: readonly string[]): {
   readonly values: Readonly<Record<string, unknown>>
@@ -228,7 +228,7 @@ function read(lines: readonly string[]): {
         return { values: {}, mistakes: [{ line: 1, text: 'it cannot be understood', spoils: undefined }] }
       const line = left[error.line - 1] ?? ''
       const isDuplicate = /redefine/.test(error.message)
-      // A line that is right by itself is not what is wrong: a list or a text before it is not closed.
+      // If that line is right by itself, the mistake is above it: a list or a text is not closed.
       if (line.trim() === '' || (!isDuplicate && isRight(line)))
         return {
           values: {},
@@ -247,8 +247,8 @@ function read(lines: readonly string[]): {
 }
 
 /**
- * What is not closed, at the line where it begins: the last one above the error that opens a list or a text and is not
- * right by itself.
+ * The list or text that is not closed, at the line where it begins. That is the last line above the error that opens
+ * one and is not right by itself.
  */
 function unclosed(lines: readonly string[], error: TomlError): Mistake {
   const above = lines.slice(0, error.line)

@@ -9,6 +9,7 @@ export interface WaitWorld {
   readonly now: () => number
 }
 
+/** What came of the wait; awaitDemotion says what each means. */
 export type Waited =
   | { readonly kind: 'free'; readonly sharers: ReadonlyMap<LogicalVolume, readonly number[]> }
   | { readonly kind: 'unreadable' }

@@ -155,6 +155,7 @@ async function outcomeOf(
 /** Whether a domain has this name. libvirt's own names have no blanks around them, but XML may. */
 export const isNamed = ({ name }: Pick<Domain, 'name'>, word: string): boolean => name.trim() === word.trim()
 
+/** The problem of an XML that is that of another domain than the one that was named. */
 export const otherDomain = ({ name }: Pick<Domain, 'name'>, word: string): Problem => ({
   kind: 'bad-xml',
   detail: `the XML is that of ${name}, not of a domain called ${word}`,

@@ -64,6 +64,7 @@ export function withDisks(
   })
 }
 
+/** The problem of a VG's lock that could not be had in time. */
 export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })
 
 /** What went wrong on the way: a file of /run/lvguard, or anything else. */

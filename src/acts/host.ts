@@ -91,7 +91,10 @@ export async function missingOf(
     : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }
 
-/** R1: VGs whose locks are only listed here, and for which this host cannot vouch. @param attempted what was changed, or would be */
+/**
+ * R1: VGs whose locks are only listed here, and for which this host cannot vouch.
+ * @param attempted what was changed, or would be
+ */
 export const unvouchedOf = (
   recorded: readonly RecordedVolume[],
   attempted: readonly Change[],

@@ -33,6 +33,7 @@ import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 /** Milliseconds between two trials with lvchange, where a lease cannot be read or another host was quicker. */
 const TRIAL_PAUSE = 1000
 
+/** What `migrate` has found and decided, before anything is changed. */
 export interface IncomingPlan {
   readonly plan: StartPlan
   readonly facts: IncomingFacts

@@ -199,8 +199,8 @@ const isSaved = (domain: Named, reason: string): boolean =>
   reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
 
 /**
- * Whether this is not the end of a start that its `prepare` refused. libvirt before 10.5 does not say so, and the file of
- * a managed save may look new (`virsh managedsave-edit` writes it again): what was noted of it would be lost.
+ * Whether this is not the end of a start that its `prepare` refused. libvirt before 10.5 does not say so, and the file
+ * of a managed save may look new (`virsh managedsave-edit` writes it again): what was noted of it would be lost.
  */
 const hasLived = ({ gotPastPrepare }: Domain, reason: string, record: DomainRecord | undefined): boolean =>
   reason !== '-' || (gotPastPrepare && record?.state !== 'refused')

@@ -21,10 +21,10 @@ import type { Subject } from './host.ts'
 /**
  * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23), so whoever has
  * the VG's lock takes the volumes of those that wait for it too, and puts each on record as that one's own `prepare`
- * would. It asks lvs for all of them: if each of three hundred did so while it waits, they would take the processor from
- * the one that all wait for (`npm run crowd`). Nobody trusts it: each of them still waits for its turn, looks at the locks under the VG's lock, and takes
- * itself what it does not find (R1, R11). One that is killed while it waits leaves what a killed `prepare` leaves: a
- * record, and locks that the `release` or the agent gives back.
+ * would. It asks lvs for all of them: if each of three hundred did so while it waits, they would take the processor
+ * from the one that all wait for (`npm run crowd`). Nobody trusts it: each of them still waits for its turn, looks at
+ * the locks under the VG's lock, and takes itself what it does not find (R1, R11). One that is killed while it waits
+ * leaves what a killed `prepare` leaves: a record, and locks that the `release` or the agent gives back.
  */
 const FOLDER = join(RUN_FOLDER, 'waiting')
 
@@ -153,8 +153,8 @@ export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state
       }
       const record: DomainRecord = { format: RECORD_FORMAT, domain, state: 'prepared', volumes: plan.recorded, daemon }
       if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
-      // One that has ended its wait meanwhile has been refused, or was killed: the `release` that follows may have looked
-      // for a record before there was this one. One that ends it from now on leaves it to that.
+      // One that has ended its wait meanwhile has been refused, or was killed: the `release` that follows may have
+      // looked for a record before there was this one. One that ends it from now on leaves it to that.
       if (!stillWaits(start)) {
         replaceRecord(domain.uuid, record, undefined)
         continue

@@ -2,6 +2,7 @@ import type { Line } from '../core/agent-words.ts'
 import { type Confirmation, noLongerOff } from '../core/drbd.ts'
 import type { SeenPeer } from '../drbd/events.ts'
 
+/** What the end of a confirmation needs of the world; tests bring their own. */
 export interface ReturnsWorld {
   readonly confirmations: () => readonly Confirmation[]
   /** Each peer that was seen in the next seconds, however briefly; undefined: nobody can say. */

@@ -13,6 +13,7 @@ import {
 import type { DrbdDevices } from '../drbd/drbd.ts'
 import type { HostSaying } from './aftermath.ts'
 
+/** A domain that is migrating out of this host, with the VGs of its volumes. */
 export interface Leaving {
   readonly uuid: string
   readonly name: string

@@ -24,6 +24,7 @@ export interface FromWatch {
   readonly kind: 'looked'
 }
 
+/** What the thread of the watch is given when it starts. */
 export interface WatchData {
   readonly settings: WatchSettings
   /** Seconds between two signs of life for systemd; undefined where it waits for none. */

@@ -25,6 +25,7 @@ export interface Watching {
   trouble(): Line | undefined
 }
 
+/** Starts the thread of the watch. @returns undefined where no thread can be had (startThread) */
 export type StartWatch = (data: WatchData, events: ThreadEvents) => Thread | undefined
 
 /**

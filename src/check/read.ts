@@ -48,6 +48,7 @@ const GUESTS_SCRIPTS = ['/usr/lib/libvirt/libvirt-guests.sh', '/usr/libexec/libv
 /** Milliseconds for one answer: nobody waits, and a busy host is not to be called unknown. */
 const LIMIT = 30_000
 
+/** Reads all that `lvguard check` looks at on this host. What cannot be read is `unknown`. */
 export async function readFacts(world: StatusWorld = PATIENT_WORLD): Promise<CheckFacts> {
   const seen = look(world)
   const others = Promise.all([

@@ -47,6 +47,7 @@ export interface EvacuateWorld {
   say(line: string): void
 }
 
+/** What a person has asked for. */
 export interface EvacuateCall {
   /** Names or UUIDs; none: all. */
   readonly vms: readonly string[]

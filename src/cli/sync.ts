@@ -28,6 +28,7 @@ export interface SyncWorld {
   say(line: string): void
 }
 
+/** What a person has asked for. */
 export interface SyncCall {
   readonly to: string
   /** Names or UUIDs; none: all. */

@@ -4,9 +4,12 @@ import { self } from '../system/self.ts'
 
 /** What a screen stresses. `styleText` of node:util is not in Node 18.19. */
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const
+/** Gives a text a colour. */
 export type Paint = (color: keyof typeof CODES, text: string) => string
 
+/** No colour: the text as it is. */
 export const plain: Paint = (_, text) => text
+/** By the escape sequences of a terminal. */
 export const colored: Paint = (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m`
 
 /** Whether standard output is a terminal. */
@@ -26,6 +29,7 @@ export async function terminalWidth(): Promise<number> {
 /** Characters that a column keeps. */
 const NARROWEST = 16
 
+/** The cells of one line; an empty one shows nothing. */
 export type Row = readonly string[]
 
 const ESCAPE = /\u001b\[\d+m/g

@@ -253,7 +253,9 @@ export const VERBS = verbs({
   },
 })
 
+/** A verb, as it is typed. */
 export type VerbName = keyof typeof VERBS
+/** All of them, in the order in which usage shows them. */
 export const VERB_NAMES = Object.keys(VERBS) as VerbName[]
 /** With the types that a name from the table has, whichever it is. */
 export const verbOf = (name: VerbName): Verb => VERBS[name]

@@ -44,6 +44,7 @@ export interface FenceWorld {
   say(line: Line): void
 }
 
+/** What lvguard.conf says of fencing (core/configuration.ts). `fenceDelay` in seconds. */
 export interface FenceSettings {
   readonly fenceCommand: readonly string[]
   readonly fenceDelay: number

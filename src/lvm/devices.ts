@@ -50,6 +50,7 @@ export function isPoolInUse(pool: VolumeName & { readonly dmUuid: string }): boo
     )
 }
 
+/** The words of dmsetup that ask how often each device is open (FACTS 30). */
 export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const
 
 /** How many openers each device has, by its UUID, from `dmsetup info`. */

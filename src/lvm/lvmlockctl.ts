@@ -1,6 +1,7 @@
 import type { LockState } from '../core/lock-state.ts'
 import type { Mode } from '../core/volume.ts'
 
+/** The words that ask lvmlockd what it holds, without a lock (FACTS 29). */
 export const INFO_ARGUMENTS = ['--info'] as const
 
 const MODES: ReadonlyMap<string, Mode> = new Map([

@@ -43,8 +43,8 @@ export interface StatusWorld {
   /** All LVs of all VGs, with a lock manager or without. */
   volumes(): Promise<Known<readonly LogicalVolume[]>>
   /**
-   * All leases of a VG, in one look at the shared disk. @param isSilent the disk does not answer, and nobody should ask
-   * it one by one
+   * All leases of a VG, in one look at the shared disk.
+   * @returns `isSilent`: the disk does not answer, and must not be asked for each lease
    */
   leases(vg: string): Promise<Known<LeaseArea> & { readonly isSilent?: boolean }>
   /** The same of one volume, asked of sanlock; undefined if it does not say. */
@@ -134,8 +134,8 @@ const marked = (): ReadonlySet<string> => {
 }
 
 /**
- * Everything that is seen from here, at one moment: the questions go out together, since the slowest is all that a
- * person waits for.
+ * Everything that is seen from here, at one moment. All questions are asked together, so a person waits only for the
+ * slowest.
  */
 export async function look(world: StatusWorld): Promise<StatusFacts> {
   const volumes = world.volumes()

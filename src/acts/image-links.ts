@@ -12,7 +12,7 @@ import { LONGEST_CHAIN, findSources } from './sources.ts'
 /** An image on an active volume, with the names of all volumes above it. */
 export type Link = Image & { readonly above: readonly string[] }
 
-/** Why backing files cannot be locked. */
+/** Thrown where backing files cannot be locked. */
 export class ImageRefused extends Error {
   override readonly name = 'Refusal'
   constructor(readonly problems: readonly Problem[]) {
@@ -33,8 +33,8 @@ export interface Level {
 /**
  * Reads the headers of images and finds the volumes that they name.
  * @param taken what is locked for the domain already
- * @throws ImageRefused of a header that names no volume, a volume above it, one of a VG that is not managed, or too
- *   long a chain
+ * @throws ImageRefused if a header names no volume, a volume above it, or one in a VG that is not managed; or if the
+ *   chain is too long
  */
 export async function levelBelow(
   links: readonly Link[],

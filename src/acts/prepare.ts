@@ -131,7 +131,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<Outcome> {
   const calledAt = uptime()
-  // Before anything else, so that it is used up whatever comes.
+  // First of all: the mark of the `restore` is used up, whatever comes of this call.
   const restored = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
   if (!subject.isConcerned) return notConcerned(subject, restored)
   // This comes before anything that may wait for the storage. The `release` that follows finds no record of its own,
@@ -189,7 +189,7 @@ async function prepareUnderLock(
   row: InRow,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
-  // Another daemon may have started the domain meanwhile: what is on record is that one's.
+  // Another daemon may have started the domain meanwhile: then the record belongs to that start.
   if (callerHasEnded()) return refused(subject, [{ kind: 'caller-ended' }])
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and others open an active volume for a moment. LVM suspends a device for a moment when it changes its table.
@@ -204,7 +204,7 @@ async function prepareUnderLock(
   dropConfirmations(decided.drbd.over)
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
-  // Nobody starts what runs here. Its record stays as it is.
+  // A domain that runs here is not started again. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
   const leftovers = (record?.volumes ?? []).filter(goesWithDomain).map((old) => byPresentName(old, facts.devices))
   const replace = replacing(domain.uuid, record)
@@ -221,7 +221,7 @@ async function prepareUnderLock(
     if (replaced === 'changed') throw new RecordChanged()
   }
   /**
-   * The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it
+   * For the `release` that follows a refusal. If this cannot be written, the XML tells that `release` the same
    * (Domain.gotPastPrepare).
    */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
@@ -307,8 +307,8 @@ async function prepareUnderLock(
   })
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
-  // Looked at again, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
-  // What was shared, or made exclusive, again is not this domain's to give back.
+  // The state is read back, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
+  // A volume that was brought back to shared or exclusive is not this domain's to give back.
   const undone = [...undo, ...('undone' in below ? below.undone : [])].filter(({ to }) => to === 'inactive')
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
     undone.some((other) => other.vg === vg && other.lv === lv),

@@ -31,7 +31,9 @@ export interface EvacuateWorld {
   /** The VMs that run on another host. */
   running(host: string): Promise<Known<readonly Named[]>>
   /**
-   * @param from undefined: this host @param to undefined: this host @returns undefined if it is there now, else why not
+   * Migrates a VM live.
+   * @param from,to undefined: this host
+   * @returns undefined if it is there now, else why not
    */
   migrate(uuid: string, from: string | undefined, to: string | undefined): Promise<string | undefined>
   /** Per cent; undefined while it is not known. */
@@ -200,7 +202,7 @@ function tellEnd(
 
 type Failed = Named & { readonly why: string }
 
-/** Does so many at a time. If one fails, the others go on. */
+/** Migrates `parallel` VMs at a time. If one fails, the others go on. @returns those that have failed */
 async function moveAll<T extends Named>(
   vms: readonly T[],
   parallel: number,

@@ -19,14 +19,14 @@ export const isTerminal = (): boolean => self().isTerminal(1)
 export const paintFor = (environment: Readonly<Record<string, string | undefined>>, onTerminal: boolean): Paint =>
   onTerminal && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb' ? colored : plain
 
-/** Columns of the terminal, at least 80; of none, 80. */
+/** Columns of the terminal, at least 80; 80 where there is none. */
 export async function terminalWidth(): Promise<number> {
   if (!isTerminal()) return 80
   const { stdout } = await query('stty', ['-F', '/dev/tty', 'size'], 1000)
   return Math.max(80, Number(/^\d+ (\d+)/.exec(stdout)?.[1] ?? 80))
 }
 
-/** Characters that a column keeps. */
+/** Characters that a column keeps at least. */
 const NARROWEST = 16
 
 /** The cells of one line; an empty one shows nothing. */
@@ -81,7 +81,7 @@ export function columns(
   return [line(head, (text) => paint('bold', text)), ...rows.map((row) => line(row.map((text) => safe(text))))]
 }
 
-/** Nothing from the XML of a domain moves the cursor; our own colours stay. */
+/** Takes out what would move the cursor, as a name from the XML of a domain might. Our own colours stay. */
 const safe = (text: string): string => (text.split(ESCAPE).length === 1 ? printable(text) : text)
 
 /** Words with commas between them, on as many lines as they need. */

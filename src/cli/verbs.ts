@@ -3,8 +3,8 @@ export interface Option {
   /** What has to follow it, as usage calls it; absent for one that stands alone. */
   readonly value?: string
   /**
-   * Of a value that may be left out: what counts then. It must be a number, so that an operand behind it is not taken
-   * for it.
+   * For a value that may be left out: what counts then. The value must be a number: so an operand behind the option is
+   * not taken for it.
    */
   readonly isValueOptional?: { readonly otherwise: string }
   readonly help: string

@@ -43,8 +43,8 @@ export const lvsByUuidArguments = (uuids: readonly string[]): string[] =>
 /**
  * Reads what lvs answered. If one of several names is missing, lvs exits with 5, and still reports the others.
  * @param asked the volumes that were named; the answer must say something about each
- * @throws SyntaxError if stdout is not the report that lvs was told to print, or if a part of it, or a column of a row,
- *   is missing (R15)
+ * @throws SyntaxError if stdout is not the report that lvs was told to print; also if a part of it is missing, or a
+ *   column of a row (R15)
  */
 export function parseLvs(stdout: string, stderr: string, asked: readonly VolumeName[] = []): VolumeTable {
   const rows = rowsOf(JSON.parse(stdout)).map(volumeOf)

@@ -292,7 +292,7 @@ async function giveBack(
 }
 
 /**
- * A migration of which the last reply was lost (DESIGN 4): decides what follows, and writes it into the record before
+ * Decides what follows from a migration whose last reply was lost (DESIGN 4), and writes it into the record before
  * virsh is asked.
  */
 function contestedAfter(

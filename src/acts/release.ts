@@ -324,7 +324,7 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
   })
 }
 
-/** A domain that has something to deactivate: what of it is left, and why. */
+/** A domain that has something to deactivate: which of its volumes are left, and why. */
 interface Leaving {
   readonly domain: Named
   /** Changes its record, unless somebody else has. */

@@ -30,8 +30,8 @@ export class Agent {
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
   /**
-   * Domains of which a record was seen that says that they have ended. Each is acted on once because of that, and then
-   * only as a retry.
+   * Domains whose records were seen to say that they have ended. Each is acted on once because of that, and then only
+   * as a retry.
    */
   readonly #ended = new Set<string>()
   readonly #schedule: Schedule

@@ -80,8 +80,8 @@ export interface PromotionResult {
 export type ContestedStep = 'suspend' | 'stay' | 'forget' | 'alert' | 'none'
 
 /**
- * A migration of which the last reply was lost (DESIGN 4). A domain is suspended once, and never resumed: a person who
- * resumes it has decided.
+ * What follows from a migration whose last reply was lost (DESIGN 4). A domain is suspended once, and never resumed: a
+ * person who resumes it has decided.
  */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
   if (memory === undefined || status.async !== 'none') return 'none'

@@ -230,7 +230,7 @@ export interface DrbdState {
   readonly over: readonly Confirmation[]
 }
 
-/** Nothing is said against a lock: so it is on a host without DRBD. */
+/** No trouble, as on a host without DRBD. */
 export const NO_DRBD: DrbdState = { troubles: new Map(), confirmed: new Map(), over: [] }
 
 /** Why a domain is refused for what is below its VG. */

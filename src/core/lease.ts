@@ -35,12 +35,12 @@ export type LeaseState =
   /** `left`: seconds until it is lost. */
   | { readonly kind: 'late'; readonly age: number; readonly left: number }
   | { readonly kind: 'lost'; readonly age: number }
-  /** No lease of which anything is to be said: not joined yet, or being left in order. */
+  /** Nothing is to be said of it: the lockspace is not joined yet, or is being left in order. */
   | { readonly kind: 'none' }
 
-/** In units of io_timeout: a lease counts as late. sanlock renews it every 2. */
+/** In units of io_timeout: from this age on a lease counts as late. sanlock renews it every 2. */
 export const LATE = 3
-/** In units of io_timeout: sanlock gives its lease up (id_renewal_fail_seconds in its timeouts.h). */
+/** In units of io_timeout: at this age sanlock gives its lease up (id_renewal_fail_seconds in its timeouts.h). */
 export const LOST = 8
 /** Seconds: sanlock's own, where it does not say (DEFAULT_WATCHDOG_FIRE_TIMEOUT; fixed in sanlock 3). */
 export const WATCHDOG_FIRE = 60
@@ -132,8 +132,8 @@ export const alertLine = (vg: string, age: number, times: Times, domains: readon
 }
 
 /**
- * sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews
- * nothing, and does not say that it is lost.
+ * sanlock answers, but no longer has a lease that it had: it was restarted, or somebody has taken the lease away. It
+ * renews nothing, and does not say that the lease is lost.
  */
 export const goneLine = (vg: string, times: Times, domains: readonly string[]): Line => ({
   priority: 2,

@@ -83,7 +83,7 @@ export interface VolumeTable<Row extends VolumeIdentity = LogicalVolume> {
   readonly unexplained: ReadonlyMap<string, string>
 }
 
-/** What lvs, or a record, says of which volumes these are. */
+/** Which volumes these are, as lvs or a record says. */
 export type IdentityTable = VolumeTable<VolumeIdentity>
 
 /** The answer where nothing was asked. */

@@ -15,7 +15,7 @@ export interface IncomingFacts extends HostFacts {
   readonly record: DomainRecord | undefined
   /** libvirt's status files say that the domain is active here; `unknown` counts as yes. */
   readonly activeHere: boolean | 'unknown'
-  /** The agent of this host, which will make exclusive what comes in shared. */
+  /** The agent of this host: it promotes the volumes when the domain has come in. */
   readonly agent: AgentState
 }
 

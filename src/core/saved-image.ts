@@ -28,8 +28,9 @@ export interface SavedImage {
 }
 
 /**
- * The volumes of which a lease tells whether a saved memory is still as new as they are: those that the domain has for
- * itself, with a lease of their own. A thin volume has its pool's (FACTS 27), which is taken for its other volumes too.
+ * The volumes whose leases tell whether a saved memory is still as new as its disks: those that the domain has for
+ * itself, with a lease of their own. A thin volume has the lease of its pool (FACTS 27), which is taken for the pool's
+ * other volumes too.
  */
 export const countedVolumes = (
   volumes: readonly RecordedVolume[],

@@ -262,9 +262,9 @@ export const deadVolumes = (
 const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)
 
 /**
- * The way back after a failure: exactly what was changed, to exactly what it was (R1). What earlier acts of lvguard
- * had left here in shared, such as the trial of a `migrate` that was killed, is given back altogether: no start takes
- * shared (R2), and nobody runs on it.
+ * The way back after a failure: exactly what was changed, to exactly what it was (R1). One exception: volumes that
+ * an earlier act of lvguard had left here, such as the trial of a `migrate` that was killed. They are deactivated: no
+ * start takes shared (R2), and nobody runs on them.
  * @param attempted the changes that were, or may have been, carried out
  * @param earlier what this domain's record named before, and what records name that are nobody's any more
  * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is

@@ -83,7 +83,10 @@ export interface WaitingCommand {
   stop(): void
 }
 
-/** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
+/**
+ * Runs a command that waits, and whose exit status is all that matters; cheaper than a query.
+ * @param inherited descriptors of this process that it gets, as 3 and on
+ */
 export function waiting(command: string, words: readonly string[], inherited: readonly number[]): WaitingCommand {
   const running = start(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited], env: ENVIRONMENT })
   return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }

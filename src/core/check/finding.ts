@@ -86,7 +86,7 @@ export type Code = keyof typeof CODES
 export const CODE_NAMES = Object.keys(CODES) as Code[]
 /** Those of `lvguard check --host`. */
 export const HOST_CODES = CODE_NAMES.filter((code) => code.startsWith('LVG6'))
-/** Those of one host by itself. */
+/** Those of `lvguard check` without --host. */
 export const OWN_CODES = CODE_NAMES.filter((code) => !HOST_CODES.includes(code))
 /** Whether a word is a code. */
 export const isCode = (word: string): word is Code => Object.hasOwn(CODES, word)

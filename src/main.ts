@@ -16,7 +16,7 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 main(process.argv.slice(2)).then(
-  // Not by itself: an lvchange that outlives a `release` would hold the program up.
+  // At once: an lvchange that outlives a `release` would keep Node from ending.
   (status) => process.exit(status),
   (error: unknown) => {
     writeSync(2, `lvguard: ${error instanceof Error ? error.stack : String(error)}\n`)

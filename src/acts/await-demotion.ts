@@ -9,6 +9,7 @@ export interface WaitWorld {
   readonly now: () => number
 }
 
+/** What came of the wait; awaitDemotion says what each means. */
 export type Waited =
   | { readonly kind: 'free'; readonly sharers: ReadonlyMap<LogicalVolume, readonly number[]> }
   | { readonly kind: 'unreadable' }
@@ -18,8 +19,8 @@ export type Waited =
 export const LOOK_PAUSE = 100
 
 /**
- * Waits until nobody holds any of the volumes exclusively, by reading their leases: a trial with lvchange would hold
- * this host's VG lock for five seconds a try (FACTS 21) and starve migrations in the other direction.
+ * Waits until nobody holds any of the volumes exclusively, by reading their leases. A trial with lvchange would hold
+ * this host's VG lock for five seconds (FACTS 21). Migrations in the other direction could not get it.
  * @param limit milliseconds; 0 looks once
  * @returns `free` with the host_ids that share each; `held` with the first volume that still is; `unreadable` where a
  *   lease cannot be read (dlm)

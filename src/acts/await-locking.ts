@@ -3,12 +3,12 @@ import type { Outcome } from '../core/outcome.ts'
 /** Milliseconds between two tries of a start. One costs an lvmlockctl, and an lvchange that LVM refuses at once. */
 export const START_PAUSE = 1000
 
-/** What time alone can mend: at boot the locking of a VG takes 20 s to 3 min (FACTS 28). */
+/** Problems that time alone can mend: at boot the locking of a VG takes 20 s to 3 min (FACTS 28). */
 const PASSING: ReadonlySet<string> = new Set(['not-started', 'starting', 'lvmlockd-down'])
 
 /**
- * Whether a start was refused for nothing but locking that is not ready. A migration is not waited for: what let it in
- * lasts for two minutes only.
+ * Whether a start was refused only because locking is not ready. A migration does not wait for that: its record counts
+ * for two minutes only (INCOMING_LIFETIME).
  */
 export const isTooEarly = (outcome: Outcome): boolean =>
   outcome.kind === 'refused' &&

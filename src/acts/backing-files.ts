@@ -39,7 +39,7 @@ export type BackingResult =
 export interface Above {
   readonly subject: Subject
   readonly taken: readonly RecordedVolume[]
-  /** The locks of the VGs of the XML's volumes; those of further VGs come in. */
+  /** The locks of the VGs of the XML's volumes; those of further VGs are added. */
   readonly locks: GrowingLocks
   /** A `prepare` of a migration. */
   readonly incoming: boolean
@@ -48,8 +48,8 @@ export interface Above {
 }
 
 /**
- * Seconds that a `prepare` that holds the lock of one VG waits for another's: two that do so crosswise must not wait
- * for long.
+ * Seconds for which a `prepare` that has the lock of one VG waits for that of another one. Two such may wait for each
+ * other: that must not last.
  */
 const FURTHER_LOCK_WAIT = 5
 
@@ -79,7 +79,7 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
   const recorded: RecordedVolume[] = []
   const steps: LockedLevel[] = []
   try {
-    // One in a VG that is not managed is not looked at.
+    // An image in a VG that is not managed is left out.
     const managed = images.filter((image) => taken.some(({ vg, lv }) => vg === image.vg && lv === image.lv))
     let links: readonly Link[] = managed.map((image) => ({ ...image, above: [] }))
     while (links.length > 0) {
@@ -98,7 +98,7 @@ export async function lockBackingFiles(above: Above): Promise<BackingResult> {
       await carryOut(undo, locks, 'go-on')
       undone.push(...undo)
     }
-    // Who holds what is asked last: nothing is kept locked meanwhile.
+    // Who holds what is asked last: by now nothing is locked for that.
     return { kind: 'failed', problems: await problemsIn(error), recorded, undone }
   }
 }
@@ -154,7 +154,7 @@ async function lockLevel(
   if (onDrbd.kind === 'refuse') throw new ImageRefused(onDrbd.problems)
 }
 
-/** An lvchange failed. Why, is asked later. */
+/** An lvchange failed. The reason is asked for later (`ask`). */
 class ChangeFailed extends Error {
   override readonly name = 'ChangeFailed'
   constructor(readonly ask: () => Promise<readonly Problem[]>) {
@@ -178,6 +178,7 @@ export class GrowingLocks implements VgLocks {
     this.#parts = [first]
   }
 
+  /** Takes the locks of further VGs. @param seconds how long to wait @throws what lockVgs throws */
   async add(vgs: readonly string[], seconds: number): Promise<void> {
     const missing = vgs.filter((vg) => !this.descriptors.has(vg))
     if (missing.length === 0) return

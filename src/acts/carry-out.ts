@@ -22,7 +22,7 @@ export interface Done {
   readonly why: string
 }
 
-/** Changes of several domains, in as few lvchange as can be (FACTS 23); one that fails does not keep the others. */
+/** Carries out changes of several domains, in as few lvchange as can be (FACTS 23). If one fails, the others go on. */
 export async function carryOutAll(
   changes: readonly Change[],
   volumeOf: (change: Change) => RecordedVolume,

@@ -48,6 +48,7 @@ export interface CarriedOut {
 /**
  * Carries changes out, one lvchange a batch. Stops at the first that fails, unless told to go on.
  * @param locks must hold the lock of every VG among them
+ * @throws Error if one is not held
  */
 export async function carryOut(
   changes: readonly Change[],

@@ -3,16 +3,16 @@ import { isDaemonFirst } from '../libvirt/daemon-alive.ts'
 import { type ProcessIdentity, lives, processOf } from '../system/processes.ts'
 import { perProcess, self } from '../system/self.ts'
 
-// Looked up when the program begins (run-hook.ts). Later it may be too late: when a parent ends, process 1 takes its
-// place, and that one never ends.
+// Looked up when the program begins (run-hook.ts). Later may be too late: when a parent ends, process 1 takes its
+// place, and process 1 never ends.
 const caller = perProcess(() => (self().ppid === 1 && !isDaemonFirst() ? undefined : processOf(self().ppid)))
 
-/** To be called when the program begins: looks who has called it. */
+/** Notes which process has called this program. To be called when the program begins. */
 export const noteCaller = (): void => void caller()
 
 /**
- * A command that takes volumes for itself, and no libvirt daemon: its record lasts as long as this very process
- * (cli/with.ts).
+ * Set if this process is a command that takes volumes for itself, with no libvirt daemon. Its record lasts as long as
+ * this process (cli/with.ts).
  */
 const commandItself = perProcess((): { value?: ProcessIdentity } => ({}))
 

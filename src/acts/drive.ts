@@ -187,8 +187,8 @@ export async function act(
 }
 
 /**
- * The records, so changed that domains which end together do not keep each other's volumes, and that one which runs
- * keeps its own, whatever its record says.
+ * The records, by what is seen of their domains: a domain that is gone makes no claim, and a domain that runs keeps its
+ * volumes, whatever its record says. So domains that end together do not keep each other's volumes.
  */
 const asSeen = ({ known, unreadable }: Records, views: readonly SeenDomain[]): Records => ({
   known: known.map((record): DomainRecord => {
@@ -202,8 +202,8 @@ const asSeen = ({ known, unreadable }: Records, views: readonly SeenDomain[]): R
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
 /**
- * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended, which it may say
- * without a lock.
+ * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended: a `release` may say
+ * so without a lock.
  */
 const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
 
@@ -292,7 +292,7 @@ async function giveBack(
 }
 
 /**
- * A migration of which the last reply was lost (DESIGN 4): decides what follows, and writes it into the record before
+ * Decides what follows from a migration whose last reply was lost (DESIGN 4), and writes it into the record before
  * virsh is asked.
  */
 function contestedAfter(

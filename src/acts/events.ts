@@ -24,14 +24,14 @@ export interface Handling {
   readonly warning: string | undefined
 }
 
-/** Which attempt a refusal of this operation ends. */
+/** What was attempted, where this operation is refused. */
 export const attemptOf = (operation: string): Attempt =>
   (({ prepare: 'start', restore: 'start', migrate: 'migration', release: 'end' }) as const)[operation as Handled] ??
   'start'
 
 interface Read {
   readonly configuration: Configuration
-  /** What it says of the VGs that are managed counts. */
+  /** The file is usable: what it says of managed VGs counts. */
   readonly isKnown: boolean
   readonly warning: string | undefined
   readonly problem: Problem | undefined
@@ -94,9 +94,9 @@ export async function handle(
     const xml = readXml()
     domain = parseDomain(xml)
     if (problem !== undefined) return refuse([problem], domain)
-    // libvirt gives the name and the XML of one domain. A person may mix them up; and a dry run whose NAME was
-    // forgotten has four words too. For a `release` the name does not matter: it gives back what the record of the
-    // XML's domain names.
+    // libvirt gives the name and the XML of one domain. A person may mix up two domains. And a dry run without its
+    // NAME may have four words too. For a `release` the name does not matter: it gives back the volumes on record for
+    // the domain of the XML.
     if (
       !isNamed(domain, event.name) &&
       (operation === 'prepare' || operation === 'migrate' || event.name.startsWith('-'))
@@ -155,6 +155,7 @@ async function outcomeOf(
 /** Whether a domain has this name. libvirt's own names have no blanks around them, but XML may. */
 export const isNamed = ({ name }: Pick<Domain, 'name'>, word: string): boolean => name.trim() === word.trim()
 
+/** The problem of an XML that is that of another domain than the one that was named. */
 export const otherDomain = ({ name }: Pick<Domain, 'name'>, word: string): Problem => ({
   kind: 'bad-xml',
   detail: `the XML is that of ${name}, not of a domain called ${word}`,

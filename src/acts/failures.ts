@@ -9,7 +9,7 @@ import type { VgBusy } from '../state/vg-lock.ts'
 
 /**
  * What went wrong in an lvchange, for a message. Asks the lease who holds a volume: that takes no VG lock, and may be
- * slow. An lvchange that failed without a word that is known here is a problem too (R9).
+ * slow. If lvchange failed, and nothing that it said is known here, that is a problem too (R9).
  */
 export async function problemsOf(
   outcome: CommandResult,
@@ -49,7 +49,7 @@ async function problemOf(failure: Failure, table: VolumeTable | undefined): Prom
   }
 }
 
-/** LVM knows a missing volume or VG by its name only; which disk it belongs to is known from the XML. */
+/** The problems with the disks that missing volumes and VGs belong to: the XML tells that, and LVM does not. */
 export function withDisks(
   problems: readonly Problem[],
   volumes: readonly (VolumeName & { readonly reason: string })[],
@@ -64,6 +64,7 @@ export function withDisks(
   })
 }
 
+/** The problem of a VG's lock that could not be had in time. */
 export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })
 
 /** What went wrong on the way: a file of /run/lvguard, or anything else. */

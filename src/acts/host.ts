@@ -59,7 +59,7 @@ export function subjectWith(domain: Domain, configuration: Configuration, candid
 export async function scopeFor({ candidates, configuration, table }: Subject, locks: LockState): Promise<Scope> {
   const areToldByLocks = lockspacesTellAll(candidates, locks)
   const answers = areToldByLocks ? undefined : await table()
-  // Without lvs nobody can tell which of them it is: R9.
+  // Without lvs nobody can tell whether a VG is local, missing, or not started: R9.
   if (!areToldByLocks && answers === undefined) return { volumes: [], problems: [noAnswerOfLvs()] }
   return scopeOf(
     candidates,
@@ -91,7 +91,10 @@ export async function missingOf(
     : inactive.map((volume) => ({ kind: 'not-active', volume: fullName(volume) }))
 }
 
-/** R1: VGs whose locks are only listed here, and for which this host cannot vouch. @param attempted what was changed, or would be */
+/**
+ * R1: VGs whose locks are only listed here, and for which this host cannot vouch.
+ * @param attempted what was changed, or would be
+ */
 export const unvouchedOf = (
   recorded: readonly RecordedVolume[],
   attempted: readonly Change[],
@@ -99,14 +102,14 @@ export const unvouchedOf = (
 ): Promise<Problem[]> => lostLeases(vgsUnasked(recorded, attempted, locks))
 
 /**
- * Seconds. An answer of lvmlockctl that was asked for so shortly before the VG's lock was taken is as good as one asked
- * for under the lock.
+ * Seconds. An answer of lvmlockctl that is no older than this when the VG's lock is had is as good as one asked for
+ * under the lock.
  */
 const FRESH = 0.2
 
 /** A question to lvmlockctl, and when it was asked. */
 export interface LocksQuestion {
-  /** Undefined where others were asking. */
+  /** Undefined if another lvmlockctl was at work. */
   readonly answer: Promise<LockState | undefined>
   /** Seconds of the monotonic clock. */
   readonly at: number

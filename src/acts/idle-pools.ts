@@ -8,8 +8,8 @@ import type { VgLocks } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 
 /**
- * Gives back the pools of thin and VDO volumes that have just been deactivated, if they came up with these volumes and
- * nothing else is on them. Costs nothing if there are none.
+ * Gives back the pools of thin and VDO volumes that have just been deactivated. Only pools that came up with these
+ * volumes, and that nothing else uses. Runs no command if there is no such volume.
  * @param locks must hold the lock of every VG among them
  * @returns those of the volumes whose pool stays locked all the same
  */

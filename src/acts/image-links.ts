@@ -12,7 +12,7 @@ import { LONGEST_CHAIN, findSources } from './sources.ts'
 /** An image on an active volume, with the names of all volumes above it. */
 export type Link = Image & { readonly above: readonly string[] }
 
-/** Why backing files cannot be locked. */
+/** Thrown where backing files cannot be locked. */
 export class ImageRefused extends Error {
   override readonly name = 'Refusal'
   constructor(readonly problems: readonly Problem[]) {
@@ -20,6 +20,7 @@ export class ImageRefused extends Error {
   }
 }
 
+/** A refusal because of one image. @param detail half a sentence */
 export const refusal = (image: VolumeName, detail: string): ImageRefused =>
   new ImageRefused([{ kind: 'bad-image', volume: fullName(image), detail }])
 
@@ -32,8 +33,8 @@ export interface Level {
 /**
  * Reads the headers of images and finds the volumes that they name.
  * @param taken what is locked for the domain already
- * @throws ImageRefused of a header that names no volume, a volume above it, one of a VG that is not managed, or too long a
- *   chain
+ * @throws ImageRefused if a header names no volume, a volume above it, or one in a VG that is not managed; or if the
+ *   chain is too long
  */
 export async function levelBelow(
   links: readonly Link[],
@@ -73,6 +74,7 @@ export async function levelBelow(
   return { candidates: [...candidates.values()], links: next }
 }
 
+/** A refusal because an image names something in a VG that is not managed. */
 export const outside = (image: VolumeName, { path }: Pick<Disk, 'path'>): ImageRefused =>
   refusal(image, `its header names '${path}', which is in no volume group that lvguard manages`)
 

@@ -33,6 +33,7 @@ import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 /** Milliseconds between two trials with lvchange, where a lease cannot be read or another host was quicker. */
 const TRIAL_PAUSE = 1000
 
+/** What `migrate` has found and decided, before anything is changed. */
 export interface IncomingPlan {
   readonly plan: StartPlan
   readonly facts: IncomingFacts
@@ -140,8 +141,8 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
 }
 
 /**
- * A volume that the domain needs for itself, and that more hosts share than the one it leaves: after a migration of
- * which the reply was lost, it may run on two hosts already (FACTS 19). A third one is not made of it.
+ * A problem if a volume that the domain needs for itself is shared by more hosts than the one that it leaves. After a
+ * migration whose reply was lost the domain may run on two hosts already (FACTS 19): it does not come to a third one.
  */
 async function sharedByMany(
   { scope, facts }: IncomingPlan,
@@ -157,13 +158,13 @@ async function sharedByMany(
   return undefined
 }
 
-/** What the domain only reads, and another host holds for itself, no agent shares for it (R3). */
+/** Marks a problem with a volume that the domain only reads: no agent demotes such a volume on its way out (R3). */
 const withUse = (problem: Problem, { volumes }: IncomingPlan['scope']): Problem =>
   problem.kind === 'held' && volumes.some((volume) => fullName(volume) === problem.volume && volume.role === 'shared')
     ? { ...problem, isOnlyRead: true }
     : problem
 
-/** Problems that keep out a live migration, and no other one. */
+/** Problems that keep out a live migration, but not an offline one. */
 const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([
   'not-shareable',
   'no-agent',
@@ -171,10 +172,9 @@ const OF_LIVE_ONLY: ReadonlySet<Problem['kind']> = new Set<Problem['kind']>([
 ])
 
 /**
- * Whether this is no live migration, so that its volumes need not be shared. That is so if nobody holds what the domain
- * needs for itself: then it runs nowhere. libvirt does not say it in any other way (FACTS 6). Such a domain is let in
- * without a trial, and without an id. If a `prepare` follows all the same, it is a fresh start, which asks for
- * exclusive.
+ * Whether this is an offline migration: then its volumes need not be shared. libvirt does not say so (FACTS 6). But if
+ * nobody holds what the domain needs for itself, it runs nowhere. Such a domain is let in without a trial, and without
+ * an id. If a `prepare` follows all the same, it is a fresh start, which asks for exclusive.
  */
 async function isOffline({ plan, scope, facts }: IncomingPlan): Promise<boolean> {
   const problems = plan.kind === 'refuse' ? plan.problems : []
@@ -236,13 +236,13 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
     if (replace(next) === 'changed') throw new RecordChanged()
   }
   const ours = givenBackAfterTrial(plan.recorded, facts, domain.uuid)
-  // On record before it is locked: who finds it there after a crash may deactivate it.
+  // On record before it is locked: after a crash, whoever finds the record may deactivate the volume.
   put(plan.recorded)
   const { failed } = await carryOut(plan.changes, locks)
   const after = await lockState()
   const missing = failed === undefined ? await missingOf(plan.recorded, facts.table, after, activeVolumes()) : []
-  // What is here now and was not before, for this domain or for nobody. That includes what a trial has left that was
-  // killed.
+  // Volumes that are here now and were not before, for this domain or for nobody. That includes what a trial has left
+  // that was killed.
   const here = (locksNow: LockState): RecordedVolume[] => stillHere(ours, locksNow, activeVolumes())
   const undo = here(after).map(
     (volume): Change => ({

@@ -130,7 +130,7 @@ function idInDefinition(name: string, id: string | undefined): boolean | 'unknow
 /** `prepare begin -`: locks every volume of the domain here, or undoes what it did and refuses (R1). */
 export async function prepare(subject: Subject, asked?: LocksQuestion): Promise<Outcome> {
   const calledAt = uptime()
-  // Before anything else, so that it is used up whatever comes.
+  // First of all: the mark of the `restore` is used up, whatever comes of this call.
   const restored = takeRestore(subject.domain, callingDaemon().daemon, calledAt)
   if (!subject.isConcerned) return notConcerned(subject, restored)
   // This comes before anything that may wait for the storage. The `release` that follows finds no record of its own,
@@ -188,7 +188,7 @@ async function prepareUnderLock(
   row: InRow,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
-  // Another daemon may have started the domain meanwhile: what is on record is that one's.
+  // Another daemon may have started the domain meanwhile: then the record belongs to that start.
   if (callerHasEnded()) return refused(subject, [{ kind: 'caller-ended' }])
   let decided = await decidePrepare(subject, asked, calledAt)
   // udev and others open an active volume for a moment. LVM suspends a device for a moment when it changes its table.
@@ -203,7 +203,7 @@ async function prepareUnderLock(
   dropConfirmations(decided.drbd.over)
   // What an earlier life of this domain brought up and did not give back: it stays on record, whatever comes now.
   const record = recordOf(domain.uuid, facts.records)
-  // Nobody starts what runs here. Its record stays as it is.
+  // A domain that runs here is not started again. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
   const leftovers = (record?.volumes ?? [])
     .filter((old) => goesWithDomainStill(old, seenHere(old, facts.locks, facts.devices).lock))
@@ -222,7 +222,7 @@ async function prepareUnderLock(
     if (replaced === 'changed') throw new RecordChanged()
   }
   /**
-   * The `release` that follows a refusal reads this. Where it cannot be written, the XML tells it
+   * For the `release` that follows a refusal. If this cannot be written, the XML tells that `release` the same
    * (Domain.gotPastPrepare).
    */
   const putRefused = (volumes: readonly RecordedVolume[]): void => {
@@ -279,7 +279,8 @@ async function prepareUnderLock(
       : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
-  // If the record cannot be written, the volumes would belong to nobody: they are given back, and the start is refused.
+  // If somebody else has changed the record, the volumes would belong to nobody: they are given back, and the start is
+  // refused.
   const unrecorded =
     isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
@@ -307,8 +308,8 @@ async function prepareUnderLock(
   })
   await carryOut(undo, locks, 'go-on')
   await releaseIdlePools([...taken, ...below.recorded], locks, domain.uuid)
-  // Looked at again, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
-  // What was shared, or made exclusive, again is not this domain's to give back.
+  // The state is read back, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
+  // A volume that was brought back to shared or exclusive is not this domain's to give back.
   const undone = [...undo, ...('undone' in below ? below.undone : [])].filter(({ to }) => to === 'inactive')
   const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
     undone.some((other) => other.vg === vg && other.lv === lv),
@@ -351,7 +352,7 @@ async function newerThanSaved(
   return (await checkSaved(domain, new Set(own.flatMap(({ ids }) => (ids === undefined ? [] : [ids.lv]))))).problems
 }
 
-/** A full /run is no problem here: the record says the same already, less precisely. */
+/** A full /run, or another failed write, is no problem here: the record says the same already, less precisely. */
 function problemsOfPut(put: () => void): readonly Problem[] {
   try {
     put()

@@ -133,7 +133,7 @@ export async function release(
     // The note took a moment. The daemon may have ended in that time, and the next one may have started the domain
     // again.
     if (isNoted && isNewLife(recordOf(domain.uuid, readRecords()), record)) return STARTED_AGAIN
-    // If this program is ended here, the record tells the agent that the domain has ended, and the next start that
+    // If this program is ended here, the record tells: the agent that the domain has ended, and the next start that
     // these volumes are leftovers. If somebody has changed the record just now, the look under the locks shows it.
     sayEnded()
     if (plan.kind === 'forget') return forget(domain, configuration, record, Math.min(lockWait, FORGET_WAIT), clock)
@@ -155,7 +155,7 @@ export async function release(
       locks.release()
     }
   }
-  // The agent may have given them back in the meantime. Nothing is said of volumes that are not on record any more.
+  // The agent may have given the volumes back in the meantime: those that are not on record any more are left out.
   const unfinished = (why: string): Outcome => {
     const records = readRecords()
     const now = recordOf(domain.uuid, records)
@@ -168,8 +168,8 @@ export async function release(
   })
   try {
     const ended = await Promise.race([work(), timeOver])
-    // It may still have been writing the note of a saved memory. The record of a start that no agent has seen run would
-    // stay until libvirt's daemon ends.
+    // `work` may still be writing the note of a saved memory, and has not said yet that the domain has ended. A record
+    // of state `prepared` would stay until libvirt's daemon ends.
     if (ended === 'time is over') sayEnded()
     const outcome = ended === 'time is over' ? unfinished('LVM is still at work on it') : ended
     return warning === undefined ? outcome : { ...outcome, warning }
@@ -194,25 +194,26 @@ function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | 
   return volumes.map(({ vg }) => vg).find((vg) => marked.has(vg))
 }
 
-/** Whether its memory was saved: libvirt says so, or, before 10.5, has left a new image of a managed save. */
+/** Whether its memory was saved. libvirt says so; before 10.5 only a new image of a managed save shows it. */
 const isSaved = (domain: Named, reason: string): boolean =>
   reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
 
 /**
- * Whether this is not the end of a start that its `prepare` refused. libvirt before 10.5 does not say so, and the file of
- * a managed save may look new (`virsh managedsave-edit` writes it again): what was noted of it would be lost.
+ * Whether this is the end of a domain that was started, and not of a start that `prepare` refused. libvirt before 10.5
+ * does not tell the two apart. After a refused start the file of a managed save may look new: `virsh managedsave-edit`
+ * writes it again. The note of that memory must not be lost.
  */
 const hasLived = ({ gotPastPrepare }: Domain, reason: string, record: DomainRecord | undefined): boolean =>
   reason !== '-' || (gotPastPrepare && record?.state !== 'refused')
 
-/** Whether a restored domain never ran: libvirt says so, or, before 10.5, has kept the image of a managed save. */
+/** Whether a restored domain never ran. libvirt says so; before 10.5 only the image that it has kept shows it. */
 const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
   reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
 
 /**
  * Whether the note of a saved memory is used up. libvirt before 10.5 shows only managed saves, by an image that it
- * keeps until it is restored. Without that image the note is of a memory that no longer exists. It would be taken for
- * one that `virsh save` may just have written into a file.
+ * keeps until it is restored. Without that image the noted memory no longer exists. If the note stayed, it would be
+ * taken for that of a memory that `virsh save` may just have written into a file.
  */
 const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
 
@@ -223,8 +224,8 @@ const RELEASED_MEANWHILE: Outcome = { kind: 'nothing', reason: 'it was released 
 const STARTED_AGAIN: Outcome = { kind: 'nothing', reason: 'it was started again meanwhile' }
 
 /**
- * Whether the domain has been started again since, by the next daemon: then the record belongs to that start. It can be
- * so only if this `release` waited, and its daemon ended.
+ * Whether the domain has been started again since, by the next daemon: then the record belongs to that start. That
+ * happens only if this `release` waited, and its daemon ended.
  */
 const isNewLife = (now: DomainRecord | undefined, old: DomainRecord | undefined): boolean =>
   now !== undefined &&
@@ -263,7 +264,7 @@ async function forget(
 
 const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed meanwhile' }
 
-/** A plan with nothing to deactivate. What is kept is said: R4. */
+/** Carries out a plan with nothing to deactivate. Volumes that are kept are named (R4). */
 function settle(
   { domain, record }: Pick<EndedDomain, 'domain' | 'record'>,
   plan: Exclude<ReleasePlan, { kind: 'deactivate' }>,
@@ -279,8 +280,8 @@ function settle(
 type Named = Pick<Domain, 'name' | 'uuid'>
 
 /**
- * A domain that has ended, with its record and what was decided from it: under the VGs' locks, where anything is to be
- * deactivated.
+ * A domain that has ended, with its record and what was decided from it. If anything is to be deactivated, that was
+ * decided under the VGs' locks.
  */
 export interface EndedDomain {
   readonly domain: Named
@@ -323,7 +324,7 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
   })
 }
 
-/** A domain that has something to deactivate: what of it is left, and why. */
+/** A domain that has something to deactivate: which of its volumes are left, and why. */
 interface Leaving {
   readonly domain: Named
   /** Changes its record, unless somebody else has. */
@@ -381,7 +382,7 @@ export async function releaseAllUnderLock(
     const before = all[index]
     const own = leaving.find((each) => each.domain === domain)
     try {
-      // What stays here, and is nobody's now, must not keep others from it until the rest can be given back.
+      // Volumes that stay here are nobody's now. On record they would keep others out until the rest is given back.
       if (plan.kind === 'keep' && record !== undefined && before !== undefined && isDemoted(before))
         putReleasing(domain, plan.volumes, replacing(domain.uuid, record))
       outcomes.push(
@@ -492,7 +493,7 @@ function reasonOf(failures: readonly Failure[], left: readonly VolumeName[]): st
     : `LVM says '${text}'`
 }
 
-/** What has volumes open still: `still mounted on /mnt`. */
+/** Who still has volumes open: `it is still in use here, mounted on /mnt`. */
 async function usersInWords(left: readonly VolumeName[]): Promise<string> {
   const users = await Promise.all(
     left.map(async (volume) => ({ volume, words: (await usersNow(fullName(volume))).join(', ') })),
@@ -504,7 +505,9 @@ async function usersInWords(left: readonly VolumeName[]): Promise<string> {
     .join('; ')
 }
 
-/** A record that a crash cut short, and the XML, name no UUIDs. Then lvs is asked, once for all. */
+/**
+ * Adds UUIDs to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked once for all.
+ */
 async function identifier(
   all: readonly RecordedVolume[],
 ): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {

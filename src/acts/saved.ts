@@ -28,7 +28,7 @@ import type { Outcome } from '../core/outcome.ts'
 
 type Named = Pick<Domain, 'name' | 'uuid'>
 
-/** What is said of a saved memory of which nothing is put down. */
+/** The warning that a saved memory could not be noted, so that a `restore` will not tell whether it is too old. */
 export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
   `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
 
@@ -78,9 +78,9 @@ export async function noteSaved(
 }
 
 /**
- * Whether this host has no more than a shared lock on a volume that the domain needs for itself. A record that says
- * `exclusive` is written before lvchange (R4), and stays so where the promotion was refused, as at the destination of a
- * migration in doubt.
+ * Whether this host has no more than a shared lock on a volume that the domain needs for itself. The record does not
+ * tell: it says `exclusive` before lvchange runs, and still says so if the promotion was refused. That happens at the
+ * destination of a migration in doubt.
  */
 async function isSharedHere(volumes: readonly RecordedVolume[]): Promise<boolean> {
   const locks = await lockState()
@@ -88,8 +88,8 @@ async function isSharedHere(volumes: readonly RecordedVolume[]): Promise<boolean
 }
 
 /**
- * Volumes that this host holds no longer, and that another host locked last. So it is if a `release` comes late, after
- * the agent has given them back. The memory is older than that lock.
+ * Volumes that this host holds no longer, and that another host locked last. That happens if a `release` comes late,
+ * after the agent has given the volumes back. The memory is older than that lock.
  */
 async function takenByOthers(
   volumes: ReturnType<typeof countedVolumes>,
@@ -103,7 +103,8 @@ async function takenByOthers(
 }
 
 /**
- * Removes the note of a saved memory: it says nothing of the memory that is there now, if there is any. Never throws.
+ * Removes the note of a saved memory. The note is not about the memory that is there now, if there is any. Never
+ * throws.
  */
 export function forgetSaved({ uuid }: Named): void {
   try {
@@ -134,7 +135,7 @@ export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'faile
 
 /**
  * The domain starts, anew or from its saved memory: from now on its disk is newer than that memory. No lease tells this
- * if the host had the volumes already. Costs one look if nothing was saved.
+ * if the host had the volumes already. Costs one look if nothing was saved. Never throws.
  */
 export function noteStarted({ uuid }: Named): void {
   try {
@@ -146,9 +147,9 @@ export function noteStarted({ uuid }: Named): void {
 }
 
 /**
- * From now on another VM writes to volumes that belong to a saved memory, under a lock that this host already had (LVM
- * takes it at boot), or that it keeps for the VM that starts next. No lease tells this: one more lock by this host
- * itself does not count as a lock of somebody else (compare). Never throws.
+ * Another VM is about to write to volumes that belong to a saved memory. It uses a lock that this host already had (LVM
+ * takes one at boot), or that it keeps for the VM that starts next. No lease tells this: one more lock by this host
+ * does not count as a lock of somebody else (compare). Never throws.
  * @param own UUID of the domain that writes
  */
 export function noteWritten(own: string, volumes: readonly Pick<RecordedVolume, 'ids'>[]): void {
@@ -169,8 +170,8 @@ const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, num
  * `restore begin -`: says whether anybody has locked a volume since the memory was saved here. Prints nothing (R6):
  * libvirt goes on with the XML of the image. Changes nothing but the mark for the `prepare` that follows.
  *
- * The restore of a file is refused here, that of a managed save by its `prepare`. For if a `restore` refuses a managed
- * save, libvirt 11.3 removes the saved memory, and says that the domain has started although nothing runs
+ * The restore of a file is refused here, that of a managed save by its `prepare`. The reason: if `restore` refuses a
+ * managed save, libvirt 11.3 removes the saved memory. It says that the domain has started, although nothing runs
  * (qemuDomainObjRestore in qemu_driver.c leaves its result at 0; seen on Debian 13).
  */
 export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
@@ -182,7 +183,7 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   try {
     announceRestore(domain, callingDaemon().daemon, uptime(), speaking)
   } catch {
-    // A full /run. The `prepare` that follows will say so; but what speaks against this memory must not be lost.
+    // A full /run. The `prepare` that follows will say so. But the problems of this memory must not be lost.
     if (isLeft) return refused
   }
   if (isLeft) return { kind: 'nothing', reason: 'the saved memory is older than its volumes: its prepare refuses it' }
@@ -200,7 +201,10 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
   return { kind: 'nothing', reason: 'the saved memory is as new as its volumes', ...(said !== '' && { warning: said }) }
 }
 
-/** What speaks against restoring a saved memory, and what cannot be told. Changes nothing. */
+/**
+ * What speaks against restoring a saved memory, and what cannot be told. Changes nothing.
+ * @param taken UUIDs of volumes that this `prepare` has locked itself
+ */
 export async function checkSaved(
   { name, uuid }: Named,
   taken: ReadonlySet<string> = new Set(),
@@ -241,7 +245,7 @@ export async function checkSaved(
   return { problems: await Promise.all(newer.map((volume) => problemOf(volume, at))), warning }
 }
 
-/** Asks who holds what here only where a lease has been taken since. */
+/** Asks for the locks of this host only if a lease has been taken since. */
 async function compared(image: SavedImage, taken: ReadonlySet<string>): Promise<Comparison> {
   const counts = await leaseCounts(image.volumes.map((volume) => volume.uuid))
   const first = compare(image, counts, { taken, held: new Set(), ownIds: new Map() })

@@ -28,8 +28,8 @@ export class AgentHost {
   /** Changed since `takeChanged` was asked last, whoever looked. */
   readonly #changed = new Set<string>()
   /**
-   * Phases may pass between two acts: what was seen is kept until it is on record. It holds for one QEMU: what comes
-   * later under the same UUID is another life of the domain.
+   * What was seen of migrations, until it is on record: phases may pass between two acts. It is about one QEMU: a later
+   * QEMU of the same UUID is another life of the domain.
    */
   readonly #memories = new Map<string, { readonly pid: number; readonly memory: MigrationMemory | undefined }>()
   /**
@@ -43,18 +43,19 @@ export class AgentHost {
    * undefined while that is under way.
    */
   readonly #sources = new Map<string, { readonly domain: Domain; sources: Sources | undefined }>()
-  /** Called when what a domain's sources are is known a moment after its XML. */
+  /** Called when a domain's sources have been looked up, which may be a moment after its XML was read. */
   resolved: () => void = () => undefined
   configuration: Configuration
   /** VGs that had a lockspace at the last pass. */
   lockspaces: ReadonlySet<string> = new Set()
-  /** lvmlockctl has told them once. */
+  /** lvmlockctl has answered at least once. */
   knowsLockspaces = false
 
   constructor(configuration: Configuration) {
     this.configuration = configuration
   }
 
+  /** Looks at libvirt's status files, and keeps what has changed (takeChanged) and what was seen of migrations. */
   look(): Look {
     const look = this.#folder.look()
     for (const uuid of look.changed) {
@@ -76,8 +77,8 @@ export class AgentHost {
   }
 
   /**
-   * Links, numbers, UUIDs and storage pools are looked up as `prepare` does it. But nobody waits for it, and nothing is
-   * looked up that another host has to answer for.
+   * Looks up links, numbers, UUIDs and storage pools as `prepare` does. But nobody waits for it, and it leaves out what
+   * another host has to answer for.
    */
   #findSources(uuid: string, domain: Domain | undefined): void {
     const known = this.#sources.get(uuid)
@@ -124,7 +125,7 @@ export class AgentHost {
   }
 
   /**
-   * The domains whose status files have changed since the last such question: an act's look takes none of them away.
+   * The domains whose status files have changed since the last such question, whoever has looked in between.
    */
   takeChanged(): string[] {
     const changed = [...this.#changed]
@@ -147,7 +148,7 @@ export class AgentHost {
     return known?.pid === pid ? known : undefined
   }
 
-  /** @param seen the domain when that was decided; it may have ended since */
+  /** Keeps the memory of a migration. @param seen the domain when that was decided; it may have ended since */
   remember({ domain: { uuid }, status }: Seen, memory: MigrationMemory | undefined): void {
     if (status !== undefined) this.#memories.set(uuid, { pid: status.pid, memory })
   }
@@ -204,7 +205,8 @@ export class AgentHost {
 }
 
 /**
- * Nothing has to be looked up. What is not below /dev is, because it may be a link, or on storage that does not answer.
+ * Whether no source has to be looked up. A path outside /dev has to be: it may be a link, or on storage that does not
+ * answer.
  */
 const isPlain = ({ disks }: Domain): boolean =>
   disks.every(
@@ -220,9 +222,9 @@ export const vgsOfView = ({ record, live }: DomainView): string[] =>
   [...new Set([...(record?.volumes ?? []), ...live].map(({ vg }) => vg))].sort()
 
 /**
- * The VGs whose locks the agent takes for an act on a domain, sorted: none that is cut off here. A record that names no
- * volume names no VG either, and a hook of that domain may be at work on any: then these are all.
- * @returns undefined where these are not known: nothing can be done then
+ * The VGs whose locks the agent takes for an act on a domain, sorted, without those that are cut off here. A record
+ * without volumes names no VG, and a hook of that domain may be at work on any: then all VGs are taken.
+ * @returns undefined where not all VGs are known: nothing can be done then
  */
 export function vgsOfAct(
   view: DomainView,

@@ -8,14 +8,14 @@ import type { Found } from '../lvm/paths.ts'
 import { clarityOf } from '../lvm/plain-path.ts'
 import { onHost } from '../system/paths.ts'
 
-/** A domain's sources, and what those are of which the path alone does not tell. */
+/** A domain's sources, and the meanings of those whose path alone does not tell. */
 export interface Sources {
   /** With the images that the headers of qcow2 files name. */
   readonly disks: readonly Disk[]
   readonly found: ReadonlyMap<Disk, SourceMeaning>
 }
 
-/** Images that one header after another may name: far more than anybody has, and an end to a ring of files. */
+/** How many images may stand on each other: far more than anybody has. It ends a ring of files. */
 export const LONGEST_CHAIN = 200
 
 /**
@@ -42,7 +42,7 @@ export async function findSources(domain: Pick<Domain, 'disks'>, mayWait = true)
 
 type Hidden = (path: string | undefined) => boolean
 
-/** Which paths lead into a file system of another host; undefined if none can: nothing but devices is named. */
+/** Which paths lead into a file system of another host; undefined if none can, because only devices are named. */
 async function hiddenAmong(disks: readonly Disk[]): Promise<Hidden | undefined> {
   if (
     disks.every(
@@ -58,8 +58,8 @@ async function hiddenAmong(disks: readonly Disk[]): Promise<Hidden | undefined> 
 const ELSEWHERE: SourceMeaning = { kind: 'other', path: '' }
 
 /**
- * @returns `also`: further images and volumes that the sources stand on, beside what was found for the sources
- *   themselves
+ * Looks the sources up.
+ * @returns `found`: what they are. `also`: further images and volumes that they stand on
  */
 async function findAll(
   disks: readonly Disk[],
@@ -125,7 +125,7 @@ async function findAll(
   return { found: new Map([...found, ...below.found]), also: [...also, ...below.also] }
 }
 
-/** What libvirt drops if it is not there is no reason to refuse. */
+/** A source that libvirt drops if it is not there is no reason to refuse. */
 const dispensable = (disk: Disk, finding: SourceMeaning): SourceMeaning =>
   disk.optional === true && finding.kind === 'problem' && finding.problem.kind === 'unknown-source'
     ? ELSEWHERE

@@ -19,21 +19,23 @@ import { callingDaemon } from './daemon.ts'
 import type { Subject } from './host.ts'
 
 /**
- * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23), so whoever has
- * the VG's lock takes the volumes of those that wait for it too, and puts each on record as that one's own `prepare`
- * would. It asks lvs for all of them: if each of three hundred did so while it waits, they would take the processor from
- * the one that all wait for (`npm run crowd`). Nobody trusts it: each of them still waits for its turn, looks at the locks under the VG's lock, and takes
- * itself what it does not find (R1, R11). One that is killed while it waits leaves what a killed `prepare` leaves: a
- * record, and locks that the `release` or the agent gives back.
+ * Many starts at one moment. lvchange takes 75 ms for one volume and little more for sixteen (FACTS 23). So the start
+ * that has the VG's lock takes the volumes of the starts that wait for it too. It puts each on record as that start's
+ * own `prepare` would. It asks lvs for all of them: if each of three hundred did so while it waits, they would take the
+ * processor from the one that all wait for (`npm run crowd`).
+ *
+ * A start does not rely on that. It still waits for its turn, looks at the locks under the VG's lock, and takes itself
+ * what it does not find (R1, R11). If it is killed while it waits, it leaves what a killed `prepare` leaves: a record,
+ * and locks that the `release` or the agent gives back.
  */
 const FOLDER = join(RUN_FOLDER, 'waiting')
 
-/** Milliseconds of waiting after which a start says what it waits for: an act that is alone is nearly over by then. */
+/** Milliseconds of waiting after which a start says what it waits for. A single act is nearly over by then. */
 const SAY_AFTER = 50
 
 /**
- * How many starts one `prepare` serves: about half a second in one lvchange (a hundred volumes: 0.67 s, real locks),
- * for which its own VM waits.
+ * How many starts one `prepare` serves. Its own VM waits for them: about half a second in one lvchange (a hundred
+ * volumes took 0.67 s, with real locks).
  */
 const MOST = 64
 
@@ -49,13 +51,13 @@ interface Said extends WaitingStart {
 export interface InRow {
   /** It no longer waits. Must be called, however the wait ends. */
   leave(): void
-  /** Whether another one has taken it up meanwhile: known when it has left. What came of it, the locks tell. */
+  /** Whether another one has served it meanwhile: known when it has left. Only the locks tell what came of it. */
   isServed(): boolean
 }
 
 /**
- * Says what a `prepare` waits for, unless its wait is short. Only in the plain case (plainVolumes), where no VG stands
- * on DRBD. It runs nothing, since a hundred others wait too, and where it fails the start is served by itself.
+ * Says what a `prepare` waits for, unless its wait is short. Only in the plain case (plainVolumes), and on a host
+ * without DRBD devices. It runs no command: a hundred others wait too. If it fails, the start takes its volumes itself.
  */
 export function standInRow({ domain, candidates }: Subject): InRow {
   let file: string | undefined
@@ -85,7 +87,7 @@ export function standInRow({ domain, candidates }: Subject): InRow {
   }
 }
 
-/** @returns the file; @throws what the file system throws */
+/** @returns the file @throws what the file system throws */
 function write(said: Said): string {
   makeRunFolder()
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
@@ -119,14 +121,14 @@ function waitingStarts(): readonly (Said & { readonly file: string })[] {
     })
 }
 
-/** Whether a start still waits: it takes its file away first, when it has ended its wait. */
+/** Whether a start still waits: when its wait has ended, it first removes its file. */
 const stillWaits = ({ hook, file }: Said & { readonly file: string }): boolean =>
   lives(hook) && statIfAny(file) !== undefined
 
 /**
  * Takes the volumes of the starts that wait, in one lvchange a VG, each on record before. Never throws: what it does
  * not do, they do themselves.
- * @param vgs whose locks are held, and which nothing is said against
+ * @param vgs whose locks are held, and whose volumes may be taken
  * @param state the locks of this host, read since the last change
  */
 export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state: LockState): Promise<void> {
@@ -153,8 +155,8 @@ export async function serveWaiting(vgs: readonly string[], locks: VgLocks, state
       }
       const record: DomainRecord = { format: RECORD_FORMAT, domain, state: 'prepared', volumes: plan.recorded, daemon }
       if (replaceRecord(domain.uuid, undefined, record) === 'changed') continue
-      // One that has ended its wait meanwhile has been refused, or was killed: the `release` that follows may have looked
-      // for a record before there was this one. One that ends it from now on leaves it to that.
+      // If the wait has ended meanwhile, that start was refused, or killed. Its `release` may have looked for a record
+      // before there was this one. If the wait ends from now on, that `release` finds this record.
       if (!stillWaits(start)) {
         replaceRecord(domain.uuid, record, undefined)
         continue

@@ -16,8 +16,8 @@ export async function leasesOf(
 }
 
 /**
- * What is remembered of a migration in doubt, together with what the leases tell before a promotion is tried: whether
- * another host has locked a volume since.
+ * What is remembered of a migration in doubt, together with what the leases tell: whether another host has locked a
+ * volume since (FACTS 51). To be asked before a promotion is tried.
  */
 export async function witnessed(
   memory: MigrationMemory | undefined,

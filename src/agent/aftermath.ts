@@ -14,7 +14,7 @@ import type { Journal } from './journal.ts'
 import { virsh } from '../libvirt/virsh.ts'
 import { leasesOf, witnessed } from '../acts/witness.ts'
 
-/** A line that may be true for long. `more` is asked only when it is said: it costs commands. */
+/** A line that may be true for long. `more` is called only when the line is said: it costs commands. */
 interface Saying extends Line {
   readonly key: string
   readonly again?: number
@@ -29,10 +29,11 @@ export class Aftermath {
   readonly #host: AgentHost
   readonly #journal: Journal
   readonly #book = new ReportBook()
-  /** When the first of a row of refusals was, in milliseconds, by domain. */
+  /** By domain: since when it is refused again and again, in milliseconds of the monotonic clock. */
   readonly #refusedSince = new Map<string, number>()
   readonly #asked = new Set<string>()
   readonly #counted = new Set<string>()
+  /** Acts on a domain again, at once. Set by the agent. */
   actAgain: (view: SeenDomain) => void = () => undefined
 
   constructor(host: AgentHost, journal: Journal) {
@@ -40,7 +41,7 @@ export class Aftermath {
     this.#journal = journal
   }
 
-  /** @returns `again` where something is still not as it should be, and time may help */
+  /** Sees to all that follows one act. @returns `again` if something is still wrong, and time may help */
   follow(result: ActResult): 'again' | 'done' {
     const { view, done, released, unwritable } = result
     const { name, uuid } = view.domain
@@ -56,7 +57,7 @@ export class Aftermath {
     const open = done.filter(({ kind }) => kind !== 'done')
     if (!open.some(({ kind }) => kind === 'refused')) this.#refusedSince.delete(uuid)
     else if (!this.#refusedSince.has(uuid)) this.#refusedSince.set(uuid, milliseconds())
-    // For a domain that stays suspended that one sentence says it all.
+    // For a domain that stays suspended one sentence is enough (#contested).
     const sayings = result.contested === 'stay' ? [] : open.flatMap((each) => this.#sayingOf(view, each))
     if (unwritable !== undefined)
       sayings.push({
@@ -111,6 +112,7 @@ export class Aftermath {
     )
   }
 
+  /** Says lines about the whole host. They replace all earlier ones about the same thing (ReportBook). */
   sayOfHost(sayings: readonly HostSaying[], about: string): void {
     this.#say(
       about,
@@ -217,9 +219,9 @@ export class Aftermath {
   }
 
   /**
-   * Counts the leases while the destination is asked to let the CPUs run. By now the destination has locked all that
-   * the migration itself locks. An agent there locks the volumes again only when it sees the domain run. No VG's lock
-   * is held here.
+   * Counts the leases while the destination is asked to let the CPUs run. The destination has locked the volumes for
+   * the migration by now. Its agent locks them again only when it sees the domain run: so a higher count later says
+   * that the domain ran there (FACTS 51). No VG's lock is held here.
    */
   async #countLeases(view: SeenDomain): Promise<void> {
     const {

@@ -30,8 +30,8 @@ export class Agent {
   readonly #retries: Retries
   readonly #groups = new Map<string, Group>()
   /**
-   * Domains whose records say that they are to be released, and that have been seen so. Each is acted on once for that,
-   * and then as a retry.
+   * Domains whose records were seen to say that they have ended. Each is acted on once because of that, and then only
+   * as a retry.
    */
   readonly #ended = new Set<string>()
   readonly #schedule: Schedule
@@ -77,7 +77,7 @@ export class Agent {
 
   /**
    * Records are new, changed, or gone. If a record says that its domain has ended, and still says so a moment later,
-   * its `release` waits behind others, or has given up. What the agent itself writes is no news.
+   * its `release` waits behind others, or has given up: then the agent gives the volumes back.
    * @param names files in /run/lvguard; undefined: any
    */
   lookAtRecords(names: readonly string[] | undefined): void {
@@ -135,14 +135,14 @@ export class Agent {
     }
   }
 
-  /** A fault of this program: the next pass tries again. */
+  /** Says that this program has failed. The next pass tries again. */
   #sayFailed(error: unknown): void {
     this.#aftermath.sayOfHost([{ key: 'pass', priority: 3, text: failureOf(error) }], 'pass')
   }
 
   /**
-   * VGs that were cut off here. Nothing of them is changed, and nothing is said of them here (agent/lease-watch.ts
-   * does). If a domain is gone, its volumes in the other VGs are given back.
+   * Whether a domain is left alone because of VGs that were cut off here: nothing on them is changed, and
+   * agent/lease-watch.ts reports them. If the domain is gone, its volumes in other VGs are given back all the same.
    */
   #isCutOff(view: SeenDomain, marked = markedVgs()): boolean {
     const vgs = vgsOfView(view)
@@ -201,7 +201,7 @@ export class Agent {
     const marked = markedVgs()
     if (this.#isCutOff(view, marked)) return
     const vgs = vgsOfAct(view, this.#host, marked)
-    // A later pass, once lvmlockctl answers.
+    // A later pass does it, once lvmlockctl answers.
     if (vgs === undefined) return
     const key = vgs.join(' ')
     const group = this.#groups.get(key)

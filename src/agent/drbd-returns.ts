@@ -2,6 +2,7 @@ import type { Line } from '../core/agent-words.ts'
 import { type Confirmation, noLongerOff } from '../core/drbd.ts'
 import type { SeenPeer } from '../drbd/events.ts'
 
+/** What the end of a confirmation needs of the world; tests bring their own. */
 export interface ReturnsWorld {
   readonly confirmations: () => readonly Confirmation[]
   /** Each peer that was seen in the next seconds, however briefly; undefined: nobody can say. */
@@ -11,9 +12,8 @@ export interface ReturnsWorld {
 }
 
 /**
- * Ends a confirmation also if its peer was seen only for a moment, between two passes: both sides have talked, so the
- * peer was not off. Follows what DRBD says as long as anything is confirmed. On a host without confirmations nothing is
- * asked.
+ * Ends a confirmation whose peer was seen, even if only for a moment between two passes: both sides have talked, so the
+ * peer was not off. It follows DRBD as long as anything is confirmed. On a host without confirmations it asks nothing.
  */
 export class DrbdReturns {
   readonly #world: ReturnsWorld
@@ -32,7 +32,7 @@ export class DrbdReturns {
       for (let before = confirmations(); before.length > 0; before = confirmations()) {
         const peers = await seen()
         if (peers === undefined) return
-        // A confirmation that was given again in the meantime belongs to the time after that.
+        // If a confirmation was given again in the meantime, the new one stays.
         const now = confirmations()
         const over = before.filter(
           (each) =>

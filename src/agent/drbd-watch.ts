@@ -13,6 +13,7 @@ import {
 import type { DrbdDevices } from '../drbd/drbd.ts'
 import type { HostSaying } from './aftermath.ts'
 
+/** A domain that is migrating out of this host, with the VGs of its volumes. */
 export interface Leaving {
   readonly uuid: string
   readonly name: string
@@ -34,19 +35,18 @@ export interface DrbdWorld {
   readonly confirmations: () => readonly Confirmation[]
   readonly drop: (over: readonly Confirmation[]) => void
   /**
-   * Since when a peer is not seen, ISO 8601, by `RESOURCE PEER`: kept in a file, so that hooks can say it, and the next
-   * agent.
+   * Since when a peer is not seen, ISO 8601, by `RESOURCE PEER`. Kept in a file: hooks and the next agent say it too.
    */
   readonly unseen: () => ReadonlyMap<string, string>
   readonly keep: (unseen: ReadonlyMap<string, string>) => void
   /** The domains that are migrating out of this host now, with the VGs of their volumes. */
   readonly leaving: () => readonly Leaving[]
-  /** Ends a domain's migration. @returns why it could not, in one line */
+  /** Ends a domain's migration. @returns undefined if it was ended, else why not, in one line */
   readonly abort: (uuid: string) => Promise<string | undefined>
   readonly now: () => Date
-  /** What is so now; it is said again while it lasts. */
+  /** Says what is true now, and says it again while it lasts. */
   readonly say: (sayings: readonly HostSaying[]) => void
-  /** Once. */
+  /** Says a line once. */
   readonly tell: (line: Line) => void
 }
 
@@ -111,7 +111,7 @@ export class DrbdWatch {
     await this.#keepHere(cut)
   }
 
-  /** A VM that arrived there would find a disk without its last writes. */
+  /** Ends migrations to a host that DRBD does not see: the VM would find a disk there without its last writes. */
   async #keepHere(vgs: readonly string[]): Promise<void> {
     const leaving =
       vgs.length === 0 ? [] : this.#world.leaving().filter((domain) => domain.vgs.some((vg) => vgs.includes(vg)))
@@ -132,7 +132,9 @@ export class DrbdWatch {
     }
   }
 
-  /** What is known of resources that are not there now is kept. */
+  /**
+   * Notes which peers are not seen, since when, and which are back. Resources that are not up now are kept as noted.
+   */
   #noteUnseen(devices: readonly DrbdDevice[]): void {
     const before = this.#world.unseen()
     const peers = devices.flatMap(({ resource, peers: each }) =>
@@ -181,6 +183,6 @@ export class DrbdWatch {
   }
 }
 
-/** For certain only: what cannot be told changes nothing (R9). And while I/O waits the peer misses no write. */
+/** Only what is certain: what cannot be told changes nothing (R9). While I/O is suspended the peer misses no write. */
 const isCutOff = (verdict: DrbdVerdict | undefined): boolean =>
   verdict?.kind === 'peer-unseen' || verdict?.kind === 'split-brain'

@@ -11,7 +11,7 @@ export interface Body {
   state(): AgentState
   /** @throws what the file system throws */
   announce(): void
-  /** Tells systemd; undefined where systemd does not wait for it. */
+  /** Tells systemd, every `period` seconds; undefined where systemd does not wait for it. */
   readonly watchdog: { readonly period: number; tell(): void } | undefined
   say(line: Line | undefined): void
   /** Ends this process. */
@@ -20,8 +20,8 @@ export interface Body {
 
 /**
  * The agent's signs of life: one for hooks, which let no migration in without it, and one for systemd, which starts the
- * agent again. Both mean that the agent's loop runs and that passes end. An agent that waits for a command that hangs
- * gives it up in time, so it lives.
+ * agent again if it does not come. Both mean that the agent's loop runs and that passes end. A command that hangs is
+ * given up in time: the agent that waits for it counts as alive.
  */
 export class Heart {
   readonly #body: Body
@@ -31,6 +31,7 @@ export class Heart {
     this.#body = body
   }
 
+  /** Gives the signs of life, unless no pass ends. Ends this agent if another one has taken its place. */
   beat(): void {
     const { pid, now, lastPass, state, announce, watchdog, say, end } = this.#body
     const other = state()

@@ -22,7 +22,9 @@ export interface About {
   readonly milliseconds: number
 }
 
-/** Milliseconds without a try after the log has not answered: each would leave a child that waits. */
+/**
+ * Milliseconds for which the log is not tried again after it has not answered: each try would leave a child that waits.
+ */
 const SILENCE = 60_000
 
 const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = {
@@ -35,8 +37,8 @@ const LEVELS: Readonly<Record<Priority, LogEntry['level']>> = {
 const ORDER: readonly LogEntry['level'][] = ['error', 'warn', 'info', 'debug']
 
 /**
- * The log is opened for each entry and closed again, so that logrotate's rename needs no word to the agent; winston is
- * loaded with the first one.
+ * Opens the journal. The log is opened for each entry and closed again: so logrotate can rename it without telling the
+ * agent. winston is loaded with the first entry.
  */
 export function openJournal(configuration: () => Configuration): Journal {
   let last: Promise<void> = Promise.resolve()

@@ -16,7 +16,7 @@ import { Pulse } from './pulse.ts'
 /** What the watch has to know of the configuration. */
 export type WatchSettings = Pick<Configuration, 'onLostLease' | 'killFallback'>
 
-/** What the first thread tells the watch. `alive`: that its own heart beats (agent/heart.ts). */
+/** What the first thread tells the watch. `alive`: its own heart beats (agent/heart.ts). */
 export type ToWatch = { readonly kind: 'settings'; readonly settings: WatchSettings } | { readonly kind: 'alive' }
 
 /** What the watch tells the first thread, after each look. */
@@ -24,6 +24,7 @@ export interface FromWatch {
   readonly kind: 'looked'
 }
 
+/** What the thread of the watch is given when it starts. */
 export interface WatchData {
   readonly settings: WatchSettings
   /** Seconds between two signs of life for systemd; undefined where it waits for none. */
@@ -67,7 +68,7 @@ export function runWatch(): void {
       pulse.beat()
       post({ kind: 'looked' } satisfies FromWatch)
     })
-  // lvmlockctl's kill command leaves a mark before it does anything else.
+  // lvmlockctl's kill command first leaves a mark.
   const marks = new FolderWatch(RUN_FOLDER, (name) => {
     if (name === undefined || name.endsWith('.killed')) look()
   })

@@ -24,11 +24,11 @@ import type { SanlockAnswer } from '../core/lease.ts'
 export const LEASE_PERIOD = 5
 /** Seconds after which what lasts is said again. */
 const AGAIN = 60
-/** Seconds between two tries to recover. */
+/** Seconds between two tries to recover a VG. */
 const RECOVER_PERIOD = 15
 /**
- * Seconds between two uses of what a kill needs. They keep its programs and files in memory, for the time when the disk
- * that they are on hangs.
+ * Seconds between two rehearsals of a kill (`rehearse`). They keep its programs and files in memory, for the time when
+ * the disk that they are on hangs.
  */
 const REHEARSE_PERIOD = 60
 /** Seconds that a kill has at least, however long ago the lease was lost. */
@@ -55,6 +55,7 @@ export interface LeaseBody {
   recover(mark: Mark): Promise<Recovery>
   reset(why: string): void
   sleep(seconds: number): Promise<void>
+  /** Uses what a kill uses, and changes nothing. */
   rehearse(): void
   say(line: Line): void
 }
@@ -76,8 +77,7 @@ export class LeaseWatch {
   /** VGs whose lease sanlock had, and does not mention any more, with the times of that lease. */
   readonly #gone = new Map<string, Parameters<typeof killEnds>[0]>()
   /**
-   * VGs whose lease was lost while no VM used them: there is no mark, and nothing else that would start their locking
-   * again.
+   * VGs whose lease was lost while no VM used them. They have no mark, and nobody else would start their locking again.
    */
   readonly #lostUnused = new Set<string>()
   /** Of these, those whose way back has begun: by now lvmlockd may have dropped what it listed. */
@@ -100,7 +100,7 @@ export class LeaseWatch {
     )
   }
 
-  /** One look. Never throws; a look that is still under way makes this one none. @returns whether it was one */
+  /** One look. Does nothing while another one is under way. Never throws. @returns whether it has looked */
   async look(): Promise<boolean> {
     if (this.#isAsking) return false
     this.#isAsking = true
@@ -128,8 +128,8 @@ export class LeaseWatch {
   }
 
   /**
-   * This is never a loss: sanlock may be restarted, or get no processor time. On a host that has no lease nothing is
-   * said.
+   * sanlock does not answer. That never counts as a loss: it may be restarted, or get no processor time. On a host that
+   * has no lease nothing is said.
    */
   #noteSilence(why: string): void {
     // An agent that has just started knows of no lease yet, but its VMs have volumes on record.
@@ -214,8 +214,8 @@ export class LeaseWatch {
         },
       ])
     else this.#say(vg, [])
-    // Once a VG is being cut off, that is carried through to the end: also if no VM can be seen any more, and whatever
-    // is configured by then.
+    // Once a VG is being cut off, that goes on to the end: also if no VM can be seen any more, and whatever is
+    // configured by then.
     const isBegun = isActedOn && mark.by === 'sanlock' && mark.state !== 'clear'
     if (state.kind === 'lost' && ((users.length > 0 && onLostLease === 'kill') || isBegun) && !this.#busy.has(vg))
       void this.#work(vg, () => this.#cutOff(lockspace, status, mark))
@@ -244,7 +244,7 @@ export class LeaseWatch {
       return
     }
     const words = left.map(({ text }) => text).join('; ')
-    // A reset only for something that is seen, and that can still write: never for what cannot be told (R9).
+    // A reset only if something is seen that can still write: never for what cannot be told (R9).
     const hasWatchdog = this.#known?.hasWatchdog ?? status.hasWatchdog
     if (mayWrite(left) && configuration().killFallback === 'reset' && hasWatchdog === false)
       await resetHost(`${vg} could not be cut off within ${limit} s of its last renewal: ${words}`, this.#body)
@@ -264,7 +264,7 @@ export class LeaseWatch {
     const lockspace = status.lockspaces.find((each) => each.vg === vg)
     const isLost = lockspace !== undefined && leaseState(lockspace, status.now).kind === 'lost'
     if (mark.by === 'unknown') {
-      // lvmlockctl's command is about to write more into it.
+      // If the lease is lost, lvmlockctl's command is about to write more into the mark.
       if (!isLost)
         this.#say(`${vg} mark`, [
           {

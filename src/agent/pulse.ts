@@ -1,6 +1,5 @@
 /**
- * Seconds for which one sign of life of the first thread counts, beyond the time between two of the agent's for
- * systemd.
+ * Seconds. A sign of life of the first thread counts for this much longer than the time between two that systemd gets.
  */
 const PATIENCE = 10
 
@@ -17,8 +16,8 @@ export interface PulseBody {
 
 /**
  * The agent's signs of life for systemd, given by the watch over the leases. Without them systemd ends the agent and
- * starts it again (WatchdogSec), which helps against a fault of the first thread. It does not help while that thread
- * waits for a disk: the new agent would wait too, and the watch would be gone. And a kill must not be ended half-way.
+ * starts it again (WatchdogSec). That helps if the first thread has a fault. It does not help while that thread waits
+ * for a disk: the new agent would wait too, and the watch would be gone. And a kill must not be ended half-way.
  */
 export class Pulse {
   readonly #body: PulseBody
@@ -35,7 +34,7 @@ export class Pulse {
     this.#alive = this.#body.now()
   }
 
-  /** Called after each look at the leases: one that hangs gives no sign of life. */
+  /** Gives a sign of life, if one is due. Called after each look at the leases: a look that hangs gives none. */
   beat(): void {
     const { now, watchdog, isBusy, isFirstThreadInKernel, tell } = this.#body
     if (watchdog === undefined || now() - this.#told < watchdog) return

@@ -4,6 +4,7 @@ import { releasePause, retryPause } from '../core/retry.ts'
 /** Timers, so that tests bring their own. @returns what cancels it */
 export type Schedule = (work: () => void, milliseconds: number) => () => void
 
+/** The program's own timers. */
 export const schedule: Schedule = (work, pause) => CLOCK.after(pause, work)
 
 interface Retry {

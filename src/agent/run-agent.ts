@@ -32,9 +32,9 @@ import { FolderWatch } from './watch.ts'
 import { type Watching, watchLeases } from './watching.ts'
 
 /**
- * `lvguard agent`: runs until it is ended, which it may be at any moment. SIGHUP (systemctl reload) reads the
+ * `lvguard agent`: runs until it is ended, which may be at any moment. At SIGHUP (systemctl reload) it reads the
  * configuration and makes a pass at once.
- * @returns only if it cannot start
+ * @returns only if it cannot start: 1
  */
 export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   if (self().uid() !== 0 && onHost('') === '') {
@@ -68,7 +68,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     )
     if ('errors' in parsed) return
     leases?.settings(settingsOf(host.configuration))
-    // Not waited for: LVM may take its time, and domains do not.
+    // Not waited for: LVM may take long, and migrations must not wait for that.
     void findingsOn(parsed.configuration).then(
       (findings) => {
         aftermath.sayOfHost(
@@ -128,7 +128,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
     }),
   )
   const inRunFolder = coalesced((names) => {
-    // lvmlockctl's kill command leaves a mark before it does anything else.
+    // lvmlockctl's kill command first leaves a mark.
     if (names === undefined || names.some((name) => name.endsWith('.killed'))) watching.look()
     agent.lookAtRecords(names)
     if (names === undefined || names.some((name) => name.endsWith('.json'))) line?.changed()
@@ -141,7 +141,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
   const pass = async (): Promise<void> => {
     watch.renew()
     recordWatch.renew()
-    // The hook reads it at each call: they must not differ for long.
+    // The hook reads the configuration at each call: hook and agent must not differ for long.
     if (mark !== markOf(CONFIGURATION_FILE)) await configure()
     await agent.pass()
     line?.changed()
@@ -156,7 +156,7 @@ export async function runAgent(keepMemory = memoryKeeper): Promise<number> {
       2,
       'lvguard: this is the agent, in the foreground; it ends with Ctrl-C. As a service: systemctl start lvguard\n',
     )
-  // For a program in a terminal the same signal says that the terminal is gone. Then it ends, as everybody expects.
+  // In a terminal SIGHUP says that the terminal is gone. Then the program ends, as everybody expects.
   else self().onHangup(() => void configure().then(pass))
   journal.say({ priority: 6, text: 'the agent watches the domains of this host' })
   await pass()
@@ -193,7 +193,7 @@ const statusLineOf = (host: AgentHost): StatusLine =>
       const active = [...host.look().active.values()]
       return lockedLine(readRecords(), active.filter(({ status }) => status.async.startsWith('migration ')).length)
     },
-    // If it fails, nothing is said: signs of life go the same way, and show it.
+    // If it fails, nothing is said: the signs of life go the same way, and then fail too.
     tell: (text) => void tellSystemd(`STATUS=${text}`),
     after: (milliseconds, work) => void CLOCK.after(milliseconds, work),
   })
@@ -238,7 +238,7 @@ function markOf(file: string): string {
 }
 
 /**
- * An event comes for each step of a rename, and for each domain.
+ * Makes one call of several events: one comes for each step of a rename, and for each domain.
  * @param work is given the names of all that has changed; undefined: anything may have
  */
 function coalesced(work: (names: readonly string[] | undefined) => void): (name: string | undefined) => void {

@@ -1,4 +1,4 @@
 import { runWatch } from './lease-thread.ts'
 
-// What the chunk `watch` does in its thread.
+// The chunk `watch`, in its thread.
 runWatch()

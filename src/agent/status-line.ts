@@ -8,7 +8,7 @@ export interface StatusLineBody {
   after(milliseconds: number, work: () => void): void
 }
 
-/** Milliseconds: a start changes its record several times, and each line is told by a child process. */
+/** Milliseconds from a change to the line. A start changes its record several times, and each line costs a child. */
 const PAUSE = 500
 
 /** The line that `systemctl status lvguard` shows. It is sent when it has changed, a moment after the change. */

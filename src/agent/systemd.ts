@@ -14,8 +14,8 @@ export function watchdogPeriod(environment = self().environment): number | undef
 export const isHeard = (environment = self().environment): boolean => environment['NOTIFY_SOCKET'] !== undefined
 
 /**
- * One word of sd_notify(3), by a child (FACTS 42), whom the unit's NotifyAccess=all lets speak. Nothing outside a
- * service.
+ * Tells systemd one word of sd_notify(3), by a child (FACTS 42): the unit has NotifyAccess=all. Outside a service it
+ * does nothing.
  * @returns undefined if it was said, else why not
  */
 export async function tellSystemd(word: 'READY=1' | 'WATCHDOG=1' | `STATUS=${string}`): Promise<string | undefined> {

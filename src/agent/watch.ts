@@ -2,8 +2,9 @@ import { dirname } from 'node:path'
 import { type FolderEvents, statIfAny, watch } from '../system/files.ts'
 
 /**
- * Watches a folder by inotify, also one that does not exist yet or is replaced: then the nearest folder above it is
- * watched until it is there. An event says only that something may have changed. What is lost, the next full pass sees.
+ * Watches a folder by inotify. If it does not exist, the nearest folder above it is watched until it does; if it is
+ * replaced, the new one is watched. An event says only that something may have changed. If one is lost, the next full
+ * pass sees the change.
  */
 export class FolderWatch {
   #watcher: FolderEvents | undefined

@@ -25,11 +25,12 @@ export interface Watching {
   trouble(): Line | undefined
 }
 
+/** Starts the thread of the watch. @returns undefined where no thread can be had (startThread) */
 export type StartWatch = (data: WatchData, events: ThreadEvents) => Thread | undefined
 
 /**
- * Starts the watch: in a thread of its own, or, where none can be had, in this one. @param start as startThread
- * (system/thread.ts)
+ * Starts the watch: in a thread of its own, or, where none can be had, in this one.
+ * @param watchdog seconds between two signs of life for systemd; undefined where it waits for none
  */
 export function watchLeases(
   first: WatchSettings,
@@ -80,7 +81,7 @@ export function watchLeases(
     look: () => undefined,
     trouble: () => {
       const seconds = monotonic() - lookedAt
-      // One time may be this thread's own delay: it may not have read yet what the other one has said.
+      // Once does not count: this thread itself may be late, and may not have read yet what the other one has said.
       silent = seconds > SILENCE ? silent + 1 : 0
       return silent < 2
         ? undefined

@@ -86,7 +86,7 @@ async function configurationHere(): Promise<HostDescription['configuration']> {
   return Object.fromEntries(
     Object.entries(parsed.configuration)
       .filter(([field]) => !OF_ONE_HOST.some((each) => each === field))
-      // As the file calls it.
+      // By the name of its key in the file.
       .map(([field, value]) => [
         field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
         JSON.stringify(value),
@@ -152,7 +152,7 @@ function poolIn(xml: string): string {
   return words.filter((word) => word !== undefined).join(' ')
 }
 
-/** x86 and Arm name what a processor can do in two ways (proc(5)). */
+/** The model of the processor and its flags: `flags` on x86, `Features` on Arm (proc(5)). */
 function processor(): HostDescription['cpu'] {
   const text = textOf(join(PROC_FOLDER, 'cpuinfo')) ?? ''
   const flags = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]

@@ -7,22 +7,22 @@ import { onHost } from '../system/paths.ts'
 import { self } from '../system/self.ts'
 import { within } from '../system/within.ts'
 
-/** Records, leases and device-mapper are root's; below LVGUARD_ROOT they are the test's. */
+/** Whether this user may read records, leases and device-mapper: root, or a test (LVGUARD_ROOT). */
 export const mayLook = (): boolean => self().uid() === 0 || onHost('') !== ''
 
-/** Milliseconds that a folder has to answer in. */
+/** Milliseconds within which a folder has to answer. */
 const FOLDER_LIMIT = 10_000
 
 /**
- * What of a configuration does not fit this host (core/findings.ts). Asks LVM, takes no lock; nothing is said of what
- * it cannot tell.
+ * What of a configuration does not fit this host (core/findings.ts). Asks LVM, and takes no lock. What LVM cannot tell
+ * is left out.
  */
 export const findingsOn = async (configuration: Configuration): Promise<readonly string[]> =>
   (await fitOf(configuration)).findings
 
 /**
- * The same, and what of the names in it cannot be looked for: one sentence without its full stop, undefined if all was
- * seen.
+ * The same, and which names in it could not be looked up (`unseen`): one sentence without its full stop, undefined if
+ * all could.
  */
 export async function fitOf(
   configuration: Configuration,
@@ -49,7 +49,7 @@ export async function fitOf(
   }
 }
 
-/** A child looks: the folder may be on storage that does not answer, and then the child waits, not this program. */
+/** A child looks: if the folder is on storage that does not answer, the child waits, and not this program. */
 async function logFolderOf({ logFile }: Configuration): Promise<'there' | 'missing' | 'silent' | undefined> {
   if (logFile === '') return undefined
   const looked = await within(FOLDER_LIMIT, query('test', ['-d', onHost(posix.dirname(logFile))]))

@@ -15,8 +15,8 @@ const places = (): string[] => [
 ]
 
 /**
- * Where lvguard is among libvirt's hooks: the main one; or, if that is another program, one in qemu.d, where the Debian
- * package puts it (install/debian/postinst). If none of them is lvguard: the main one.
+ * Where lvguard is among libvirt's hooks: the main one. If that is another program: one in qemu.d, where the Debian
+ * package puts lvguard (install/debian/postinst). If none of them is lvguard: the main one.
  * @param build as the head of the program says it (build.mjs); undefined: it is not known
  */
 function ownPlace(build: string | undefined): { readonly path: string; readonly state: State } {
@@ -39,7 +39,7 @@ function stateOf(path: string, build: string | undefined): State {
   return build === undefined || text.includes(`// lvguard ${build}\n`) ? 'same' : 'different'
 }
 
-/** What `lvguard check` looks at. */
+/** What `lvguard check` knows of the hook. @param build as in ownPlace */
 export function hookFile(build: string | undefined): CheckFacts['hook'] {
   const own = ownPlace(build)
   // libvirt runs what can be run, and passes over the rest (virHookCheck, virFileIsExecutable): a README, one that was

@@ -20,7 +20,7 @@ import { self } from '../system/self.ts'
 
 /** Milliseconds for one answer, because a person waits. */
 const LIMIT = 10_000
-/** Where nobody waits, and "unknown" would be worse than late: a busy host may hold a command that long (FACTS 35). */
+/** The same where nobody waits, and late is better than "unknown": a busy host may need so long (FACTS 35). */
 const PATIENT_LIMIT = 60_000
 /** How many leases sanlock is asked for at once, where they cannot be read all together. */
 const AT_ONCE = 4
@@ -43,8 +43,8 @@ export interface StatusWorld {
   /** All LVs of all VGs, with a lock manager or without. */
   volumes(): Promise<Known<readonly LogicalVolume[]>>
   /**
-   * All leases of a VG, in one look at the shared disk. @param isSilent the disk does not answer, and nobody should ask
-   * it one by one
+   * All leases of a VG, in one look at the shared disk.
+   * @returns `isSilent`: the disk does not answer, and must not be asked for each lease
    */
   leases(vg: string): Promise<Known<LeaseArea> & { readonly isSilent?: boolean }>
   /** The same of one volume, asked of sanlock; undefined if it does not say. */
@@ -120,8 +120,9 @@ const worldWithin = (limit: number): StatusWorld => ({
   }),
 })
 
+/** This host, for a person who waits. */
 export const STATUS_WORLD = worldWithin(LIMIT)
-/** The same for what is not typed to see it at once: check, evacuate, sync. */
+/** The same with more time for each answer: for check, evacuate and sync, which nobody has to see at once. */
 export const PATIENT_WORLD = worldWithin(PATIENT_LIMIT)
 
 const marked = (): ReadonlySet<string> => {
@@ -133,8 +134,8 @@ const marked = (): ReadonlySet<string> => {
 }
 
 /**
- * Everything that is seen from here, at one moment: the questions go out together, since the slowest is all that a
- * person waits for.
+ * Everything that is seen from here, at one moment. All questions are asked together, so a person waits only for the
+ * slowest.
  */
 export async function look(world: StatusWorld): Promise<StatusFacts> {
   const volumes = world.volumes()

@@ -31,10 +31,8 @@ import { readlinkSync, statIfAny } from '../system/files.ts'
 import { self } from '../system/self.ts'
 import { hookFile, putAt } from './hook-file.ts'
 
-/**
- * All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock,
- * each has a time limit.
- */
+// All the effects of `lvguard check`, each a thin look: what it means is decided in src/core/check. None takes a lock,
+// each has a time limit.
 
 declare const LVGUARD_VERSION: string
 declare const LVGUARD_SOURCES: string
@@ -45,9 +43,10 @@ export const OWN_BUILD =
 /** On Debian, and where libvirt itself puts it. */
 const GUESTS_SCRIPTS = ['/usr/lib/libvirt/libvirt-guests.sh', '/usr/libexec/libvirt-guests.sh'] as const
 
-/** Milliseconds for one answer: nobody waits, and a busy host is not to be called unknown. */
+/** Milliseconds for one answer: nobody waits, and a late answer is better than an unknown one. */
 const LIMIT = 30_000
 
+/** Reads all that `lvguard check` looks at on this host. What cannot be read is `unknown`. */
 export async function readFacts(world: StatusWorld = PATIENT_WORLD): Promise<CheckFacts> {
   const seen = look(world)
   const others = Promise.all([
@@ -121,7 +120,7 @@ export async function readFacts(world: StatusWorld = PATIENT_WORLD): Promise<Che
   }
 }
 
-/** What a command says; unknown where it fails. lvm's may complain of one row, and report all others. */
+/** What a command says; unknown where it fails. An lvm command may fail because of one row, and report all others. */
 async function told(command: string, words: readonly string[]): Promise<Known<string>> {
   const outcome = await query(command, words, LIMIT)
   return outcome.exitCode === 0 || (outcome.stdout.trimStart().startsWith('{') && !outcome.timedOut)
@@ -229,7 +228,7 @@ function paths(): CheckFacts['paths'] {
   ]
 }
 
-/** Ticks in a second that /proc counts in (USER_HZ, proc(5)). */
+/** Clock ticks in a second, as /proc counts (USER_HZ, proc(5)). */
 const TICKS = 100
 /** Seconds: both clocks are rounded. */
 const ROUNDING = 3

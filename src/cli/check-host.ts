@@ -23,6 +23,7 @@ export interface CheckHostWorld {
   say(text: string): void
 }
 
+/** What a person has asked for. */
 export interface CheckHostCall {
   readonly host: string
   readonly json: boolean

@@ -9,10 +9,10 @@ const SEVERITIES: readonly Severity[] = ['critical', 'warning', 'unknown']
 const countOf = (findings: readonly Finding[], severity: Severity): number =>
   findings.filter((each) => each.severity === severity).length
 
-/** What it comes to, in the word of a monitoring plugin. */
+/** The result, in the word of a monitoring plugin. */
 export const resultOf = (findings: readonly Finding[]): (typeof WORDS)[number] => WORDS[exitOf(findings)]
 
-/** The codes that are not said here. */
+/** The codes that this host leaves out (`mute` in lvguard.conf). */
 export async function muted(): Promise<readonly string[]> {
   const parsed = await readConfiguration()
   return 'configuration' in parsed ? parsed.configuration.mute : []
@@ -65,8 +65,9 @@ export const jsonOf = (
 const label = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
 /**
- * A file for the textfile collector of Prometheus' node exporter: a number for each code, also 0, and what the checks
- * have seen on the way.
+ * A file for the textfile collector of Prometheus' node exporter: a number for each code, also 0, and figures that the
+ * checks have seen.
+ * @param seconds of the epoch, when the checks ended
  */
 export function prometheusText(
   findings: readonly Finding[],

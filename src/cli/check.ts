@@ -19,13 +19,13 @@ export interface CheckCall {
   readonly json: boolean
   /** The first line alone, and nothing where all is well. */
   readonly quiet: boolean
-  /** Only what has come and gone since the run before that asked so, for the journal. */
+  /** Only what has come and gone since the last run with this option, for the journal. */
   readonly changes: boolean
   /** A file for Prometheus' textfile collector. */
   readonly prometheus: string | undefined
 }
 
-/** What the run before has found; it need not outlive a boot. */
+/** What the last run with --changes has found. It need not outlive a boot. */
 const LAST_FILE = join(RUN_FOLDER, 'check')
 
 /**
@@ -100,8 +100,8 @@ function lastFindings(): readonly Finding[] {
 }
 
 /**
- * In one rename: whoever reads it never sees half of it. The name beside it has another ending, which the collector
- * does not read.
+ * Replaces a file in one rename: whoever reads it never sees half of it. The file before the rename has another ending,
+ * which the collector does not read.
  */
 function replace(file: string, text: string, mode: number): void {
   const temporary = join(dirname(file), `.${basename(file)}.${self().pid}`)

@@ -21,7 +21,7 @@ export type Command =
 /** Those that were given: `true`, or the word that followed. */
 export type Options = Readonly<Record<string, string | true>>
 
-/** What may stand anywhere; `dry-run` is a verb in the form of an option. */
+/** Options that may stand anywhere; `dry-run` is a verb in the form of an option. */
 const GENERAL = ['help', 'version', 'dry-run']
 const VALUED = [
   ...new Set(
@@ -48,7 +48,7 @@ export function parseCommand(words: readonly string[]): Command {
   const has = (name: string): boolean => given.some((token) => token.name === name)
   const word = operands[0]
   const named = VERB_NAMES.find((name) => name === word)
-  // A verb that has such an option itself, unless what follows is an event of libvirt: a domain may be called like a
+  // Whether the verb has the option --dry-run itself. Not if an event of libvirt follows: a domain may be called like a
   // verb.
   const isOfVerb =
     named !== undefined && Object.hasOwn(verbOf(named).options, 'dry-run') && !isOperation(operands[1] ?? '')
@@ -104,7 +104,7 @@ const OPTIONAL: ReadonlyMap<string, string> = new Map(
   ),
 )
 
-/** The words, with the value that counts behind an option whose value was left out: what follows it is no number. */
+/** The words, with a default for each option whose value was left out: the word that follows it is no number. */
 function withDefaults(words: readonly string[]): string[] {
   const end = words.indexOf('--')
   return words.map((word, at) => {
@@ -136,8 +136,7 @@ function wordsOfNoVerb(operands: readonly string[], options: readonly string[]):
 }
 
 /**
- * What is wrong with the words of a dry run. An operation that libvirt does not have would pass for one with nothing to
- * do.
+ * What is wrong with the words of a dry run. A mistyped operation would otherwise look like one with nothing to do.
  */
 function errorInEvent([name = '', operation = '', subOperation]: readonly string[]): string | undefined {
   const operations = Object.keys(OPERATIONS)

@@ -32,12 +32,14 @@ interface Away {
 
 /**
  * `lvguard confirm-off NAME`: a person's word that a host is off, for the DRBD resources of this host that do not see
- * it. The name is compared with DRBD's own (conn-name of DRBD 9; the sections `on NAME` of the configuration for 8.4,
- * which knows its one peer by no name), so that the word for one host is never taken for another one's. Where neither
- * tells it, the person's word counts for that resource, and that is said. It can be given before a resource is usable
- * here (Secondary, its I/O waits, no good copy): the word then decides of the peer alone (onceUsable), and what else is
- * to be done is said.
+ * it. The name is compared with DRBD's own: the conn-name of DRBD 9, or for 8.4, which does not know its peer's name,
+ * the sections `on NAME` of the configuration. So the word for one host is never taken for another one's. If neither
+ * has a name, the person's word counts for that resource, and that is said.
+ *
+ * The word can be given before a resource is usable here (Secondary, its I/O waits, no good copy). Then it decides
+ * about the peer alone (onceUsable), and what else is to be done is said.
  * @param isSure the name need not be typed once more
+ * @returns 0 if it was put down, else 1
  */
 export async function confirmOff(name: string, isSure: boolean): Promise<number> {
   if (self().uid() !== 0 && onHost('') === '')
@@ -139,7 +141,7 @@ const awayOf = async (devices: readonly DrbdDevice[]): Promise<Away[]> => {
 const printableLine = (text: string): string =>
   text.endsWith('\n') ? `${printable(text.slice(0, -1))}\n` : printable(text)
 
-/** One line of standard input. */
+/** One line of standard input, without blanks around it; what was read until then, if it cannot be read further. */
 export function readLine(): string {
   const bytes = Buffer.alloc(1)
   let line = ''

@@ -31,7 +31,9 @@ export interface EvacuateWorld {
   /** The VMs that run on another host. */
   running(host: string): Promise<Known<readonly Named[]>>
   /**
-   * @param from undefined: this host @param to undefined: this host @returns undefined if it is there now, else why not
+   * Migrates a VM live.
+   * @param from,to undefined: this host
+   * @returns undefined if it is there now, else why not
    */
   migrate(uuid: string, from: string | undefined, to: string | undefined): Promise<string | undefined>
   /** Per cent; undefined while it is not known. */
@@ -47,6 +49,7 @@ export interface EvacuateWorld {
   say(line: string): void
 }
 
+/** What a person has asked for. */
 export interface EvacuateCall {
   /** Names or UUIDs; none: all. */
   readonly vms: readonly string[]
@@ -63,7 +66,8 @@ const STEP = 25
 
 /**
  * `lvguard evacuate`: looks at every VM first, says what stays and why, migrates the others live, and remembers them.
- * @returns 0: all have gone; 1: some have not, which the list at the end names; 3: this host cannot be looked at
+ * @returns 0: all have gone; 1: some have not, which the list at the end names, or nothing was migrated; 2: `to`
+ *   is no name of a host; 3: this host cannot be looked at
  */
 export async function evacuate(
   { vms, to, parallel, dryRun }: EvacuateCall,
@@ -120,7 +124,7 @@ export async function evacuate(
 
 /**
  * `lvguard return`: fetches what evacuate has sent away, from wherever evacuate has sent it.
- * @returns 0: all of them are here; 1: some are not
+ * @returns 0: all of them are here; 1: some are not, or nothing was migrated
  */
 export async function returnVms(
   { vms, parallel, dryRun }: Omit<EvacuateCall, 'to'>,
@@ -198,7 +202,7 @@ function tellEnd(
 
 type Failed = Named & { readonly why: string }
 
-/** Does so many at a time. If one fails, the others go on. */
+/** Migrates `parallel` VMs at a time. If one fails, the others go on. @returns those that have failed */
 async function moveAll<T extends Named>(
   vms: readonly T[],
   parallel: number,

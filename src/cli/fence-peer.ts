@@ -22,8 +22,8 @@ const DUMP_LIMIT = 10_000
  * `lvguard fence-peer`, for drbd.conf: `handlers { fence-peer "/usr/sbin/lvguard fence-peer"; }`. drbdadm gives a
  * handler 121 s (cmd-timeout-long), and ends it when it ends itself; this one answers well before.
  *
- * What it says goes into the kernel's log, which never waits and from which the journal takes it, and to stderr, which
- * is nobody's as a rule.
+ * What it says goes into the kernel's log: to write there never waits, and the journal takes it from there. It also
+ * goes to stderr, which nobody reads as a rule.
  * @returns 7: the peer is off, DRBD goes on; 1: nothing says so, and I/O stays frozen (core/fence.ts has the other
  *   codes, which this never gives)
  */
@@ -57,8 +57,8 @@ export async function fencePeerCommand(): Promise<number> {
 }
 
 /**
- * If something about fencing is wrong in the file, nobody is switched off: without the delay both hosts might switch
- * each other off.
+ * The settings, or why nobody is switched off: something about fencing is wrong in the file. Without the delay both
+ * hosts might switch each other off.
  */
 async function settings(): Promise<FenceSettings | { readonly why: string }> {
   const parsed = await readConfiguration()
@@ -94,7 +94,7 @@ const realWorld = (say: (line: Line) => void): FenceWorld => ({
   confirm: writeConfirmationLater,
   turn: async (host, seconds) => {
     try {
-      // The same row in which acts on a VG wait. No VG can have a name with a colon in it.
+      // A queue like those in which acts on a VG wait. No VG can have a name with a colon in it.
       return (await lockVgs([`fence:${host}`], seconds, seconds)).release
     } catch (error) {
       if (error instanceof Error && error.name === 'VgBusy') return undefined

@@ -16,9 +16,9 @@ import { onHost } from '../system/paths.ts'
 import { readConfiguration } from '../state/read-configuration.ts'
 import { self } from '../system/self.ts'
 
-/** Seconds that a kill has whose lease is not lost, as one that begins at 8 × io_timeout has. */
+/** Seconds that a kill has if the lease is not lost: as many as one that begins 8 × io_timeout after a renewal. */
 const PATIENCE = 45
-/** Seconds that it has at least. */
+/** Seconds that a kill has at least. */
 const LEAST = 5
 
 const complain = (what: string, advice?: string): 1 => {
@@ -33,7 +33,7 @@ function problemOf(vg: string): readonly [string, string] | undefined {
   return isValidName(vg) ? undefined : [`no volume group can be called ${vg}; nothing was changed.`, "See 'vgs'."]
 }
 
-/** sanlock runs lvmlockctl when the lease is lost, and that runs global/lvmlockctl_kill_command. */
+/** When the lease is lost, sanlock runs lvmlockctl, and that runs global/lvmlockctl_kill_command (FACTS 47). */
 function isCalledByLvmlockctl(): boolean {
   try {
     return readFileSync(`/proc/${self().ppid}/comm`, 'utf8').trim() === 'lvmlockctl'
@@ -45,7 +45,7 @@ function isCalledByLvmlockctl(): boolean {
 const hasTerminal = (): boolean => self().isTerminal(0) || self().isTerminal(1) || self().isTerminal(2)
 
 /**
- * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (core: kill/kill.ts).
+ * `lvguard kill VG`: what the agent does when the lease is lost, for a person and for lvmlockctl (kill/kill.ts).
  * @returns 0 only if nothing of the VG can write any more: lvmlockctl gives the locks up then
  */
 export async function killVg(
@@ -64,7 +64,7 @@ export async function killVg(
   const world = realWorld(say)
   const asked = await world.ask()
   const lockspace = asked.kind === 'status' ? asked.status.lockspaces.find((each) => each.vg === vg) : undefined
-  // Not asked if sanlock calls: it knows why. And the question needs lvmlockctl, of which only one can be at work.
+  // Not asked if sanlock calls: it has a reason. And the question needs lvmlockctl, and only one can run (FACTS 55).
   const refusal = isOfSanlock ? undefined : await refusalOf(vg, asked, world)
   if (refusal !== undefined) return complain(...refusal)
   if (!isOfSanlock && hasTerminal() && !yes) {
@@ -85,8 +85,8 @@ export async function killVg(
   const { left } = await cutOff({ vg, by: isLost || isOfSanlock ? 'sanlock' : 'person', until }, world)
   const words = left.map(({ text }) => text).join('; ')
   if (left.length > 0) {
-    // Read only now: /etc may be on the disk that hangs. sanlock's own word that it has no watchdog, and that the lease
-    // is lost, is needed too.
+    // The configuration is read only now: /etc may be on the disk that hangs. A reset also needs sanlock's own word
+    // that the lease is lost, and that it has no watchdog.
     if (
       isLost &&
       mayWrite(left) &&
@@ -109,7 +109,7 @@ async function killFallback(): Promise<'reset' | 'none'> {
   return 'configuration' in parsed ? parsed.configuration.killFallback : 'none'
 }
 
-/** `lvguard recover VG`: the way back, by hand. */
+/** `lvguard recover VG`: the way back, by hand. @returns 0 if the VG can be used again, else 1 */
 export async function recoverVg(vg: string): Promise<number> {
   const problem = problemOf(vg)
   if (problem !== undefined) return complain(...problem)
@@ -120,7 +120,7 @@ export async function recoverVg(vg: string): Promise<number> {
       `${vg} was not cut off on this host: there is no /run/lvguard/${vg}.killed.`,
       `If its locking is not started: vgchange --lock-start ${vg}`,
     )
-  // Nothing was ever done for this mark: it is the word of a program that named a VG which is not here.
+  // Nothing was ever done for this mark: some program has named a VG that is not here.
   if (
     mark.by === 'unknown' &&
     readMark(vg) !== undefined &&

@@ -1,7 +1,9 @@
 import { STATUS, shownOption, synopsisOf } from './usage.ts'
 import { VERB_NAMES, verbOf } from './verbs.ts'
 
-/** roff(7): a backslash, a hyphen that can be copied, and a line that would begin with a control character. */
+/**
+ * A text in roff(7): escapes backslashes, hyphens (so that they can be copied), and control characters at line starts.
+ */
 const escaped = (text: string): string =>
   text
     .replaceAll('\\', '\\e')
@@ -40,7 +42,7 @@ export function manPage(version: string): string {
   return [
     `.\\" From src/cli/verbs.ts, by npm run man.`,
     `.TH LVGUARD 8 "" "lvguard ${version}" "System Administration"`,
-    // Words that can be copied, and no rivers.
+    // No hyphenation, so that words can be copied. Aligned to the left, without wide gaps.
     '.nh',
     '.ad l',
     '.SH NAME',

@@ -100,7 +100,7 @@ function drbdLine({ resource, minor, role, disk, suspended, peers }: DrbdDevice,
   return `DRBD ${resource} (drbd${minor}): ${role}, ${disk}${suspended === 'no' ? '' : `, ${paint('red', `suspended: ${suspended}`)}`}; ${words.join('; ') || 'no peer'}`
 }
 
-/** As sanlock calls it, since the others know it by that. */
+/** This host by the name that sanlock has for it, because other hosts know it by that name. */
 const ownName = ({ host, hosts }: Status): string => hosts.find(({ state }) => state === 'this host')?.host ?? host
 
 /** This host first. */
@@ -186,7 +186,7 @@ function hostText({ hostId, state, silentFor, freeIn }: StatusHost, paint: Paint
 }
 
 function lastPart({ volumes, vms }: Status, width: number, paint: Paint): string[] {
-  // What a VM here should hold stands with it.
+  // A volume that a VM here should hold is shown with that VM.
   const free = volumes
     .filter(({ state, volume }) => state === 'free' && !vms.some((vm) => vm.volumes.includes(volume)))
     .map(({ volume }) => volume)

@@ -40,7 +40,7 @@ export async function showStatus(
     const text = json
       ? `${JSON.stringify(status, undefined, watch === undefined ? 2 : undefined)}\n`
       : statusText(status, { width: await width, paint: paintFor(self().environment, isTerminal()) })
-    // Home, and whatever is left of the screen before: it does not flicker.
+    // Cursor to the top left, then clear what is left of the screen before: so it does not flicker.
     const isScreen = watch !== undefined && !json && isTerminal()
     write(1, isScreen ? `\u001b[H${text.replaceAll('\n', '\u001b[K\n')}\u001b[J` : text)
     if (watch === undefined) return statusOfExit(status)

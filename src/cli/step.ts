@@ -30,6 +30,7 @@ const complain = (what: string, advice?: string): 1 => {
 /**
  * `lvguard demote DOMAIN`, `lvguard promote DOMAIN`: what the agent would do next for one domain, by hand and under the
  * same rules.
+ * @returns 0 if it was done, or nothing was to be done; else 1
  */
 export async function runStep(call: StepCall): Promise<number> {
   if (self().uid() !== 0 && onHost('') === '')
@@ -79,7 +80,10 @@ function find(words: string, host: AgentHost, records: Records): SeenDomain | un
   return uuids[0] === undefined ? undefined : host.viewOf(uuids[0], look, records)
 }
 
-/** Why not, and what to do; undefined: go on. Already insisted upon: `isLate`. */
+/**
+ * Why the step is refused, and what to do; undefined: go on.
+ * @param isLate the view comes from the act: what was insisted upon is in it already
+ */
 function refusalOf(
   { step, force }: StepCall,
   { wanted, runs, domain: { name } }: SeenDomain,

@@ -28,6 +28,7 @@ export interface SyncWorld {
   say(line: string): void
 }
 
+/** What a person has asked for. */
 export interface SyncCall {
   readonly to: string
   /** Names or UUIDs; none: all. */
@@ -39,7 +40,7 @@ export interface SyncCall {
 
 /**
  * `lvguard sync --to HOST`: what is defined here is defined there. Never undefines anything.
- * @returns 0: all are the same now (a dry run: are the same); 1: some are not
+ * @returns 0: all are the same now (a dry run: are the same); 1: some are not; 2: `to` is no name of a host
  */
 export async function sync({ to, vms, dryRun, yes }: SyncCall, world: SyncWorld = REAL): Promise<number> {
   if (!mayLook()) return refuse(world, 'only root can define VMs: run it with sudo')

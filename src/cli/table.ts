@@ -4,9 +4,12 @@ import { self } from '../system/self.ts'
 
 /** What a screen stresses. `styleText` of node:util is not in Node 18.19. */
 const CODES = { bold: 1, red: 31, green: 32, yellow: 33 } as const
+/** Gives a text a colour. */
 export type Paint = (color: keyof typeof CODES, text: string) => string
 
+/** No colour: the text as it is. */
 export const plain: Paint = (_, text) => text
+/** By the escape sequences of a terminal. */
 export const colored: Paint = (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m`
 
 /** Whether standard output is a terminal. */
@@ -16,16 +19,17 @@ export const isTerminal = (): boolean => self().isTerminal(1)
 export const paintFor = (environment: Readonly<Record<string, string | undefined>>, onTerminal: boolean): Paint =>
   onTerminal && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb' ? colored : plain
 
-/** Columns of the terminal, at least 80; of none, 80. */
+/** Columns of the terminal, at least 80; 80 where there is none. */
 export async function terminalWidth(): Promise<number> {
   if (!isTerminal()) return 80
   const { stdout } = await query('stty', ['-F', '/dev/tty', 'size'], 1000)
   return Math.max(80, Number(/^\d+ (\d+)/.exec(stdout)?.[1] ?? 80))
 }
 
-/** Characters that a column keeps. */
+/** Characters that a column keeps at least. */
 const NARROWEST = 16
 
+/** The cells of one line; an empty one shows nothing. */
 export type Row = readonly string[]
 
 const ESCAPE = /\u001b\[\d+m/g
@@ -77,7 +81,7 @@ export function columns(
   return [line(head, (text) => paint('bold', text)), ...rows.map((row) => line(row.map((text) => safe(text))))]
 }
 
-/** Nothing from the XML of a domain moves the cursor; our own colours stay. */
+/** Takes out what would move the cursor, as a name from the XML of a domain might. Our own colours stay. */
 const safe = (text: string): string => (text.split(ESCAPE).length === 1 ? printable(text) : text)
 
 /** Words with commas between them, on as many lines as they need. */

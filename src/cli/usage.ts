@@ -20,7 +20,7 @@ const aligned = (rows: readonly (readonly [string, string])[]): string[] => {
 const optionRows = ({ options }: Verb): (readonly [string, string])[] =>
   Object.entries(options).map(([name, option]) => [shownOption(name, option), option.help])
 
-/** Of every verb that has none of its own. */
+/** The exit statuses of every verb that has none of its own. */
 export const STATUS =
   'Exit status: 0 done, or would be done; 1 refused, wrong, or would be refused; 2 wrong usage; 3 a dry run that cannot see this host.'
 

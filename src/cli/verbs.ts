@@ -3,8 +3,8 @@ export interface Option {
   /** What has to follow it, as usage calls it; absent for one that stands alone. */
   readonly value?: string
   /**
-   * Of a value that may be left out: what counts then. It must be a number, so that an operand behind it is not taken
-   * for it.
+   * For a value that may be left out: what counts then. The value must be a number: so an operand behind the option is
+   * not taken for it.
    */
   readonly isValueOptional?: { readonly otherwise: string }
   readonly help: string
@@ -254,7 +254,9 @@ export const VERBS = verbs({
   },
 })
 
+/** A verb, as it is typed. */
 export type VerbName = keyof typeof VERBS
+/** All of them, in the order in which usage shows them. */
 export const VERB_NAMES = Object.keys(VERBS) as VerbName[]
 /** With the types that a name from the table has, whichever it is. */
 export const verbOf = (name: VerbName): Verb => VERBS[name]

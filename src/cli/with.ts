@@ -29,7 +29,7 @@ const complain = (status: number, ...lines: readonly string[]): number => {
 
 /** Commands that make a VM on a volume and start it. */
 const STARTS_A_VM = new Set(['virt-install'])
-/** As a shell does: 126 where it was found and ended otherwise, 127 where there is no such command. */
+/** As with a shell: 127 where there is no such command. 126: it was ended by a signal, or never run because of one. */
 const BY_A_SIGNAL = 126
 const NO_COMMAND = 127
 /** Seconds for the VG's lock. */
@@ -63,7 +63,7 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
   actAsOwnCaller()
   let running: Running | undefined
   let isAskedToEnd = false
-  // By the program's head (stub.sh), which is asked before Node forgets it.
+  // Set by the program's head (stub.sh): Node itself forgets at its start that SIGHUP is ignored.
   const isHangupIgnored = self().environment['LVGUARD_NOHUP'] === '1'
   // This holds from before anything is locked until all is given back.
   outlastSignals((alone) => {
@@ -93,7 +93,7 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
       handOver || STARTS_A_VM.has(basename(program)) ? 'hands-over' : 'keeps',
       names.flatMap((name) => name?.vg ?? []),
     )
-    // A VG that is left out (volume_groups) is passed over without a word where a VM has another volume that counts.
+    // `prepare` says nothing of a volume that volume_groups leaves out, if another volume counts. This command does.
     const bare = volumes.filter(
       (_, at) =>
         !('volumes' in outcome && outcome.volumes.some(({ vg, lv }) => vg === names[at]?.vg && lv === names[at]?.lv)),
@@ -101,7 +101,7 @@ export async function runWith({ volumes, command, shared, handOver }: WithCall):
     if (bare.length > 0) complain(0, `${bare.join(', ')}: in no volume group that lvguard locks; nothing was run.`)
     else if (isAskedToEnd) status = complain(BY_A_SIGNAL, `a signal came before ${program} was run; nothing was run.`)
     else {
-      // Each program that Node starts has all signals as they are by default.
+      // Node starts each program with the defaults for all signals, so `env` has to ignore SIGHUP again.
       const [first = program, ...words] = isHangupIgnored ? ['env', '--ignore-signal=HUP', '--', ...command] : command
       running = start(first, words, { stdio: [0, 1, 2], env: {} })
       const { exitCode, code } = await running.ended
@@ -127,8 +127,8 @@ function volumeAt(word: string): { vg: string; lv: string } | undefined {
 }
 
 /**
- * LVM's names have no sign that XML would have to escape. @param hasRun as libvirt's own XML of a domain that got past
- * its `prepare`
+ * The XML of a domain with these volumes. LVM's names have no character that XML would have to escape.
+ * @param hasRun as in libvirt's own XML of a domain that got past its `prepare`
  */
 const xmlOf = (
   { name, uuid }: { readonly name: string; readonly uuid: string },

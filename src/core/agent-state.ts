@@ -3,8 +3,8 @@ export const BEAT_PERIOD = 5
 /** Seconds without a sign of life after which an agent counts as hung. Much more than a loaded host makes it wait. */
 export const LONGEST_SILENCE = 30
 /**
- * Seconds within which a pass has ended. If it has not, something is wrong: its one command is given up after 50
- * (system/run.ts).
+ * Seconds within which a pass has ended. If it has not, something is wrong: a pass runs one command, which is given up
+ * after 50 s (system/run.ts).
  */
 export const LONGEST_PASS = 180
 
@@ -17,9 +17,9 @@ export type AgentState =
 
 /**
  * What the agent's file says.
- * @param beat seconds of the monotonic clock at its last sign of life; undefined in the file of an older lvguard, whose
- *   agent is as alive
- *   as its process
+ * @param beat its last sign of life, in seconds of the monotonic clock. Undefined in the file of an older lvguard: its
+ *   agent is as alive as its process
+ * @param now seconds of the same clock
  */
 export function agentStateOf(pid: number, beat: number | undefined, now: number): AgentState {
   const seconds = beat === undefined ? 0 : Math.floor(now - beat)

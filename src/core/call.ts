@@ -6,7 +6,7 @@ export interface HookEvent {
   readonly extra: string
 }
 
-/** What the words on the command line are: a call by libvirt, or what a person typed (cli/command.ts). */
+/** What the words on the command line are: a call by libvirt, or what a person has typed (cli/command.ts). */
 export type Call =
   | { readonly kind: 'hook'; readonly event: HookEvent }
   | { readonly kind: 'admin'; readonly words: readonly string[] }
@@ -22,6 +22,7 @@ const HANDLED: ReadonlyMap<string, string> = new Map<Handled, string>([
   ['restore', 'begin'],
 ])
 
+/** Whether there is something to do for a call: its operation is handled, with its own sub-operation. */
 export const isHandled = <E extends Pick<HookEvent, 'operation' | 'subOperation'>>(
   event: E,
 ): event is E & { readonly operation: Handled } => HANDLED.get(event.operation) === event.subOperation
@@ -39,6 +40,7 @@ export const OPERATIONS: Readonly<Record<string, string>> = {
   attach: 'begin',
 }
 
+/** Whether a word is one of libvirt's operations. */
 export const isOperation = (word: string): boolean => Object.hasOwn(OPERATIONS, word)
 
 /**

@@ -11,18 +11,18 @@ export interface Configuration {
   /** How long `migrate` waits for the source to demote. */
   readonly migrateWait: number
   /**
-   * How long a hook, or the agent, waits for one and the same act of this host on a VG; a queue that moves is waited in
-   * for ten minutes.
+   * How long a hook, or the agent, waits for one and the same act of this host on a VG. In a queue that moves it waits
+   * for up to ten minutes (state/vg-lock.ts).
    */
   readonly lockWait: number
   /**
-   * Of a domain that runs here after a migration whose end is in doubt, while another host still holds its volumes
-   * (core/contested.ts).
+   * What is done about a domain that runs here after a migration whose end is in doubt, while another host still holds
+   * its volumes (core/contested.ts): it is suspended, or it is only said.
    */
   readonly onContested: 'suspend' | 'alert'
-  /** Of a saved memory of which a volume has been locked since (core/saved-image.ts): restored or not. */
+  /** What is done about a saved memory whose volumes were locked since (core/saved-image.ts): refused, or only said. */
   readonly onStaleImage: 'refuse' | 'alert'
-  /** Of a VG whose lease this host has lost (core/lease.ts): its VMs are killed, or it is only said. */
+  /** What is done about a VG whose lease this host has lost (core/lease.ts): its VMs are killed, or it is only said. */
   readonly onLostLease: 'kill' | 'alert'
   /** Where such a VG cannot be cut off in time and sanlock has no watchdog: this host is reset, or it is only said. */
   readonly killFallback: 'reset' | 'none'
@@ -31,7 +31,7 @@ export interface Configuration {
    * (core/fence.ts). Empty: nothing does.
    */
   readonly fenceCommand: readonly string[]
-  /** How long this host waits before it does so, so that of two that have lost each other one is first. */
+  /** How long this host waits before it does so: if two hosts have lost each other, one has to be the first. */
   readonly fenceDelay: number
   /** Codes of `lvguard check` that are not said (core/check/finding.ts). */
   readonly mute: readonly string[]
@@ -40,6 +40,7 @@ export interface Configuration {
   readonly logFile: string
 }
 
+/** What counts where lvguard.conf does not say otherwise. */
 export const DEFAULTS: Configuration = {
   volumeGroups: [],
   localVolumeGroups: 'ignore',

@@ -38,8 +38,8 @@ export function remembered(
     return { phase: status.reason }
   if (status.async !== 'migration out' || status.phase === undefined) return before
   if (isHandedOver(status.phase)) return undefined
-  // A new migration decides nothing: both may still run. But what it locks does not say where the domain ran before,
-  // and a decision that a person made before it does not hold for it.
+  // A new migration decides nothing: both may still run. But the locks that it takes do not say where the domain ran
+  // before. And what a person has decided before does not hold for the new migration.
   if (!DOUBTFUL.has(status.phase)) return before === undefined ? undefined : only(before.phase, before)
   if (before?.phase === status.phase) return before
   return { ...only(status.phase, before), ...(before?.lvers && { lvers: before.lvers }) }
@@ -80,8 +80,8 @@ export interface PromotionResult {
 export type ContestedStep = 'suspend' | 'stay' | 'forget' | 'alert' | 'none'
 
 /**
- * A migration of which the last reply was lost (DESIGN 4). A domain is suspended once, and never resumed: a person who
- * resumes it has decided.
+ * What follows from a migration whose last reply was lost (DESIGN 4). A domain is suspended once, and never resumed: a
+ * person who resumes it has decided.
  */
 export function contestedStep({ status, memory, promotion, onContested }: PromotionResult): ContestedStep {
   if (memory === undefined || status.async !== 'none') return 'none'

@@ -14,6 +14,7 @@ export interface MapperDevice {
   readonly inFlight: InFlight | undefined
 }
 
+/** I/O that has begun and not ended (/sys/block/N/inflight). */
 export interface InFlight {
   readonly reads: number
   readonly writes: number
@@ -34,8 +35,8 @@ export interface Left {
 
 /**
  * Whether something is seen that can still write, and that only a reset can stop (R9: never for what cannot be told). A
- * process alone cannot write if each device is proven to fail all I/O, with nothing in flight: then it is waited for,
- * and the mark stays.
+ * process alone cannot write if each device is proven to fail all I/O, with nothing in flight. Then the process is
+ * waited for, and the mark stays.
  */
 export const mayWrite = (left: readonly Left[]): boolean =>
   left.some(({ kind }) => kind === 'device' || kind === 'disk') ||
@@ -77,17 +78,17 @@ export function vgUuidOf(
 }
 
 /**
- * The devices of a VG that are to be wiped: all but that of its leases. Nobody but sanlock writes there, and each host
- * into a sector of its own, which its protocol allows at any time; once the lease is lost sanlock needs the device
- * still, to give the leases back when the path is back, and so does the locking that is started then. Wiped, it would
- * count as active for LVM, and sanlock would read errors (FACTS 49).
+ * The devices of a VG that are to be wiped: all but that of its leases. Nobody but sanlock writes there, each host into
+ * a sector of its own, which its protocol allows at any time. sanlock still needs that device after the loss: to give
+ * the leases back when the path is back, and for the locking that is started then. A wiped device would count as active
+ * for LVM, and sanlock would read errors (FACTS 49).
  */
 export const devicesOf = (vg: string, vgUuid: string, devices: readonly MapperDevice[]): MapperDevice[] =>
   devices.filter((device) => vgUuidIn(device.uuid) === vgUuid && !isLeases(device, vg))
 
 /**
- * The same in the order in which they are wiped: first those on which no other of them stands. Those of one tier are
- * wiped at once.
+ * These devices in the order in which they are wiped: first those on which no other of them stands. Those of one tier
+ * are wiped at once.
  */
 export function tiersOf(devices: readonly MapperDevice[]): MapperDevice[][] {
   const tiers: MapperDevice[][] = []

@@ -6,8 +6,8 @@ import type { PathMeaning, Stack, VolumeName, WantedVolume } from './volume.ts'
 import { meaningOfPath } from './volume.ts'
 
 /**
- * What of a disk a source is, other than the disk itself. `element`: no disk at all, but `<nvram>` and the like.
- * `commit target`: a backing file that a block job writes to.
+ * Which part of a disk a source is, where it is not the disk itself. `element`: no disk at all, but `<nvram>` and the
+ * like. `commit target`: a backing file that a block job writes to.
  */
 export type DiskPart = 'backing file' | 'commit target' | 'data file' | 'mirror' | 'element'
 
@@ -26,15 +26,15 @@ export interface Disk {
   readonly readonly: boolean
   readonly shareable: boolean
   /**
-   * Where it is not there libvirt decides: it goes on without it, or refuses the start itself (`startupPolicy`
-   * optional, requisite).
+   * If it is not there, libvirt decides: it goes on without it, or refuses the start itself (`startupPolicy` optional,
+   * requisite).
    */
   readonly optional?: boolean
-  /** A qcow2 image of which only its own header tells the backing file. */
+  /** A qcow2 image whose backing file only its own header names. */
   readonly image?: boolean
   /**
-   * Named by a part of the XML of which is not known what the VM does with it: only a policy can say how it is to be
-   * locked.
+   * Named by a part of the XML that this program does not know. What the VM does with the source is not known, so only
+   * a policy can say how it is to be locked.
    */
   readonly unknown?: boolean
   /** Where in its source it starts, in bytes (`<slice type='storage'>`); absent for 0. */
@@ -64,7 +64,7 @@ export type Candidate = WantedVolume & {
   readonly path: string
   readonly optional?: boolean
   /**
-   * Named by an element that is no disk, such as one with the path /dev/dri/renderD128: it is a volume only if there is
+   * Named by an element that is no disk. Its path may be one like /dev/dri/renderD128: it is a volume only if there is
    * a VG of that name.
    */
   readonly isElement?: boolean
@@ -97,7 +97,7 @@ export interface Candidates {
   /** Paths that name a volume, where there is something else than a device (FACTS 57). */
   readonly standIns: readonly StandIn[]
   readonly images: readonly Image[]
-  /** Sources of which cannot be told what they are: R9. */
+  /** Sources of which nobody can tell whether they are a volume (R9), and mistakes in the domain's policy. */
   readonly problems: readonly Problem[]
   /** Volumes in VGs that `volume_groups` leaves out, if there are VGs of these names: nobody locks them. */
   readonly leftOut?: readonly VolumeName[]
@@ -192,7 +192,7 @@ export function candidatesOf(
   }
 }
 
-/** What in the policy of a domain's `<metadata>` has no disk to count for, each in a sentence without its full stop. */
+/** Policies in a domain's `<metadata>` for disks that it does not have, each in a sentence without its full stop. */
 export function idlePolicies({ policy, disks }: Pick<Domain, 'policy' | 'disks'>): string[] {
   const targets = disks.map(({ target }) => target)
   return [...(policy?.modes.keys() ?? [])]
@@ -204,8 +204,8 @@ export function idlePolicies({ policy, disks }: Pick<Domain, 'policy' | 'disks'>
 }
 
 /**
- * One volume that two disks name: exclusive if either wants it so, dispensable only if both can do without it, a part
- * only if both are the same.
+ * One volume that two disks name: exclusive if either wants it so, optional only if both can do without it, a partition
+ * only if both name the same one.
  */
 function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   if (known === undefined) return wanted

@@ -117,9 +117,9 @@ export function isSeen({ connection, replication }: DrbdPeer): boolean | 'unknow
 }
 
 /**
- * Whether DRBD's own `quorum` keeps two halves from writing both: with the word `majority` or `all`, or a number that
+ * Whether DRBD's own `quorum` keeps two halves from both writing: with the word `majority` or `all`, or a number that
  * only one half can reach.
- * @param policy of `drbdsetup show`; undefined: it shows none, so that the default holds, which is off
+ * @param policy of `drbdsetup show`; undefined: it shows none, and the default is `off`
  * @param peers how many the resource has
  */
 export const quorumDecides = (policy: string | undefined, peers: number): boolean =>
@@ -130,9 +130,9 @@ export const quorumDecides = (policy: string | undefined, peers: number): boolea
 /**
  * What the state of a device says of a lock that is taken on it now. The first that applies counts.
  *
- * A peer-disk `Outdated` decides without a look at the fencing policy: the peer has agreed to it, or the fence-peer
- * handler has answered for it, and it cannot become Primary with that copy unless somebody forces it. It does not count
- * of a peer that is StandAlone, where DRBD has seen the peer since and has given the connection up.
+ * A peer-disk `Outdated` decides without a look at the fencing policy. The peer has agreed to it, or the fence-peer
+ * handler has answered for the peer: the peer cannot become Primary with that copy unless somebody forces it. If the
+ * connection is StandAlone, `Outdated` does not count: DRBD has seen the peer since, and has given the connection up.
  * @param quorum the policy (quorumDecides); matters only where a peer is not seen
  * @param confirmations all that are on this host
  */
@@ -186,7 +186,7 @@ export const onceUsable = (device: DrbdDevice): DrbdDevice => ({
   disk: 'UpToDate',
 })
 
-/** ISO 8601. */
+/** When this host has booted, and the present time, both in ISO 8601. */
 export interface ThisBoot {
   readonly bootedAt: string
   readonly now: string
@@ -230,6 +230,7 @@ export interface DrbdState {
   readonly over: readonly Confirmation[]
 }
 
+/** No trouble, as on a host without DRBD. */
 export const NO_DRBD: DrbdState = { troubles: new Map(), confirmed: new Map(), over: [] }
 
 /** Why a domain is refused for what is below its VG. */
@@ -239,6 +240,7 @@ export interface DrbdProblem {
   readonly trouble: DrbdTrouble
 }
 
+/** What this host holds now, and has active. */
 export interface HeldFacts {
   readonly locks: LockState
   readonly devices: readonly Device[]

@@ -84,7 +84,7 @@ export type DrivePlan =
     }
   | { readonly kind: 'release'; readonly plan: ReleasePlan; readonly reports: readonly Report[] }
 
-/** Reasons that a person has to know of. The others are ordinary, and pass. */
+/** Reasons that a person has to know of. The others are ordinary, and are over soon. */
 const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
   'storage-copy',
   'offline',
@@ -95,8 +95,8 @@ const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
 ])
 
 /**
- * Decides what is to be done for one domain: the record first, then the changes. Pure. Nothing is taken from another
- * domain of this host, nothing demoted but on the way out (R3), nothing done where the locks are unknown (R9).
+ * Decides what is to be done for one domain: the record first, then the changes. Pure. It takes nothing from another
+ * domain of this host. It demotes only for a migration out (R3). It does nothing where the locks are unknown (R9).
  */
 export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): DrivePlan {
   const { record } = view
@@ -160,9 +160,9 @@ const byLocks = ({ wanted, record }: DomainView, { locks, devices }: DriveFacts)
     : wanted
 
 /**
- * Whether the record already says all that the domain's state calls for. Then an act is needed only if a lock is not
- * what the record says. The next pass sees that, and what was refused is being tried again. libvirt writes a status
- * file several times in each phase.
+ * Whether the record already says all that the domain's state calls for. Then nothing is done at once: libvirt writes a
+ * status file several times in each phase. If a lock is not what the record says, the next pass sees that. What was
+ * refused is being tried again.
  */
 export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
   if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut(wanted))) return false
@@ -233,7 +233,7 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
   ]
 }
 
-/** What the live XML names and another domain of this host has on record, unless both only read. */
+/** Volumes that the live XML names, and that another domain of this host has on record, unless both only read. */
 function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, { records }: DriveFacts): Report[] {
   const isNew = record?.volumes.some((old) => isSameVolume(old, volume) && isWrittenNow(old, live)) === true
   if (isNew || !live.some((other) => isSameVolume(other, volume))) return []
@@ -302,6 +302,7 @@ export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'share
 const targetOf = (role: Mode, wanted: Wanted): Mode =>
   role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
 
+/** Whether two memories of a migration say the same. */
 export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean =>
   a?.phase === b?.phase &&
   a?.suspend === b?.suspend &&

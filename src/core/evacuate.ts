@@ -23,6 +23,7 @@ export interface Destination {
 /** A name that can stand in a URI and on a command line. The names in the leases were written by other hosts. */
 export const isHostName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name)
 
+/** What an evacuation is decided from. */
 export interface EvacuationFacts {
   readonly status: Status
   readonly rows: readonly LogicalVolume[]
@@ -52,7 +53,7 @@ export function hostsToGoTo({ vgs, hosts, vms, volumes }: Status): string[] {
 }
 
 /**
- * Looks at each VM before anything is done: what would fail, or leave it without its lock, stays, and why.
+ * Looks at each VM before anything is done. A VM whose migration would fail, or leave it without its lock, stays.
  * @param wanted names or UUIDs; none: all that run here
  */
 export function planEvacuation(facts: EvacuationFacts, wanted: readonly string[]): EvacuationPlan {

@@ -14,8 +14,8 @@ export const STAYS_FROZEN = 1
 /** In units of io_timeout: what sanlock needs for one more renewal when I/O goes on, before its lease runs out. */
 const RENEWAL = 1
 /**
- * In units of io_timeout: what a handler has where no lease is known. DRBD notices within 16 s (ping-int,
- * ping-timeout), a renewal is 20 s old at most.
+ * In units of io_timeout: the time that a handler has where no lease is known. DRBD notices a loss within 16 s
+ * (ping-int, ping-timeout), and a renewal is 20 s old at most.
  */
 const UNKNOWN_LEASE = 3
 /** sanlock's default, in seconds. */
@@ -42,6 +42,7 @@ export interface FenceTarget {
   readonly others: number
 }
 
+/** Why a call does not tell whom to switch off; in half a sentence. */
 export interface Refusal {
   readonly why: string
 }
@@ -50,11 +51,13 @@ export interface Refusal {
 const isHostName = (name: string): boolean => /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(name)
 
 /**
- * Whom DRBD asks about. The environment alone is believed for nothing: the resource and the peer must be there by
- * DRBD's own word, and the host's name is that of the configuration. DRBD_RESOURCE comes from drbdadm, with 8.4 and 9.
- * DRBD_PEER (the name) comes from drbdadm with 8.4 only, DRBD_PEER_NODE_ID from the module of DRBD 9 only, and
- * DRBD_NODE_ID_N (the name of each) from drbdadm with 9 (adm_khelper in drbdadm_main.c of v84 and v9, drbd_khelper in
- * drbd_nl.c of DRBD 9).
+ * Whom DRBD asks about. The environment alone is not believed: DRBD itself must have the resource and the peer, and the
+ * host's name is that of the configuration. What is in the environment (adm_khelper in drbdadm_main.c of v84 and v9,
+ * drbd_khelper in drbd_nl.c of DRBD 9):
+ * - DRBD_RESOURCE: from drbdadm, with 8.4 and 9;
+ * - DRBD_PEER, the name: from drbdadm, with 8.4 only;
+ * - DRBD_PEER_NODE_ID: from the module of DRBD 9 only;
+ * - DRBD_NODE_ID_N, the name of each: from drbdadm, with 9.
  * @param devices all of this host
  * @param sections of the resource
  * @param self this host's own name
@@ -93,9 +96,9 @@ export function fenceTarget(
 }
 
 /**
- * Why this host switches nobody off for that peer; undefined: it may. Only a host that uses the resource now, with a
- * good copy, and whose peer was lost and is not back. One that is asked to become Primary has just booted, as a rule:
- * were it to shoot, the hosts would shoot each other by turns.
+ * Why this host does not switch that peer off; undefined: it may. Only a host may that uses the resource now, with a
+ * good copy, and whose peer was lost and is not back. A host that is asked to become Primary has just booted, as a
+ * rule. If such hosts might do it too, two of them would switch each other off by turns.
  */
 export function whyNotFenced(
   { resource, peer, host }: FenceTarget,
@@ -119,10 +122,11 @@ export function whyNotFenced(
 
 /**
  * When the handler has to answer, in seconds of the monotonic clock; undefined: this host has lost a lease on the
- * resource already, and cuts its VMs off. Its own sanlock waits for the same I/O: the answer must come one io_timeout
- * before the lease runs out (8 × io_timeout after the last renewal), so that it can be renewed. With the defaults that
- * is 70 s after the last renewal.
+ * resource already, and cuts its VMs off. sanlock of this host waits for the same I/O. So the answer must come one
+ * io_timeout before the lease runs out (8 × io_timeout after the last renewal): then the lease can still be renewed.
+ * With the defaults that is 70 s after the last renewal.
  * @param lockspaces those on the resource; none: sanlock does not say
+ * @param now seconds of the monotonic clock
  */
 export function fenceEnds(lockspaces: readonly Lockspace[], now: number): number | undefined {
   const states = lockspaces.map((lockspace) => ({ lockspace, state: leaseState(lockspace, now) }))

@@ -22,8 +22,8 @@ export const vgsNamedIn = ({ volumeGroups, policy }: Pick<Configuration, 'volume
 ]
 
 /**
- * What of a configuration that is right in form does not fit this host, each in one sentence without its full stop: a
- * typing error in a name is a VG that nobody locks.
+ * What does not fit this host in a configuration whose form is right, each in one sentence without its full stop. If
+ * the name of a VG is mistyped, nobody locks that VG.
  */
 export function findingsOf(
   configuration: Configuration,
@@ -81,6 +81,6 @@ export function findingsOf(
   return [...ofGroups, ...leftOut, ...ofPolicy, ...ofLog, ...ofFence]
 }
 
-/** Of a VG with a lock manager that `volume_groups` does not name. */
+/** The warning about a VG with a lock manager that `volume_groups` does not name. */
 export const leftOutWords = (vg: string): string =>
   `${vg} has a lock manager, and volume_groups in lvguard.conf leaves it out: VMs on it run without a lock`

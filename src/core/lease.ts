@@ -16,7 +16,7 @@ export interface Lockspace {
   readonly hasFailed: boolean
 }
 
-/** All that it says. */
+/** All that this host's sanlock says. Times in seconds. */
 export interface SanlockStatus {
   /** sanlock's own clock when it answered. */
   readonly now: number
@@ -35,13 +35,14 @@ export type LeaseState =
   /** `left`: seconds until it is lost. */
   | { readonly kind: 'late'; readonly age: number; readonly left: number }
   | { readonly kind: 'lost'; readonly age: number }
-  /** No lease of which anything is to be said: not joined yet, or being left in order. */
+  /** Nothing is to be said of it: the lockspace is not joined yet, or is being left in order. */
   | { readonly kind: 'none' }
 
-/** In units of io_timeout. sanlock renews every 2, and gives up at 8 (id_renewal_fail_seconds in its timeouts.h). */
+/** In units of io_timeout: from this age on a lease counts as late. sanlock renews it every 2. */
 export const LATE = 3
+/** In units of io_timeout: at this age sanlock gives its lease up (id_renewal_fail_seconds in its timeouts.h). */
 export const LOST = 8
-/** sanlock's own, where it does not say (DEFAULT_WATCHDOG_FIRE_TIMEOUT; fixed in sanlock 3). */
+/** Seconds: sanlock's own, where it does not say (DEFAULT_WATCHDOG_FIRE_TIMEOUT; fixed in sanlock 3). */
 export const WATCHDOG_FIRE = 60
 
 type Times = Pick<Lockspace, 'ioTimeout'> & Pick<SanlockStatus, 'watchdogFire'>
@@ -50,17 +51,17 @@ type Times = Pick<Lockspace, 'ioTimeout'> & Pick<SanlockStatus, 'watchdogFire'>
 export const takenAfter = ({ ioTimeout, watchdogFire }: Times): number => LOST * ioTimeout + watchdogFire
 
 /**
- * Seconds from the last renewal until a kill gives up (DESIGN 8): what is left to the moment at which others may take
- * the locks is what a reset takes.
+ * Seconds from the last renewal until a kill gives up (DESIGN 8). The rest of the time until others may take the locks
+ * is for a reset of the host.
  */
 export const killEnds = (times: Times): number => takenAfter(times) - Math.min(15, times.watchdogFire / 4)
 
 /**
- * Decides by sanlock's own clear word, and nothing else. Its `killing_pids` is none: sanlock sets it (and `space_dead`)
- * also when a lockspace is left in order, as `vgchange --lock-stop` does (measured, sanlock 3.8.5; main.c:
- * external_remove). `renew_fail` says which of the two it is. A lockspace that is being left in order holds no lease of
- * any volume, however old its own gets.
- * @param now sanlock's clock, of the same answer
+ * Decides by sanlock's own clear word, and nothing else. `killing_pids` is not clear: sanlock sets it (and
+ * `space_dead`) also when a lockspace is left in order, as `vgchange --lock-stop` does (measured, sanlock 3.8.5;
+ * main.c: external_remove). `renew_fail` says which of the two it is. A lockspace that is being left in order has no
+ * lease of a volume any more, however old its own lease gets.
+ * @param now seconds of sanlock's clock, from the same answer
  */
 export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, now: number): LeaseState {
   const age = Math.max(0, now - renewed)
@@ -75,7 +76,7 @@ export type SanlockAnswer =
   | { readonly kind: 'status'; readonly status: SanlockStatus }
   | { readonly kind: 'silent'; readonly why: string }
 
-/** A VG whose lease is lost, or of which nobody can tell. */
+/** A VG whose lease is lost (`isKnown`), or of which nobody can tell. */
 export interface Unvouched {
   readonly vg: string
   readonly isKnown: boolean
@@ -114,13 +115,13 @@ export const lateLine = (
       : `these VMs run on without a lock (on_lost_lease = "alert"): ${named(domains)}`),
 })
 
-/** The lease is renewed again. */
+/** The lease is renewed again. @param longest its greatest age, in seconds */
 export const overLine = (vg: string, longest: number): Line => ({
   priority: 2,
   text: `${vg}: this host renews its lease again, after ${Math.round(longest)} s. Nothing was changed`,
 })
 
-/** A lost lease that nobody acts on. */
+/** A lost lease that nobody acts on. @param age seconds since the last renewal */
 export const alertLine = (vg: string, age: number, times: Times, domains: readonly string[]): Line => {
   const left = Math.round(takenAfter(times) - age)
   const when = left > 0 ? `in ${left} s another host may take its locks` : 'another host may have taken its locks'
@@ -131,15 +132,15 @@ export const alertLine = (vg: string, age: number, times: Times, domains: readon
 }
 
 /**
- * sanlock answers, and has no lease of which it had one: it was restarted, or somebody has taken it away. It renews
- * nothing, and does not say that it is lost.
+ * sanlock answers, but no longer has a lease that it had: it was restarted, or somebody has taken the lease away. It
+ * renews nothing, and does not say that the lease is lost.
  */
 export const goneLine = (vg: string, times: Times, domains: readonly string[]): Line => ({
   priority: 2,
   text: `${vg}: sanlock has no lease of this host any more, so that another host may take its locks within ${takenAfter(times)} s and start these VMs, which run here still: ${named(domains)}. Nothing is done. Was sanlock restarted? Stop them now: lvguard kill ${vg}`,
 })
 
-/** sanlock does not answer: never taken for a loss. */
+/** sanlock does not answer: never taken for a loss. @param seconds for how long */
 export const silentLine = (why: string, seconds: number, vgs: readonly string[]): Line => ({
   priority: 2,
   text: `sanlock does not answer (${why}), since ${Math.round(seconds)} s: whether this host still has its lease on ${named(vgs)} cannot be told, and nothing is done. See 'systemctl status sanlock'`,

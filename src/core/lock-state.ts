@@ -20,9 +20,10 @@ export interface LocksUnknown {
   readonly detail: string
 }
 
+/** The locks of this host, or why they are not known. */
 export type LockState = LockTable | LocksUnknown
 
-/** The lock on one LV. It takes no LocksUnknown, so that unknown can never pass for free. */
+/** The lock on one LV. Takes only a state that is known, so that unknown can never pass for free. */
 export function lockOf(state: LockTable, lockUuid: string): Lock {
   return state.locks.get(lockUuid) ?? 'none'
 }
@@ -76,15 +77,16 @@ export interface VolumeTable<Row extends VolumeIdentity = LogicalVolume> {
   /** VGs with a lock manager that LVM does not touch because use_lvmlockd is off in lvm.conf. */
   readonly lockedOutVgs: ReadonlySet<string>
   /**
-   * Volumes asked for, by `VG/LV`, of which the answer says neither what nor that they are not there, each with the
-   * reason as far as it is known.
+   * Volumes asked for, by `VG/LV`, about which the answer says nothing: neither what they are nor that they are not
+   * there. Each with the reason, as far as it is known.
    */
   readonly unexplained: ReadonlyMap<string, string>
 }
 
-/** What lvs, or a record, says of which volumes these are. */
+/** Which volumes these are, as lvs or a record says. */
 export type IdentityTable = VolumeTable<VolumeIdentity>
 
+/** The answer where nothing was asked. */
 export const NO_VOLUMES: VolumeTable = {
   volumes: new Map(),
   missingVgs: new Set(),
@@ -108,8 +110,8 @@ export interface Device {
 export type Dead = 'error' | 'suspended'
 
 /**
- * A volume by its names and, once LVM has told them, by its UUIDs, with their dashes: then the names say nothing any
- * more (R14).
+ * A volume by its names and, once LVM has told them, by its UUIDs, with their dashes. With UUIDs the names do not count
+ * any more (R14).
  */
 export interface Identified extends VolumeName {
   readonly ids?: { readonly lv: string; readonly vg: string; readonly lock: string } | undefined
@@ -126,7 +128,7 @@ export interface Seen {
 const isSameName = (a: VolumeName, b: VolumeName): boolean => a.vg === b.vg && a.lv === b.lv
 
 /**
- * The device of a volume, by its UUID, whatever it is called by now; only of one whose UUID is not known by its name.
+ * The device of a volume, by its UUID, whatever it is called by now. If its UUID is not known, by its name.
  */
 export const deviceOf = (volume: Identified, devices: readonly Device[]): Device | undefined => {
   const { ids } = volume
@@ -140,7 +142,7 @@ export function seenHere(volume: Identified, locks: LockState, devices: readonly
   const device = deviceOf(volume, devices)
   if (locks.kind === 'unknown') return { device, lock: 'unknown' }
   if (volume.ids !== undefined) return { device, lock: lockOf(locks, volume.ids.lock) }
-  // By the LV's UUID inside the device's own. One without a device has none either that could be told to be its own.
+  // By the LV's UUID inside the device's own. Without a device nobody can tell which lock is that of the volume.
   const own =
     device === undefined
       ? undefined

@@ -5,7 +5,7 @@ const count = (number: number, one: string, many = `${one}s`): string => `${numb
 
 /**
  * What is locked on this host, in one line, for `systemctl status lvguard`: `2 VMs, 3 volumes exclusive, 1 migrating`.
- * From the records, which the agent keeps to what is locked.
+ * From the records, which the agent keeps in step with the locks.
  * @param migrating how many VMs libvirt says are migrating, in or out
  */
 export function lockedLine({ known, unreadable }: Records, migrating: number): string {

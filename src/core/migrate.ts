@@ -15,7 +15,7 @@ export interface IncomingFacts extends HostFacts {
   readonly record: DomainRecord | undefined
   /** libvirt's status files say that the domain is active here; `unknown` counts as yes. */
   readonly activeHere: boolean | 'unknown'
-  /** The agent of this host, which will make exclusive what comes in shared. */
+  /** The agent of this host: it promotes the volumes when the domain has come in. */
   readonly agent: AgentState
 }
 
@@ -71,7 +71,7 @@ const isLockedHere = (volume: LogicalVolume, locks: LockState): boolean =>
 const isOfTrial = (volume: LogicalVolume, earlier: readonly RecordedVolume[]): boolean =>
   earlier.some((old) => old.before === 'inactive' && isSameVolume(old, identityOf(volume)))
 
-/** Those that hold a lock and are not known to be dead: what a dead host shared keeps nobody out (FACTS 32). */
+/** The other hosts that hold a lock and are not known to be dead. A dead host's lock keeps nobody out (FACTS 32). */
 export const othersAlive = (holders: readonly Holder[]): Holder[] =>
   holders.filter(
     ({ isThisHost, silentFor, expiresAfter }) => !isThisHost && (silentFor === undefined || silentFor < expiresAfter),

@@ -24,15 +24,12 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0
 }
 
-/**
- * How many letters may be wrong in a word. Upper and lower case count as the same, and fewer may be wrong in a short
- * word.
- */
+/** How many letters may be wrong in a word: fewer in a short one. */
 const tolerance = (word: string): number => (word.length < 4 ? 1 : word.length < 8 ? 2 : 3)
 
 /**
- * The known word that somebody probably meant by another one; undefined if none is near, or if the word is too long to
- * be any of them.
+ * The known word that somebody probably meant by another one. Upper and lower case count as the same. Undefined if none
+ * is near, or if the word is too long to be any of them.
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   if (word.length > 64) return undefined

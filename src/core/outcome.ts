@@ -32,13 +32,14 @@ export type Outcome = { readonly warning?: string } & (
     }
 )
 
+/** The domain has nothing to do with lvguard. */
 export const NOT_CONCERNED: Outcome = { kind: 'nothing', reason: 'no volumes that lvguard manages' }
 
 /** 0 lets libvirt go on. */
 export const exitStatusOf = (outcome: Outcome): 0 | 1 =>
   outcome.kind === 'refused' || outcome.kind === 'left' || outcome.kind === 'unfinished' ? 1 : 0
 
-/** The two lines for whoever reads virsh's error; none where nothing went wrong. */
+/** The two lines for whoever reads virsh's error, none where nothing went wrong; then one more for a warning. */
 export function linesOf(outcome: Outcome, domain: string): string[] {
   return [...resultLines(outcome, domain), ...(outcome.warning === undefined ? [] : [printable(`${outcome.warning}.`)])]
 }

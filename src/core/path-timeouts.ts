@@ -1,6 +1,6 @@
 /**
  * Seconds that a path may keep I/O waiting before it fails it. A kill begins 80 s after the last renewal and has to end
- * by 125 (DESIGN 8): what fails within 60 s of the moment at which the storage went has failed by then.
+ * by 125 (DESIGN 8). I/O that fails within 60 s after the storage has gone has failed by then (FACTS 47).
  */
 const LONGEST = 60
 

@@ -3,6 +3,7 @@ import { type Mode, fullName, isValidName } from './volume.ts'
 /** What an administrator can say of a disk or of volumes: lock it in this mode, or leave it alone. */
 export type Policy = Mode | 'ignore'
 
+/** Whether a word is one that a policy may have. */
 export const isPolicy = (word: string): word is Policy => word === 'exclusive' || word === 'shared' || word === 'ignore'
 
 /** The policy in a domain's `<metadata>`. */
@@ -13,6 +14,7 @@ export interface DomainPolicy {
   readonly errors: readonly string[]
 }
 
+/** Of a domain whose `<metadata>` has none. */
 export const NO_POLICY: DomainPolicy = { modes: new Map(), errors: [] }
 
 /** One entry of `policy` in lvguard.conf: `VG = MODE` or `VG/LV = MODE`. */
@@ -29,7 +31,7 @@ export function parseVolumePolicy(entry: string): VolumePolicy | undefined {
   return isValidName(vg) && (lv === undefined || isValidName(lv)) && isPolicy(policy) ? { vg, lv, policy } : undefined
 }
 
-/** Of what entries of lvguard.conf say two different things, in half a sentence; undefined if of nothing. */
+/** What two entries of lvguard.conf contradict each other about, in half a sentence; undefined if none do. */
 export function contradictionIn(entries: readonly string[]): string | undefined {
   const known = new Map<string, Policy>()
   for (const { vg, lv, policy } of entries.flatMap((entry) => parseVolumePolicy(entry) ?? [])) {
@@ -42,8 +44,8 @@ export function contradictionIn(entries: readonly string[]): string | undefined 
 }
 
 /**
- * What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG. @param lv undefined:
- * of no volume that the VG can have
+ * What lvguard.conf says of a volume; an entry for the volume itself goes before one for its VG.
+ * @param lv undefined: the name is none that an LV can have, so only the entry for the VG counts
  */
 export function configuredPolicy(
   { vg, lv }: { readonly vg: string; readonly lv: string | undefined },

@@ -23,11 +23,11 @@ export interface DomainStatus {
 export type Sighting =
   | { readonly kind: 'active'; readonly status: DomainStatus }
   /**
-   * A status file whose QEMU is gone: its libvirt daemon died first, and will call `release` when it is back unless it
-   * has done so.
+   * A status file whose QEMU is gone: its libvirt daemon died first. When the daemon is back, it calls `release`, if it
+   * has not done so yet.
    */
   | { readonly kind: 'left-over' }
-  /** No status file has its UUID; in how many full passes in a row, this one among them. */
+  /** No status file has its UUID. `passes`: in how many full passes in a row, this one among them. */
   | { readonly kind: 'gone'; readonly passes: number }
   /** The folder, or a file that may be its own, cannot be read or is not understood. */
   | { readonly kind: 'unknown'; readonly detail: string }
@@ -127,9 +127,10 @@ export const wantedByStatus = (status: DomainStatus): Wanted =>
   TABLE.find(({ is }) => is(status))?.wanted ?? unchanged('not-understood')
 
 /**
- * Whether a paused domain was restored so, since it was suspended when its memory was saved: libvirt gives it the reason
- * of a migration, which its memory came in like (qemuProcessStart; measured with libvirt 9.0 and 11.3). The record tells:
- * nothing of it was shared for a migration. It is not enough: a promotion that was refused stands there as `exclusive`.
+ * Whether a domain is paused because it was suspended when its memory was saved, and was restored so. libvirt gives it
+ * the reason `migration`, because a saved memory comes in like that of a migration (qemuProcessStart; measured with
+ * libvirt 9.0 and 11.3). The record tells the difference: no volume of it was shared for a migration. That is not enough:
+ * after a promotion that was refused the record says `exclusive` too.
  */
 const isRestoredPaused = ({ async, state, reason }: DomainStatus, record: DomainRecord | undefined): boolean =>
   async === 'none' &&

@@ -10,7 +10,7 @@ export interface RecordedVolume extends VolumeName {
   /** `active`: it was active before, so that it is never deactivated for this domain (R4). */
   readonly before: 'inactive' | 'active'
   /**
-   * Of one that was active before: lvguard has shared it for a migration out, and it goes with the VM (goesWithDomain).
+   * It was active before, lvguard has shared it for a migration out, and so it goes with the VM (goesWithDomain).
    */
   readonly demoted?: true
   /**
@@ -83,8 +83,8 @@ export interface DomainRecord {
 }
 
 /**
- * The last phase of a migration out after which the domain may run on both hosts, what is seen of that, and whether the
- * agent suspended it for it.
+ * What is remembered of a migration out whose end is in doubt: the domain may run on both hosts. The last phase, what
+ * is seen of the other host, and whether the agent has suspended the domain for it.
  */
 export interface MigrationMemory {
   readonly phase: string
@@ -108,10 +108,9 @@ export const mayRunElsewhere = ({ migration, volumes }: Pick<DomainRecord, 'migr
   migration !== undefined || volumes.some(({ role, mode }) => role === 'exclusive' && mode === 'shared')
 
 /**
- * A `prepare` may use up an incoming record for so long, in seconds. It is the random id that proves the migration
- * (DESIGN 4); the time only ends what nobody comes for. Measured: with eight migrations at once on one emulated
- * processor libvirt called `prepare` more than
- * 30 s after `migrate` had ended.
+ * A `prepare` may use up an incoming record for so long, in seconds. The random id proves the migration (DESIGN 4); the
+ * time only ends a record that no `prepare` comes for. Measured: with eight migrations at once on one emulated
+ * processor libvirt called `prepare` more than 30 s after `migrate` had ended.
  */
 export const INCOMING_LIFETIME = 120
 
@@ -144,7 +143,7 @@ export const claimsOn = (
       record.volumes.filter((other) => isSameVolume(other, volume)).map((claimed) => ({ record, volume: claimed })),
     )
 
-/** Two partitions of one volume may be in use at once. One that an earlier version recorded has no name. */
+/** Whether two uses are of two partitions of one volume: both may be in use at once. */
 export const isOtherPartition = (own: RecordedVolume['partition'], other: RecordedVolume['partition']): boolean =>
   own !== undefined && other !== undefined && own !== other
 

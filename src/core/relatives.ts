@@ -13,8 +13,8 @@ import { fullName, mapperUuid } from './volume.ts'
 /**
  * Recorded volumes with what lvs tells of them: their UUIDs, so that their release needs no lvs, and the pool of a thin
  * or VDO volume. Volumes with one lock come up together: with a COW snapshot its origin and all its other snapshots
- * (FACTS 26), with a thin volume its pool (FACTS 27). Such a relative of another domain's volume is not one that somebody
- * had active before: lvguard has brought it up, together with that volume.
+ * (FACTS 26), with a thin volume its pool (FACTS 27). So a volume may be active only because another domain's volume
+ * has the same lock. Then it does not count as active before: lvguard has brought it up, together with that volume.
  * @param before the locks and records of this host before anything was activated
  */
 export function withIdsAndPool(
@@ -39,8 +39,8 @@ export function withIdsAndPool(
 }
 
 /**
- * Whether another domain that runs here uses a volume under the same lock, so that deactivating this one would take
- * that one along.
+ * Whether another domain that runs here uses a volume under the same lock: to deactivate this one would deactivate that
+ * one too.
  */
 export const isBoundByAnother = ({ ids, pool }: RecordedVolume, records: Records, ownUuid: string): boolean =>
   ids !== undefined &&

@@ -61,7 +61,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
     : { kind: 'deactivate', volumes }
 }
 
-/** A plan that leaves VGs alone that were cut off here: their volumes stay on record until they can be used again. */
+/** The plan without VGs that were cut off here: their volumes stay on record until the VG can be used again. */
 export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boolean): ReleasePlan {
   if (plan.kind !== 'deactivate') return plan
   const kept = plan.volumes.filter(({ vg }) => isLeftAlone(vg))
@@ -77,9 +77,9 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
 }
 
 /**
- * A plan without what was active before, was shared for a migration, and is exclusive here again, though its record does
- * not say so yet: the domain has taken it nowhere, and it stays (R4). Where its lock cannot be read it stays for now
- * (R9).
+ * A plan without volumes that were active before, were shared for a migration, and are exclusive here again: the domain
+ * has not taken them to another host, so they stay (R4). Their record may not say so yet. Where the lock cannot be read,
+ * such a volume stays for now (R9).
  */
 export function withoutPromoted(plan: ReleasePlan, locks: LockState, devices: readonly Device[]): ReleasePlan {
   if (plan.kind !== 'deactivate') return plan

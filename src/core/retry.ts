@@ -11,13 +11,12 @@ export const PATIENCE = 10_000
 export const retryPause = (attempts: number): number => Math.min(100 * 2 ** Math.min(attempts, 10), 5000)
 
 /**
- * Milliseconds after which what a record says is to be given back is no longer left to its own `release`: that takes
- * 0.1 s where nobody is before it. Then all that have come together are given back in one lvchange.
+ * Milliseconds for which the agent leaves the volumes of an ended domain to its own `release`, which takes 0.1 s where
+ * nobody is before it. After that the agent gives back all such volumes in one lvchange.
  */
 export const RELEASE_PATIENCE = 500
 
 /**
- * Milliseconds before volumes of a domain that is gone, and that something still has open, are tried again: up to five
- * minutes.
+ * Milliseconds before the agent tries again to give back the volumes of a domain that is gone: up to five minutes.
  */
 export const releasePause = (attempts: number): number => Math.min(PASS_PERIOD * 2 ** Math.min(attempts, 10), 300_000)

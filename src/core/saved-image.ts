@@ -21,14 +21,16 @@ export interface SavedImage {
   readonly spent?: true
   /**
    * The domain may have run on another host beside this one when it was saved: its record says so (mayRunElsewhere), or
-   * a volume that it needs for itself was no more than shared here. Then its volumes may have no count, which is 0, or not be known at all.
+   * a volume that it needs for itself was no more than shared here. Then the `lver` of its volumes may be 0, which is
+   * no count, or there may be no volumes at all.
    */
   readonly doubtful?: true
 }
 
 /**
- * The volumes of which a lease tells whether a saved memory is still as new as they are: those that the domain has for
- * itself, with a lease of their own. A thin volume has its pool's (FACTS 27), which is taken for its other volumes too.
+ * The volumes whose leases tell whether a saved memory is still as new as its disks: those that the domain has for
+ * itself, with a lease of their own. A thin volume has the lease of its pool (FACTS 27), which is taken for the pool's
+ * other volumes too.
  */
 export const countedVolumes = (
   volumes: readonly RecordedVolume[],
@@ -71,9 +73,10 @@ export interface OwnLocks {
 const NO_LOCKS: OwnLocks = { taken: new Set(), held: new Set(), ownIds: new Map() }
 
 /**
- * Compares a saved image with the leases as they are now. One more lock is not somebody else's if this `prepare` has
- * taken it, or if this host took it last and still has it, as LVM does at boot: no VM has been started on it here
- * (SavedImage.spent). If a count went down, it is another lease, of which nothing is known (R9): that counts as newer.
+ * Compares a saved image with the leases as they are now. One more lock is this host's own in two cases: this `prepare`
+ * has taken it; or this host took it last and still has it, as LVM takes it at boot. In the second case no VM has been
+ * started on it here: that would have set SavedImage.spent. If a count went down, it is another lease, of which nothing
+ * is known (R9): that counts as newer.
  */
 export function compare(
   { volumes }: SavedImage,

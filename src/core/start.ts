@@ -38,8 +38,8 @@ export type StartPlan =
   | { readonly kind: 'activate'; readonly changes: readonly Change[]; readonly recorded: readonly RecordedVolume[] }
 
 /**
- * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. If only
- * the name is the same, it need not be the same device.
+ * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. The same
+ * name alone does not make it the same device.
  */
 const isOurs = (device: Device, recorded: readonly RecordedVolume[], locks: LockState): boolean =>
   recorded.some(
@@ -168,8 +168,8 @@ export const withoutLocked = (
   })
 
 /**
- * VGs with sanlock whose locks no command has just asked for, since the volumes were active and locked before: lvmlockd
- * lists a lock also where the lease behind it is lost (FACTS 46b).
+ * VGs with sanlock whose locks no command has just asked for, because the volumes were active and locked before. For
+ * these lvmlockd's list is not enough: it lists a lock also where the lease behind it is lost (FACTS 46b).
  */
 export const vgsUnasked = (
   recorded: readonly RecordedVolume[],
@@ -185,7 +185,8 @@ export const vgsUnasked = (
 ]
 
 /**
- * R1: what is not locked as it must be, after the commands. If lvchange says nothing, that is not a lock (FACTS 24).
+ * R1: what is not locked as it must be, after the commands. An lvchange that exits with 0 is no proof of a lock (FACTS
+ * 24).
  * @param recorded the volumes and the modes they were to get
  */
 export function missingLocks(
@@ -209,8 +210,8 @@ export function missingLocks(
 }
 
 /**
- * R1: volumes that are locked, but have no device. lvchange obeys `activation/volume_list` without a word, and exits
- * with 0.
+ * R1: volumes that are locked, but have no device. If `activation/volume_list` leaves a volume out, lvchange says
+ * nothing and exits with 0.
  * @param recorded the volumes and the modes they were to get
  */
 export const withoutDevice = (
@@ -224,8 +225,8 @@ export const withoutDevice = (
   })
 
 /**
- * R14: what turns out to be another VM's, now that its UUID is known: a moment ago, when the start was decided, it had
- * another name (lvrename).
+ * R14: volumes that turn out to be another VM's, now that their UUIDs are known. A moment ago, when the start was
+ * decided, they had other names (lvrename).
  */
 export const claimedMeanwhile = (
   recorded: readonly RecordedVolume[],
@@ -243,8 +244,8 @@ export const claimedMeanwhile = (
   })
 
 /**
- * R14: the same of what was active here under its other name, and for nobody that lvguard knows of: a person has it.
- * @param before what was here when the start was decided
+ * R14: the same of volumes that were active here under their other names, and for nobody that lvguard knows of: then a
+ * person uses them. The facts are those by which the start was decided.
  */
 export const activeMeanwhile = (
   recorded: readonly RecordedVolume[],
@@ -276,9 +277,9 @@ export const deadVolumes = (
 const isEnough = ({ lock }: Seen, mode: Mode): boolean => lock !== 'unknown' && suffices(lock, mode)
 
 /**
- * The way back after a failure: exactly what was changed, to exactly what it was (R1). What earlier acts of lvguard
- * had left here in shared, such as the trial of a `migrate` that was killed, is given back altogether: no start takes
- * shared (R2), and nobody runs on it.
+ * The way back after a failure: exactly what was changed, to exactly what it was (R1). One exception: volumes that
+ * an earlier act of lvguard had left here, such as the trial of a `migrate` that was killed. They are deactivated: no
+ * start takes shared (R2), and nobody runs on them.
  * @param attempted the changes that were, or may have been, carried out
  * @param earlier what this domain's record named before, and what records name that are nobody's any more
  * @param before,after the host's state around them; in an unknown state whatever was attempted on an inactive volume is
@@ -295,7 +296,8 @@ export function planUndo(
     const row = volumeOf(change)
     const volume: Identified = row === undefined ? { vg: change.vg, lv: change.lv } : identityOf(row)
     const now = seenHere(volume, after.locks, after.devices)
-    // By its name alone it may be a volume that was active before under another name (lvrename): what it was then counts.
+    // If only its name is known, it may have been active before under another name (lvrename). Then its state under
+    // that name counts.
     const named = before.devices.find(({ dmUuid }) => dmUuid === now.device?.dmUuid)
     const then = seenHere(row === undefined ? (named ?? volume) : volume, before.locks, before.devices)
     const back = (to: Change['to']): Change[] => [
@@ -307,9 +309,9 @@ export function planUndo(
       (now.device !== undefined || (then.lock !== now.lock && then.lock !== 'shared' && now.lock !== 'none'))
     )
       return back('inactive')
-    // A lock without a device is nobody's who runs, and to share it again would bring the volume up.
+    // A lock without a device belongs to nobody who runs. To share it again would bring the volume up.
     const isOwn = then.device === undefined || isOurs(then.device, earlier, before.locks)
-    // It turned out to be a volume that another VM has here (`claimedMeanwhile`): the lock of that one stays what it was.
+    // If it has turned out to be another VM's volume (`claimedMeanwhile`), that VM's lock stays what it was.
     if (then.lock === 'exclusive' && change.to === 'shared' && (now.lock === 'shared' || now.lock === 'unknown'))
       return back(isOwn ? 'inactive' : 'exclusive')
     if (then.lock === 'shared' && (now.lock === 'exclusive' || now.lock === 'unknown'))

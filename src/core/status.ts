@@ -10,13 +10,16 @@ import { type Mode, type VolumeName, fullName } from './volume.ts'
 export type Known<T> =
   | { readonly kind: 'known'; readonly value: T }
   | { readonly kind: 'unknown'; readonly why: string }
+/** Something that was seen. */
 export const known = <T>(value: T): Known<T> => ({ kind: 'known', value })
+/** Something that was not seen. @param why half a sentence */
 export const unknown = (why: string): { readonly kind: 'unknown'; readonly why: string } => ({ kind: 'unknown', why })
 
 /** When this host's sanlock saw another host renew last. */
 export interface LastSeen {
   /** Seconds of this host's monotonic clock; 0: never. */
   readonly lastLive: number
+  /** Seconds. */
   readonly ioTimeout: number
   /** The name it joined with; empty or absent where it is not known. */
   readonly name?: string
@@ -29,7 +32,7 @@ export interface ListedDomain {
   readonly volumes: readonly VolumeName[]
 }
 
-/** All that a status is made of; each part can be missing, and then says so. */
+/** All that a status is made of. A part that could not be looked at says so. */
 export interface StatusFacts {
   readonly host: string
   /** ISO 8601. */
@@ -70,6 +73,7 @@ export type HostState = 'this host' | 'alive' | 'silent' | 'dead' | 'left' | 'un
 /** `killed`: cut off here, and nothing starts on it; `lost`: this host has lost its lease. */
 export type Locking = 'started' | 'starting' | 'stopping' | 'not started' | 'late' | 'lost' | 'killed' | 'unknown'
 
+/** A host in the lockspace of a VG, as this host sees it. */
 export interface StatusHost {
   readonly vg: string
   readonly host: string
@@ -84,6 +88,7 @@ export interface StatusHost {
   readonly freeIn?: number
 }
 
+/** A VG with a lock manager. */
 export interface VgStatus {
   readonly vg: string
   /** `sanlock`, `dlm`. */
@@ -94,7 +99,7 @@ export interface VgStatus {
   readonly renewed?: number
 }
 
-/** A host that holds a volume. */
+/** A host that holds a volume. `silentFor`, `freeIn`: as in StatusHost. */
 export interface Holding {
   readonly host: string
   readonly hostId?: number
@@ -107,6 +112,7 @@ export interface Holding {
   readonly isOrphan?: true
 }
 
+/** A volume of such a VG, and who has it. */
 export interface VolumeStatus {
   readonly volume: string
   readonly vg: string
@@ -123,14 +129,19 @@ export interface VolumeStatus {
   readonly active: boolean
 }
 
+/** A VM of this host. */
 export interface VmStatus {
   readonly name: string
   readonly uuid: string
-  /** libvirt's word, or `migrating out`, `migrating in`, `starting`, `ended`; `command`: no VM, but `lvguard with`. */
+  /**
+   * libvirt's word, or `migrating out`, `migrating in`; of one that libvirt does not name `incoming`, `starting`,
+   * `gone?`, `ended`; `command`: no VM, but `lvguard with`.
+   */
   readonly state: string
   readonly volumes: readonly string[]
 }
 
+/** What `lvguard status` shows. With --json it prints just this. */
 export interface Status {
   readonly format: 1
   readonly host: string
@@ -143,7 +154,7 @@ export interface Status {
   readonly volumes: readonly VolumeStatus[]
   /** What a person should look at, each in one sentence without its full stop. */
   readonly attention: readonly string[]
-  /** What could not be read: of that nothing is said, and it is no all-clear. */
+  /** What could not be read. The rest says nothing of it, and is no all-clear. */
   readonly unknown: readonly string[]
 }
 

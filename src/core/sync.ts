@@ -8,8 +8,8 @@ export const linesOfDefinition = (xml: string): string[] =>
     .filter((line) => line.trim() !== '')
 
 /**
- * What differs by nature: the id of a VM that runs, comments, and the element with which lvguard ties a migration
- * together (DESIGN 4), which an offline migration leaves behind.
+ * Without parts that always differ: the id of a VM that runs, comments, and lvguard's own element of a migration
+ * (DESIGN 4), which an offline migration leaves behind.
  */
 const withoutOwn = (xml: string): string =>
   xml

@@ -11,8 +11,8 @@ export interface IncomingEvidence {
   /** Whether that id stands in the domain's persistent definition too, or that could not be told. */
   readonly idInDefinition: boolean | 'unknown'
   /**
-   * When libvirt called `prepare`, in seconds since boot: it may have waited for the VG's lock since, behind those of
-   * seven other VMs.
+   * When libvirt called `prepare`, in seconds since boot. Since then it may have waited for the VG's lock, behind seven
+   * other VMs.
    */
   readonly calledAt: number
 }

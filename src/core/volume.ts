@@ -13,11 +13,11 @@ export interface VolumeName {
 export interface WantedVolume extends VolumeName {
   readonly mode: Mode
   /**
-   * The VM uses a partition of it only, by this name: what has mapped it holds the volume open, and other VMs may use
-   * others.
+   * The VM uses only a partition of it, by this name. The mapping of the partitions holds the volume open, and other
+   * VMs may use other partitions.
    */
   readonly partition?: string
-  /** The VM uses a device that stands on it, such as LUKS: that one holds it open. */
+  /** The VM uses a device that stands on the volume, such as LUKS: that device holds the volume open. */
   readonly stack?: Stack
   /** e.g. `disk vda`, `disk hda, <readonly/>`. */
   readonly reason: string
@@ -40,7 +40,7 @@ export const fullName = (volume: VolumeName): string => `${volume.vg}/${volume.l
 const VALID_NAME = /^(?!-)(?!\.{1,2}$)[A-Za-z0-9+_.-]{1,127}$/
 
 /**
- * Whether LVM accepts this as the name of a VG or an LV (lvm(8), VALID NAMES). What it refuses never reaches a command.
+ * Whether LVM accepts this as the name of a VG or an LV (lvm(8), VALID NAMES). No other name ever reaches a command.
  */
 export const isValidName = (name: string): boolean => VALID_NAME.test(name)
 

@@ -28,9 +28,9 @@ export interface ServableStart extends WaitingStart {
 }
 
 /**
- * All volumes of a start that another one may serve, if it is the plain case: each is wanted exclusive, and nothing but
- * the lockspaces of their VGs has to be asked to tell that they are managed.
- * @returns undefined: it is not
+ * All volumes of a start that another one may serve, in the plain case: each is wanted exclusive, and the lockspaces of
+ * their VGs alone tell that they are managed.
+ * @returns undefined: it is not the plain case
  */
 export function plainVolumes({ volumes, impossible, standIns, problems }: Candidates): ManagedVolume[] | undefined {
   if (impossible.length + standIns.length + problems.length > 0 || volumes.length === 0) return undefined
@@ -43,7 +43,7 @@ export function plainVolumes({ volumes, impossible, standIns, problems }: Candid
 }
 
 /**
- * With its UUIDs: then it is this very volume that is taken for another start, and not one that has its name by then
+ * A volume with its UUIDs. So this very volume is taken for the other start, and not one that has its name by then
  * (R14).
  */
 export type ServableVolume = ManagedVolume & { readonly ids: NonNullable<Identified['ids']> }
@@ -66,10 +66,11 @@ export function servableStart(
 }
 
 /**
- * A volume that another `prepare` may take for a start that waits: exclusive, and under a lock of its own. One that has
- * its lock together with others (thin or VDO volumes, snapshots: FACTS 26, 27) is left to its own `prepare`, which looks
- * at them before and after.
+ * A volume that another `prepare` may take for a start that waits: exclusive, and under a lock of its own. A volume
+ * that shares its lock with others (thin or VDO volumes, snapshots: FACTS 26, 27) is left to its own `prepare`, which
+ * looks at those others before and after.
  * @param row what lvs says of it; undefined: nothing
+ * @returns undefined: it is left to its own `prepare`
  */
 export function servable(volume: ManagedVolume, row: LogicalVolume | undefined): ServableVolume | undefined {
   if (volume.role !== 'exclusive' || volume.isLocal || row === undefined) return undefined
@@ -77,8 +78,9 @@ export function servable(volume: ManagedVolume, row: LogicalVolume | undefined):
 }
 
 /**
- * What a `prepare` that has the VGs' locks takes and records for a start that waits for them: exactly what that start's
- * own `prepare` would decide now, and only in the plain case, where it has no record and all its volumes are inactive.
+ * What a `prepare` that has the VGs' locks takes and records for a start that waits for them. It is exactly what that
+ * start's own `prepare` would decide now. Only in the plain case: the domain has no record, and all its volumes are
+ * inactive.
  * @param facts of this host now; `users` may be empty, because nobody has an inactive volume open
  * @returns undefined: it is left to itself
  */
@@ -104,7 +106,7 @@ export function planForWaiting(
 }
 
 /**
- * Which volumes these are, as the one that served the start has put it on record: they need not be asked for again. It
+ * Which volumes these are, as the `prepare` that served the start has put it on record: lvs need not be asked again. It
  * says nothing of what is locked.
  */
 export const identitiesOf = (volumes: readonly RecordedVolume[]): IdentityTable => ({

@@ -15,8 +15,8 @@ export const drbdMinors = (): number[] => namesIn(BLOCK_FOLDER).flatMap(minorOf)
 export const minorsBelow = (name: string): number[] => devicesBelow([name]).flatMap(minorOf)
 
 /**
- * The same of each VG that has an active volume here; one that stands on none is left out. From /sys alone: where the
- * locking of a VG is started, the LV with its leases is active.
+ * The same of each VG that has an active volume here. A VG that stands on no DRBD device is left out. From /sys alone:
+ * where the locking of a VG is started, the LV with its leases is active.
  */
 export function minorsOfVgs(): Map<string, number[]> {
   const below = new Map<string, number[]>()

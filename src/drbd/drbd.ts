@@ -49,7 +49,7 @@ export async function drbdDevices(): Promise<DrbdDevices> {
 /** Seconds for which DRBD is followed at a time. */
 const FOLLOW = 5
 
-/** The peers that are seen in the next seconds, however briefly; undefined: nobody can say. */
+/** The peers that are seen in the next FOLLOW seconds, however briefly; undefined: nobody can say. */
 export async function seenPeers(): Promise<SeenPeer[] | undefined> {
   const { exitCode, stdout } = await query('timeout', [String(FOLLOW), 'drbdsetup', ...FOLLOW_ARGUMENTS])
   // timeout(1): the command did not end by itself.
@@ -97,8 +97,8 @@ export async function peerHosts(resource: string): Promise<string[]> {
 }
 
 /**
- * The sections of the hosts of a resource, this one's own among them. Empty if they cannot be told. @param limit
- * milliseconds
+ * The sections of the hosts of a resource, this one's own among them. Empty if they cannot be told.
+ * @param limit milliseconds
  */
 export async function hostSections(resource: string, limit: number): Promise<HostSection[]> {
   const { exitCode, stdout } = await query('drbdadm', ['dump', resource], limit)
@@ -106,8 +106,8 @@ export async function hostSections(resource: string, limit: number): Promise<Hos
 }
 
 /**
- * What DRBD says of these VGs. On a host without a DRBD device nothing is asked; where all is well, one `drbdsetup`;
- * only where something is not, LVM too, which VG it is below. Never throws: what cannot be told is `unknown` (R9).
+ * What DRBD says of these VGs. Without a DRBD device it asks nothing. Otherwise it runs one `drbdsetup`; if something
+ * is wrong, it also asks LVM which VG that device is below. Never throws: what cannot be told is `unknown` (R9).
  */
 export async function drbdBelow(vgs: readonly string[]): Promise<DrbdState> {
   const minors = vgs.length === 0 ? [] : drbdMinors()

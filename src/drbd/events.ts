@@ -2,8 +2,8 @@ import type { DrbdDevice, DrbdPeer } from '../core/drbd.ts'
 import type { HostSection } from '../core/fence.ts'
 
 /**
- * The state of all resources, once, in a form of its own for each row: the same with the 8.4 module and with 9 (FACTS
- * 53).
+ * The words that ask for the state of all resources, once. The rows have the same form with the 8.4 module and with 9
+ * (FACTS 53).
  */
 export const EVENTS_ARGUMENTS = ['events2', '--now'] as const
 
@@ -12,7 +12,7 @@ type Fields = ReadonlyMap<string, string>
 /**
  * Reads `drbdsetup events2 --now`: rows `exists KIND KEY:VALUE…` (captures: the 8.4 module with drbd-utils 9.22;
  * drbd-utils' own tests for 9), the last one `exists -`. Rows of another kind (path, helper) are left out.
- * @throws SyntaxError if a row, or a field of one, that the state of a device is made of is missing (R9)
+ * @throws SyntaxError if a row, or a field of a row, is missing that the state of a device needs (R9)
  */
 export function parseEvents(stdout: string): DrbdDevice[] {
   const rows = new Map<string, Fields[]>([
@@ -77,14 +77,14 @@ export interface SeenPeer {
 }
 
 /**
- * What changes in all resources, from what is so now on; it ends by a signal. Each row is written at once (fflush in
- * print_notifications).
+ * The words that ask for the state of all resources, and then for each change. It ends by a signal. Each row is written
+ * at once (fflush in print_notifications).
  */
 export const FOLLOW_ARGUMENTS = ['events2'] as const
 
 /**
- * The peers that were connected, or in a split brain, at any moment of `drbdsetup events2`: its rows of connections, of
- * which a `change` has only what has changed.
+ * The peers that were connected, or in a split brain, at any moment of `drbdsetup events2`. Reads its rows of
+ * connections; a row `change` has only the fields that have changed.
  */
 export const parseSeen = (stdout: string): SeenPeer[] =>
   stdout.split('\n').flatMap((line) => {
@@ -102,8 +102,8 @@ function field(row: Fields, name: string): string {
 }
 
 /**
- * The quorum policy in `drbdsetup show RES` (DRBD 9, section `options`); it prints what differs from the default, so
- * that undefined is the default.
+ * The quorum policy in `drbdsetup show RES` (DRBD 9, section `options`). It prints only what differs from the default:
+ * undefined is the default.
  */
 export const parseQuorum = (stdout: string): string | undefined => /^\s*quorum\s+(\S+?)\s*;/m.exec(stdout)?.[1]
 

@@ -19,8 +19,8 @@ import type { DrbdDevices } from './drbd.ts'
 const PAUSE = 2
 
 /**
- * What the handler has of this host. Nothing of it reads a disk but the programs themselves and the configurations;
- * times in seconds of the monotonic clock.
+ * All that the handler knows of this host, and does to it. It reads no disk, except for the programs that it starts and
+ * the configurations. Times in seconds of the monotonic clock.
  */
 export interface FenceWorld {
   readonly self: string
@@ -44,6 +44,7 @@ export interface FenceWorld {
   say(line: Line): void
 }
 
+/** What lvguard.conf says of fencing (core/configuration.ts). `fenceDelay` in seconds. */
 export interface FenceSettings {
   readonly fenceCommand: readonly string[]
   readonly fenceDelay: number
@@ -147,9 +148,9 @@ interface Times extends ThisBoot {
 
 /**
  * Whether somebody has said already that the host is off. On a host that is Primary, DRBD calls because a connection is
- * lost: what was said before that belongs to an earlier time. A host that is about to become Primary has lost no
- * connection. There it counts as long as the peer was not seen since (confirmationsOver), but only within this boot
- * (ofThisBoot).
+ * lost: a confirmation from before the call belongs to an earlier loss. A host that is about to become Primary has lost
+ * no connection. There a confirmation counts as long as the peer was not seen since (confirmationsOver), but only
+ * within this boot (ofThisBoot).
  */
 function wordOf(
   { resource, peer }: FenceTarget,

@@ -8,7 +8,7 @@ import { textOf } from '../system/quiet-files.ts'
 import { makeRunFolder } from '../state/record-store.ts'
 import { within } from '../system/within.ts'
 
-/** One file for each resource and peer, so that they can be removed by hand, too. */
+/** One file for each resource and peer: a person can remove one of them, too. */
 const fileOf = ({ resource, peer }: Pick<Confirmation, 'resource' | 'peer'>): string =>
   join(CONFIRM_OFF_FOLDER, `${encodeURIComponent(resource)}+${encodeURIComponent(peer)}.json`)
 
@@ -45,8 +45,8 @@ function parseConfirmation(text: string): Confirmation | undefined {
 const LOOK_LIMIT = 2000
 
 /**
- * The same for a caller that cannot wait for /var: a child looks. If it does not come back, nothing was seen. Each file
- * is one line.
+ * The same for a caller that cannot wait for /var: a child looks. If the child does not end in time, there are none.
+ * Each file is one line.
  */
 export async function confirmationsInTime(): Promise<Confirmation[]> {
   const looked = await within(
@@ -91,15 +91,15 @@ export function readFenceAnswer(host: string): FenceAnswer | undefined {
   }
 }
 
-/** @throws what the file system throws */
+/** Keeps the answer of this call for the next ones. @throws what the file system throws */
 export function writeFenceAnswer(answer: FenceAnswer): void {
   makeRunFolder()
   writeWhole(answerFile(answer.host), `${JSON.stringify(answer)}\n`)
 }
 
 /**
- * Removes those that hold no longer. Never throws: if one is left, a reader sees by itself that it does not hold while
- * the peer is seen.
+ * Removes confirmations that hold no longer. Never throws. If one is left, it does no harm: a reader sees by itself
+ * that it does not hold while the peer is seen.
  */
 export function dropConfirmations(over: readonly Confirmation[]): void {
   for (const confirmation of over) {
@@ -114,7 +114,7 @@ export function dropConfirmations(over: readonly Confirmation[]): void {
 /** Kept by the agent: since when it does not see a peer, ISO 8601, by `RESOURCE PEER`. For messages only. */
 const UNSEEN_FILE = join(RUN_FOLDER, 'drbd')
 
-/** Never throws: what cannot be read is not known. */
+/** Reads it. Never throws: what cannot be read is not known. */
 export function readUnseen(): Map<string, string> {
   try {
     const read = JSON.parse(readFileSync(UNSEEN_FILE, 'utf8')) as Record<string, unknown>
@@ -124,7 +124,7 @@ export function readUnseen(): Map<string, string> {
   }
 }
 
-/** @throws what the file system throws */
+/** Writes it. @throws what the file system throws */
 export function writeUnseen(unseen: ReadonlyMap<string, string>): void {
   if (unseen.size === 0) {
     rmSync(UNSEEN_FILE, { force: true })

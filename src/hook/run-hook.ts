@@ -12,10 +12,10 @@ import { logEntryOf } from './log-entry.ts'
 /** Of src/loader.js: keeps the compiled code for the next call. */
 declare const saveCache: () => void
 
-/** One call by libvirt, from standard input to exit status. */
+/** One call by libvirt, from standard input to exit status. @returns 0 lets libvirt go on, 1 refuses */
 export async function runHook(event: HookEvent): Promise<number> {
   noteCaller()
-  // It comes whole: libvirt writes it at once.
+  // libvirt writes the whole XML at once, so this does not wait.
   const xml = readStdin(LONGEST_XML)
   // lvmlockctl answers while the rest of the program is loaded; but it is not asked for a VM that cannot have volumes.
   const asked = event.operation === 'prepare' && xml.includes('/dev/') ? askLocks() : undefined
@@ -33,13 +33,12 @@ export async function runHook(event: HookEvent): Promise<number> {
   )
   const { outcome, configuration } = handling
   const lines = linesOf(outcome, event.name)
-  // Said before it is logged: R10.
-  // R6: nothing but the XML on standard output.
+  // The result goes out before it is logged (R10). Nothing but the XML goes to standard output (R6).
   if (outcome.kind === 'done' && outcome.stdout !== undefined) write(1, outcome.stdout)
   if (lines.length > 0) write(2, lines.map((line) => `lvguard: ${line}\n`).join(''))
   const status = exitStatusOf(outcome)
   process.exitCode = status
-  // Whatever the log throws, now or later.
+  // The log may throw at any time: the status stays.
   process.on('uncaughtException', () => process.exit(status))
   const entry = logEntryOf(event, handling, lines)
   const isWanted = LEVELS.indexOf(entry.level) <= LEVELS.indexOf(configuration.logLevel)

@@ -41,9 +41,9 @@ export interface CutOff {
 /**
  * Cuts a VG off on this host (DESIGN 8, R13): marks it, kills each QEMU that has a volume of it, and takes its devices
  * away from under all others that have them open. It counts as done only when nothing of the VG can write any more;
- * until then it tries, while it has time. Takes no lock of the VG (an lvchange that hangs may hold it), and asks
- * neither LVM nor libvirt, which may hang on the same storage. Two may do it at once, the agent and lvmlockctl's
- * command: both kill, which is harmless. One wipes, and the other takes over if that one ends.
+ * until then it tries, while it has time. It takes no lock of the VG, because an lvchange that hangs may hold it. It
+ * asks neither LVM nor libvirt, which may hang on the same storage. Two may do it at once, the agent and lvmlockctl's
+ * command. Both kill, which is harmless. Only one wipes; the other takes over if that one ends.
  */
 export async function cutOff(order: Order, world: KillWorld): Promise<CutOff> {
   const work = new Work(order, world)
@@ -62,8 +62,8 @@ class Work {
   /** Devices whose live table was seen to be `error`, by UUID. */
   readonly #proven = new Set<string>()
   /**
-   * By the device's UUID: when it may be wiped. Once it is wiped, nobody can see what it stands on, and what stands on
-   * it.
+   * By the device's UUID: when it may be wiped, in seconds of the monotonic clock. Kept, because a device that is wiped
+   * no longer shows what it stood on.
    */
   readonly #dueAt = new Map<string, number>()
 
@@ -109,8 +109,8 @@ class Work {
   }
 
   /**
-   * What another one that does the same has written there stays. If the mark cannot be written, that is said, and the
-   * kill goes on: the kill is what matters.
+   * Writes the mark. What another one that does the same has written there stays. If the mark cannot be written, that
+   * is said, and the kill goes on.
    */
   #put(change: Partial<Mark>): void {
     const there = this.#world.readMark(this.#mark.vg)
@@ -264,7 +264,7 @@ class Work {
     return [...processes, ...devices.flatMap(leftOfDevice), ...leftOfDisks(disks, this.#order.vg, world.devices())]
   }
 
-  /** The last word: the live tables themselves. */
+  /** The final proof: the live tables themselves. */
   async #unproven(): Promise<Left[]> {
     const devices = this.#devices()
     if (devices === 'ambiguous' || devices.length === 0) return []
@@ -278,7 +278,7 @@ class Work {
     })
   }
 
-  /** While a process is waited for, one question is enough: dmsetup may be slow, and the time is short. */
+  /** Whether dmsetup has shown all tables to be `error` already. It is not asked again: it may be slow. */
   #areProven(): boolean {
     const devices = this.#devices()
     return devices !== 'ambiguous' && devices.every(({ uuid }) => this.#proven.has(uuid))

@@ -25,8 +25,8 @@ export interface Mark {
   readonly format: 1
   readonly vg: string
   /**
-   * `sanlock`: its lease was lost; `person`: somebody has asked for it; `unknown`: the mark does not say. Nobody but a
-   * person undoes a person's.
+   * `sanlock`: its lease was lost; `person`: somebody has asked for it; `unknown`: the mark does not say. What a person
+   * has cut off, only a person takes back.
    */
   readonly by: 'sanlock' | 'person' | 'unknown'
   /** ISO 8601. */
@@ -125,7 +125,7 @@ export function writeMark(mark: Mark): void {
   }
 }
 
-/** One that is not there is no error. */
+/** Removes the mark, if there is one. @throws what the file system throws */
 export const removeMark = (vg: string): void => {
   rmSync(fileOf(vg), { force: true })
 }

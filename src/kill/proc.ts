@@ -5,7 +5,7 @@ import { namesIn, textOf } from '../system/quiet-files.ts'
 // Always the real /proc, as in src/system/processes.ts: what is killed is a real process.
 const FOLDER = '/proc'
 
-/** The fields of /proc/PID/stat: its name may contain anything, also parentheses (proc(5)). */
+/** The fields of /proc/PID/stat. The name in it may contain anything, also parentheses (proc(5)). */
 const statOf = (text: string): { readonly comm: string; readonly rest: readonly string[] } => ({
   comm: text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')),
   rest: text.slice(text.lastIndexOf(')') + 2).split(' '),
@@ -18,7 +18,7 @@ export function processAt(pid: number): ProcessFacts | undefined {
   const { comm, rest } = statOf(text)
   const start = rest[19]
   if (start === undefined) return undefined
-  // A process has one at least, also when it is a zombie.
+  // A process has at least one, also when it is a zombie.
   const tasks = namesIn(`${FOLDER}/${pid}/task`)
   const threads =
     tasks.length === 0
@@ -32,8 +32,8 @@ export function processAt(pid: number): ProcessFacts | undefined {
 }
 
 /**
- * The words with which a process was started, and its program; undefined where its memory cannot be read. Of a zombie
- * there is none left.
+ * The words with which a process was started, and its program; undefined where its memory cannot be read. A zombie has
+ * no memory any more.
  */
 export function commandOf(
   pid: number,
@@ -45,8 +45,8 @@ export function commandOf(
 }
 
 /**
- * Numbers `MAJOR:MINOR` of the block devices that a process has open, or their names where the link tells them: no disk
- * is touched.
+ * The block devices that a process has open: as `MAJOR:MINOR`, or as `dm-N` where the link tells the name. No disk is
+ * touched.
  */
 export function openBlockDevices(pid: number): string[] {
   const found = namesIn(`${FOLDER}/${pid}/fd`).flatMap((descriptor): string[] => {

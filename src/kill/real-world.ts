@@ -36,7 +36,7 @@ const LOCK_WAIT = 30
 export function realWorld(say: (line: Line) => void): RecoverWorld {
   const { pid: ownPid, kill } = thisProcess()
   const self = processOf(ownPid) ?? { pid: ownPid, start: '' }
-  /** Of processes that were looked at: the UUID in the command line of a QEMU. A process does not change it. */
+  /** The UUIDs in the command lines of QEMUs that were looked at, by process. They do not change. */
   const qemus = new Map<string, string>()
   const reading = new Set<string>()
   return {
@@ -78,7 +78,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     reset,
     hasDisk: (disk) => existsSync(join(onHost('/sys/class/block'), disk)),
     answers: async (disk) => {
-      // A process that hangs there still names all its devices.
+      // The dd of an earlier look still hangs on it.
       if (reading.has(disk)) return false
       reading.add(disk)
       const path = onHost(`/dev/${disk.replaceAll('!', '/')}`)
@@ -151,14 +151,15 @@ export function parseTables(stdout: string): Map<string, string[]> {
 }
 
 /**
- * `dmsetup wipe_table`. The caller does not wait for it, it goes on when this program ends, and it tells udev nothing,
- * because udev may hang. --noflush: what waits in a thin pool or a mirror fails, and is not waited for; --nolockfs: no
- * file system is frozen, because that would write.
+ * `dmsetup wipe_table`. It goes on when this program ends.
+ * - --noflush: what waits in a thin pool or a mirror fails, and is not waited for;
+ * - --nolockfs: no file system is frozen, because that would write;
+ * - --noudevsync: it does not wait for udev, which may hang.
  */
 const wipe = (name: string): Promise<boolean> =>
   outlive('dmsetup', ['wipe_table', '--force', '--noflush', '--nolockfs', '--noudevsync', '--', name])
 
-/** The device may not exist, or may not take it. Nobody waits for it. */
+/** Writes a text to a device, if it exists and takes it at once. Never throws. */
 export function sayInto(device: string, text: string): void {
   try {
     const descriptor = openSync(onHost(device), TO_WRITE_AT_ONCE)
@@ -172,7 +173,7 @@ export function sayInto(device: string, text: string): void {
   }
 }
 
-/** sysrq(8) `b`: root's own write there is obeyed whatever kernel.sysrq says. */
+/** Resets this host by sysrq `b`: the kernel obeys root's own write there, whatever kernel.sysrq says. */
 function reset(why: string): void {
   const text = printable(`lvguard resets this host: ${why}`)
   sayInto('/dev/console', `\r\n${text}\r\n`)

@@ -7,7 +7,7 @@ export type Recovery =
   | { readonly kind: 'recovered'; readonly text: string }
   | { readonly kind: 'not-yet'; readonly why: string }
 
-/** Seconds for sanlock to leave a lockspace once lvmlockd has dropped it: it writes to the disk. */
+/** Seconds for sanlock to leave a lockspace once lvmlockd has dropped it: sanlock writes to the disk then. */
 const LEAVE_LIMIT = 60
 
 /**
@@ -68,9 +68,10 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
 }
 
 /**
- * The device of the leases is not wiped, and so it still leads to the disk as it was. Where that was taken away and has
- * come back under another name, the old one fails for ever, and sanlock cannot join (seen on Debian 13: `attempt to
- * access beyond end of device`). Without it `vgchange --lock-start` makes it anew, on the disk that is there now.
+ * The device of the leases is not wiped, and so it still leads to the disk as it was. That disk may have been taken
+ * away and have come back under another name. Then the old device fails for ever, and sanlock cannot join (seen on
+ * Debian 13: `attempt to access beyond end of device`). If that device is removed, `vgchange --lock-start` makes it
+ * anew, on the disk that is there now.
  * @returns why it is not gone
  */
 async function removeDeadLeases(vg: string, world: RecoverWorld): Promise<string | undefined> {
@@ -87,9 +88,9 @@ const isListedOnly = async (vg: string, world: Pick<RecoverWorld, 'lockManagerOf
   (await world.lockManagerOf(vg)) === 'sanlock'
 
 /**
- * Whether sanlock has left a lockspace by itself, and lvmlockd still lists it. So it is after a loss where nothing was
- * locked here: sanlock had nobody to kill, called no command, and there is no mark. lvmlockd does not start it again
- * before it has dropped it (EEXIST).
+ * Whether sanlock has left a lockspace by itself, and lvmlockd still lists it. That happens if a lease is lost while
+ * nothing is locked here: sanlock has nobody to kill, calls no command, and there is no mark. lvmlockd does not start
+ * the lockspace again before it has dropped it (EEXIST).
  */
 export async function isLeftBehind(vg: string, world: Pick<RecoverWorld, 'ask' | 'lockManagerOf'>): Promise<boolean> {
   const asked = await world.ask()

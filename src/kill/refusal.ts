@@ -3,10 +3,11 @@ import type { SanlockAnswer } from '../core/lease.ts'
 import type { RecoverWorld } from './world.ts'
 
 /**
- * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. Without this
- * check a mistyped name would be reported as cut off, a local VG (that of the host itself) would be wiped, and a VG of
- * another lock manager could not be taken back.
- * @param asked what sanlock has answered. If it is silent, the device of its leases is enough
+ * Why a person's `lvguard kill` does not touch a VG: nothing here shows that sanlock keeps its locks. It prevents that
+ * - a mistyped name is reported as cut off;
+ * - a local VG, such as that of the host itself, is wiped;
+ * - a VG of another lock manager is cut off, and cannot be taken back.
+ * @param asked what sanlock has answered. If it is silent, the device of the VG's leases is enough
  * @returns undefined if it may be cut off, else what is wrong, and what to do
  */
 export async function refusalOf(

@@ -7,8 +7,8 @@ import type { KillWorld } from './world.ts'
 const JOURNAL_PAUSE = 0.2
 
 /**
- * Says why this host is reset, in a place where it can be read afterwards, and resets it. A line that is only in the
- * kernel's log may be lost with it.
+ * Says in the journal why this host is reset, and resets it. A line that is only in the kernel's log may be lost with
+ * the reset.
  */
 export async function resetHost(
   why: string,

@@ -5,9 +5,12 @@ import type { KillWorld } from './world.ts'
 type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | 'openDevices'>
 
 /**
- * The names of VMs that use a VG: those that have a volume of it on record and a process that lives, and those without
- * a readable record that have a device of it open. The commands of `lvguard with` are among them as long as they are on
- * record: what such a command has started may live longer than `lvguard with` itself.
+ * The names of VMs that use a VG. A VM uses it if it has a process that lives and
+ * - has a volume of the VG on record; or
+ * - has no record that can be read, and has a device of the VG open.
+ *
+ * The commands of `lvguard with` are among them as long as they are on record: what such a command has started may live
+ * longer than `lvguard with` itself.
  */
 export function vmsOn(vg: string, world: Looks): string[] {
   const records = world.records()

@@ -31,11 +31,11 @@ export interface KillWorld {
   /** Undefined if there is no process of that number. */
   processAt(pid: number): ProcessFacts | undefined
   /**
-   * Whether a process is the QEMU of a domain; undefined where that cannot be read. What was once seen of a process is
-   * remembered: a look into its memory may wait for that memory.
+   * Whether a process is the QEMU of a domain; undefined where that cannot be read. A yes is remembered: to read the
+   * command line of a process may mean to wait for its memory.
    */
   isQemu(process: ProcessIdentity, uuid: string): boolean | undefined
-  /** The block devices that a process has open, by the kernel's names; those under them too. */
+  /** The block devices that a process has open, and all that they stand on, by the kernel's names. */
   openDevices(pid: number): readonly string[]
   /** SIGKILL. @throws what the kernel says */
   kill(pid: number): void
@@ -59,7 +59,7 @@ export interface KillWorld {
   reset(why: string): void
 }
 
-/** What `recover` needs beside it. It may wait: nothing runs on the VG. */
+/** What `recover` needs beside that. Its looks may wait: nothing runs on the VG. */
 export interface RecoverWorld extends KillWorld {
   /**
    * Whether the kernel has a disk or partition of this name: one that was taken away (iSCSI log-out, dev_loss_tmo) does
@@ -78,8 +78,8 @@ export interface RecoverWorld extends KillWorld {
    */
   lockManagerOf(vg: string): Promise<string | undefined>
   /**
-   * `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost. @returns undefined if it was done,
-   * else why not
+   * `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost.
+   * @returns undefined if it was done, else why not
    */
   drop(vg: string): Promise<string | undefined>
   /** `vgchange --lock-start`. @returns undefined if the locking is started, else why not */

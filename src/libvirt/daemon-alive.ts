@@ -5,9 +5,9 @@ import { PROC_FOLDER, onHost } from '../system/paths.ts'
 const DAEMONS = ['libvirtd', 'virtqemud']
 
 /**
- * Whether a libvirt daemon that runs QEMU domains lives on this host, by its PID file and the name of that process:
- * only then does the absence of a status file say that a domain has ended. Debian's libvirtd ends by itself after two
- * minutes without domains.
+ * Whether a libvirt daemon that runs QEMU domains lives on this host, by its PID file and the name of that process. If
+ * none does, a status file that is absent does not say that its domain has ended. Debian's libvirtd ends by itself
+ * after two minutes without domains.
  */
 export const isLibvirtAlive = (): boolean =>
   DAEMONS.some((daemon) => {
@@ -19,7 +19,7 @@ export const isLibvirtAlive = (): boolean =>
     }
   })
 
-/** Whether process 1 is that daemon: in a container of its own. */
+/** Whether process 1 is that daemon, as in a container of its own. */
 export function isDaemonFirst(): boolean {
   try {
     return DAEMONS.includes(readFileSync(join(PROC_FOLDER, '1', 'comm'), 'utf8').trim())

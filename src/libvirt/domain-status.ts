@@ -23,7 +23,7 @@ const COMMENT = /<!--[\s\S]*?-->/g
  * Reads a status file of libvirt's qemu driver (FACTS 13; captures: libvirt 9.0 and 11.3). The job is looked for only
  * before `<domain>`, so that words in a domain's description or metadata are never taken for it.
  * @param before an earlier version of the file. libvirt writes it six to nine times in a migration, and the domain in
- *   it hardly ever changes (captures); if it has not, it is not parsed again
+ *   it hardly ever changes (captures). If the domain has not changed, it is not parsed again
  * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
  */
 export function parseDomainStatus(text: string, before?: StatusFile): StatusFile {
@@ -58,11 +58,10 @@ export function parseDomainStatus(text: string, before?: StatusFile): StatusFile
 }
 
 /**
- * A commit between two backing files writes to the lower one, and to the link in the image above the upper one. The
- * domain's XML has no
- * `<mirror>` then; the jobs in front of it name both, by QEMU's node names, which have the numbers of the images
- * (libvirt, qemu_domain.c: qemuDomainPrivateBlockJobFormatCommit). The file is written before QEMU is asked
- * (qemuBlockJobRegister).
+ * The numbers of the images that block jobs write to. A commit between two backing files writes to the lower one, and
+ * to the link in the image above the upper one. The domain's XML has no `<mirror>` then. The jobs in front of it name
+ * both, by QEMU's node names, which have the numbers of the images (libvirt, qemu_domain.c:
+ * qemuDomainPrivateBlockJobFormatCommit). The file is written before QEMU is asked (qemuBlockJobRegister).
  */
 function writtenByJobs(head: string): Set<string> {
   const commits = [...head.matchAll(/<blockjob(\s[^>]*[^/>])>([\s\S]*?)<\/blockjob>/g)].filter(

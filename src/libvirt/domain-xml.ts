@@ -12,7 +12,7 @@ export const INCOMING_NAMESPACE = 'urn:lvguard:incoming:1'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** libvirt's own alias; one that starts with `ua-` is the user's and stands in the XML at any time. */
+/** Whether an alias is libvirt's own. One that starts with `ua-` is the user's, and stands in the XML at any time. */
 const hasOwnAlias = (alias: Node | undefined): boolean =>
   alias !== undefined && attribute(alias, 'name')?.startsWith('ua-') !== true
 
@@ -26,11 +26,10 @@ function incomingIdOf(metadata: readonly Node[]): string | undefined {
 
 /**
  * Reads the domain XML that libvirt gives to a hook.
- * @throws BadXml if it is too long, cut off, not well-formed, has a DOCTYPE (libvirt writes none), or is not a domain
- *   with a
- *   name and a UUID.
  * @param what how a message calls it
  * @param written of a live XML: what block jobs write to
+ * @throws BadXml if it is too long, cut off, or not well-formed; if it has a DOCTYPE (libvirt writes none); or if it is
+ *   not a domain with a name and a UUID
  */
 export function parseDomain(xml: string, what = 'the domain XML', written: Written = new Set()): Domain {
   if (xml.length > LONGEST_XML) throw new BadXml(`${what} is longer than ${LONGEST_XML / 1024 / 1024} MiB`)

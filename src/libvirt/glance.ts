@@ -5,13 +5,13 @@ import { readFileSync, readdirSync } from '../system/files.ts'
 import { isErrno } from '../system/error-message.ts'
 
 /**
- * What a table shows of a domain, without parsing its XML: two hundred take a few milliseconds so, and parsed most of a
- * second. For showing only: nothing is decided by it.
+ * What a table shows of a domain. Its XML is not parsed: two hundred domains take a few milliseconds this way, and
+ * would take most of a second with a parser. For showing only: nothing is decided by it.
  */
 export interface Glance {
   readonly name: string
   readonly uuid: string
-  /** Paths in it that have the form of a volume's, by their names; whether there is such a volume, LVM tells. */
+  /** The names in all its paths that have the form of a volume's. Whether there is such a volume, only LVM tells. */
   readonly volumes: readonly VolumeName[]
 }
 
@@ -29,7 +29,7 @@ const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&',
 const decoded = (text: string): string =>
   text.replace(/&(lt|gt|amp|quot|apos);/g, (_, name: string) => ENTITIES[name] ?? '')
 
-/** @returns undefined if it has no `<domain>` with a name and a UUID */
+/** Reads the XML of a domain. @returns undefined if it has no `<domain>` with a name and a UUID */
 export function glanceAt(xml: string): Glance | undefined {
   const domain = xml.slice(/<domain[\s>]/.exec(xml)?.index ?? xml.length)
   const [name, uuid] = ['name', 'uuid'].map((tag) => new RegExp(`<${tag}>([^<]+)</${tag}>`).exec(domain)?.[1])
@@ -43,7 +43,7 @@ export function glanceAt(xml: string): Glance | undefined {
   return { name: decoded(name), uuid: uuid.toLowerCase(), volumes: [...once.values()] }
 }
 
-/** @returns undefined if it is no status file of libvirt */
+/** Reads a status file. @returns undefined if it is no status file of libvirt */
 export function activeGlanceAt(text: string): ActiveGlance | undefined {
   const glance = glanceAt(text)
   const head = text.slice(0, /<domain[\s>]/.exec(text)?.index ?? 0)

@@ -11,8 +11,7 @@ interface Tag {
   readonly depth: number
 }
 
-// Comments, CDATA sections and processing instructions are matched first, so that what looks like a tag in them is
-// none.
+// Comments, CDATA sections and processing instructions are matched first: nothing inside them is a tag.
 const MARKUP = /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<\?[\s\S]*?\?>|<\/?([^\s/>]+)(?:[^"'>]|"[^"]*"|'[^']*')*>/g
 
 function* tagsOf(xml: string): Generator<Tag> {
@@ -30,11 +29,11 @@ function* tagsOf(xml: string): Generator<Tag> {
 const isOurs = ({ name, source }: Tag): boolean => /(?:^|:)incoming$/.test(name) && source.includes(INCOMING_NAMESPACE)
 
 /**
- * Puts `<lvguard:incoming id="…">` into `<metadata>` of a domain's XML, in the place of an older one of ours, and
- * leaves every other byte as it is (FACTS 13a). The prefix is needed: libvirt refuses metadata elements without a
- * namespace prefix.
+ * Puts `<lvguard:incoming id="…">` into `<metadata>` of a domain's XML, and removes older ones of ours. Leaves every
+ * other byte as it is (FACTS 13a). The prefix is needed: libvirt refuses metadata elements without a namespace prefix.
  * @param xml a domain's XML that parseDomain has accepted
  * @param id a UUID
+ * @throws Error if the XML has no root element with content
  */
 export function withIncomingId(xml: string, id: string): string {
   const tags = [...tagsOf(xml)]

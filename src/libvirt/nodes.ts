@@ -1,6 +1,7 @@
 /** An element as the parser gives it: attributes behind `@`, children by their names, text as `#text`. */
 export type Node = { readonly [name: string]: unknown }
 
+/** Whether a value of the parser is an element. */
 export const isNode = (value: unknown): value is Node =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -10,6 +11,7 @@ export const child = (node: Node, name: string): Node | undefined => {
   return isNode(value) ? value : value === undefined ? undefined : {}
 }
 
+/** All child elements of a name; none if there is none. One without attributes and children is empty. */
 export const children = (node: Node, name: string): readonly Node[] => {
   const value = Object.hasOwn(node, name) ? node[name] : undefined
   return (Array.isArray(value) ? value : value === undefined ? [] : [value]).map((item) => (isNode(item) ? item : {}))
@@ -22,6 +24,7 @@ export const text = (node: Node, name: string): string | undefined => {
   return typeof value === 'string' ? value : undefined
 }
 
+/** An attribute of an element; undefined if it has none of that name, or there is no element. */
 export const attribute = (node: Node | undefined, name: string): string | undefined => {
   const value = node?.[`@${name}`]
   return typeof value === 'string' ? value : undefined

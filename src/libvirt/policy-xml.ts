@@ -6,8 +6,8 @@ export const POLICY_NAMESPACE = 'urn:lvguard:policy:1'
 
 /**
  * The policy in a domain's `<metadata>`: `<policy><disk target='vdb' mode='shared'/></policy>` in our namespace. `virsh
- * metadata --set` puts the prefix on every element inside (virXMLInjectNamespace); one without any prefix is meant so,
- * too. Foreign ones are left alone.
+ * metadata --set` puts the prefix on every element inside (virXMLInjectNamespace). An element without a prefix counts,
+ * too. One with another prefix does not.
  */
 export function policyOf(metadata: readonly Node[]): DomainPolicy {
   const modes = new Map<string, Policy>()

@@ -6,8 +6,8 @@ import { textOf } from '../system/quiet-files.ts'
 import { isStatusFile } from './domain-status.ts'
 
 /**
- * The domains of this host with the processes that libvirt's status files name, and the files that do not tell. Reads
- * only what is needed to find a process, so that XML that is not whole does not hide one.
+ * The domains of this host with the processes that libvirt's status files name, and the files that name none. Reads
+ * only what is needed to find a process: an XML that is not whole may still name one.
  * @param known domains that may have no such file: libvirt keeps NAME.pid beside it
  */
 export function runningDomains(known: readonly Pick<RunningDomain, 'name' | 'uuid'>[]): {

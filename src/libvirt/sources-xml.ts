@@ -22,7 +22,7 @@ function placeOf(element: Node, type = attribute(element, 'type')): Place {
     : NOWHERE
 }
 
-/** `<slices><slice type='storage' offset=…>`: the image is but a part of its source. */
+/** `<slices><slice type='storage' offset=…>`: the image is only a part of its source. */
 function offsetOf(source: Node | undefined): Pick<Disk, 'offset'> {
   const slices = children(child(source ?? {}, 'slices') ?? {}, 'slice')
   const offset = Number(
@@ -54,8 +54,8 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
     ...placeOf(disk, typeOf(disk)),
     readonly: isOnlyRead,
     shareable: child(disk, 'shareable') !== undefined,
-    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy); with `requisite` at a
-    // migration and a restore only, and a fresh start it refuses itself, after `prepare`.
+    // libvirt drops the source of such a drive if it is not there (formatdomain, startupPolicy). With `requisite` it
+    // does so at a migration and a restore only; a fresh start it refuses itself, after `prepare`.
     ...(DISPENSABLE.has(attribute(child(disk, 'source'), 'startupPolicy') ?? '') && { optional: true }),
     ...(isOpenImage(chain.length === 0, chain.isClosed, attribute(child(disk, 'driver'), 'type')) && { image: true }),
   }
@@ -84,13 +84,12 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
   ]
 }
 
-/** The end of a chain that the XML leaves open is looked for in the image itself, by libvirt as well as here. */
+/** Whether the XML leaves the end of a chain open. Then it is looked for in the image itself, by libvirt and here. */
 const isOpenImage = (isLast: boolean, isClosed: boolean, format: string | undefined): boolean =>
   isLast && !isClosed && format === 'qcow2'
 
 /**
- * The `<backingStore>` elements from the top down; `isClosed`: an empty one, which says that nothing is below, ends
- * them.
+ * The `<backingStore>` elements from the top down. `isClosed`: the last one is empty, which says that nothing is below.
  */
 function chainOf(disk: Node): {
   readonly stores: readonly Node[]
@@ -142,7 +141,7 @@ export function sourcesOfFirmware(os: Node): Disk[] {
     ]
   }
   const loader = child(os, 'loader')
-  // Of type rom it is read into memory; a pflash one is written to unless it says otherwise.
+  // A loader of type rom is read into memory. One of type pflash is written to, unless it says otherwise.
   const isOnlyRead =
     attribute(loader, 'readonly') === 'yes' ||
     (attribute(loader, 'readonly') === undefined && attribute(loader, 'type') !== 'pflash')
@@ -192,7 +191,7 @@ const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
 }
 
 /**
- * `<source path=…>` of type dev, file or pipe, of a device that is a row of characters; a socket or terminal is no LV.
+ * `<source path=…>` of a character device, if its type is dev, file or pipe. A socket or a terminal is no LV.
  */
 const placeOfCharacters = (device: Node): Place =>
   ['dev', 'file', 'pipe'].includes(attribute(device, 'type') ?? '')
@@ -205,7 +204,7 @@ const placeOfPath = (element: Node): Place => {
     : NOWHERE
 }
 
-/** virt-install gives every VM one that reads /dev/urandom: nothing has to be looked up for that. */
+/** The source of an `<rng>`. virt-install gives every VM one that reads /dev/urandom: that needs no look. */
 const placeOfChance = (device: Node): Place => {
   const path = text(device, 'backend')?.trim() ?? ''
   return attribute(child(device, 'backend'), 'model') === 'random' && !/^\/dev\/(?:u?random|hwrng)$/.test(path)
@@ -236,12 +235,12 @@ const NOT_OPENED: ReadonlySet<string> = new Set([
   'alias',
   'address',
 ])
-/** Folders below /dev that every host has, so that no VG can be called so, and that many VMs name. */
+/** Folders below /dev that every host has, and that many VMs name. No VG can have such a name. */
 const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
 
 /**
- * Whatever else in a domain has a value that is a path below a folder of /dev: a source that this program does not know
- * yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever prefix it has.
+ * Every other path below a folder of /dev that is a value in a domain's XML: it may be a source that this program does
+ * not know yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever its prefix.
  * @param known what is found already
  */
 export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
@@ -267,7 +266,7 @@ export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
   return [...found.values()]
 }
 
-/** Elements of which `<source>` has been read. With these types they have no other path of a block device. */
+/** Types of disks whose `<source>` has been read. A disk of such a type has no other path of a block device. */
 const DISK_TYPES: ReadonlySet<string> = new Set([
   'block',
   'file',

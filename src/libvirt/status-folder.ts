@@ -27,17 +27,17 @@ export interface Look {
   readonly changed: readonly string[]
   /** The folder, or files in it, that cannot be read or understood, in words. */
   readonly unreadable: readonly string[]
-  /** Those that may be a domain's own. */
+  /** Those of them that may be a domain's own. */
   readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => readonly string[]
 }
 
-/** libvirt's status files, each parsed again only when it is another one: by inode, size and time of change. */
+/** libvirt's status files. A file is parsed again only if its inode, size or time of change is another one. */
 export class StatusFolder {
   readonly #files = new Map<string, Known>()
   #active: ReadonlyMap<string, StatusFile> = new Map()
   readonly #missed = new Map<string, number>()
 
-  /** Never throws. */
+  /** Looks at the folder. Never throws. */
   look(): Look {
     const before = this.#active
     const unreadable: {
@@ -97,7 +97,7 @@ export class StatusFolder {
     }
   }
 
-  /** Counts a full pass for each domain on record that has no status file; the look is that pass's own. */
+  /** Counts a full pass for each domain on record that has no status file. The look is that of this pass. */
   countMissing(uuids: readonly string[], { active }: Look): void {
     for (const uuid of this.#missed.keys()) if (!uuids.includes(uuid)) this.#missed.delete(uuid)
     for (const uuid of uuids) if (!active.has(uuid)) this.#missed.set(uuid, (this.#missed.get(uuid) ?? 0) + 1)

@@ -4,7 +4,7 @@ import { POOL_DEFINITION_FOLDER, POOL_STATE_FOLDER } from '../system/paths.ts'
 import { type Node, attribute, child, text } from './nodes.ts'
 import { isErrno } from '../system/error-message.ts'
 
-/** Reads a document; throws if it is not well-formed. Given by the caller, because the parser is not in this chunk. */
+/** Reads a document. Given by the caller, because the parser is not in this chunk. @throws if it is not well-formed */
 export type Parse = (xml: string, what: string) => Node
 
 /**
@@ -12,7 +12,7 @@ export type Parse = (xml: string, what: string) => Node
  * devices.
  */
 export type PoolVolume =
-  /** `partition`: it is but a part of what is at the path. */
+  /** `partition`: it is only a part of what is at the path. */
   | { readonly kind: 'path'; readonly path: string; readonly partition?: true }
   | { readonly kind: 'elsewhere' }
   | { readonly kind: 'unknown'; readonly detail: string }
@@ -51,7 +51,7 @@ export function findVolume(pool: string, volume: string, parse: Parse): PoolVolu
   }
 }
 
-/** The VG of a logical pool; without a source name it is called like the pool. */
+/** The VG of a logical pool. If its source has no name, the VG has that of the pool. */
 const vgOf = (pool: Node): string => {
   const name = text(child(pool, 'source') ?? {}, 'name')?.trim()
   return name === undefined || name === '' ? (text(pool, 'name') ?? '') : name
@@ -60,6 +60,7 @@ const vgOf = (pool: Node): string => {
 /**
  * The logical pool on a VG that runs on this host or is defined here, if there is one: it takes every volume when it
  * starts (FACTS 18).
+ * @param isRunning only one that runs counts
  */
 export function logicalPoolOn(vg: string, isRunning: boolean, parse: Parse): string | undefined {
   const folders = isRunning ? [POOL_STATE_FOLDER] : [POOL_STATE_FOLDER, POOL_DEFINITION_FOLDER]
@@ -74,7 +75,7 @@ export function logicalPoolOn(vg: string, isRunning: boolean, parse: Parse): str
 }
 
 function definitionOf(pool: string, parse: Parse): { readonly node: Node } | { readonly detail: string } {
-  // libvirt lets no slash into a pool's name; the XML of a domain is not checked for it.
+  // libvirt allows no slash in a pool's name, but does not check the XML of a domain for it.
   if (pool.includes('/') || pool.includes('\0')) return { detail: `no storage pool can be called '${pool}'` }
   for (const folder of [POOL_STATE_FOLDER, POOL_DEFINITION_FOLDER]) {
     try {

@@ -1,6 +1,6 @@
 import { query } from '../system/run.ts'
 
-/** libvirt's own daemon on this host, whichever it is. Never from a hook, which would wait for itself (R7). */
+/** The libvirt daemon of this host, whichever it is. Never used by a hook, which would wait for itself (R7). */
 const CONNECTION = ['--connect', 'qemu:///system'] as const
 
 /**

@@ -15,8 +15,8 @@ const parser = new XMLParser({
   parseAttributeValue: false,
   trimValues: false,
   htmlEntities: true,
-  // A chain of snapshots is as many `<backingStore>` inside each other: libvirt and QEMU take 200. The parser's own
-  // limit is 100.
+  // In a chain of snapshots each `<backingStore>` is inside another: libvirt and QEMU allow 200. The parser's own limit
+  // is 100.
   maxNestedTags: 1000,
   isArray: (tag) => tag === 'disk' || tag === 'devices' || tag === 'metadata',
 })

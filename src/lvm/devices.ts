@@ -22,8 +22,9 @@ export function activeVolumes(): Device[] {
 }
 
 /**
- * Whether a device's live table leads to storage, by /sys alone. The kernel lists below `slaves` whatever the tables of
- * a device stand on: of an LV at least its physical volume. A table of targets `error` (or `zero`) stands on nothing.
+ * Whether a device's live table leads to storage, by /sys alone; undefined: it does. The kernel lists below `slaves`
+ * what the tables of a device stand on: of an LV at least its physical volume. A table of targets `error` (or `zero`)
+ * stands on nothing.
  */
 export function deadOf(node: string): Dead | undefined {
   if (trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/suspended')) === '1') return 'suspended'
@@ -50,6 +51,7 @@ export function isPoolInUse(pool: VolumeName & { readonly dmUuid: string }): boo
     )
 }
 
+/** The words of dmsetup that ask how often each device is open (FACTS 30). */
 export const openCountArguments = ['info', '-c', '--noheadings', '--separator', ':', '-o', 'uuid,open'] as const
 
 /** How many openers each device has, by its UUID, from `dmsetup info`. */
@@ -59,8 +61,8 @@ export const parseOpenCounts = (stdout: string): Map<string, number> =>
 /**
  * Who has a device open, in words for a message: mounts, devices stacked on it (kpartx), swap, processes. Only what can
  * be found out without a command; at least the fact that it is open.
- * @param openCount how many openers device-mapper counts; undefined: nobody counts, and only what is found is told
- * @param except a device on it that does not matter
+ * @param openCount how many openers device-mapper counts; undefined: not known, and the answer may be empty
+ * @param except a device on it that does not count
  */
 export function usersOf({ node }: Pick<Device, 'node'>, openCount: number | undefined, except?: string): string[] {
   const number = trimmedTextOf(join(BLOCK_FOLDER, node, 'dev'))

@@ -17,8 +17,8 @@ export type Failure =
 
 type Row = readonly [pattern: RegExp, failure: (a: string, b: string) => Failure | undefined]
 
-// One row a message, in the words of test/captures/debian-1[23]/lvm.txt. `undefined`: says nothing beyond what another
-// line of the same answer says. ` (host_id N)` follows from lvm2 2.03.33 on (FACTS 22).
+// One row for each message, in the words of test/captures/debian-1[23]/lvm.txt. `undefined`: another line of the same
+// answer says the same, or more. ` (host_id N)` follows from lvm2 2.03.33 on (FACTS 22).
 const MESSAGES: readonly Row[] = [
   [/^LV locked by other host: (\S+)/, (volume) => ({ kind: 'held', volume })],
   [/^Logical volume (\S+) in use\.?$/, (volume) => ({ kind: 'in-use', volume })],
@@ -32,7 +32,7 @@ const MESSAGES: readonly Row[] = [
   [/^WARNING: lvmlockd connect failed\.$/, () => ({ kind: 'lvmlockd-down' })],
   [/lvmlockd\.socket: connect failed: /, () => undefined],
   [/^Cannot access VG (\S+) with lock type \S+ that requires lvmlockd\.$/, (vg) => ({ kind: 'lvmlockd-off', vg })],
-  // Both measured, lvm2 2.03.16; each is said twice, by lvs as well.
+  // Both measured, lvm2 2.03.16. Each comes twice, and lvs says it too.
   [/^(?=Cannot access VG (\S+) with system ID )(.+)$/, (vg, text) => ({ kind: 'vg-refused', vg, text })],
   [/^(?=Volume group (\S+) is exported$)(.+)$/, (vg, text) => ({ kind: 'vg-refused', vg, text })],
   [/^VG (\S+) lock (?:skipped|failed): lock start in progress$/, (vg) => ({ kind: 'starting', vg })],

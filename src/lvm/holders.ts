@@ -5,7 +5,7 @@ import { monotonic } from '../system/clock.ts'
 import { activeVolumes } from './devices.ts'
 import { holdersOf, openVolumes, volumeTable } from './lvm.ts'
 
-/** Who has a volume of this host open at this moment, in words; at least LVM's own. */
+/** Who has a volume of this host open at this moment, in words; at least that LVM says so. */
 export async function usersNow(name: string): Promise<readonly string[]> {
   const [vg = '', lv = ''] = name.split('/')
   return (await openVolumes([{ vg, lv }], activeVolumes())).get(name) ?? ['LVM says that it is in use']

@@ -2,7 +2,8 @@ import type { Address } from '../core/lock-state.ts'
 import { type Mode, fullName } from '../core/volume.ts'
 
 /**
- * To what an lvchange brings volumes: a mode, `inactive`, or `local` (active without a lock, for a VG that has none).
+ * The state to which an lvchange brings volumes: a mode, `inactive`, or `local` (active without a lock, for a VG that
+ * has none).
  */
 export type Target = Mode | 'local' | 'inactive'
 

@@ -33,8 +33,8 @@ import {
 } from '../sanlock/commands.ts'
 import { inKnownForm } from './words.ts'
 
-// lvmlockd answers to a socket of one fixed name, so that of two lvmlockctl at the same moment one fails with
-// EADDRINUSE (measured: `socket error -98`, lvm2 2.03.16). One takes about 10 ms.
+// lvmlockctl takes its answer at a socket of one fixed name. So of two lvmlockctl at the same moment one fails with
+// EADDRINUSE (FACTS 55: `socket error -98`, lvm2 2.03.16). One takes about 10 ms. TRY_PAUSE is in milliseconds.
 const TAKEN_SOCKET = /socket error -98/
 const TRIES = 100
 const TRY_PAUSE = 10
@@ -46,7 +46,7 @@ const TRY_PAUSE = 10
 export async function lockState(limit = QUERY_LIMIT): Promise<LockState> {
   let answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   for (let tries = 1; tries < TRIES && isSocketTaken(answer); tries++) {
-    // Not in step with the other.
+    // Of a random length, so that two that have collided do not collide again.
     await pause(TRY_PAUSE * (1 + self().random()))
     answer = await query('lvmlockctl', INFO_ARGUMENTS, limit)
   }
@@ -75,7 +75,7 @@ function lockStateIn(answer: CommandResult): LockState {
 
 /**
  * `lvmlockctl --drop`: lvmlockd forgets its locks of a VG whose lease was lost, and lets sanlock leave the lockspace.
- * Of a VG that it does not know it does nothing (measured, lvm2 2.03.16: exit status 0).
+ * If it does not know the VG, it does nothing (measured, lvm2 2.03.16: exit status 0).
  * @returns undefined if it was done, else why not
  */
 export async function dropLocks(vg: string): Promise<string | undefined> {
@@ -97,7 +97,7 @@ export async function dropLocks(vg: string): Promise<string | undefined> {
 export const volumeTable = (volumes: readonly VolumeName[]): Promise<VolumeTable | undefined> =>
   volumes.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsArguments(volumes), volumes)
 
-/** The same of the LVs with these UUIDs, with their dashes, active or not. One that LVM does not know is not in it. */
+/** The same of the LVs with these UUIDs, with their dashes, active or not. One that LVM does not know is left out. */
 export const volumesByUuid = (uuids: readonly string[]): Promise<VolumeTable | undefined> =>
   uuids.length === 0 ? Promise.resolve(NO_VOLUMES) : askLvs(lvsByUuidArguments(uuids), [])
 
@@ -116,8 +116,8 @@ async function askLvs(words: readonly string[], asked: readonly VolumeName[]): P
 
 /**
  * Who has any of these active volumes open on this host, by `VG/LV`. Runs nothing if none is active. If the open counts
- * cannot be read, each volume counts as open (R9). A device that a VM itself stacks on a volume does not count; an
- * opener of that device does.
+ * cannot be read, each volume counts as open (R9). A device that a VM itself stacks on a volume does not count as a
+ * user; who opens that device does.
  */
 export async function openVolumes(
   volumes: readonly Used[],
@@ -147,7 +147,7 @@ type Counts = ReadonlyMap<string, number> | undefined
 const UNREADABLE = ['whether it is open cannot be read']
 
 function usersOfVolume({ partition, stack }: Used, device: Device, counts: Counts): string[] {
-  // What has mapped its partitions does not count.
+  // The mapping of its partitions does not count as a user.
   if (partition !== undefined) return []
   const count = counts?.get(device.dmUuid)
   if (count === undefined) return UNREADABLE
@@ -179,7 +179,7 @@ async function askWhetherDevices(): Promise<boolean> {
   return exitCode !== 0 || stdout.trim() !== 'activation=0'
 }
 
-/** The lease of a volume, read from the shared disk; undefined where that cannot be (dlm, or no answer). */
+/** The lease of a volume, read from the shared disk (FACTS 31); undefined if it cannot be read (dlm, or no answer). */
 export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined> {
   const { lockType, leaseOffset } = volume
   if (lockType !== 'sanlock' || leaseOffset === undefined) return undefined
@@ -193,8 +193,8 @@ export async function leaseOf(volume: LogicalVolume): Promise<Lease | undefined>
 }
 
 /**
- * How often the leases of these volumes have been taken, read from the shared disk without a lock (FACTS 51), by the
- * UUID of the LV that has the lease. One that cannot be read (dlm, or no answer) is not in it.
+ * How often the leases of these volumes have been taken, by the UUID of the LV that has the lease. Read from the shared
+ * disk, without a lock (FACTS 51). A lease that cannot be read (dlm, or no answer) is left out.
  */
 export async function leaseCounts(lockUuids: readonly string[]): Promise<Map<string, LeaseCount>> {
   const rows = [...((await volumesByUuid(lockUuids))?.volumes.values() ?? [])]
@@ -221,7 +221,8 @@ export async function hostNameOf(vg: string, hostId: number): Promise<string> {
 }
 
 /**
- * The hosts that hold a volume, in words for a message. Empty if that cannot be read.
+ * The hosts that hold a volume, for a message (FACTS 31). If it is shared, this host is left out. Empty if the lease
+ * cannot be read.
  * @param now this host's monotonic clock, seconds, as sanlock uses it
  */
 export async function holdersOf(volume: LogicalVolume, now: () => number): Promise<Holder[]> {

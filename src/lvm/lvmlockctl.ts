@@ -1,6 +1,7 @@
 import type { LockState } from '../core/lock-state.ts'
 import type { Mode } from '../core/volume.ts'
 
+/** The words that ask lvmlockd what it holds, without a lock (FACTS 29). */
 export const INFO_ARGUMENTS = ['--info'] as const
 
 const MODES: ReadonlyMap<string, Mode> = new Map([
@@ -9,14 +10,13 @@ const MODES: ReadonlyMap<string, Mode> = new Map([
 ])
 const UUID = /^[A-Za-z0-9]{6}(?:-[A-Za-z0-9]{4}){5}-[A-Za-z0-9]{6}$/
 
-/** Of an LV that is not locked (lvmlockd-core.c, mode_str; from 2.03.31 on such a line does not appear). */
+/** Words for an LV that is not locked (lvmlockd-core.c, mode_str). From 2.03.31 on there is no such line. */
 const NO_LOCK = new Set(['un', 'nl', 'iv'])
 
 /**
  * Reads `lvmlockctl --info` (FACTS 29; captures: lvm2 2.03.16 and 2.03.31). A lockspace that is being removed is listed
- * as
- * `REM:lvm_VG` and counts as not started. A line about an LV's lock, or a lockspace, of another form than these makes
- * the whole answer unknown: what it says may be held (R9).
+ * as `REM:lvm_VG` and counts as not started. If a line about a lockspace, or about an LV's lock, has another form, the
+ * whole answer is unknown: that line may be of a lock that is held (R9).
  */
 export function parseInfo(stdout: string): LockState {
   const lockspaces = new Map<string, string>()

@@ -41,10 +41,10 @@ export const lvsByUuidArguments = (uuids: readonly string[]): string[] =>
   ])
 
 /**
- * Reads what lvs answered. It exits 5 when one of several names is missing and reports the others all the same.
- * @param asked the volumes that were named; what becomes of each must stand in the answer
- * @throws SyntaxError if stdout is not the report that lvs was told to print: a part, or a column of a row, that is
- *   missing too (R15)
+ * Reads what lvs answered. If one of several names is missing, lvs exits with 5, and still reports the others.
+ * @param asked the volumes that were named; the answer must say something about each
+ * @throws SyntaxError if stdout is not the report that lvs was told to print; also if a part of it is missing, or a
+ *   column of a row (R15)
  */
 export function parseLvs(stdout: string, stderr: string, asked: readonly VolumeName[] = []): VolumeTable {
   const rows = rowsOf(JSON.parse(stdout)).map(volumeOf)
@@ -107,8 +107,8 @@ function volumeOf(row: Row): LogicalVolume {
   // A cached LV names its cache pool there, but has a lock of its own.
   const isInPool = layouts.includes('thin') || layouts.includes('vdo')
   const isCowSnapshot = roles.includes('thicksnapshot')
-  // lvm2 2.03.31 refuses to share it, 2.03.16 does not (FACTS 37a); but two hosts that both have the snapshot's
-  // exceptions in memory would each miss the other's.
+  // lvm2 2.03.31 refuses to share it, 2.03.16 does not (FACTS 37a). But each host would have the snapshot's exceptions
+  // in its own memory, and miss those of the other host.
   const isCowOrigin = roles.includes('thickorigin')
   // lvs prints the name of a hidden LV in brackets.
   const poolName = row.pool_lv.replace(/^\[(.*)\]$/, '$1')

@@ -6,10 +6,10 @@ import { PROC_FOLDER, onHost } from '../system/paths.ts'
  * File systems for which another host, or a process, has to answer. If it does not answer, a look at them never ends.
  */
 const OF_OTHERS = /^(?:nfs\d?|cifs|smb\d|smbfs|ceph|glusterfs|lustre|beegfs|afs|9p|virtiofs|fuse(?:\..*)?|autofs)$/
-/** As the kernel does (path_resolution(7)). */
+/** How many links of a path are followed, as by the kernel (path_resolution(7)). */
 const MOST_LINKS = 40
 
-/** Where such file systems are mounted, by the kernel's own table, which waits for nobody. */
+/** Where such file systems are mounted, from the kernel's own table: to read that never waits. */
 function mountPoints(): ReadonlySet<string> {
   let table: string
   try {
@@ -28,7 +28,9 @@ function mountPoints(): ReadonlySet<string> {
   )
 }
 
-/** Whether a path leads into a file system that may never answer. Follows links itself, and touches nothing in one. */
+/**
+ * Whether a path leads into a file system that may never answer. Follows links itself, and touches nothing in there.
+ */
 export function leadsToOthers(path: string): boolean {
   const points = mountPoints()
   let done: string[] = []

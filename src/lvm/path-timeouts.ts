@@ -11,9 +11,9 @@ import { devicesBelow } from './stacks.ts'
 const LIMIT = 5000
 
 /**
- * How long what is below each of these VGs lets I/O wait when the storage has gone. From /sys, by what their active
- * volumes stand on (where the locking is started, the LV with the leases is active); dmsetup and multipathd are asked
- * only where there is a multipath map. Reads no disk, and never throws.
+ * How long the devices below each of these VGs let I/O wait when the storage has gone. /sys tells what their active
+ * volumes stand on: where the locking is started, the LV with the leases is active. dmsetup and multipathd are asked
+ * only if there is a multipath map. Reads no disk, and never throws.
  */
 export async function timeoutsBelow(vgs: ReadonlySet<string>): Promise<Map<string, Timeouts>> {
   const below = new Map<string, string[]>()

@@ -6,7 +6,7 @@ import { trimmedTextOf } from '../system/quiet-files.ts'
 import { type VolumeBelow, deviceAt, volumesBelow, volumesBelowDevice } from './stacks.ts'
 
 /**
- * What a path comes to that does not simply say VG and LV.
+ * What a path leads to, where it does not simply say VG and LV.
  * - `uuid`: an LV by the UUIDs that device-mapper knows it by, without dashes; it need not be active;
  * - `absent`: a device-mapper node that is not there, so that nobody can say what it will be;
  * - `stand-in`: it names an LV, but what is there is no device (FACTS 57);
@@ -25,7 +25,7 @@ export type Found =
       readonly path: string
     }
 
-/** As the kernel does (path_resolution(7)). Nobody can open a longer chain. */
+/** How many links of a path are followed, as by the kernel (path_resolution(7)): nobody can open a longer chain. */
 const MOST_LINKS = 40
 
 /**
@@ -39,7 +39,7 @@ export function findPath(path: string): Found {
   if (found.kind !== 'other') return found
   const is = kindOf(found.path)
   if (is === 'block' || is === 'char') {
-    // A node under another name than /dev/dm-N: of mknod, or of LVM itself, which makes them where udev does not.
+    // A node with another name than /dev/dm-N: made by mknod, or by LVM itself where udev does not make them.
     const node = is === 'block' ? deviceAt(found.path) : undefined
     if (node !== undefined && isOfLvm(node))
       return { ...meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? ''), path: found.path }
@@ -124,8 +124,8 @@ function foundAt(path: string): Found | undefined {
 
 /**
  * Whether a node below a folder of /dev that is called like a VG is a volume of another VG, or stands on volumes: a
- * rule of udev's can give any device such a name (`SYMLINK+="vms/tintin"`). Of another device the name alone counts, as
- * that of a volume which is not active.
+ * rule of udev's can give any device such a name (`SYMLINK+="vms/tintin"`). Of any other device only the name counts,
+ * as if it were a volume that is not active.
  */
 function isOfAnother(node: string | undefined, vg: string): boolean {
   if (node === undefined) return false
@@ -135,15 +135,15 @@ function isOfAnother(node: string | undefined, vg: string): boolean {
 }
 
 /**
- * `LVM-` with both UUIDs; what kpartx maps of an LV is `partN-LVM-…`. Other layers are LVM's own, other devices none of
- * its.
+ * The LV that a device-mapper UUID names: `LVM-` with both UUIDs, or `partN-LVM-…` for what kpartx maps of an LV. Other
+ * UUIDs are those of LVM's own layers, or of devices that are not LVM's.
  */
 function ofDeviceUuid(dmUuid: string, path: string): Found {
   const lvUuid = /^(?:part\d+-)?LVM-[A-Za-z0-9]{32}([A-Za-z0-9]{32})$/.exec(dmUuid)?.[1]
   return lvUuid === undefined ? { kind: 'other', path } : { kind: 'uuid', lvUuid, path }
 }
 
-/** Undefined: a device of another kind than LVM's; what it stands on tells. */
+/** What /dev/dm-N is. Undefined: not a device of LVM's, so what it stands on has to be looked up. */
 function ofNode(node: string, path: string): Found | undefined {
   const dmUuid = trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid'))
   if (dmUuid === undefined) return { kind: 'absent', path }

@@ -7,9 +7,9 @@ import { vgUuidOfDevice } from './stacks.ts'
 import { isErrno } from '../system/error-message.ts'
 
 /**
- * How much there is to a path.
- * - `plain`: its text says all (core/volume.ts): /dev/VG/LV with LVM's own link there, right on disks, or nothing; or
- *   there is nothing at all;
+ * Whether the text of a path alone tells what it is.
+ * - `plain`: it does (core/volume.ts). Either /dev/VG/LV with LVM's own link, to an LV that stands right on disks; or
+ *   there is nothing at that path;
  * - `file`: a regular file, which is no LV;
  * - `unclear`: anything else, to be followed link by link (lvm/paths.ts).
  */
@@ -29,7 +29,7 @@ export function clarityOf(path: string): 'plain' | 'file' | 'unclear' {
   if (normalize(path).startsWith('/dev/')) return 'unclear'
   const real = realPath(path)
   if (real === undefined && link !== 'absent') return 'unclear'
-  // Through a link to a folder on the way it may be in /dev.
+  // A folder on the way may be a link into /dev.
   if ((real ?? `${realPath(dirname(path)) ?? ''}/`).startsWith(onHost('/dev/'))) return 'unclear'
   try {
     return real === undefined ? 'plain' : statSync(real).isFile() ? 'file' : 'unclear'
@@ -60,7 +60,7 @@ function isNamedByLvm(node: string, vg: string, isMapped: boolean): boolean {
   }
 }
 
-/** Whether anything but LVM's own, and disks, is right below an LV: then what it stands on is looked for. */
+/** Whether anything else than LVM's own layers and disks is below an LV: then what it stands on is looked up. */
 const standsOnOtherVg = (node: string): boolean => {
   const own = vgUuidOfDevice(node)
   const waiting = [node]

@@ -5,7 +5,8 @@ export const pvsArguments = (): string[] =>
   inKnownForm(['--nolocking', '--reportformat', 'json', '-o', 'pv_name,vg_name'])
 
 /**
- * A PV by its path, or in LVM's brackets where it is missing (`[unknown]`), and its VG; empty for one that is in none.
+ * A PV by its path, and its VG. `path` is in LVM's brackets for one that is missing (`[unknown]`); `vg` is empty for
+ * one that is in no VG.
  */
 export interface PhysicalVolume {
   readonly path: string

@@ -15,8 +15,8 @@ export interface VolumeBelow {
 
 /**
  * The LVs on which a block device stands, through any number of layers: LUKS, kpartx, multipath, md, bcache
- * (/sys/block/N/slaves), loop devices; of an LV those of other VGs, whose PVs are LVs: a guest's own VG, which the host
- * sees where no global_filter hides it. Empty for a device that stands on none.
+ * (/sys/block/N/slaves), loop devices. Of an LV only LVs of other VGs count: its own VG may have LVs as PVs, as a
+ * guest's own VG has, which the host sees where no global_filter hides it. Empty for a device that stands on none.
  * @param path as /dev has it, no link
  * @param follow what another path comes to: that of a loop device's file
  */
@@ -25,7 +25,7 @@ export const volumesBelow = (
   follow: (path: string) => PathMeaning | { readonly kind: string },
 ): VolumeBelow[] => volumesBelowDevice(deviceAt(path), follow)
 
-/** @param start by the kernel's name; undefined: there is none */
+/** The same of a device. @param start by the kernel's name; undefined: there is none */
 export function volumesBelowDevice(
   start: string | undefined,
   follow: (path: string) => PathMeaning | { readonly kind: string },
@@ -56,8 +56,8 @@ export function volumesBelowDevice(
 }
 
 /**
- * Of an LV's device, and of LVM's own below it: `LVM-`, and the 32 characters of the VG's UUID (FACTS 30); undefined
- * for any other.
+ * The VG of an LV's device, or of one of LVM's own layers below it: `LVM-`, and the 32 characters of the VG's UUID
+ * (FACTS 30). Undefined for any other device.
  */
 export function vgUuidOfDevice(device: string): string | undefined {
   const uuid = trimmedTextOf(join(BLOCK_FOLDER, device, 'dm/uuid')) ?? ''

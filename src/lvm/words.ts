@@ -4,7 +4,7 @@
  * profiles and lvmlocal.conf.
  */
 const FORM: Readonly<Record<string, string>> = {
-  // Else what is wrong goes into a report: of lvs beside its rows, of lvchange into the VG's lock file.
+  // Otherwise errors go into a report: lvs prints it beside its rows, lvchange writes it into the VG's lock file.
   'log/report_command_log': '0',
   'log/command_names': '0',
   'log/prefix': '"  "',

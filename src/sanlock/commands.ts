@@ -20,24 +20,29 @@ export interface HostStatus {
 
 const leaseDisk = (vg: string): string => `/dev/mapper/${vg.replaceAll('-', '--')}-lvmlock`
 
+/** The words that ask for the leader record of a volume's lease. @param offset bytes in the lease area */
 export const leaderArguments = (volume: LogicalVolume, offset: number): string[] => [
   'direct',
   'read_leader',
   '-r',
   `lvm_${volume.vg}:${volume.lockUuid}:${leaseDisk(volume.vg)}:${offset}`,
 ]
+/** The words that ask who shares a lease. @param offset bytes in the lease area */
 export const dumpArguments = (vg: string, offset: number): string[] => [
   'direct',
   'dump',
   `${leaseDisk(vg)}:${offset}:1048576`,
 ]
+/** The words that ask what this host's sanlock knows of all hosts of a VG's lockspace. */
 export const hostStatusArguments = (vg: string): string[] => ['client', 'host_status', '-D', '-s', `lvm_${vg}`]
+/** The words that ask for the name with which a host has joined. */
 export const hostNameArguments = (vg: string, hostId: number): string[] => [
   'direct',
   'read_leader',
   '-s',
   `lvm_${vg}:${hostId}:${leaseDisk(vg)}:0`,
 ]
+/** The words that ask for this host's lockspaces, each with its own host_id. */
 export const lockspacesArguments = (): string[] => ['client', 'gets']
 
 const fieldsOf = (text: string, pattern: RegExp): Map<string, string> =>

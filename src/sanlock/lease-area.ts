@@ -2,12 +2,14 @@ import type { DeltaLease, LeaseArea, Sharer, VolumeLease } from '../core/lease-a
 
 /**
  * The leases of a volume group as sanlock keeps them in /dev/mapper/VG-lvmlock (sanlock 3.8.5: src/ondisk.c,
- * src/leader.h, src/paxos_lease.h; each field was compared with `sanlock direct dump`). In its beginning stands a
- * record for each host_id; each MiB behind that may begin with the lease of a volume: its leader record, a request
- * record, then a block for each host_id. All numbers are little-endian.
+ * src/leader.h, src/paxos_lease.h; each field was compared with `sanlock direct dump`). It begins with a record for
+ * each host_id. Each MiB behind that may begin with the lease of a volume: its leader record, a request record, then a
+ * block for each host_id. All numbers are little-endian.
  */
 
-/** Bytes: where the leases of volumes may begin. sanlock's own align_size is this or a multiple of it. */
+/**
+ * Bytes: a lease of a volume may begin at each multiple of this. sanlock's own align_size is this or a multiple of it.
+ */
 export const SLOT = 1024 * 1024
 /** Bytes of the host records that are read: all 2000 host_ids with sectors of 512 bytes, 256 with 4096. */
 export const HOST_RECORDS = SLOT
@@ -16,8 +18,9 @@ const MAGIC = { host: 0x12212010, lease: 0x06152010 } as const
 /** The major part of a record's version (DELTA_DISK_VERSION_MAJOR, PAXOS_DISK_VERSION_MAJOR). */
 const MAJOR = { host: 0x0003, lease: 0x0006 } as const
 const SECTOR_SIZES = [512, 4096]
-/** MBLOCK_SHARED, in the part of a host's block that begins at this byte (MBLOCK_OFFSET). */
+/** MBLOCK_SHARED: the bit of a host that shares. */
 const SHARED = 1
+/** MBLOCK_OFFSET: the byte in a host's block at which the part with that bit begins. */
 const MODE_BLOCK = 128
 /** Sectors before the block of host_id 1: the leader and the request. */
 const BEFORE_BLOCKS = 2
@@ -54,7 +57,8 @@ function nameAt(bytes: Buffer, at: number): string {
 const numberAt = (bytes: Buffer, at: number): number => Number(bytes.readBigUInt64LE(at))
 
 /**
- * The records of the hosts that have, or have had, a host_id here. @returns undefined if one of them is not understood
+ * The records of the hosts that have, or have had, a host_id here.
+ * @returns undefined if one of them is not understood
  */
 export function parseDeltaLeases(area: Buffer, lockspace: string): Map<number, DeltaLease> | undefined {
   const sectorSize = sectorSizeOf(area)
@@ -108,8 +112,9 @@ export function parseLease(
 }
 
 /**
- * All of it.
- * @param slots what stands at the beginning of each MiB behind the host records, each of `bytesOfLease`
+ * The whole lease area of a VG.
+ * @param area the host records
+ * @param slots the beginning of each MiB behind the host records, each of `bytesOfLease` bytes
  * @returns undefined if anything in it is not understood: a lease that is not seen must not pass for a free one (R9)
  */
 export function parseLeaseArea(area: Buffer, slots: readonly Buffer[], vg: string): LeaseArea | undefined {

@@ -15,10 +15,12 @@ export type LeasesRead =
 const LIMIT = 10_000
 
 /**
- * What the child does: reads the host records, then the first sectors of each MiB, past the page cache (O_DIRECT, as
- * sanlock: another host writes there too). It answers with two numbers of 4 bytes (bytes of host records, bytes of each
- * slot), the host records up to the last that has a name, and the slots that begin with a lease, all in base64.
- * O_DIRECT asks for memory that is aligned, which WebAssembly's is, and a Buffer's is not.
+ * What the child does. It reads the host records, then the first sectors of each MiB, past the page cache (O_DIRECT, as
+ * sanlock: another host writes there too). O_DIRECT asks for memory that is aligned: WebAssembly's is, a Buffer's is
+ * not. Its answer, in base64:
+ * - two numbers of 4 bytes: the bytes of host records, and the bytes of each slot;
+ * - the host records up to the last that has a name;
+ * - the slots that begin with a lease.
  */
 const CHILD = `
 const fs = require('fs')
@@ -39,8 +41,8 @@ stdout.write(Buffer.concat(answer).toString('base64'))
 `
 
 /**
- * Reads all leases of a VG at once, from the shared disk, without a lock. A child does it: a look at a disk that hangs
- * never ends, and then the child waits, not this program. Never throws.
+ * Reads all leases of a VG at once, from the shared disk, without a lock. A child does it: if the disk hangs, the child
+ * waits for ever, and not this program. Never throws.
  * @param limit milliseconds
  */
 export async function readLeases(vg: string, limit = LIMIT): Promise<LeasesRead> {

@@ -1,21 +1,21 @@
 import { type Lockspace, type SanlockStatus, WATCHDOG_FIRE } from '../core/lease.ts'
 import { isValidName } from '../core/volume.ts'
 
-/** All that the daemon knows, told without a look at a disk (FACTS 50). */
+/** The words that ask the daemon for all that it knows. It answers without a look at a disk (FACTS 50). */
 export const STATUS_ARGUMENTS = ['client', 'status', '-D'] as const
 
 interface Section {
   readonly head: string
   readonly fields: ReadonlyMap<string, string>
-  /** The field stands there twice: neither is believed. */
+  /** A field stands there twice: then no field of the section is believed. */
   readonly isTwofold: boolean
 }
 
 /**
  * Reads `sanlock client status -D` (captures: sanlock 3.8.5; print_state_daemon, print_state_lockspace in its main.c
- * and cmd.c): a head at the beginning of a line (`daemon NAME`, `s NAME:ID:PATH:OFFSET`), and below it `
- * FIELD=VALUE`. Lockspaces of others than lvmlockd are left out.
- * `watchdog_fire_timeout` is there since sanlock 3.9 (its commit 748e832), where it can be set; before that it is 60.
+ * and cmd.c): a head at the beginning of a line (`daemon NAME`, `s NAME:ID:PATH:OFFSET`), and below it indented lines
+ * `FIELD=VALUE`. Lockspaces of others than lvmlockd are left out. `watchdog_fire_timeout` is there since sanlock 3.9
+ * (its commit 748e832), where it can be set; before that it is 60.
  * @returns undefined if it is not such an answer
  */
 export function parseSanlockStatus(stdout: string): SanlockStatus | undefined {

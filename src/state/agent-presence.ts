@@ -9,8 +9,8 @@ import { self } from '../system/self.ts'
 
 /**
  * The file that names the agent's process, and when it last gave a sign of life. So a hook sees, without a command,
- * whether an agent works here: `PID START SECONDS`, the last by the monotonic clock, which all processes of a host
- * share. The file may stay when the agent ends.
+ * whether an agent works here. Its form is `PID START SECONDS`. SECONDS are those of the monotonic clock, which all
+ * processes of a host share. The file may stay when the agent ends.
  */
 const AGENT_FILE = join(RUN_FOLDER, 'agent')
 

@@ -8,12 +8,12 @@ import { isValidName } from '../core/volume.ts'
 /**
  * What a file comes to. Each mistake is named with its line.
  *
- * What a mistake does depends on its key. One in a key that decides what is locked (volume_groups, local_volume_groups,
- * policy), or in something that nobody can assign to a key, makes the file unusable (`errors`): a VM could start
- * without its lock, so that nothing starts and nothing is let in until it is mended. One in any other key (log_level,
- * log_file, the waits, on_contested, fence_command) has a default that is safe: it leaves that key at it (`mistakes`),
- * and is said at each event, by the agent, by a dry run and by check-config. A slip in log_level at night must not keep
- * every VM of a host from starting.
+ * What a mistake does depends on its key. Some keys decide what is locked: volume_groups, local_volume_groups, policy.
+ * A mistake in one of them, or in a line that nobody can assign to a key, makes the file unusable (`errors`): a VM
+ * could start without its lock. So nothing starts, and nothing is let in, until it is mended. Every other key
+ * (Key.harmless) has a default that is safe. A mistake in it leaves the key at that default (`mistakes`). It is said at
+ * each event, by the agent, by a dry run and by check-config. A slip in log_level at night must not keep every VM of a
+ * host from starting.
  */
 export type Parsed =
   | { readonly configuration: Configuration; readonly mistakes: readonly string[] }
@@ -211,8 +211,8 @@ const harmless = (name: string): string | undefined => (keyNamed(name)?.harmless
 const MOST_LINES = 20
 
 /**
- * Reads what can be read. A parser of TOML stops at the first line that it does not understand; that line is named and
- * taken out, so that all mistakes are known at once.
+ * Reads what can be read. A parser of TOML stops at the first line that it does not understand. That line is named and
+ * taken out, and the rest is read again: so all mistakes are known at once.
  */
 function read(lines: readonly string[]): {
   readonly values: Readonly<Record<string, unknown>>
@@ -228,7 +228,7 @@ function read(lines: readonly string[]): {
         return { values: {}, mistakes: [{ line: 1, text: 'it cannot be understood', spoils: undefined }] }
       const line = left[error.line - 1] ?? ''
       const isDuplicate = /redefine/.test(error.message)
-      // A line that is right by itself is not what is wrong: a list or a text before it is not closed.
+      // If that line is right by itself, the mistake is above it: a list or a text is not closed.
       if (line.trim() === '' || (!isDuplicate && isRight(line)))
         return {
           values: {},
@@ -247,8 +247,8 @@ function read(lines: readonly string[]): {
 }
 
 /**
- * What is not closed, at the line where it begins: the last one above the error that opens a list or a text and is not
- * right by itself.
+ * The list or text that is not closed, at the line where it begins. That is the last line above the error that opens
+ * one and is not right by itself.
  */
 function unclosed(lines: readonly string[], error: TomlError): Mistake {
   const above = lines.slice(0, error.line)

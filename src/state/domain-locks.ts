@@ -1,14 +1,15 @@
 import { readRecords, recordOf } from './record-store.ts'
 import { type VgLocks, lockVgs } from './vg-lock.ts'
 
-/** The record may name another VG by the time the locks are had; that hardly happens twice. */
+/** How often the record is looked at again: it may name another VG by the time the locks are had. */
 const TRIES = 5
 
 const vgsOnRecord = (uuid: string): string[] => (recordOf(uuid, readRecords())?.volumes ?? []).map(({ vg }) => vg)
 
 /**
- * Takes the locks of the VGs that a domain's event names, and of those that its record names. The agent may be about to
- * release what an earlier life of the domain has left in another VG, and both would change the same record (R11).
+ * Takes the locks of the VGs that a domain's event names, and of those that its record names. An earlier life of the
+ * domain may have left volumes in another VG, and the agent may be about to release them: both would change the same
+ * record (R11).
  * @param seconds how long to wait
  * @throws what lockVgs throws
  */

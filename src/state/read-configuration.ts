@@ -8,7 +8,9 @@ import { isErrno } from '../system/error-message.ts'
 /** What an administrator calls it. */
 export const CONFIGURATION_NAME = '/etc/libvirt/lvguard.conf'
 
-/** The configuration of this host; the defaults where there is no file. A file that cannot be read is wrong. */
+/**
+ * The configuration of this host; the defaults where there is no file. A file that cannot be read is an error in it.
+ */
 export async function readConfiguration(): Promise<Parsed> {
   let text: string
   try {

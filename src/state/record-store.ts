@@ -28,7 +28,7 @@ import { isErrno } from '../system/error-message.ts'
 const fileOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.json`)
 const RECORD_FILE = /^[0-9a-f-]{36}\.json$/
 
-/** Makes /run/lvguard, for root alone. Throws what mkdir throws. */
+/** Makes /run/lvguard, for root alone. @throws what mkdir(2) says */
 export const makeRunFolder = (): void => {
   mkdirSync(RUN_FOLDER, { recursive: true, mode: 0o700 })
 }
@@ -67,9 +67,9 @@ export const recordOf = (uuid: string, records: Records): DomainRecord | undefin
 export type Replaced = 'replaced' | 'changed'
 
 /**
- * The one way in which a record changes (R11): looks at it again, and puts the next one in its place, in one rename, or
- * removes it, only if it still is what the caller has read. The caller holds the locks of the VGs that both name, from
- * its look to this; `announceEnd` is for the one that does not.
+ * The one way in which a record changes (R11). It looks at the record again. If that still is what the caller has read,
+ * it puts the next one in its place, in one rename, or removes it. The caller holds the locks of the VGs that both
+ * records name, from its own look until now. A caller that does not hold them uses `announceEnd`.
  * @param expected,next undefined: none
  * @throws what the file system throws (a full /run: ENOSPC, unless the old record is as long); the old record is in
  *   place then
@@ -90,10 +90,10 @@ export function replaceRecord(
 /**
  * The same for a `release` that says that its domain has ended, before it waits for the locks of the VGs. An act that
  * has the locks may change the record between this one's look and its rename. So the two take turns. This one waits for
- * nobody. It does nothing if it was held up so long that another one may have ended its turn.
+ * nobody. If it was held up for so long that the other may have taken its turn away, it does nothing.
  */
 export function announceEnd(uuid: string, expected: DomainRecord | undefined, next: DomainRecord): Replaced {
-  // Where three hundred hooks are at work, this one would stand still in the middle of it.
+  // Where three hundred hooks are at work, this one might get no processor in the middle of it.
   const calm = self().hurry()
   const end = milliseconds() + TURN_LIMIT
   const isInTime = (): boolean => milliseconds() < end
@@ -107,8 +107,8 @@ export function announceEnd(uuid: string, expected: DomainRecord | undefined, ne
 }
 
 /**
- * Milliseconds that the turn of an announcement lasts. After that it no longer renames. On two processors with sixty
- * hooks at work a program waited for more than 50 ms in the middle of it, every fourth time (`npm run crowd 60`).
+ * Milliseconds that the turn of an announcement lasts. After that it no longer renames. Measured on two processors,
+ * with sixty hooks at work: every fourth time it was held up for more than 50 ms (`npm run crowd 60`).
  */
 const TURN_LIMIT = 1000
 /** Milliseconds between two tries to take a turn. */
@@ -119,7 +119,7 @@ const TRY_PAUSE = 10
  */
 const TURN_TRIES = (2 * TURN_LIMIT) / TRY_PAUSE + 1
 
-/** It is no record. It says which process has the turn, and then whether that has ended it. */
+/** The file of a turn, which is no record. It says which process has the turn, and whether that has ended it. */
 const turnOf = (uuid: string): string => join(RUN_FOLDER, `.${uuid}.turn`)
 
 interface Turn {
@@ -149,7 +149,7 @@ function takeTurn(uuid: string, tries: number): Turn {
     return {
       is: 'taken',
       end: (isOwn) => {
-        // Into the file that this one has made, and not into one of that name: that may be another one's turn by now.
+        // By the descriptor of the file that this one has made: the name may belong to another one's turn by now.
         if (isOwn) rmSync(turnOf(uuid), { force: true })
         else say(descriptor, OVER)
         closeSync(descriptor)
@@ -171,7 +171,7 @@ function isOver(uuid: string): boolean {
   }
 }
 
-/** A full /run: then the others wait for as long as a turn can last. */
+/** If /run is full, nothing is written: then the others wait for as long as a turn can last. */
 function say(descriptor: number, text: string): void {
   try {
     writeSync(descriptor, text)
@@ -222,8 +222,8 @@ export class RecordChanged extends Error {
 const LOOKS = 3
 
 /**
- * Does an act again, from its look on, if it ends because somebody else has changed the record. @throws what the act
- * throws
+ * Does an act again, from its look on, if it ends because somebody else has changed the record.
+ * @throws what the act throws, RecordChanged if it ends so LOOKS times
  */
 export async function lookingAgain<T>(act: () => Promise<T>): Promise<T> {
   for (let looks = 1; ; looks++) {
@@ -262,9 +262,9 @@ function write(uuid: string, record: DomainRecord, mayStill: () => boolean): boo
 }
 
 /**
- * Of a full /run: puts a record over the old one, in the same file, which needs no room. That a domain has ended is said
- * so: that record is the shorter one. Blanks fill the rest, which JSON allows. It is one write(2); whoever reads in the
- * middle of it finds no JSON, and the record counts as unreadable for that moment (R9).
+ * For a full /run: writes a record over the old one, in the same file, which needs no room. So a `release` can still
+ * say that its domain has ended: that record is the shorter one. Blanks fill the rest, which JSON allows. It is one
+ * write(2). Whoever reads in the middle of it finds no JSON, and the record counts as unreadable for that moment (R9).
  * @returns false where there is no such file, or the old record is shorter
  */
 function overwrite(file: string, text: string): boolean {

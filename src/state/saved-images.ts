@@ -24,8 +24,8 @@ import { makeRunFolder } from './record-store.ts'
 import { self } from '../system/self.ts'
 
 /**
- * How many files are kept. If there are more, the oldest are removed: nobody tells this program of domains that no
- * longer exist.
+ * How many files are kept. If there are more, the oldest are removed: this program does not learn that a domain no
+ * longer exists.
  */
 export const KEPT_IMAGES = 1000
 /** Seconds within which libvirt calls `release` after it has written a managed save image to its end. */
@@ -40,8 +40,8 @@ const fileOf = (uuid: string): string => join(SAVED_FOLDER, `${uuid}.json`)
 const markOf = (uuid: string): string => join(RUN_FOLDER, `${uuid}.restore`)
 
 /**
- * What was noted when the domain's memory was saved here last. @throws Error if there is a file that cannot be read or
- * understood
+ * What was noted when the domain's memory was saved here last.
+ * @throws Error if there is a file that cannot be read or understood
  */
 export function readSavedImage(uuid: string): SavedImage | undefined {
   let text: string
@@ -72,7 +72,8 @@ const isVolume = ({ vg, lv, uuid, lver }: SavedImage['volumes'][number]): boolea
   Number.isSafeInteger(lver)
 
 /**
- * Puts it in the place of the domain's last one, in one rename. It outlives a boot. @throws what the file system throws
+ * Puts it in the place of the domain's last one, in one rename. It outlives a boot.
+ * @throws what the file system throws
  */
 export function writeSavedImage(image: SavedImage): void {
   mkdirSync(SAVED_FOLDER, { recursive: true, mode: 0o700 })
@@ -109,7 +110,7 @@ export const savedImages = (): SavedImage[] =>
     }
   })
 
-/** One that is not there is no error. */
+/** Removes the note of a domain, if there is one. @throws what the file system throws */
 export const removeSavedImage = (uuid: string): void => rmSync(fileOf(uuid), { force: true })
 
 interface Saved {
@@ -123,6 +124,7 @@ const timeOf = (file: string): number | undefined => statIfAny(file)?.mtimeMs
 /**
  * libvirt's own file of a managed save: `new` if it has just been written, `noted` if it is the one that was noted
  * last.
+ * @param now milliseconds of the epoch
  */
 export function managedSave({ name, uuid }: Saved, now = date().getTime()): 'new' | 'noted' | 'other' | 'none' {
   const time = name.includes('/') ? undefined : timeOf(join(SAVE_IMAGE_FOLDER, `${name}.save`))
@@ -168,15 +170,20 @@ type Mark = ProcessIdentity & {
 
 /**
  * Whether this `prepare` belongs to a `restore` of the same libvirt daemon, a moment ago. Uses the mark up. A restore
- * that failed before its `prepare` leaves it: libvirt keeps a managed save until it runs again, so that one without is
- * a fresh start, after `virsh managedsave-remove` or with `--force-boot`.
+ * that failed before its `prepare` leaves its mark. Of a managed save that does no harm: libvirt keeps its file until
+ * the domain runs again. Without that file this is a fresh start, after `virsh managedsave-remove` or with
+ * `--force-boot`.
  *
- * Of `virsh restore FILE` nothing tells that; a start anew of the same domain within RESTORE_LIFETIME is taken for its
- * restore, and can lose nothing by it. It is compared as the restore just was, and refused once, with the way out, if
- * another host has locked a volume in those two minutes. It is put down as a start (SavedImage.spent) like any other,
- * so that the memory is refused from then on; only where libvirt says that it never ran (`failed`) is that taken back,
- * which is so. The other way round, a restore is never taken for a fresh start: its `prepare` comes in the same thread,
- * and whoever starts the domain in between makes libvirt refuse the restore.
+ * With `virsh restore FILE` no such file tells the two apart. So a fresh start of the same domain within
+ * RESTORE_LIFETIME is taken for its restore. It can lose nothing by that:
+ * - it is compared as the restore just was. If another host has locked a volume in those two minutes, it is refused
+ *   once, with the way out;
+ * - it is noted as a start like any other (SavedImage.spent), so that the memory is refused from then on. That is taken
+ *   back only if libvirt says that the domain never ran (`failed`), and then the memory is as good as before.
+ *
+ * A restore is never taken for a fresh start: its `prepare` comes in the same thread, and if somebody starts the domain
+ * in between, libvirt refuses the restore.
+ * @param now seconds since boot
  * @returns undefined: it is a fresh start
  */
 export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number): AnnouncedRestore | undefined {
@@ -185,14 +192,15 @@ export function takeRestore(domain: Saved, daemon: ProcessIdentity, now: number)
     rmSync(markOf(domain.uuid), { force: true })
     const isOfThisDaemon = pid === daemon.pid && start === daemon.start && now >= at
     const isRestore = managed === true ? managedSave(domain) !== 'none' : now - at < RESTORE_LIFETIME
-    // What was found is true whoever has called: a hook script that calls this program has another number each time.
+    // Problems that were found count, whoever has called: a hook script that calls this program is another process each
+    // time.
     return isRestore && (isOfThisDaemon || problems.length > 0) ? { problems } : undefined
   } catch (error) {
     return isErrno(error, 'ENOENT') ? undefined : unreadable(domain, error)
   }
 }
 
-/** What the `restore` has found cannot be read: it may be that the memory is older than its disk (R9). */
+/** The findings of the `restore` cannot be read: the memory may be older than its disk (R9). */
 function unreadable(domain: Saved, error: unknown): AnnouncedRestore | undefined {
   try {
     if (managedSave(domain) === 'none') return undefined

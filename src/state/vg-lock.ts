@@ -19,7 +19,7 @@ export interface VgLocks {
  */
 export class VgBusy extends Error {
   override readonly name = 'VgBusy'
-  /** @param isQueue one act after the other had the lock meanwhile, so that nothing hangs */
+  /** @param isQueue several acts had the lock one after another, so nothing hangs */
   constructor(
     readonly vg: string,
     readonly seconds: number,
@@ -43,8 +43,8 @@ const LEAST_PAUSE = 100
 /**
  * Takes /run/lvguard/VG.lock of each VG, in the order of their names so that two calls never wait for each other. Each
  * is a flock on an open file that this process and its children share: it lasts until the last of them has closed it
- * (FACTS 43). Those who wait get it in the order in which they came: the kernel keeps them in a row (Linux 5.0;
- * measured), and one that is killed leaves it.
+ * (FACTS 43). Those who wait get it in the order in which they came: the kernel keeps them in a queue (Linux 5.0;
+ * measured), and one that is killed leaves the queue.
  * @param seconds how long one and the same act may keep the lock from this one
  * @param inAll how long to wait for all who came first, in seconds
  * @throws VgBusy when either time is over; Error if flock(1) or the file cannot be had
@@ -91,7 +91,7 @@ interface Patience {
   readonly moved: () => void
 }
 
-/** One flock(1) waits all the time, so that it keeps its place in the row. */
+/** One flock(1) waits all the time, so that it keeps its place in the queue. */
 async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, moved }: Patience): Promise<void> {
   const patience = Math.max(seconds * 1000, LEAST_PAUSE)
   const pause = Math.min(LOOK_PAUSE, patience)
@@ -131,8 +131,8 @@ async function lockOne(vg: string, descriptor: number, { seconds, inAll, end, mo
 }
 
 /**
- * An act that gets the lock leaves a mark of its own: the time of change, which is never that of the act before, however
- * short that was and whatever the clock says. The contents may be LVM's (LVM_REPORT_FD, src/system/run.ts).
+ * An act that gets the lock leaves a mark of its own: the file's time of change. It is never that of the act before,
+ * however short that was and whatever the clock says. The contents may be LVM's (LVM_REPORT_FD, src/system/run.ts).
  */
 function leaveMark(descriptor: number): void {
   const now = date().getTime()

@@ -6,18 +6,19 @@ export interface Time {
   monotonic(): number
   /** Seconds since boot, of CLOCK_BOOTTIME (whole ones on Node 18). */
   uptime(): number
-  /** The calendar. */
+  /** The present date and time. */
   date(): Date
   /** Does something after so many milliseconds. @returns what cancels it */
   after(milliseconds: number, work: () => void): () => void
-  /** Does it again and again. */
+  /** Does something again and again, every so many milliseconds. */
   every(milliseconds: number, work: () => void): void
-  /** Does it once what has happened so far is seen to. */
+  /** Does something after the events that have come so far (setImmediate of Node). */
   soon(work: () => void): void
   /** This thread stands still for so many milliseconds, and nothing else of it goes on. */
   block(milliseconds: number): void
 }
 
+/** The time of this host. */
 export const REAL_TIME: Time = {
   // `performance` would cost 3 ms to load.
   monotonic: () => {
@@ -37,7 +38,7 @@ export const REAL_TIME: Time = {
 
 let time = REAL_TIME
 
-/** Of `enter` (system/world.ts). */
+/** For `enter` (system/world.ts) alone. */
 export const useTime = (next: Time): void => {
   time = next
 }
@@ -51,7 +52,7 @@ export const milliseconds = (): number => monotonic() * 1000
 /** Seconds since boot. */
 export const uptime: Time['uptime'] = () => time.uptime()
 
-/** What the calendar says. */
+/** The present date and time. */
 export const date: Time['date'] = () => time.date()
 
 /** Resolves after so many milliseconds. */
@@ -60,7 +61,7 @@ export const pause = (length: number): Promise<void> => new Promise((resolve) =>
 /** Does something again and again, every so many milliseconds. */
 export const every: Time['every'] = (length, work) => time.every(length, work)
 
-/** Does something once what has happened so far is seen to. */
+/** Does something after the events that have come so far (setImmediate of Node). */
 export const soon: Time['soon'] = (work) => time.soon(work)
 
 /** This thread stands still for so many milliseconds: for what cannot be awaited. */
@@ -74,4 +75,5 @@ export interface Clock {
   readonly after: (milliseconds: number, work: () => void) => () => void
 }
 
+/** The monotonic clock, and timers of the world that the program is in. */
 export const CLOCK: Clock = { now: milliseconds, after: (length, work) => time.after(length, work) }

@@ -25,6 +25,7 @@ export interface Running {
   unref(): void
 }
 
+/** What became of a command. */
 export interface Ended {
   /** Undefined if it could not be started or did not end by itself. */
   readonly exitCode?: number | undefined
@@ -43,6 +44,7 @@ const streamOf = (stream: 'ignore' | 'pipe' | number): 'ignore' | 'pipe' | 3 =>
 
 type Streams = ['ignore', 'ignore' | 'pipe', 'ignore' | 'pipe', ...3[]]
 
+/** Starts a real process, by execa. */
 export const REAL_START: Start = (command, words, { stdio, env, detached = false }) => {
   const isRead = stdio !== 'ignore' && stdio.includes('pipe')
   const running = execa(command, words, {
@@ -71,9 +73,10 @@ function endGroup(leader: number | undefined): void {
 
 let current = REAL_START
 
-/** Of `enter` (system/world.ts). */
+/** For `enter` (system/world.ts) alone. */
 export const useStart = (next: Start): void => {
   current = next
 }
 
+/** Starts a command in the world that the program is in. */
 export const start: Start = (command, words, manner) => current(command, words, manner)

@@ -1,4 +1,4 @@
-/** What an error says, in words; of something else that was thrown, that as a text. */
+/** The message of an error; of something else that was thrown, its text. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Whether an error is one of the operating system's, with one of these codes (errno(3)). */

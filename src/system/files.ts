@@ -53,7 +53,7 @@ export interface Files {
   writeSync(descriptor: number, data: string | Buffer): number
   fsyncSync(descriptor: number): void
   ftruncateSync(descriptor: number): void
-  /** Access and change, both to this. */
+  /** Sets the time of access and the time of change. */
   futimesSync(descriptor: number, at: Date): void
   /** Bytes, and when it was changed last, in nanoseconds of the epoch. */
   fstatSync(descriptor: number): Pick<BigIntStats, 'size' | 'mtimeNs'>
@@ -69,6 +69,7 @@ export const TO_WRITE_AT_ONCE = constants.O_WRONLY | constants.O_NONBLOCK | cons
 /** What happens in a folder that is watched. */
 export type FolderEvents = Pick<FSWatcher, 'close' | 'on'>
 
+/** The file system of this host. */
 export const REAL_FILES: Files = {
   readFileSync: readFile,
   readdirSync: (path) => readdir(path),
@@ -97,11 +98,12 @@ export const REAL_FILES: Files = {
 
 let files = REAL_FILES
 
-/** Of `enter` (system/world.ts). */
+/** For `enter` (system/world.ts) alone. */
 export const useFiles = (next: Files): void => {
   files = next
 }
 
+// Each of these does what Files says of it, in the world that the program is in.
 export const readFileSync: Files['readFileSync'] = (path, encoding) => files.readFileSync(path, encoding)
 export const readdirSync: Files['readdirSync'] = (path) => files.readdirSync(path)
 export const readlinkSync: Files['readlinkSync'] = (path) => files.readlinkSync(path)

@@ -31,16 +31,16 @@ export interface Log {
   abandon(): void
 }
 
-// A FIFO would be waited for without end. A name without a folder cannot be: log_file is an absolute path.
+// Writes to a regular file only: with a FIFO it would wait for ever. log_file is an absolute path, so it has a folder.
 const WRITER =
   // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's.
   'umask 077; d="${0%/*}"; [ -d "${d:-/}" ] || mkdir -m 755 "$d" || exit; [ ! -e "$0" ] || [ -f "$0" ] || exit; exec cat >> "$0"'
 
 /**
- * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. If the file is on
- * storage that does not answer (a dead NFS server, a frozen file system), the child is held up in the kernel, where no
- * time limit helps. If one of Node's own threads were held up there, the program could not even exit (measured:
- * process.exit waits for it). The child holds neither stdout nor stderr (R7) and no VG's lock. winston's own file
+ * Opens the log. Never throws, and never waits: a child of this program opens the file and writes it. The file may be
+ * on storage that does not answer (a dead NFS server, a frozen file system). Then the child waits in the kernel, where
+ * no time limit helps. If one of Node's own threads waited there, the program could not even exit (measured:
+ * process.exit waits for it). The child has neither stdout nor stderr (R7), and no VG's lock. winston's own file
  * transport loses lines at process.exit, and throws if its folder cannot be made (FACTS 41).
  */
 export function openLog({ logFile, logLevel }: Pick<Configuration, 'logFile' | 'logLevel'>): Log {

@@ -4,15 +4,20 @@
  */
 const root = process.env['LVGUARD_ROOT'] ?? ''
 
+/** A path of this host; below LVGUARD_ROOT, if that is set. */
 export const onHost = (path: string): string => root + path
 
+/** Records, VG locks and marks. Does not outlive a boot. */
 export const RUN_FOLDER = onHost('/run/lvguard')
+/** libvirt's status files (FACTS 13). */
 export const STATUS_FOLDER = onHost('/run/libvirt/qemu')
+/** libvirt's persistent definitions of domains. */
 export const DEFINITION_FOLDER = onHost('/etc/libvirt/qemu')
-/** Of storage pools: those that run, and those that are defined. */
+/** libvirt's storage pools that run. */
 export const POOL_STATE_FOLDER = onHost('/run/libvirt/storage')
+/** libvirt's storage pools that are defined. */
 export const POOL_DEFINITION_FOLDER = onHost('/etc/libvirt/storage')
-/** Outlives a boot. */
+/** Notes of saved memories (state/saved-images.ts). Outlives a boot. */
 export const SAVED_FOLDER = onHost('/var/lib/lvguard/saved')
 /** What persons have confirmed of hosts that are off; outlives a boot too. */
 export const CONFIRM_OFF_FOLDER = onHost('/var/lib/lvguard/confirm-off')

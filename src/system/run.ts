@@ -36,8 +36,8 @@ export async function query(command: string, words: readonly string[], limit = Q
 }
 
 /**
- * Waits for a child, and ends it when its time is over. execa's own `timeout` is not used: its AbortSignal costs each
- * call 1 ms.
+ * Waits for a child, and ends it when its time is over. execa's own `timeout` would cost each call 1 ms (its
+ * AbortSignal).
  * @param limit milliseconds
  * @returns undefined when the time is over
  */
@@ -49,16 +49,17 @@ async function limited(limit: number, running: Running): Promise<Ended | undefin
   return undefined
 }
 
-// A child in uninterruptible sleep (storage that does not answer) survives the signal that ends it: then it is no
-// longer waited for.
+// Milliseconds. A child in uninterruptible sleep (storage that does not answer) does not end at a signal. After this
+// time it is no longer waited for.
 const GRACE = 10_000
 const GIVEN_UP: CommandResult = { exitCode: undefined, stdout: '', stderr: '', isAbsent: false, timedOut: true }
 
 /**
- * Runs a command of an administrator's own, which may be a script with children. When its time is over all of them are
- * ended. What it leaves behind when it ends by itself is not waited for. Never throws for what the command did.
+ * Runs a command of an administrator's own, which may be a script with children. When its time is over, all of them are
+ * ended. If it ends by itself, children that it leaves behind are not waited for. Never throws for what the command
+ * did.
  * @param limit milliseconds
- * @returns stderr: all that it said, on either stream
+ * @returns `stderr` has all that it said, on either stream
  */
 export async function queryGroup(command: string, words: readonly string[], limit: number): Promise<CommandResult> {
   const said = anonymousFile()
@@ -82,15 +83,18 @@ export interface WaitingCommand {
   stop(): void
 }
 
-/** Runs a command that waits, and of which only the exit status matters; cheaper than a query. */
+/**
+ * Runs a command that waits, and whose exit status is all that matters; cheaper than a query.
+ * @param inherited descriptors of this process that it gets, as 3 and on
+ */
 export function waiting(command: string, words: readonly string[], inherited: readonly number[]): WaitingCommand {
   const running = start(command, words, { stdio: ['ignore', 'ignore', 'ignore', ...inherited], env: ENVIRONMENT })
   return { ended: running.ended.then((result) => outcomeOf(result, '', '')), stop: () => running.kill() }
 }
 
 /**
- * Runs a command that nobody may end, and that need not be waited for: it outlives this program. @returns whether it
- * ended with 0
+ * Runs a command that nobody may end, and that need not be waited for: it outlives this program.
+ * @returns whether it ended with 0
  */
 export async function outlive(command: string, words: readonly string[]): Promise<boolean> {
   const running = start(command, words, { stdio: 'ignore', env: ENVIRONMENT, detached: true })
@@ -109,16 +113,15 @@ export const meanwhileDo = (work: () => void): void => {
 
 /**
  * The first query of a program costs 5 ms more than those that follow it (Node's streams and pipes, execa's reading).
- * If a query is needed after a command that changes something, and none runs beside that command, this makes one while
- * there is nothing else to do.
+ * This makes that first query while a command that changes something runs, and there is nothing else to do. For a
+ * caller that needs a query after the command, and none beside it.
  */
 export const warmQueries = (): void => meanwhileDo(() => void query('true', []))
 
 /**
  * Runs an lvm command that changes something, so that it survives this program (R11):
  * - it inherits the VG's lock. LVM closes every descriptor that it inherits but the one named in LVM_REPORT_FD
- *   (measured on lvm2
- *   2.03.16; `_close_stray_fds` in lvmcmdline.c), into which lvchange writes nothing;
+ *   (measured on lvm2 2.03.16; `_close_stray_fds` in lvmcmdline.c). lvchange writes nothing into that one;
  * - its stderr goes to a file, because a pipe without a reader would end it with SIGPIPE half-way;
  * - it is in a session of its own and is not ended when this program ends.
  */
@@ -149,13 +152,13 @@ function outcomeOf(result: Ended, stdout: string, stderr: string): CommandResult
   return { exitCode: result.exitCode, stdout, stderr, isAbsent: result.code === 'ENOENT', timedOut: false }
 }
 
-/** How many names are tried for a file that has none afterwards. */
+/** How many names are tried for a file that loses its name at once. */
 const NAMES = 4
 
 /**
- * A file without a name; undefined where /run is full: the messages are lost then, the command is not. A name that is
- * taken is left alone: another thread of this program may be between the same two lines (the watch over the leases is
- * one), or a hook with the same number was killed there.
+ * A file without a name. Undefined where /run is full: then the messages are lost, but not the command. A name that is
+ * taken is left alone. Another thread of this program, such as the watch over the leases, may be about to remove it; or
+ * a hook with the same process id was killed before it could.
  */
 function anonymousFile(): number | undefined {
   for (let name = 0; name < NAMES; name++) {

@@ -7,27 +7,28 @@ export interface Self {
   /** Of its parent. */
   readonly ppid: number
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Undefined where there are no users. */
+  /** Of the user; undefined on a system without users. */
   uid(): number | undefined
-  /** Of this host, as uname(2) has it. */
+  /** The name of this host (uname(2)). */
   hostname(): string
   isTerminal(descriptor: number): boolean
-  /** From 0 up to 1. */
+  /** At least 0, less than 1. */
   random(): number
   /** SIGKILL. @throws what kill(2) says */
   kill(pid: number): void
   onHangup(work: () => void): void
   /**
-   * From now on it comes before other programs that want a processor, if it may; so does what it starts meanwhile.
+   * From now on this process, and what it starts meanwhile, gets a processor before other programs, if it may.
    * @returns what ends that
    */
   hurry(): () => void
   exit(status: number): void
 }
 
-/** As nice(1) counts: that of the agent's unit. LVM gives itself -18 while it activates (lvm.conf, process_priority). */
+/** As nice(1) counts: as the agent's unit has it. LVM takes -18 while it activates (lvm.conf, process_priority). */
 const HURRIED = -10
 
+/** The process that this really is. */
 export const REAL_SELF: Self = {
   pid: process.pid,
   ppid: process.ppid,
@@ -54,7 +55,7 @@ export const REAL_SELF: Self = {
 
 let current = REAL_SELF
 
-/** Of `enter` (system/world.ts). */
+/** For `enter` (system/world.ts) alone. */
 export const useSelf = (next: Self): void => {
   current = next
 }
@@ -63,7 +64,8 @@ export const useSelf = (next: Self): void => {
 export const self = (): Self => current
 
 /**
- * What each process keeps for itself. A variable of a module would belong to all processes of a simulation at once.
+ * A value that each process has for itself. A variable of a module would belong to all processes of a simulation at
+ * once.
  * @param make called once a process, when it is asked for first
  */
 export function perProcess<T>(make: () => T): () => T {

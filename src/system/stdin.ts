@@ -5,8 +5,9 @@ import { readSync } from './files.ts'
 export const LONGEST_XML = 8 * 1024 * 1024
 
 /**
- * Reads standard input, or what another descriptor gives, to its end, or to one byte more than a limit: nobody has to
- * hold a gigabyte to refuse it.
+ * Reads standard input, or what another descriptor gives, to its end. Stops early once it has more than `limit` bytes:
+ * nobody has to hold a gigabyte to refuse it.
+ * @throws what the file system throws
  */
 export function readStdin(limit: number, descriptor = 0): string {
   const chunks: Buffer[] = []

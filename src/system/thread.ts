@@ -9,7 +9,7 @@ export interface Thread {
 /** What is told of a thread. */
 export interface ThreadEvents {
   readonly message: (message: unknown) => void
-  /** It has ended, which none does by itself. @param why in one line */
+  /** It has ended, which is a fault: no thread ends on purpose. @param why in one line */
   readonly ended: (why: string) => void
 }
 
@@ -32,8 +32,8 @@ export function startThread(part: string, data: unknown, { message, ended }: Thr
 }
 
 /**
- * The same of a text. What it writes to process.stdout and process.stderr goes nowhere: this program has neither in its
- * first thread (no-standard-streams.ts).
+ * The same for the text of a program. What it writes to process.stdout and process.stderr goes nowhere: the first
+ * thread of this program has neither (no-standard-streams.ts).
  */
 export function threadOf(text: string, data: unknown, { message, ended }: ThreadEvents): Thread {
   const worker = new Worker(text, { eval: true, workerData: data, stdout: true, stderr: true })
@@ -46,7 +46,7 @@ export function threadOf(text: string, data: unknown, { message, ended }: Thread
   return { post: (each) => worker.postMessage(each) }
 }
 
-/** Of the thread that asks: what it was given, and how it talks with the first one. @throws Error in the first one */
+/** For a thread: what it was given, and how it talks with the first thread. @throws Error in the first thread */
 export function ownThread(): {
   readonly data: unknown
   post(message: unknown): void
@@ -62,8 +62,8 @@ export function ownThread(): {
 }
 
 /**
- * Writes to stderr in the order of the calls, and keeps nobody waiting. journald may not read, because its own disk
- * hangs; then a thread of libuv's pool waits.
+ * Writes to stderr in the order of the calls, and keeps nobody waiting. If journald does not read, because its own disk
+ * hangs, a thread of libuv's pool waits.
  * @param limit milliseconds
  * @param late called once with each text that has not been written within its limit
  */

@@ -18,6 +18,7 @@ export interface World {
 /** The world of a program that nobody has put into another one. */
 export const REAL_WORLD: World = { files: REAL_FILES, time: REAL_TIME, start: REAL_START, self: REAL_SELF }
 
+/** From now on the program is in this world. */
 export function enter({ files, time, start, self }: World): void {
   useFiles(files)
   useTime(time)

@@ -52,7 +52,7 @@ export interface HostDescription {
   readonly cpu: { readonly model: string; readonly flags: readonly string[] } | null
 }
 
-/** Reads what another host says of itself. @returns undefined if it is of another form: of another version */
+/** Reads what another host says of itself. @returns undefined if it has another form, as that of another version */
 export function hostFactsIn(text: string): HostDescription | undefined {
   try {
     const facts = JSON.parse(text) as Partial<HostDescription>
@@ -76,7 +76,7 @@ export interface Window {
   readonly to: number
 }
 
-/** LVG601 to LVG611: what differs between two hosts, and should not. @param window of the answer of `there` */
+/** LVG601 to LVG611: what differs between two hosts, and should not. @param window in which `there` has answered */
 export const compareHosts = (here: HostDescription, there: HostDescription, window: Window): Finding[] => [
   ...versions(here, there),
   ...settings(here, there),
@@ -148,7 +148,7 @@ function settings(here: HostDescription, there: HostDescription): Finding[] {
   ]
 }
 
-/** One that is late is started: of that each host tells by itself (LVG115). */
+/** A lease that is late counts as started here: each host reports its own late lease (LVG115). */
 const isStarted = (locking: string): boolean => locking === 'started' || locking === 'late'
 
 /** LVG605 and LVG606. */

@@ -33,7 +33,7 @@ export function cachedDisks(xml: string): string[] {
   })
 }
 
-/** LVG501 and LVG505. Of VMs with a volume in a VG with locks: others do not migrate by these. */
+/** LVG501 and LVG505. Only of VMs with a volume in a VG with locks: lvguard has no part in others. */
 export function definitions({ definitions: all, table }: Pick<CheckFacts, 'definitions' | 'table'>): Finding[] {
   const shared = new Set(table.vgs.map(({ vg }) => vg))
   const isShared = (path: string): boolean => {
@@ -99,7 +99,7 @@ export function ownName({ addresses, hostname }: Pick<CheckFacts, 'addresses' | 
       ]
 }
 
-/** LVG503. Without a setting libvirt-guests does what its script says first: libvirt's suspends, Debian's shuts down. */
+/** LVG503. Without a setting the script of libvirt-guests decides: libvirt's own suspends, Debian's shuts down. */
 export function guests({
   libvirtGuests,
   libvirtGuestsScript = '',

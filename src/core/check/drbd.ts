@@ -56,8 +56,8 @@ const valueIn = (dump: string, key: string): string | undefined =>
   new RegExp(`^\\s*${key}\\s+(\\S+?)\\s*;`, 'm').exec(dump)?.[1]
 
 /**
- * LVG301 to LVG304: `drbdadm dump`. What it does not say has DRBD's default: protocol C, one primary, disconnect, no
- * fencing, no quorum (drbd.conf(5)).
+ * LVG301 to LVG304: `drbdadm dump`. A setting that is not in it has DRBD's default: protocol C, one primary,
+ * disconnect, no fencing, no quorum (drbd.conf(5)).
  */
 export function configured({ drbdDumps }: Pick<CheckFacts, 'drbdDumps'>): Finding[] {
   return [...drbdDumps].flatMap(([resource, dump]) => {

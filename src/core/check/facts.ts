@@ -2,12 +2,12 @@ import type { SavedImage } from '../saved-image.ts'
 import type { Known, Status, StatusFacts } from '../status.ts'
 
 /**
- * All that `lvguard check` knows of a host. What a command says is here as it said it: each check reads it itself, so
- * that its test is what the command really said.
+ * All that `lvguard check` knows of a host. The answer of a command is here as it came: each check reads it itself. So
+ * the tests of a check are real answers of commands.
  */
 export interface CheckFacts {
   readonly status: StatusFacts
-  /** The table that comes of it. */
+  /** What `lvguard status` makes of it. */
   readonly table: Status
   /** `lvmconfig --typeconfig full`, of the keys that matter here. */
   readonly lvmconfig: Known<string>
@@ -28,7 +28,7 @@ export interface CheckFacts {
   /** `pvs -a`, as JSON: pv_name, vg_name, pv_duplicate, pv_missing. */
   readonly pvs: Known<string>
   /**
-   * What definitions on this host name in the form of a volume's, and nothing in /dev is called: the VG, with its VMs.
+   * VGs that definitions on this host name, by the paths of volumes, and that /dev does not have: each with its VMs.
    */
   readonly absent: ReadonlyMap<string, readonly string[]>
   /**
@@ -68,7 +68,7 @@ export interface CheckFacts {
     readonly warnings: readonly string[]
     readonly volumeGroups: readonly string[]
   }
-  /** By the UUID of a VM that runs here: volumes of it that a policy leaves alone (`ignore`), so that nobody locks them. */
+  /** By the UUID of a VM that runs here: its volumes that a policy leaves alone (`ignore`). Nobody locks them. */
   readonly leftAlone: ReadonlyMap<string, ReadonlySet<string>>
   /** The XML of the domains that are defined here. */
   readonly definitions: readonly { readonly name: string; readonly xml: string }[]

@@ -3,9 +3,8 @@ export type Severity = 'warning' | 'critical' | 'unknown'
 
 /**
  * All codes, each with what it looks at. A code keeps its meaning for ever: it stands in `mute`, in monitoring and in
- * tickets. 1: locks and watchdog;
- * 2: LVM and storage; 3: DRBD; 4: lvguard itself; 5: libvirt and VMs; 6: two hosts beside each other (--host).
- * README.md has the same table (tested).
+ * tickets. 1: locks and watchdog; 2: LVM and storage; 3: DRBD; 4: lvguard itself; 5: libvirt and VMs; 6: two hosts
+ * beside each other (--host). README.md has the same table (tested).
  */
 export const CODES = {
   LVG101: { severity: 'warning', looksAt: 'sanlock has a watchdog' },
@@ -81,11 +80,15 @@ export const CODES = {
   LVG611: { severity: 'warning', looksAt: 'the clocks of both show the same time' },
 } as const satisfies Readonly<Record<string, { readonly severity: 'warning' | 'critical'; readonly looksAt: string }>>
 
+/** A code of `lvguard check`. */
 export type Code = keyof typeof CODES
+/** All codes, in the order of the table. */
 export const CODE_NAMES = Object.keys(CODES) as Code[]
-/** Those of `lvguard check --host`, and those of one host by itself. */
+/** Those of `lvguard check --host`. */
 export const HOST_CODES = CODE_NAMES.filter((code) => code.startsWith('LVG6'))
+/** Those of `lvguard check` without --host. */
 export const OWN_CODES = CODE_NAMES.filter((code) => !HOST_CODES.includes(code))
+/** Whether a word is a code. */
 export const isCode = (word: string): word is Code => Object.hasOwn(CODES, word)
 
 /** One thing that is not as it should be, or that could not be told. */
@@ -98,6 +101,7 @@ export interface Finding {
   readonly mend: string
 }
 
+/** One finding, with the severity of its code where no other is given. */
 export const finding = (
   code: Code,
   what: string,
@@ -114,8 +118,8 @@ export const untold = (code: Code, why: string, mend = 'see why, and run lvguard
 })
 
 /**
- * Exit status as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown. What is known to be wrong goes
- * before what is not known.
+ * Exit status as that of a monitoring plugin: 0 ok, 1 warning, 2 critical, 3 unknown. Something that is known to be
+ * wrong counts more than something that is not known.
  */
 export function exitOf(findings: readonly Finding[]): 0 | 1 | 2 | 3 {
   const has = (severity: Severity): boolean => findings.some((each) => each.severity === severity)
@@ -136,8 +140,8 @@ export const inOrder = (findings: readonly Finding[], mute: readonly string[]): 
     )
 
 /**
- * What tells one finding from another over time: of a number in its sentence (seconds, milliseconds) only that there is
- * one.
+ * What tells one finding from another over time. A number of seconds or milliseconds in its sentence may change: it
+ * does not count.
  */
 export const keyOf = ({ code, severity, what }: Finding): string =>
   `${code} ${severity} ${what.replaceAll(/\b\d+(?= (?:s|ms)\b)/g, '#')}`

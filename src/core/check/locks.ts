@@ -283,7 +283,7 @@ export function globalLock({ status }: Pick<CheckFacts, 'status'>): Finding[] {
   return []
 }
 
-/** Milliseconds: of a lease disk that is fast a read or a write takes a few. */
+/** Milliseconds for one read or write. A fast lease disk takes a few. */
 const SLOW = 1000
 
 /** LVG114: `sanlock client renewal`, the last hour (FACTS 50). */

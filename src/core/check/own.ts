@@ -92,8 +92,8 @@ export function configuration({
 }
 
 /**
- * LVG403 and LVG409. Only what LVM knows to be a volume with locks counts; of VGs that volume_groups leaves out LVG407
- * tells; what a policy leaves alone is nobody's.
+ * LVG403 and LVG409. Only volumes with locks count, as LVM knows them. Left out are VGs that volume_groups leaves out
+ * (LVG407 reports them), and volumes that a policy leaves alone.
  */
 export function running({
   status,

@@ -13,8 +13,8 @@ export const storageFindings = (facts: CheckFacts): Finding[] => [
 ]
 
 /**
- * LVG201 and LVG203: `pvs -a`. A VG of which no physical volume is seen at all is in no row of it: the definitions of
- * VMs tell.
+ * LVG201 and LVG203: `pvs -a`. It has no row of a VG of which no physical volume is seen at all: then the definitions
+ * of VMs name it.
  */
 export function physical({ pvs, absent }: Pick<CheckFacts, 'pvs' | 'absent'>): Finding[] {
   const rows = pvs.kind === 'known' ? rowsIn(pvs.value, 'pv') : undefined

@@ -1,5 +1,5 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
-import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
+import { type DrivePlan, type Report, heldOf, isSameMemory, lackIds, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
@@ -79,7 +79,10 @@ export async function act(
         views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
     const records = asSeen(known, views)
     const devices = activeVolumes()
-    const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
+    const facts = { locks: state, devices, records }
+    const unknown = views.flatMap((view) => lackIds(view, facts))
+    const covers = unknown.length === 0 ? NO_VOLUMES : ((await volumeTable(unknown)) ?? NO_VOLUMES)
+    const plans = views.map((view) => planDrive(view, { ...facts, covers }, view.detail))
     const overtaken = new Set<SeenDomain>()
     const drives = plans.flatMap(
       (

@@ -3,8 +3,11 @@ import {
   type Identified,
   type LockState,
   type LockTable,
+  NO_VOLUMES,
+  type VolumeTable,
   addressOf,
   deviceOf,
+  identityOf,
   isSameVolume,
   seenHere,
   suffices,
@@ -24,7 +27,7 @@ import {
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { isBoundByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import type { Change } from './start.ts'
+import { type Change, withIds } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -66,6 +69,10 @@ export interface DriveFacts {
   readonly locks: LockState
   readonly devices: readonly Device[]
   readonly records: Records
+  /**
+   * What lvs tells of volumes that `lackIds`. Absent: it was not asked, because nothing is decided for good yet.
+   */
+  readonly covers?: VolumeTable
 }
 
 /** What is to be done for a domain. */
@@ -219,18 +226,42 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
     )
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
   return [
-    ...known,
+    ...known.map((volume) => withCover(volume, facts)),
     ...added.map(
-      ({ vg, lv, mode, partition }): RecordedVolume => ({
-        vg,
-        lv,
-        role: mode,
-        mode,
-        before: 'inactive',
-        ...(partition !== undefined && { partition }),
-      }),
+      ({ vg, lv, mode, partition }): RecordedVolume =>
+        withCover(
+          {
+            vg,
+            lv,
+            role: mode,
+            mode,
+            before: 'inactive',
+            ...(partition !== undefined && { partition }),
+          },
+          facts,
+        ),
     ),
   ]
+}
+
+/**
+ * Volumes of a domain whose UUIDs are not on record, and that are active here under no lock of their own. The lock of a
+ * snapshot is its origin's, that of a thin volume its pool's (FACTS 26, 27): lvs has to tell which.
+ */
+export const lackIds = ({ live, record }: DomainView, { locks, devices }: DriveFacts): VolumeName[] =>
+  [...live, ...(record?.volumes ?? [])].filter(
+    (volume) =>
+      record?.volumes.some((known) => known.ids !== undefined && isSameVolume(known, volume)) !== true &&
+      hasDevice(volume, { devices }) &&
+      seenHere(volume, locks, devices).lock === 'none',
+  )
+
+/** A volume with the UUIDs that lvs tells of its device. */
+function withCover(volume: RecordedVolume, { covers = NO_VOLUMES, devices }: DriveFacts): RecordedVolume {
+  const row = volume.ids === undefined ? covers.volumes.get(fullName(volume)) : undefined
+  return row !== undefined && deviceOf(identityOf(row), devices) === deviceOf(volume, devices)
+    ? withIds(volume, covers)
+    : volume
 }
 
 /** Volumes that the live XML names, and that another domain of this host has on record, unless both only read. */
@@ -324,7 +355,7 @@ function stepOf(
   volume: RecordedVolume,
   wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
   view: DomainView,
-  { locks, devices, records }: DriveFacts,
+  { locks, devices, records, covers }: DriveFacts,
 ): DriveStep {
   const { vg, lv, role } = volume
   const name = fullName(volume)
@@ -355,6 +386,12 @@ function stepOf(
       ...(target === 'exclusive' && { demoted: false }),
     }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
+  // Its lock may be another volume's, which is exclusive here: to share it would share that one too (R3).
+  if (target === 'shared' && volume.ids === undefined && covers !== undefined && hasDevice(volume, { devices }))
+    return {
+      change: undefined,
+      reports: [{ kind: 'locks-unknown', detail: `lvs does not tell whose lock ${name} has` }],
+    }
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
 

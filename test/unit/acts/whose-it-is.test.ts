@@ -275,3 +275,32 @@ test('a VM that reads a snapshot does not make the lock of its origin shared, on
   expect([outcome.kind, host.commands.filter((words) => words.includes('snap'))]).toEqual([expect.anything(), []])
   expect(lockOfRoot()).toBe('exclusive')
 })
+
+// The same of the agent: the snapshot was plugged in, or its VM ran before lvguard was installed.
+test.each([['plugged in'], ['of a VM that is taken over']])(
+  'nor does the agent, where the snapshot is %s',
+  async (how) => {
+    const snap = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: ROOT_VOLUME.uuid, shareable: false })
+    await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    host.volumeTable = (names) =>
+      Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
+    put({ format: 1, domain: { name: 'milou', uuid: other }, state: 'running', volumes: [ofRoot()] })
+    if (how === 'plugged in') put(own('running', [ofHome()]))
+    root.write('proc/7/stat', '')
+    const xml = READS_ROOT.replace('virtVG/root', 'virtVG/snap')
+    root.write(
+      'run/libvirt/qemu/tintin.xml',
+      `<domstatus state='running' reason='booted' pid='7'>\n<job type='none' async='none'/>\n${xml}</domstatus>\n`,
+    )
+    host.commands.length = 0
+    await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
+    expect(onRecord()?.volumes.find(({ lv }) => lv === 'snap')?.ids?.lock).toBe(ROOT_VOLUME.uuid)
+    // lvs says nothing: nothing is shared either.
+    host.volumeTable = () => Promise.resolve(undefined)
+    put(own('running', [ofHome()]))
+    await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
+  },
+)

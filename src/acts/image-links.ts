@@ -14,7 +14,7 @@ export type Link = Image & { readonly above: readonly string[] }
 
 /** Thrown where backing files cannot be locked. */
 export class ImageRefused extends Error {
-  override readonly name = 'Refusal'
+  override readonly name = 'ImageRefused'
   constructor(readonly problems: readonly Problem[]) {
     super('refused')
   }

@@ -13,7 +13,7 @@ import { write } from '../system/output.ts'
 import { onHost } from '../system/paths.ts'
 import { readConfiguration } from '../state/read-configuration.ts'
 import { self } from '../system/self.ts'
-import { lockVgs } from '../state/vg-lock.ts'
+import { VgBusy, lockVgs } from '../state/vg-lock.ts'
 
 /** Milliseconds for drbdadm to read its configuration. */
 const DUMP_LIMIT = 10_000
@@ -97,7 +97,7 @@ const realWorld = (say: (line: Line) => void): FenceWorld => ({
       // A queue like those in which acts on a VG wait. No VG can have a name with a colon in it.
       return (await lockVgs([`fence:${host}`], seconds, seconds)).release
     } catch (error) {
-      if (error instanceof Error && error.name === 'VgBusy') return undefined
+      if (error instanceof VgBusy) return undefined
       throw error
     }
   },

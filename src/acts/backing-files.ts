@@ -128,8 +128,9 @@ async function lockLevel(
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
   const record = recordOf(domain.uuid, records)
-  const covers = seemUnlocked(scope.volumes, before, incoming) ? await level.table() : NO_VOLUMES
-  if (covers === undefined) throw new ImageRefused([noAnswerOfLvs()])
+  const mustAsk = seemUnlocked(scope.volumes, before, incoming)
+  const covers = mustAsk ? await subjectWith(domain, configuration, level.candidates).table() : undefined
+  if (mustAsk && covers === undefined) throw new ImageRefused([noAnswerOfLvs()])
   const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [], covers)
   if (plan.kind === 'refuse') throw new ImageRefused(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])

@@ -1,5 +1,5 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
-import { type DrivePlan, type Report, heldOf, isSameMemory, lackIds, planDrive } from '../core/drive.ts'
+import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
@@ -32,6 +32,8 @@ export interface ActResult {
   readonly isOvertaken: boolean
   readonly contested: ContestedStep
   readonly abortJob: boolean
+  /** lvs has told whose lock a volume has, which was left alone for that: the next act can do it. */
+  readonly isToldNow: boolean
   /** Taken out of the domain while it runs, and given back. */
   readonly unplugged: readonly VolumeName[]
   /** Of a domain that is gone. */
@@ -47,6 +49,7 @@ const NOTHING = {
   isOvertaken: false,
   contested: 'none',
   abortJob: false,
+  isToldNow: false,
   unplugged: [],
   released: undefined,
 } as const
@@ -79,10 +82,7 @@ export async function act(
         views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
     const records = asSeen(known, views)
     const devices = activeVolumes()
-    const facts = { locks: state, devices, records }
-    const unknown = views.flatMap((view) => lackIds(view, facts))
-    const covers = unknown.length === 0 ? NO_VOLUMES : ((await volumeTable(unknown)) ?? NO_VOLUMES)
-    const plans = views.map((view) => planDrive(view, { ...facts, covers }, view.detail))
+    const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()
     const drives = plans.flatMap(
       (
@@ -129,7 +129,7 @@ export async function act(
       ),
     )
     const { done, after } = await carryOutAll(
-      [...owners.keys()],
+      withoutLowering(owners),
       (change) => owners.get(change) as RecordedVolume,
       state,
       locks,
@@ -163,7 +163,13 @@ export async function act(
       } else {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
         const { replace } = drive
-        const record = await identified(undemoted(drive.record, own, replace), replace, drive.unwritable === undefined)
+        const { record, isOnDisk } = await identified(
+          undemoted(drive.record, own, replace),
+          replace,
+          drive.unwritable === undefined,
+        )
+        const isTold = (report: Report): boolean =>
+          isOnDisk && report.kind === 'lock-owner-unknown' && volumeIn(record, report.volume)?.ids !== undefined
         const unplugged = await giveBack(drive.plan.unplugged, record, replace, locks)
         const left = {
           ...record,
@@ -173,11 +179,12 @@ export async function act(
         results.push({
           view,
           done: own,
-          reports,
+          reports: reports.filter((report) => !isTold(report)),
           unwritable: drive.unwritable,
           isOvertaken: false,
           contested,
           abortJob: drive.plan.abortJob,
+          isToldNow: reports.some(isTold),
           unplugged,
           released: undefined,
         })
@@ -205,10 +212,29 @@ const asSeen = ({ known, unreadable }: Records, views: readonly SeenDomain[]): R
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
 /**
+ * The changes, but none that shares a lock which another one of them makes exclusive: it would come last, and take that
+ * back. Such a volume is locked well enough then (FACTS 26; two partitions of one volume).
+ */
+function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | undefined>): Change[] {
+  const exclusive = new Set(
+    [...owners].flatMap(([{ to }, owner]) => (to === 'exclusive' && owner?.ids !== undefined ? [owner.ids.lock] : [])),
+  )
+  return [...owners]
+    .filter(([{ to }, owner]) => !(to === 'shared' && owner?.ids !== undefined && exclusive.has(owner.ids.lock)))
+    .map(([change]) => change)
+}
+
+/**
  * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended: a `release` may say
  * so without a lock.
  */
-const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
+function rewrite(replace: Replace, record: DomainRecord): boolean {
+  let isOnDisk = false
+  unlessFull(() => {
+    isOnDisk = replace(record) === 'replaced'
+  })
+  return isOnDisk
+}
 
 const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
   record.volumes.find((volume) => fullName(volume) === name)
@@ -243,16 +269,19 @@ function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace
 }
 
 /** The record with the UUIDs of its volumes. If some are missing, lvs is asked once. */
-async function identified(record: DomainRecord, replace: Replace, mayWrite: boolean): Promise<DomainRecord> {
+async function identified(
+  record: DomainRecord,
+  replace: Replace,
+  mayWrite: boolean,
+): Promise<{ readonly record: DomainRecord; readonly isOnDisk: boolean }> {
   const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
-  if (unknown.length === 0) return record
+  if (unknown.length === 0) return { record, isOnDisk: true }
   const table = (await volumeTable(unknown)) ?? NO_VOLUMES
   const whole = {
     ...record,
     volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)),
   }
-  if (mayWrite) rewrite(replace, whole)
-  return whole
+  return { record: whole, isOnDisk: mayWrite && rewrite(replace, whole) }
 }
 
 /**

@@ -9,7 +9,7 @@ import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { withIdsAndPool } from '../core/relatives.ts'
+import { isBoundByAnother, withIdsAndPool } from '../core/relatives.ts'
 import {
   type Change,
   type HostFacts,
@@ -94,9 +94,11 @@ export async function decidePrepare(
     idInDefinition: idInDefinition(domain.name, domain.incomingId),
     calledAt,
   })
-  const covers = seemUnlocked(scope.volumes, facts, incoming) ? await subject.table() : NO_VOLUMES
+  // Asked anew each time: what lvs says after lvchange must not be what it said before (R14).
+  const mustAsk = seemUnlocked(scope.volumes, facts, incoming)
+  const covers = mustAsk ? await subjectWith(domain, subject.configuration, subject.candidates).table() : undefined
   const plan: StartPlan =
-    covers === undefined
+    mustAsk && covers === undefined
       ? { kind: 'refuse', problems: [noAnswerOfLvs()] }
       : planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [], covers)
   const warning = confirmedWords(scope.volumes, drbd, record, facts)
@@ -301,7 +303,11 @@ async function prepareUnderLock(
   }
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
   // What another domain, or a command, uses here is not taken from it.
-  const own = [...leftovers, ...nobodys].filter((old) => claimsOn(old, facts.records, domain.uuid, IN_USE).length === 0)
+  const own = [...leftovers, ...nobodys].filter(
+    (old) =>
+      claimsOn(old, facts.records, domain.uuid, IN_USE).length === 0 &&
+      !isBoundByAnother(old, facts.records, domain.uuid),
+  )
   const undo = planUndo(attempted, own, (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,
     devices,

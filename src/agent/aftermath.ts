@@ -14,6 +14,13 @@ import type { Journal } from './journal.ts'
 import { virsh } from '../libvirt/virsh.ts'
 import { leasesOf, witnessed } from '../acts/witness.ts'
 
+/** Reports that are not said of a VM by itself: they concern the whole host, or are said when an act has asked lvs. */
+const SAID_ELSEWHERE: ReadonlySet<Report['kind']> = new Set<Report['kind']>([
+  'locks-unknown',
+  'lockspace-lost',
+  'lock-owner-unknown',
+])
+
 /** A line that may be true for long. `more` is called only when the line is said: it costs commands. */
 interface Saying extends Line {
   readonly key: string
@@ -41,8 +48,12 @@ export class Aftermath {
     this.#journal = journal
   }
 
-  /** Sees to all that follows one act. @returns `again` if something is still wrong, and time may help */
-  follow(result: ActResult): 'again' | 'done' {
+  /**
+   * Sees to all that follows one act.
+   * @returns `again` if something is still wrong, and time may help; `later`: it may take long, and each try costs the
+   *   others on this VG
+   */
+  follow(result: ActResult): 'again' | 'later' | 'done' {
     const { view, done, released, unwritable } = result
     const { name, uuid } = view.domain
     for (const each of done) if (each.kind === 'done') this.#sayTransition(view, each)
@@ -66,6 +77,9 @@ export class Aftermath {
         again: SAY_AGAIN,
         text: `the record of ${name} in /run/lvguard cannot be written (${unwritable}); make room in /run (df /run)`,
       })
+    const unowned = result.reports.filter(({ kind }) => kind === 'lock-owner-unknown')
+    for (const report of unowned)
+      sayings.push({ key: Object.values(report).join(' '), again: SAY_AGAIN, ...lineOf(report, name) })
     if (released?.kind === 'left')
       sayings.push({ key: `left ${released.why}`, priority: 3, text: linesOf(released, name).join(' ') })
     if (result.contested === 'alert' || result.contested === 'stay')
@@ -86,7 +100,9 @@ export class Aftermath {
       )
     if (result.contested === 'suspend') void this.#suspend(view)
     void this.#countLeases(view)
-    return open.length > 0 || released?.kind === 'left' || result.isOvertaken ? 'again' : 'done'
+    if (result.isToldNow) this.actAgain(view)
+    if (open.length > 0 || released?.kind === 'left' || result.isOvertaken) return 'again'
+    return unowned.length > 0 ? 'later' : 'done'
   }
 
   /**
@@ -97,7 +113,7 @@ export class Aftermath {
     this.#say(
       view.domain.uuid,
       reports
-        .filter(({ kind }) => kind !== 'locks-unknown' && kind !== 'lockspace-lost')
+        .filter(({ kind }) => !SAID_ELSEWHERE.has(kind))
         .map((report): Saying => {
           const key = Object.values(report).join(' ')
           const isLasting = report.kind === 'also-used'

@@ -185,6 +185,7 @@ export class Agent {
         (plan.kind === 'drive' &&
           (plan.record !== undefined ||
             plan.changes.length > 0 ||
+            plan.reports.some(({ kind }) => kind === 'lock-owner-unknown') ||
             plan.unplugged.length > 0 ||
             plan.abortJob ||
             isInDoubt(view)))
@@ -228,16 +229,17 @@ export class Agent {
         continue
       }
       this.#aftermath.sayOfHost([], `group ${key}`)
-      for (const result of results)
-        if (this.#aftermath.follow(result) === 'again')
-          this.#again(result.view.domain.uuid, result.released !== undefined)
-        else this.#retries.forget(result.view.domain.uuid)
+      for (const result of results) {
+        const next = this.#aftermath.follow(result)
+        if (next === 'done') this.#retries.forget(result.view.domain.uuid)
+        else this.#again(result.view.domain.uuid, next === 'later' || result.released !== undefined)
+      }
     }
     this.#groups.delete(key)
   }
 
-  #again(uuid: string, isRelease = false): void {
-    this.#retries.later(uuid, isRelease, () => {
+  #again(uuid: string, isSlow = false): void {
+    this.#retries.later(uuid, isSlow, () => {
       const view = this.#host.viewOf(uuid, this.#host.look(), readRecords())
       if (view.runs || view.record !== undefined) this.#enqueue(view)
     })

@@ -22,11 +22,11 @@ export class Retries {
     this.#schedule = timers
   }
 
-  /** Tries again after a pause that grows with each attempt. @param isRelease of a domain that is gone: rarely */
-  later(uuid: string, isRelease: boolean, work: () => void): void {
+  /** Tries again after a pause that grows with each attempt. @param isSlow rarely: each try costs others */
+  later(uuid: string, isSlow: boolean, work: () => void): void {
     const retry = this.#retries.get(uuid) ?? { attempts: 0, cancel: undefined }
     retry.cancel?.()
-    const pause = isRelease ? releasePause(retry.attempts) : retryPause(retry.attempts)
+    const pause = isSlow ? releasePause(retry.attempts) : retryPause(retry.attempts)
     retry.attempts += 1
     retry.cancel = this.#schedule(() => {
       retry.cancel = undefined

@@ -48,6 +48,11 @@ export function lineOf(report: Report, domain: string): Line {
         2,
         `${domain} and ${report.domain} both use ${report.volume} on this host, and nothing keeps them from writing over each other. Take it out of one of them now: virsh detach-disk. Only a cluster file system may be shared so, with <shareable/> in both`,
       )
+    case 'lock-owner-unknown':
+      return line(
+        2,
+        `${domain} runs here without a lock on ${report.volume}: lvs does not tell whose lock that is. See 'lvs ${report.volume}'`,
+      )
     case 'pool-lock':
       return line(
         4,

@@ -3,11 +3,8 @@ import {
   type Identified,
   type LockState,
   type LockTable,
-  NO_VOLUMES,
-  type VolumeTable,
   addressOf,
   deviceOf,
-  identityOf,
   isSameVolume,
   seenHere,
   suffices,
@@ -27,7 +24,7 @@ import {
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { isBoundByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import { type Change, withIds } from './start.ts'
+import type { Change } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -45,6 +42,8 @@ export type Report =
   | { readonly kind: 'also-used'; readonly volume: string; readonly domain: string }
   /** Its pool's lock covers it, or its type cannot be shared (FACTS 27): no live migration. */
   | { readonly kind: 'pool-lock'; readonly volume: string }
+  /** It is active here, seems unlocked, and lvs has not told yet whose lock covers it. */
+  | { readonly kind: 'lock-owner-unknown'; readonly volume: string }
 
 /** A domain as the agent sees it, at one moment. */
 export interface DomainView {
@@ -69,10 +68,6 @@ export interface DriveFacts {
   readonly locks: LockState
   readonly devices: readonly Device[]
   readonly records: Records
-  /**
-   * What lvs tells of volumes that `lackIds`. Absent: it was not asked, because nothing is decided for good yet.
-   */
-  readonly covers?: VolumeTable
 }
 
 /** What is to be done for a domain. */
@@ -226,42 +221,18 @@ function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: Driv
     )
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
   return [
-    ...known.map((volume) => withCover(volume, facts)),
+    ...known,
     ...added.map(
-      ({ vg, lv, mode, partition }): RecordedVolume =>
-        withCover(
-          {
-            vg,
-            lv,
-            role: mode,
-            mode,
-            before: 'inactive',
-            ...(partition !== undefined && { partition }),
-          },
-          facts,
-        ),
+      ({ vg, lv, mode, partition }): RecordedVolume => ({
+        vg,
+        lv,
+        role: mode,
+        mode,
+        before: 'inactive',
+        ...(partition !== undefined && { partition }),
+      }),
     ),
   ]
-}
-
-/**
- * Volumes of a domain whose UUIDs are not on record, and that are active here under no lock of their own. The lock of a
- * snapshot is its origin's, that of a thin volume its pool's (FACTS 26, 27): lvs has to tell which.
- */
-export const lackIds = ({ live, record }: DomainView, { locks, devices }: DriveFacts): VolumeName[] =>
-  [...live, ...(record?.volumes ?? [])].filter(
-    (volume) =>
-      record?.volumes.some((known) => known.ids !== undefined && isSameVolume(known, volume)) !== true &&
-      hasDevice(volume, { devices }) &&
-      seenHere(volume, locks, devices).lock === 'none',
-  )
-
-/** A volume with the UUIDs that lvs tells of its device. */
-function withCover(volume: RecordedVolume, { covers = NO_VOLUMES, devices }: DriveFacts): RecordedVolume {
-  const row = volume.ids === undefined ? covers.volumes.get(fullName(volume)) : undefined
-  return row !== undefined && deviceOf(identityOf(row), devices) === deviceOf(volume, devices)
-    ? withIds(volume, covers)
-    : volume
 }
 
 /** Volumes that the live XML names, and that another domain of this host has on record, unless both only read. */
@@ -355,7 +326,7 @@ function stepOf(
   volume: RecordedVolume,
   wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
   view: DomainView,
-  { locks, devices, records, covers }: DriveFacts,
+  { locks, devices, records }: DriveFacts,
 ): DriveStep {
   const { vg, lv, role } = volume
   const name = fullName(volume)
@@ -374,9 +345,9 @@ function stepOf(
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
     if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv)
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
-    const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
-    if (claim !== undefined)
-      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
+    const user = otherUser(volume, records, view.domain.uuid)
+    if (user !== undefined)
+      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: user.domain.name }] }
     return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
   }
   if (suffices(held, target))
@@ -386,14 +357,23 @@ function stepOf(
       ...(target === 'exclusive' && { demoted: false }),
     }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
-  // Its lock may be another volume's, which is exclusive here: to share it would share that one too (R3).
-  if (target === 'shared' && volume.ids === undefined && covers !== undefined && hasDevice(volume, { devices }))
-    return {
-      change: undefined,
-      reports: [{ kind: 'locks-unknown', detail: `lvs does not tell whose lock ${name} has` }],
-    }
+  // The lock of a snapshot is its origin's, that of a thin volume its pool's (FACTS 26, 27). To share it would share
+  // that one too, and another VM may have it exclusive (R3). The act asks lvs at its end, and the next one knows.
+  if (target === 'shared' && volume.ids === undefined && hasDevice(volume, { devices }))
+    return { change: undefined, reports: [{ kind: 'lock-owner-unknown', volume: name }] }
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
+
+/** The record of another domain that uses a volume, or what is under the same lock: a snapshot of it (FACTS 26). */
+const otherUser = (volume: RecordedVolume, records: Records, ownUuid: string): DomainRecord | undefined =>
+  claimsOn(volume, records, ownUuid, IN_USE)[0]?.record ??
+  records.known.find(
+    ({ domain, state, volumes }) =>
+      domain.uuid !== ownUuid &&
+      IN_USE.includes(state) &&
+      volume.ids !== undefined &&
+      volumes.some(({ ids }) => ids?.lock === volume.ids?.lock),
+  )
 
 function afterStep(
   { demoted, ...volume }: RecordedVolume,

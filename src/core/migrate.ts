@@ -30,7 +30,7 @@ export function planIncoming(volumes: readonly ManagedVolume[], facts: IncomingF
   const runs = activeHere !== false || record?.state === 'prepared' || record?.state === 'running'
   if (runs) return { kind: 'refuse', problems: [{ kind: 'active-here' }] }
   const earlier = record?.state === 'incoming' ? record.volumes : []
-  const plan = planStart(volumes, facts, domainUuid, true, earlier, table)
+  const plan = planStart(volumes, facts, domainUuid, true, earlier)
   const problems: Problem[] =
     plan.kind === 'refuse' ? [...plan.problems] : claimedMeanwhile(plan.recorded, table, facts.records, domainUuid)
   if (facts.agent.kind !== 'runs' && volumes.some(({ role, isLocal }) => role === 'exclusive' && !isLocal))

@@ -8,6 +8,7 @@ import {
   goesWithDomainStill,
   onAnyRecord,
 } from './record.ts'
+import { isOurs } from './start.ts'
 import { fullName, mapperUuid } from './volume.ts'
 
 /**
@@ -28,13 +29,16 @@ export function withIdsAndPool(
     if (row === undefined) return volume
     const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
     const { ids } = identityOf(row)
-    // What it was before, by its UUID too: another volume may have had its name (R14).
-    const wasActive = deviceOf({ ...volume, ids }, before.devices) !== undefined
+    // By its UUID: another volume may have had its name when the start was decided, or it another name (R14).
+    const device = deviceOf({ ...volume, ids }, before.devices)
     const isKinUp = kin.some((old) => goesWithDomainStill(old, seenHere(old, before.locks, before.devices).lock))
-    if (row.pool === undefined) return { ...volume, ids, before: isKinUp || !wasActive ? 'inactive' : volume.before }
+    const wasActive =
+      device !== undefined && !isOurs(device, known, before.locks) && !(row.pool === undefined && isKinUp)
+    const identified: RecordedVolume = { ...volume, ids, before: wasActive ? 'active' : 'inactive' }
+    if (row.pool === undefined) return identified
     const wasFree = before.locks.kind === 'known' && lockOf(before.locks, row.lockUuid) === 'none'
     const poolBefore = wasFree || kin.some(({ pool }) => pool?.before === 'inactive') ? 'inactive' : 'active'
-    return { ...volume, ids, pool: { lv: row.pool, before: poolBefore } }
+    return { ...identified, pool: { lv: row.pool, before: poolBefore } }
   })
 }
 

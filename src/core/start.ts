@@ -41,7 +41,7 @@ export type StartPlan =
  * Whether lvguard itself brought a device up: for a domain that shares it, or for an earlier life of this one. The same
  * name alone does not make it the same device.
  */
-const isOurs = (device: Device, recorded: readonly RecordedVolume[], locks: LockState): boolean =>
+export const isOurs = (device: Device, recorded: readonly RecordedVolume[], locks: LockState): boolean =>
   recorded.some(
     (old) => deviceOf(old, [device]) !== undefined && goesWithDomainStill(old, seenHere(old, locks, [device]).lock),
   )
@@ -76,12 +76,12 @@ export const seemUnlocked = (
     return !isLocal && (shared || role === 'shared') && device !== undefined && lock === 'none'
   })
 
-/** The lock on a device that has none of its own. If lvs was asked, and does not tell, it counts as unlocked. */
-function coveringLock(device: Device, { volumes }: IdentityTable, locks: LockState): Seen['lock'] {
+/** The lock on a device that has none of its own; undefined where lvs does not tell, or tells of another volume. */
+function coveringLock(device: Device, { volumes }: IdentityTable, locks: LockState): Seen['lock'] | undefined {
   const row = volumes.get(fullName(device))
   return row !== undefined && deviceOf(identityOf(row), [device]) !== undefined
     ? seenHere(identityOf(row), locks, [device]).lock
-    : 'none'
+    : undefined
 }
 
 const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord): Problem => ({
@@ -97,7 +97,7 @@ const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord):
  * @param shared a `prepare` of a migration: shared is taken even where exclusive is needed (R2)
  * @param earlier what this domain's record named before: left by a `release` that could not finish, or a `migrate` that
  *   died
- * @param covers what lvs tells of those that `seemUnlocked`
+ * @param covers what lvs tells of the volumes, asked where some `seemUnlocked`
  */
 export function planStart(
   volumes: readonly ManagedVolume[],
@@ -105,7 +105,7 @@ export function planStart(
   domainUuid: string,
   shared: boolean,
   earlier: readonly RecordedVolume[],
-  covers: IdentityTable = NO_VOLUMES,
+  covers?: IdentityTable,
 ): StartPlan {
   const { locks, devices, users } = facts
   const records = atPresent(facts.records, devices)
@@ -136,8 +136,12 @@ export function planStart(
     // Active and locked well enough: left as it is. Asking for shared would turn an exclusive lock into a shared one
     // (FACTS 20). Not even where an earlier life of this domain has left it so: somebody may have its snapshot, or
     // another partition of it, and nothing here would tell.
-    const held = device === undefined || lock !== 'none' ? lock : coveringLock(device, covers, locks)
-    const isAsWanted = device !== undefined && (mode === 'local' || (held !== 'unknown' && suffices(held, mode)))
+    const held =
+      device === undefined || lock !== 'none' || covers === undefined ? lock : coveringLock(device, covers, locks)
+    if (held === undefined && mode === 'shared')
+      problems.push(problemOfAbsent({ vg, lv }, covers ?? NO_VOLUMES, reason))
+    const isAsWanted =
+      device !== undefined && (mode === 'local' || (held !== undefined && held !== 'unknown' && suffices(held, mode)))
     if (!isAsWanted)
       changes.push({
         vg,

@@ -41,6 +41,9 @@ const { act } = await import('../../../src/acts/drive.ts')
 const { runStep } = await import('../../../src/cli/step.ts')
 const { dryRun } = await import('../../../src/cli/dry-run.ts')
 const { subjectOf } = await import('../../../src/acts/host.ts')
+const { Agent } = await import('../../../src/agent/agent.ts')
+const { Retries } = await import('../../../src/agent/retries.ts')
+const { Aftermath } = await import('../../../src/agent/aftermath.ts')
 const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
 
@@ -304,3 +307,362 @@ test.each([['plugged in'], ['of a VM that is taken over']])(
     expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
   },
 )
+
+const snap = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: ROOT_VOLUME.uuid, shareable: false })
+const READS_SNAP = READS_ROOT.replace('virtVG/root', 'virtVG/snap')
+const withSnap = () => {
+  host.volumeTable = (names) =>
+    Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
+}
+const ofSnap = (changed = {}) => recorded(snap, { ids: identityOf(snap).ids, ...changed })
+const milou = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
+  format: 1,
+  domain: { name: 'milou', uuid: other },
+  state,
+  volumes,
+})
+const runs = (
+  name: string,
+  uuid: string,
+  xml: string,
+  status = "state='running' reason='booted'",
+  job = "type='none' async='none'",
+) => {
+  const pid = name === 'tintin' ? 7 : 8
+  root.write(`proc/${pid}/stat`, '')
+  root.write(
+    `run/libvirt/qemu/${name}.xml`,
+    `<domstatus ${status} pid='${pid}'>\n<job ${job}/>\n${xml.replace('tintin', name).replace(UUID, uuid)}</domstatus>\n`,
+  )
+}
+
+describe('R9, R3: lvs answers, and says nothing of the snapshot', () => {
+  const silentOnSnap = () => {
+    host.volumeTable = (names) =>
+      Promise.resolve(
+        volumeTable(
+          names.filter(({ lv }) => lv !== 'snap').map((name) => logicalVolume(name)),
+          {
+            unexplained: new Map([['virtVG/snap', 'lvs says nothing of it']]),
+          },
+        ),
+      )
+  }
+  test('prepare lowers the lock of the origin, on which milou runs', async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    silentOnSnap()
+    put(milou('running', [ofRoot()]))
+    const outcome = await prepare(await subjectOf(parseDomain(READS_SNAP), CONFIGURATION))
+    expect.soft(outcome.kind).toBe('refused')
+    expect(lockOfRoot()).toBe('exclusive')
+  })
+  test('the same for a backing file', async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    silentOnSnap()
+    put(milou('running', [ofRoot()]))
+    root.write(`dev/${deviceOf(HOME_VOLUME).node}`, qcow2({ backing: '/dev/virtVG/snap', format: 'raw' }))
+    const overlay = xmlOf([HOME_VOLUME]).replace('<source', "<driver name='qemu' type='qcow2'/><source")
+    await prepare(await subjectOf(parseDomain(overlay), CONFIGURATION))
+    expect(lockOfRoot()).toBe('exclusive')
+  })
+})
+
+test('R4: read by a second VM under a new name, active before both: it stays when both have ended', async () => {
+  host.active.set('virtVG/root_old', { ...ROOT_VOLUME, lv: 'root_old' })
+  host.locks.set(ROOT_VOLUME.lockUuid, 'shared')
+  put(milou('running', [ofRoot({ role: 'shared', mode: 'shared', before: 'active' })]))
+  const before = (await prepare(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION))).kind
+  replaceRecord(other, onRecord(other), undefined)
+  if (before === 'done')
+    await release(parseDomain(READS_ROOT.replace("bus='virtio'/>", "bus='virtio'/><alias name='x'/>")), CONFIGURATION)
+  expect(host.commands.filter((words) => /^inactive .*root_old/.test(words))).toEqual([])
+})
+
+describe('a running VM without a lock, of which lvs tells nothing', () => {
+  test('is locked, or it is said', async () => {
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    host.active.set('virtVG/root', ROOT_VOLUME)
+    put(own('running', [ofHome()]))
+    runs('tintin', UUID, READS_ROOT)
+    host.volumeTable = () => Promise.resolve(undefined)
+    host.commands.length = 0
+    const said: string[] = []
+    const agentHost = new AgentHost(CONFIGURATION)
+    const aftermath = new Aftermath(agentHost, { say: ({ text }: { text: string }) => void said.push(text) } as never)
+    const results = await act([UUID], ['virtVG'], agentHost)
+    const next = results.map((result) => aftermath.follow(result))
+    expect([host.commands.length + said.length > 0, next]).toEqual([true, expect.anything()])
+  })
+})
+
+describe('after lvmlockd was restarted, locks are taken again in one act', () => {
+  test('origin and snapshot of two VMs: the origin is exclusive afterwards', async () => {
+    withSnap()
+    host.active.set('virtVG/root', ROOT_VOLUME)
+    host.active.set('virtVG/snap', snap)
+    put(milou('running', [ofRoot()]))
+    put(own('running', [ofSnap({ role: 'shared', mode: 'shared' })]))
+    runs('milou', other, xmlOf([ROOT_VOLUME]))
+    runs('tintin', UUID, READS_SNAP)
+    const results = await act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect.soft(results.flatMap(({ done }) => done.map(({ kind }) => kind))).not.toContain('failed')
+    expect([host.commands, lockOfRoot()]).toEqual([expect.anything(), 'exclusive'])
+  })
+  test('two partitions of one volume', async () => {
+    host.active.set('virtVG/root', ROOT_VOLUME)
+    put(milou('running', [ofRoot({ partition: '1' })]))
+    put(own('running', [ofRoot({ role: 'shared', mode: 'shared', partition: '2' })]))
+    runs('milou', other, xmlOf([HOME_VOLUME]))
+    runs('tintin', UUID, xmlOf([HOME_VOLUME]))
+    await act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([host.commands, lockOfRoot()]).toEqual([expect.anything(), 'exclusive'])
+  })
+  test('a VM that was restored paused gets its lock again, though another one reads the origin', async () => {
+    withSnap()
+    host.active.set('virtVG/root', ROOT_VOLUME)
+    host.active.set('virtVG/snap', snap)
+    put(milou('running', [ofRoot()]))
+    put(own('running', [ofSnap({ role: 'shared', mode: 'shared' })]))
+    runs('milou', other, xmlOf([ROOT_VOLUME]), "state='paused' reason='migration'")
+    runs('tintin', UUID, READS_SNAP)
+    let said: unknown
+    for (const _ of [1, 2, 3]) said = (await act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION)))[1]?.reports
+    expect([host.commands, lockOfRoot(), said]).toEqual([expect.anything(), 'exclusive', []])
+  })
+})
+
+test('R3: an origin that migrates out does not take the lock of a snapshot that another VM writes', async () => {
+  withSnap()
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('running', [ofSnap()]))
+  put(own('running', [ofRoot()]))
+  runs('milou', other, xmlOf([snap]))
+  runs(
+    'tintin',
+    UUID,
+    xmlOf([ROOT_VOLUME]),
+    "state='running' reason='booted'",
+    "type='none' async='migration out' phase='begin3' flags='0x109'",
+  )
+  host.commands.length = 0
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
+})
+
+test('what is on an old record with its UUIDs is not said to be unknown to lvs', async () => {
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  await host.bringTo('exclusive', [HOME_VOLUME])
+  put(own('releasing', [ofRoot({ role: 'shared', mode: 'shared', before: 'active' }), ofHome()]))
+  runs('tintin', UUID, READS_ROOT)
+  const [result] = await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([result?.reports, result?.isToldNow]).toEqual([[], true])
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect(lockOfRoot()).toBe('shared')
+})
+
+test('R1, R14: a start that waits a moment for an open volume leaves nothing locked on no record', async () => {
+  const old = logicalVolume({ vg: 'virtVG', lv: 'root' }, { uuid: 'aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa' })
+  const oldRow = { ...old, lockUuid: old.uuid }
+  host.active.set('virtVG/root', oldRow)
+  let opened = 0
+  host.openVolumes = () => Promise.resolve(++opened === 1 ? new Map([['virtVG/root', ['udev']]]) : new Map())
+  host.volumeTable = (names) => {
+    const renamed = host.active.has('virtVG/root_old')
+    const answer = volumeTable(names.map((name) => (name.lv === 'root' && !renamed ? oldRow : logicalVolume(name))))
+    // lvrename root root_old; lvrename new root: in the second that the start waits
+    setTimeout(() => {
+      host.active.delete('virtVG/root')
+      host.active.set('virtVG/root_old', { ...oldRow, lv: 'root_old' })
+    }, 20)
+    return Promise.resolve(answer)
+  }
+  const outcome = await prepare(await subjectOf(parseDomain(READS_ROOT), CONFIGURATION))
+  if (outcome.kind !== 'done') await release(parseDomain(READS_ROOT), CONFIGURATION)
+  const record = onRecord()
+  const isNobodys = lockOfRoot() !== undefined && record === undefined
+  expect({ kind: outcome.kind, isNobodys }).toEqual({ kind: 'done', isNobodys: false })
+})
+
+test('R4: a start that fails deactivates nothing under the lock of what another VM has just taken', async () => {
+  withSnap()
+  await host.bringTo('shared', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('prepared', [ofRoot({ role: 'shared', mode: 'shared' })]))
+  put(own('releasing', [ofSnap()]))
+  host.elsewhere.add('virtVG/home')
+  const outcome = await prepare(await subjectOf(domainOf([snap, HOME_VOLUME]), CONFIGURATION))
+  expect([outcome.kind, host.commands, lockOfRoot()]).toEqual(['refused', expect.anything(), 'shared'])
+})
+
+test('a demotion does not wait for lvs, which another VM of the act needs', async () => {
+  await host.bringTo('exclusive', [HOME_VOLUME])
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  put(own('running', [ofHome()]))
+  runs(
+    'tintin',
+    UUID,
+    xmlOf([HOME_VOLUME]),
+    "state='running' reason='booted'",
+    "type='none' async='migration out' phase='begin3' flags='0x109'",
+  )
+  runs('milou', other, READS_ROOT.replace('virtVG/home', 'virtVG/third'))
+  host.lvsHangs = true
+  host.commands.length = 0
+  void act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION))
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  expect(host.commands.join()).toContain('virtVG/home')
+})
+
+test('where lvs is silent, no pass after the first asks it under the lock of the VG again', async () => {
+  await host.bringTo('exclusive', [HOME_VOLUME])
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  put(own('running', [ofHome()]))
+  runs('tintin', UUID, READS_ROOT)
+  let asked = 0
+  host.volumeTable = () => {
+    asked++
+    return Promise.resolve(undefined)
+  }
+  const said: string[] = []
+  const agentHost = new AgentHost(CONFIGURATION)
+  const aftermath = new Aftermath(agentHost, { say: ({ text }: { text: string }) => void said.push(text) } as never)
+  const retries = new Retries()
+  const agent = new Agent(agentHost, aftermath, retries)
+  const counts: number[] = []
+  for (const _ of [1, 2, 3, 4]) {
+    await agent.pass()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    counts.push(asked)
+  }
+  retries.keepOnly([])
+  expect([counts, said]).toEqual([
+    [1, 1, 1, 1],
+    ["tintin runs here without a lock on virtVG/root: lvs does not tell whose lock that is. See 'lvs virtVG/root'"],
+  ])
+})
+
+// Thin: FACTS 27
+const thin = logicalVolume({ vg: 'virtVG', lv: 'thin' }, { lockUuid: HOME_VOLUME.uuid, shareable: false, pool: 'home' })
+test('R14: the same of a thin volume: what was not active before is given back, whatever had its name', async () => {
+  const old = logicalVolume(
+    { vg: 'virtVG', lv: 'thin' },
+    { uuid: 'aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa', pool: 'home', lockUuid: HOME_VOLUME.uuid },
+  )
+  host.volumeTable = (names) =>
+    Promise.resolve(volumeTable(names.map((name) => (name.lv === 'thin' ? thin : logicalVolume(name)))))
+  host.active.set('virtVG/thin', old)
+  const { bringTo } = host
+  host.bringTo = (target, names) => {
+    host.bringTo = bringTo
+    host.active.delete('virtVG/thin')
+    host.active.set('virtVG/thin_old', { ...old, lv: 'thin_old' })
+    host.active.set('virtVG/thin', thin)
+    return bringTo(target, names)
+  }
+  expect((await prepare(await subjectOf(domainOf([thin]), CONFIGURATION))).kind).toBe('done')
+  await release(domainOf([thin], true), CONFIGURATION)
+  expect([...host.active.keys()]).toEqual(['virtVG/thin_old'])
+})
+
+// The volume is another VM's, by a record without UUIDs (full /run), of an origin; the snapshot is hot-plugged for writing.
+test('R3: a plugged-in snapshot of a VM that migrates out does not lower its origin', async () => {
+  withSnap()
+  await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('running', [ofRoot()]))
+  put(own('running', [ofHome()]))
+  runs(
+    'tintin',
+    UUID,
+    xmlOf([HOME_VOLUME, snap]),
+    "state='running' reason='booted'",
+    "type='none' async='migration out' phase='begin3' flags='0x109'",
+  )
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect(lockOfRoot()).toBe('exclusive')
+})
+
+// One act: milou's lock is missing on the origin; tintin's snapshot is on no record yet.
+test('as 4a, the snapshot was plugged in', async () => {
+  withSnap()
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  host.active.set('virtVG/snap', snap)
+  await host.bringTo('exclusive', [HOME_VOLUME])
+  put(milou('running', [ofRoot()]))
+  put(own('running', [ofHome()]))
+  runs('milou', other, xmlOf([ROOT_VOLUME]))
+  runs('tintin', UUID, READS_SNAP)
+  await act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([host.commands, lockOfRoot()]).toEqual([expect.anything(), 'exclusive'])
+})
+
+test('promote says of one volume what is true of all', async () => {
+  await host.bringTo('shared', [HOME_VOLUME])
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  put(own('running', [ofHome({ mode: 'shared' })]))
+  runs('tintin', UUID, READS_ROOT)
+  host.volumeTable = () => Promise.resolve(undefined)
+  await runStep({ step: 'promote', domain: 'tintin', force: false })
+  expect([host.locks.get(HOME_VOLUME.lockUuid), printed]).toEqual([
+    'exclusive',
+    expect.not.stringContaining('nothing is changed'),
+  ])
+})
+
+test('dry run and migrate say the same of what is active without a lock, and before', async () => {
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  writeFileSync(join(root.path, 'vm.xml'), xmlOf([ROOT_VOLUME]))
+  await dryRun(
+    { name: 'tintin', operation: 'migrate', subOperation: 'begin', extra: '-' },
+    { json: false, xmlFile: join(root.path, 'vm.xml') },
+  )
+  const said = printed.split('\n').filter((line) => line.startsWith('lvchange')).length
+  await migrate(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION), xmlOf([ROOT_VOLUME]))
+  expect(host.commands).toHaveLength(said)
+})
+
+test('the release keeps what it cannot judge, gives back the rest, and ends when it can judge', async () => {
+  await host.bringTo('shared', [ROOT_VOLUME])
+  await host.bringTo('exclusive', [HOME_VOLUME])
+  put(own('running', [ofRoot({ before: 'active', demoted: true, mode: 'shared' }), ofHome()]))
+  const { lockState } = host
+  let asked = 0
+  host.lockState = () => (++asked === 1 ? Promise.resolve({ kind: 'unknown', why: 'failed', detail: '' }) : lockState())
+  await release(domainOf([ROOT_VOLUME, HOME_VOLUME], true), CONFIGURATION)
+  expect([[...host.active.keys()], onRecord()?.state, onRecord()?.volumes.map(fullName)]).toEqual([
+    ['virtVG/root'],
+    'releasing',
+    ['virtVG/root'],
+  ])
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([[...host.active.keys()], onRecord()]).toEqual([[], undefined])
+})
+
+// Promotion refused: the record says exclusive, the lock is shared. A VM that runs, then paused by its guest or a person.
+test('a restored, paused VM is promoted, and a thin one is not taken for one that a migration left', async () => {
+  const thinRoot = logicalVolume(
+    { vg: 'virtVG', lv: 'thin' },
+    { lockUuid: HOME_VOLUME.uuid, shareable: false, pool: 'home' },
+  )
+  host.active.set('virtVG/thin', thinRoot)
+  host.locks.set(HOME_VOLUME.uuid, 'exclusive')
+  put(own('prepared', [recorded(thinRoot, { ids: identityOf(thinRoot).ids })]))
+  runs('tintin', UUID, xmlOf([thinRoot]), "state='paused' reason='migration'")
+  host.commands.length = 0
+  const [result] = await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([result?.reports, host.commands]).toEqual([[], []])
+})
+
+test('the same with two partitions of one plain volume', async () => {
+  host.active.set('virtVG/root', ROOT_VOLUME)
+  put(milou('running', [ofRoot({ partition: '1' })]))
+  put(own('running', [ofRoot({ role: 'shared', mode: 'shared', partition: '2' })]))
+  runs('milou', other, xmlOf([HOME_VOLUME]), "state='paused' reason='migration'")
+  runs('tintin', UUID, xmlOf([HOME_VOLUME]))
+  let said: unknown
+  for (const _ of [1, 2, 3]) said = (await act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION)))[1]?.reports
+  expect([lockOfRoot(), said]).toEqual(['exclusive', []])
+})

@@ -14,7 +14,7 @@ const SNAP = logicalVolume(
 const TABLE = volumeTable([ONE, TWO, ORIGIN, SNAP])
 const FREE = { locks: lockTable(), records: records(), devices: [deviceOf(ORIGIN), deviceOf(SNAP)] }
 const onRecord = (volume: typeof ONE, before: 'inactive' | 'active' = 'inactive') =>
-  withIdsAndPool([recorded(volume, { before })], TABLE, FREE)
+  withIdsAndPool([recorded(volume, { before })], TABLE, { ...FREE, devices: before === 'active' ? FREE.devices : [] })
 
 describe('what is kept on record', () => {
   test('a volume that lvs does not know stays as it is', () =>

@@ -391,16 +391,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the trial of a `migrate` gives back what a person has activated',
     focus: 'active before where it comes in',
-    file: 'acts/migrate.ts',
-    from: "(volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,",
-    to: '(volume) => claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,',
+    file: 'core/migrate.ts',
+    from: ".filter(({ before }) => before === 'inactive') .map((volume) => withIds(volume, table))",
+    to: ".filter(({ before }) => before === 'inactive' || before === 'active') .map((volume) => withIds(volume, table))",
   },
   {
     name: 'the trial of a `migrate` gives back what another VM of this host uses',
     focus: 'two VMs that read one volume',
-    file: 'acts/migrate.ts',
-    from: "(volume) => volume.before === 'inactive' && claimsOn(volume, facts.records, domain.uuid, IN_USE).length === 0,",
-    to: "(volume) => volume.before === 'inactive' && [claimsOn, IN_USE].length > 0,",
+    file: 'core/migrate.ts',
+    from: '.filter((volume) => claimsOn(volume, records, domainUuid, IN_USE).length === 0) const withoutAgent',
+    to: '.filter((volume) => [volume, claimsOn, records, domainUuid, IN_USE].length > 0) const withoutAgent',
   },
   {
     name: '`migrate` lets a domain in where no agent runs',
@@ -600,5 +600,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'acts/release.ts',
     from: 'return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())',
     to: 'void [locksNow, withoutPromoted]\n    return rest',
+  },
+  {
+    name: 'a start takes what was active before for its own, though it is exclusive here again',
+    focus: 'active before it starts',
+    file: 'core/start.ts',
+    from: 'deviceOf(old, [device]) !== undefined && goesWithDomainStill(old, seenHere(old, locks, [device]).lock)',
+    to: "deviceOf(old, [device]) !== undefined && seenHere(old, locks, [device]) !== undefined && goesWithDomainStill(old, 'none')",
+  },
+  {
+    name: 'a paused VM that has only shared what it needs is one that was restored',
+    file: 'core/drive.ts',
+    from: 'wanted.unlessShared === true &&',
+    to: 'wanted.unlessShared === true && wanted.mode === undefined &&',
   },
 ]

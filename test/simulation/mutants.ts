@@ -399,8 +399,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the trial of a `migrate` gives back what another VM of this host uses',
     focus: 'two VMs that read one volume',
     file: 'core/migrate.ts',
-    from: '.filter((volume) => claimsOn(volume, records, domainUuid, IN_USE).length === 0) const withoutAgent',
-    to: '.filter((volume) => [volume, claimsOn, records, domainUuid, IN_USE].length > 0) const withoutAgent',
+    from: '.filter((volume) => claimsOn(volume, records, domainUuid, IN_USE).length === 0)',
+    to: '.filter((volume) => [volume, claimsOn, records, domainUuid, IN_USE].length > 0)',
   },
   {
     name: '`migrate` lets a domain in where no agent runs',

@@ -1,6 +1,16 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
-import { type LockState, NO_VOLUMES, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import {
+  type Device,
+  type LockState,
+  NO_VOLUMES,
+  type VolumeTable,
+  addressOf,
+  deviceOf,
+  identityOf,
+  isSameVolume,
+  seenHere,
+} from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
 import { stillHere } from '../core/release.ts'
@@ -32,8 +42,6 @@ export interface ActResult {
   readonly isOvertaken: boolean
   readonly contested: ContestedStep
   readonly abortJob: boolean
-  /** lvs has told whose lock a volume has, which was left alone for that: the next act can do it. */
-  readonly isToldNow: boolean
   /** Taken out of the domain while it runs, and given back. */
   readonly unplugged: readonly VolumeName[]
   /** Of a domain that is gone. */
@@ -42,6 +50,17 @@ export interface ActResult {
 
 type Drive = Extract<DrivePlan, { kind: 'drive' }>
 
+/** One domain that runs, in the middle of an act. */
+interface Driven {
+  readonly view: SeenDomain
+  readonly plan: Drive
+  /** Why its record could not be written. */
+  readonly unwritable: string | undefined
+  /** As it is on disk, or would be if there were room. */
+  readonly record: DomainRecord
+  readonly replace: Replace
+}
+
 const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
 const NOTHING = {
   done: [],
@@ -49,7 +68,6 @@ const NOTHING = {
   isOvertaken: false,
   contested: 'none',
   abortJob: false,
-  isToldNow: false,
   unplugged: [],
   released: undefined,
 } as const
@@ -84,56 +102,41 @@ export async function act(
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()
-    const drives = plans.flatMap(
-      (
-        plan,
-        index,
-      ): {
-        view: SeenDomain
-        plan: Drive
-        unwritable: string | undefined
-        record: DomainRecord
-        replace: Replace
-      }[] => {
-        const view = views[index]
-        if (view === undefined || plan.kind !== 'drive') return []
-        const put = plan.record ?? view.record
-        if (put === undefined) return []
-        // A domain that was gone runs again, and the locks that are held here are not enough for that. A record may be
-        // changed only under the locks of all VGs that it names, or will name.
-        const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
-        if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
-          overtaken.add(view)
-          return []
-        }
-        const replace = replacing(view.domain.uuid, view.record)
-        const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
-        if (written.kind === 'changed') {
-          overtaken.add(view)
-          return []
-        }
-        const unwritable = written.kind === 'unwritable' ? written.why : undefined
-        // What is on record already may be made exclusive all the same: that is no danger to anybody.
-        const isOnRecord = (name: string): boolean =>
-          view.record?.volumes.some((volume) => fullName(volume) === name) === true
-        const changes =
-          unwritable === undefined
-            ? plan.changes
-            : plan.changes.filter((change) => change.to === 'exclusive' && isOnRecord(fullName(change)))
-        return [{ view, plan: { ...plan, changes }, unwritable, record: put, replace }]
-      },
-    )
+    const drives = plans.flatMap((plan, index): Driven[] => {
+      const view = views[index]
+      if (view === undefined || plan.kind !== 'drive') return []
+      const put = plan.record ?? view.record
+      if (put === undefined) return []
+      // A domain that was gone runs again, and the locks that are held here are not enough for that. A record may be
+      // changed only under the locks of all VGs that it names, or will name.
+      const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
+      if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
+        overtaken.add(view)
+        return []
+      }
+      const replace = replacing(view.domain.uuid, view.record)
+      const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
+      if (written.kind === 'changed') {
+        overtaken.add(view)
+        return []
+      }
+      const unwritable = written.kind === 'unwritable' ? written.why : undefined
+      // What is on record already may be made exclusive all the same: that is no danger to anybody.
+      const isOnRecord = (name: string): boolean =>
+        view.record?.volumes.some((volume) => fullName(volume) === name) === true
+      const changes =
+        unwritable === undefined
+          ? plan.changes
+          : plan.changes.filter((change) => change.to === 'exclusive' && isOnRecord(fullName(change)))
+      return [{ view, plan: { ...plan, changes }, unwritable, record: put, replace }]
+    })
     const owners = new Map(
       drives.flatMap(({ plan, record }) =>
         plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const),
       ),
     )
-    const { done, after } = await carryOutAll(
-      withoutLowering(owners),
-      (change) => owners.get(change) as RecordedVolume,
-      state,
-      locks,
-    )
+    const first = withoutLowering(owners)
+    const { done, after } = await carryOutAll(first, (change) => owners.get(change) as RecordedVolume, state, locks)
     const marked = markedVgs()
     const ended = plans.flatMap((plan, index) => {
       const view = views[index]
@@ -151,6 +154,31 @@ export async function act(
     const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) =>
       ended.map(() => failed(error)),
     )
+    // One question to lvs for all, when all else is done: it may take long, and others wait for these locks.
+    const table = await tableOf(drives.map(({ record }) => record))
+    const identified = new Map(
+      drives.map((drive): [Driven, DomainRecord] => {
+        const own = done.filter(({ change }) => drive.plan.changes.includes(change))
+        const record = undemoted(drive.record, own, drive.replace)
+        const whole = { ...record, volumes: record.volumes.map((volume) => withTold(volume, table, activeVolumes())) }
+        const isNew = whole.volumes.some(({ ids }, at) => ids !== record.volumes[at]?.ids)
+        if (isNew && drive.unwritable === undefined) rewrite(drive.replace, whole)
+        return [drive, whole]
+      }),
+    )
+    const late = new Map(
+      drives.flatMap((drive) =>
+        heldBack(drive, identified.get(drive) ?? drive.record, first, after).map(
+          ({ change, volume }) => [change, { drive, volume }] as const,
+        ),
+      ),
+    )
+    const second = await carryOutAll(
+      [...late.keys()],
+      (change) => late.get(change)?.volume as RecordedVolume,
+      after,
+      locks,
+    )
     const results: ActResult[] = []
     for (const [index, view] of views.entries()) {
       const plan = plans[index]
@@ -159,32 +187,34 @@ export async function act(
       if (plan?.kind === 'release' && !overtaken.has(view)) {
         results.push({ ...NOTHING, view, reports, released: outcomes[ended.findIndex((each) => each.view === view)] })
       } else if (drive === undefined) {
-        results.push({ ...NOTHING, view, reports, isOvertaken: overtaken.has(view) })
+        const said = reports.filter(({ kind }) => kind !== 'lock-owner-unknown')
+        results.push({ ...NOTHING, view, reports: said, isOvertaken: overtaken.has(view) })
       } else {
-        const own = done.filter(({ change }) => drive.plan.changes.includes(change))
+        const own = [
+          ...done.filter(({ change }) => drive.plan.changes.includes(change)),
+          ...second.done.filter(({ change }) => late.get(change)?.drive === drive),
+        ]
         const { replace } = drive
-        const { record, isOnDisk } = await identified(
-          undemoted(drive.record, own, replace),
-          replace,
-          drive.unwritable === undefined,
-        )
-        const isTold = (report: Report): boolean =>
-          isOnDisk && report.kind === 'lock-owner-unknown' && volumeIn(record, report.volume)?.ids !== undefined
+        const record = identified.get(drive) ?? drive.record
+        // Said only where lvs was asked, and has not told.
+        const isUntold = ({ volume }: { readonly volume: string }): boolean => {
+          const known = volumeIn(record, volume)
+          return known !== undefined && known.ids === undefined
+        }
         const unplugged = await giveBack(drive.plan.unplugged, record, replace, locks)
         const left = {
           ...record,
           volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))),
         }
-        const contested = contestedAfter(view, left, replace, after, host)
+        const contested = contestedAfter(view, left, replace, second.after, host)
         results.push({
           view,
           done: own,
-          reports: reports.filter((report) => !isTold(report)),
+          reports: reports.filter((report) => report.kind !== 'lock-owner-unknown' || isUntold(report)),
           unwritable: drive.unwritable,
           isOvertaken: false,
           contested,
           abortJob: drive.plan.abortJob,
-          isToldNow: reports.some(isTold),
           unplugged,
           released: undefined,
         })
@@ -228,13 +258,7 @@ function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | undefined>
  * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended: a `release` may say
  * so without a lock.
  */
-function rewrite(replace: Replace, record: DomainRecord): boolean {
-  let isOnDisk = false
-  unlessFull(() => {
-    isOnDisk = replace(record) === 'replaced'
-  })
-  return isOnDisk
-}
+const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
 
 const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
   record.volumes.find((volume) => fullName(volume) === name)
@@ -268,20 +292,51 @@ function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace
   return { ...record, volumes }
 }
 
-/** The record with the UUIDs of its volumes. If some are missing, lvs is asked once. */
-async function identified(
+/** What lvs tells of all volumes on these records whose UUIDs are not known; nothing where it is silent. */
+async function tableOf(records: readonly DomainRecord[]): Promise<VolumeTable> {
+  const unknown = new Map(
+    records
+      .flatMap(({ volumes }) => volumes)
+      .filter(({ ids, mode }) => ids === undefined && mode !== 'local')
+      .map((volume) => [fullName(volume), volume]),
+  )
+  return unknown.size === 0 ? NO_VOLUMES : ((await volumeTable([...unknown.values()])) ?? NO_VOLUMES)
+}
+
+/**
+ * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
+ * device: on another host it may have been renamed, and another one may have its name (R14).
+ */
+function withTold(volume: RecordedVolume, table: VolumeTable, devices: readonly Device[]): RecordedVolume {
+  const row = table.volumes.get(fullName(volume))
+  if (volume.ids !== undefined || row === undefined) return volume
+  const device = deviceOf({ vg: volume.vg, lv: volume.lv }, devices)
+  return device === undefined || deviceOf(identityOf(row), devices) === device ? withIds(volume, table) : volume
+}
+
+/**
+ * What was held back, and can be done now: volumes to be shared whose owner lvs has told meanwhile, and those that
+ * `withoutLowering` has left out, if their lock is missing still.
+ */
+function heldBack(
+  { plan, unwritable }: Driven,
   record: DomainRecord,
-  replace: Replace,
-  mayWrite: boolean,
-): Promise<{ readonly record: DomainRecord; readonly isOnDisk: boolean }> {
-  const unknown = record.volumes.filter(({ ids, mode }) => ids === undefined && mode !== 'local')
-  if (unknown.length === 0) return { record, isOnDisk: true }
-  const table = (await volumeTable(unknown)) ?? NO_VOLUMES
-  const whole = {
-    ...record,
-    volumes: record.volumes.map((volume) => (volume.ids === undefined ? withIds(volume, table) : volume)),
-  }
-  return { record: whole, isOnDisk: mayWrite && rewrite(replace, whole) }
+  carriedOut: readonly Change[],
+  locks: LockState,
+): { readonly change: Change; readonly volume: RecordedVolume }[] {
+  if (unwritable !== undefined) return []
+  const devices = activeVolumes()
+  const names = [
+    ...plan.reports.flatMap((report) => (report.kind === 'lock-owner-unknown' ? [report.volume] : [])),
+    ...plan.changes.filter((change) => change.to === 'shared' && !carriedOut.includes(change)).map(fullName),
+  ]
+  return names.flatMap((name) => {
+    const volume = volumeIn(record, name)
+    if (volume?.ids === undefined || seenHere(volume, locks, devices).lock !== 'none') return []
+    const { vg, lv } = volume
+    const reason = 'its lock is missing under a running domain'
+    return [{ change: { vg, lv, to: 'shared' as const, reason, ...addressOf(volume, devices) }, volume }]
+  })
 }
 
 /**

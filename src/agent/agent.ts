@@ -185,11 +185,13 @@ export class Agent {
         (plan.kind === 'drive' &&
           (plan.record !== undefined ||
             plan.changes.length > 0 ||
-            plan.reports.some(({ kind }) => kind === 'lock-owner-unknown') ||
             plan.unplugged.length > 0 ||
             plan.abortJob ||
             isInDoubt(view)))
-      if (isDue && !this.#retries.isPending(view.domain.uuid)) this.#enqueue(view)
+      // What lvs does not tell is asked rarely, and keeps nothing else of the VM waiting.
+      const isUntold = plan.reports.some(({ kind }) => kind === 'lock-owner-unknown')
+      const isPending = this.#retries.isPending(view.domain.uuid)
+      if (isDue ? isUntold || !isPending : isUntold && !isPending) this.#enqueue(view)
     }
     this.#retries.keepOnly(uuids)
     this.#aftermath.sayOfHost(

@@ -296,7 +296,9 @@ const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): b
   !hasDevice(volume, { devices }) &&
   locks.kind === 'known' &&
   locks.lockspaces.has(volume.vg) &&
-  heldOf(volume, locks, devices) === 'none'
+  // The lock of a snapshot is its origin's, which others may have.
+  (heldOf(volume, locks, devices) === 'none' ||
+    (volume.ids !== undefined && volume.pool === undefined && volume.ids.lock !== volume.ids.lv))
 
 /** The one state in which a lock is demoted (R3). */
 export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'shared' && wanted.direction === 'out'
@@ -345,7 +347,7 @@ function stepOf(
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
     if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv)
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
-    const user = otherUser(volume, records, view.domain.uuid)
+    const user = otherUser(volume, records, devices, view.domain.uuid)
     if (user !== undefined)
       return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: user.domain.name }] }
     return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
@@ -358,21 +360,28 @@ function stepOf(
     }
   if (held === 'shared') return to('exclusive', 'the domain runs here')
   // The lock of a snapshot is its origin's, that of a thin volume its pool's (FACTS 26, 27). To share it would share
-  // that one too, and another VM may have it exclusive (R3). The act asks lvs at its end, and the next one knows.
+  // that one too, and another VM may have it exclusive (R3). The act asks lvs when all else is done, and goes on then.
   if (target === 'shared' && volume.ids === undefined && hasDevice(volume, { devices }))
     return { change: undefined, reports: [{ kind: 'lock-owner-unknown', volume: name }] }
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
 
-/** The record of another domain that uses a volume, or what is under the same lock: a snapshot of it (FACTS 26). */
-const otherUser = (volume: RecordedVolume, records: Records, ownUuid: string): DomainRecord | undefined =>
+/**
+ * The record of another domain that uses a volume, or what is active under the same lock: a snapshot of it (FACTS 26).
+ */
+const otherUser = (
+  volume: RecordedVolume,
+  records: Records,
+  devices: readonly Device[],
+  ownUuid: string,
+): DomainRecord | undefined =>
   claimsOn(volume, records, ownUuid, IN_USE)[0]?.record ??
   records.known.find(
     ({ domain, state, volumes }) =>
       domain.uuid !== ownUuid &&
       IN_USE.includes(state) &&
       volume.ids !== undefined &&
-      volumes.some(({ ids }) => ids?.lock === volume.ids?.lock),
+      volumes.some((other) => other.ids?.lock === volume.ids?.lock && deviceOf(other, devices) !== undefined),
   )
 
 function afterStep(
@@ -404,5 +413,11 @@ const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
   isSameMemory(put.migration, record.migration) &&
   put.volumes.every((volume, index) => {
     const old = record.volumes[index]
-    return volume.mode === old?.mode && volume.role === old.role && volume.demoted === old.demoted
+    return (
+      old !== undefined &&
+      isSameVolume(volume, old) &&
+      volume.mode === old.mode &&
+      volume.role === old.role &&
+      volume.demoted === old.demoted
+    )
   })

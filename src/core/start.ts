@@ -84,6 +84,12 @@ function coveringLock(device: Device, { volumes }: IdentityTable, locks: LockSta
     : undefined
 }
 
+/** R9: whose lock it has is not known. */
+const untold = (volume: VolumeName, table: IdentityTable, disk: string): Problem =>
+  table.volumes.has(fullName(volume))
+    ? { kind: 'volume-unknown', volume: fullName(volume), disk, detail: 'its device here is another volume’s' }
+    : problemOfAbsent(volume, table, disk)
+
 const onRecord = (volume: VolumeName, { domain, state, command }: DomainRecord): Problem => ({
   kind: 'on-record',
   volume: fullName(volume),
@@ -138,8 +144,7 @@ export function planStart(
     // another partition of it, and nothing here would tell.
     const held =
       device === undefined || lock !== 'none' || covers === undefined ? lock : coveringLock(device, covers, locks)
-    if (held === undefined && mode === 'shared')
-      problems.push(problemOfAbsent({ vg, lv }, covers ?? NO_VOLUMES, reason))
+    if (held === undefined && mode === 'shared') problems.push(untold({ vg, lv }, covers ?? NO_VOLUMES, reason))
     const isAsWanted =
       device !== undefined && (mode === 'local' || (held !== undefined && held !== 'unknown' && suffices(held, mode)))
     if (!isAsWanted)

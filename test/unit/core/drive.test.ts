@@ -166,7 +166,12 @@ describe('a domain that is on record', () => {
     ['is on a local volume', { record: running([recorded(root, { mode: 'local' })]), locks: NONE }, ''],
     [
       'is on a thin volume',
-      { wanted: OUT, record: running([withIds(root, { ids: { lv: 'a', vg: 'b', lock: root.uuid } })]) },
+      {
+        wanted: OUT,
+        record: running([
+          withIds(root, { ids: { lv: 'a', vg: 'b', lock: root.uuid }, pool: { lv: 'pool', before: 'inactive' } }),
+        ]),
+      },
       '!pool-lock',
     ],
     ['has no UUID on record, but a device', { record: running([recorded(root)]), devices: [deviceOf(root)] }, ''],

@@ -455,7 +455,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what was active before, and was shared for a migration that failed, goes with its VM',
     focus: 'active before it starts',
     file: 'acts/drive.ts',
-    from: 'undemoted(drive.record, own, replace)',
+    from: 'undemoted(drive.record, own, drive.replace)',
     to: '[drive.record, undemoted][0] as DomainRecord',
   },
   {

@@ -487,6 +487,50 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a snapshot of what another VM writes: read by a VM, or plugged in, it takes nothing of the lock of its origin',
+    seconds: 300,
+    async play(cluster) {
+      const [one] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      const milou = await cluster.domain('milou', {
+        volumes: [],
+        disks: [diskOf('snap', 'vda', { inside: '<readonly/>' })],
+        kernel: 'none',
+        ...unconfined(cluster),
+      })
+      const castafiore = await cluster.domain('castafiore', { kernel: 'none', ...unconfined(cluster) })
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      await one.node.must(`lvcreate -q -y -s -L 4m -n snap ${volumeGroup}/tintin`)
+      // An lvchange -asy of it shares its origin, or is refused (lvm2 2.03.16, 2.03.31; FACTS 26).
+      const isLeftAlone = async (): Promise<void> => {
+        assert.equal(await one.lock('tintin'), 'ex')
+        assert.doesNotMatch(await one.agentSaid(), /virtVG\/(tintin|snap) .*(shared|->)/)
+      }
+      try {
+        await succeeds(milou.start(one))
+        await isLeftAlone()
+        await succeeds(milou.destroy(one))
+        await isLeftAlone()
+        await succeeds(castafiore.start(one))
+        await succeeds(
+          one.virsh('attach-disk', 'castafiore', `/dev/${volumeGroup}/snap`, 'vdb', '--mode', 'readonly', '--live'),
+        )
+        await untilTrue('the snapshot is on record', async () =>
+          /"snap"/.test((await one.read(`/run/lvguard/${castafiore.uuid}.json`)) ?? ''),
+        )
+        await isLeftAlone()
+        await tintin.writes(one)
+        for (const vm of [castafiore, tintin]) await succeeds(vm.destroy(one))
+        await untilTrue('the release of all', async () => (await one.truth()).locks.size === 0)
+      } finally {
+        await one.node.shell(
+          `for vm in milou castafiore tintin; do virsh -q destroy $vm; done; lvremove -q -y ${volumeGroup}/snap`,
+        )
+      }
+    },
+  },
+  {
     name: 'a local volume group beside the shared one is activated and deactivated with its VM',
     not: { drbd: 'the disk of each node’s own carries DRBD' },
     async play(cluster) {

@@ -601,17 +601,4 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())',
     to: 'void [locksNow, withoutPromoted]\n    return rest',
   },
-  {
-    name: 'a start takes what was active before for its own, though it is exclusive here again',
-    focus: 'active before it starts',
-    file: 'core/start.ts',
-    from: 'deviceOf(old, [device]) !== undefined && goesWithDomainStill(old, seenHere(old, locks, [device]).lock)',
-    to: "deviceOf(old, [device]) !== undefined && seenHere(old, locks, [device]) !== undefined && goesWithDomainStill(old, 'none')",
-  },
-  {
-    name: 'a paused VM that has only shared what it needs is one that was restored',
-    file: 'core/drive.ts',
-    from: 'wanted.unlessShared === true &&',
-    to: 'wanted.unlessShared === true && wanted.mode === undefined &&',
-  },
 ]

@@ -1,20 +1,20 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
-import { type DrivePlan, type Report, heldOf, isSameMemory, planDrive } from '../core/drive.ts'
 import {
-  type Device,
-  type LockState,
-  NO_VOLUMES,
-  type VolumeTable,
-  addressOf,
-  deviceOf,
-  identityOf,
-  isSameVolume,
-  seenHere,
-} from '../core/lock-state.ts'
+  type DrivePlan,
+  type Report,
+  heldBack,
+  heldOf,
+  isSameMemory,
+  planDrive,
+  volumeIn,
+  withTold,
+  withoutLowering,
+} from '../core/drive.ts'
+import { type LockState, NO_VOLUMES, type VolumeTable, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
 import { stillHere } from '../core/release.ts'
-import { type Change, withIds } from '../core/start.ts'
+import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { carryOut } from './changes.ts'
 import { unlessFull } from './failures.ts'
@@ -168,9 +168,11 @@ export async function act(
     )
     const late = new Map(
       drives.flatMap((drive) =>
-        heldBack(drive, identified.get(drive) ?? drive.record, first, after).map(
-          ({ change, volume }) => [change, { drive, volume }] as const,
-        ),
+        drive.unwritable !== undefined
+          ? []
+          : heldBack(drive.plan, identified.get(drive) ?? drive.record, first, after, activeVolumes()).map(
+              ({ change, volume }) => [change, { drive, volume }] as const,
+            ),
       ),
     )
     const second = await carryOutAll(
@@ -242,26 +244,10 @@ const asSeen = ({ known, unreadable }: Records, views: readonly SeenDomain[]): R
 const failed = (error: unknown): Outcome => ({ kind: 'left', volumes: [], why: messageOf(error) })
 
 /**
- * The changes, but none that shares a lock which another one of them makes exclusive: it would come last, and take that
- * back. Such a volume is locked well enough then (FACTS 26; two partitions of one volume).
- */
-function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | undefined>): Change[] {
-  const exclusive = new Set(
-    [...owners].flatMap(([{ to }, owner]) => (to === 'exclusive' && owner?.ids !== undefined ? [owner.ids.lock] : [])),
-  )
-  return [...owners]
-    .filter(([{ to }, owner]) => !(to === 'shared' && owner?.ids !== undefined && exclusive.has(owner.ids.lock)))
-    .map(([change]) => change)
-}
-
-/**
  * Writes a record. Does nothing if a `release` has said in the meantime that the domain has ended: a `release` may say
  * so without a lock.
  */
 const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
-
-const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
-  record.volumes.find((volume) => fullName(volume) === name)
 
 type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
 
@@ -301,42 +287,6 @@ async function tableOf(records: readonly DomainRecord[]): Promise<VolumeTable> {
       .map((volume) => [fullName(volume), volume]),
   )
   return unknown.size === 0 ? NO_VOLUMES : ((await volumeTable([...unknown.values()])) ?? NO_VOLUMES)
-}
-
-/**
- * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
- * device: on another host it may have been renamed, and another one may have its name (R14).
- */
-function withTold(volume: RecordedVolume, table: VolumeTable, devices: readonly Device[]): RecordedVolume {
-  const row = table.volumes.get(fullName(volume))
-  if (volume.ids !== undefined || row === undefined) return volume
-  const device = deviceOf({ vg: volume.vg, lv: volume.lv }, devices)
-  return device === undefined || deviceOf(identityOf(row), devices) === device ? withIds(volume, table) : volume
-}
-
-/**
- * What was held back, and can be done now: volumes to be shared whose owner lvs has told meanwhile, and those that
- * `withoutLowering` has left out, if their lock is missing still.
- */
-function heldBack(
-  { plan, unwritable }: Driven,
-  record: DomainRecord,
-  carriedOut: readonly Change[],
-  locks: LockState,
-): { readonly change: Change; readonly volume: RecordedVolume }[] {
-  if (unwritable !== undefined) return []
-  const devices = activeVolumes()
-  const names = [
-    ...plan.reports.flatMap((report) => (report.kind === 'lock-owner-unknown' ? [report.volume] : [])),
-    ...plan.changes.filter((change) => change.to === 'shared' && !carriedOut.includes(change)).map(fullName),
-  ]
-  return names.flatMap((name) => {
-    const volume = volumeIn(record, name)
-    if (volume?.ids === undefined || seenHere(volume, locks, devices).lock !== 'none') return []
-    const { vg, lv } = volume
-    const reason = 'its lock is missing under a running domain'
-    return [{ change: { vg, lv, to: 'shared' as const, reason, ...addressOf(volume, devices) }, volume }]
-  })
 }
 
 /**

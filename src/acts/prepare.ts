@@ -6,10 +6,10 @@ import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
 import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume, seenHere } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, claimsOn, goesWithDomainStill } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty } from '../core/scope.ts'
-import { isBoundByAnother, withIdsAndPool } from '../core/relatives.ts'
+import { isUsedByAnother, withIdsAndPool } from '../core/relatives.ts'
 import {
   type Change,
   type HostFacts,
@@ -303,11 +303,7 @@ async function prepareUnderLock(
   }
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
   // What another domain, or a command, uses here is not taken from it.
-  const own = [...leftovers, ...nobodys].filter(
-    (old) =>
-      claimsOn(old, facts.records, domain.uuid, IN_USE).length === 0 &&
-      !isBoundByAnother(old, facts.records, domain.uuid),
-  )
+  const own = [...leftovers, ...nobodys].filter((old) => !isUsedByAnother(old, facts.records, domain.uuid))
   const undo = planUndo(attempted, own, (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,
     devices,

@@ -3,8 +3,10 @@ import {
   type Identified,
   type LockState,
   type LockTable,
+  type VolumeTable,
   addressOf,
   deviceOf,
+  identityOf,
   isSameVolume,
   seenHere,
   suffices,
@@ -22,9 +24,9 @@ import {
   isOtherPartition,
 } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
-import { isBoundByAnother } from './relatives.ts'
+import { isUsedByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import type { Change } from './start.ts'
+import { type Change, withIds } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -266,8 +268,7 @@ function isUnplugged(
     isNamed(volume)
   )
     return false
-  if (claimsOn(volume, records, domain.uuid, IN_USE).length > 0 || isBoundByAnother(volume, records, domain.uuid))
-    return false
+  if (isUsedByAnother(volume, records, domain.uuid)) return false
   return !own.some(
     (other) =>
       volume.pool === undefined &&
@@ -421,3 +422,55 @@ const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
       volume.demoted === old.demoted
     )
   })
+
+/** A volume of a record by its names. */
+export const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
+  record.volumes.find((volume) => fullName(volume) === name)
+
+/**
+ * The changes, but none that shares a lock which another one of them makes exclusive: it would come last, and take that
+ * back. Such a volume is locked well enough then (FACTS 26; two partitions of one volume).
+ */
+export function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | undefined>): Change[] {
+  const exclusive = new Set(
+    [...owners].flatMap(([{ to }, owner]) => (to === 'exclusive' && owner?.ids !== undefined ? [owner.ids.lock] : [])),
+  )
+  return [...owners]
+    .filter(([{ to }, owner]) => !(to === 'shared' && owner?.ids !== undefined && exclusive.has(owner.ids.lock)))
+    .map(([change]) => change)
+}
+
+/**
+ * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
+ * device: on another host it may have been renamed, and another one may have its name (R14).
+ */
+export function withTold(volume: RecordedVolume, table: VolumeTable, devices: readonly Device[]): RecordedVolume {
+  const row = table.volumes.get(fullName(volume))
+  if (volume.ids !== undefined || row === undefined) return volume
+  const device = deviceOf({ vg: volume.vg, lv: volume.lv }, devices)
+  return device === undefined || deviceOf(identityOf(row), devices) === device ? withIds(volume, table) : volume
+}
+
+/**
+ * What was held back, and can be done now: volumes to be shared whose owner lvs has told meanwhile, and those that
+ * `withoutLowering` has left out, if their lock is missing still.
+ */
+export function heldBack(
+  plan: Extract<DrivePlan, { kind: 'drive' }>,
+  record: DomainRecord,
+  carriedOut: readonly Change[],
+  locks: LockState,
+  devices: readonly Device[],
+): { readonly change: Change; readonly volume: RecordedVolume }[] {
+  const names = [
+    ...plan.reports.flatMap((report) => (report.kind === 'lock-owner-unknown' ? [report.volume] : [])),
+    ...plan.changes.filter((change) => change.to === 'shared' && !carriedOut.includes(change)).map(fullName),
+  ]
+  return names.flatMap((name) => {
+    const volume = volumeIn(record, name)
+    if (volume?.ids === undefined || seenHere(volume, locks, devices).lock !== 'none') return []
+    const { vg, lv } = volume
+    const reason = 'its lock is missing under a running domain'
+    return [{ change: { vg, lv, to: 'shared' as const, reason, ...addressOf(volume, devices) }, volume }]
+  })
+}

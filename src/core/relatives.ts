@@ -5,6 +5,7 @@ import {
   IN_USE,
   type RecordedVolume,
   type Records,
+  claimsOn,
   goesWithDomainStill,
   onAnyRecord,
 } from './record.ts'
@@ -50,6 +51,10 @@ export const isBoundByAnother = ({ ids, pool }: RecordedVolume, records: Records
   ids !== undefined &&
   pool === undefined &&
   othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock)
+
+/** Whether another domain that runs here uses a volume, or one that goes with it. */
+export const isUsedByAnother = (volume: RecordedVolume, records: Records, ownUuid: string): boolean =>
+  claimsOn(volume, records, ownUuid, IN_USE).length > 0 || isBoundByAnother(volume, records, ownUuid)
 
 /** A pool that came up with a thin or VDO volume, and whose lock this host still holds. */
 export interface IdlePool {

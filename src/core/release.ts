@@ -1,14 +1,6 @@
 import { type Device, type LockState, type Seen, seenHere } from './lock-state.ts'
-import {
-  type DomainRecord,
-  IN_USE,
-  type RecordedVolume,
-  type Records,
-  claimsOn,
-  goesWithDomain,
-  goesWithDomainStill,
-} from './record.ts'
-import { isBoundByAnother } from './relatives.ts'
+import { type DomainRecord, type RecordedVolume, type Records, goesWithDomain, goesWithDomainStill } from './record.ts'
+import { isUsedByAnother } from './relatives.ts'
 import type { ManagedVolume } from './scope.ts'
 
 /** What a `release` is to do. `keep`: nothing now, and the record stays. `forget`: nothing, and the record goes. */
@@ -50,12 +42,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
     record?.volumes ??
     inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter(
-    (volume) =>
-      goesWithDomain(volume) &&
-      claimsOn(volume, records, uuid, IN_USE).length === 0 &&
-      !isBoundByAnother(volume, records, uuid),
-  )
+  const volumes = own.filter((volume) => goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid))
   return volumes.length === 0
     ? { kind: 'forget', reason: 'nothing of its own is active' }
     : { kind: 'deactivate', volumes }

@@ -238,8 +238,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a `release` deactivates what another domain of this host uses',
     file: 'core/release.ts',
-    from: 'claimsOn(volume, records, uuid, IN_USE).length === 0 && ',
-    to: '[claimsOn, IN_USE].length === 2 && ',
+    from: 'goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid)',
+    to: 'goesWithDomain(volume) && [isUsedByAnother].length === 1',
   },
   {
     name: 'a `release` comes through also while the domain runs',

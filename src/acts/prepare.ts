@@ -57,7 +57,7 @@ import {
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
 import { checkSaved, noteFailedRestore, noteStarted, noteWritten } from './saved.ts'
-import { type InRow, serveWaiting, standInRow } from './waiting-starts.ts'
+import { type QueuePlace, serveWaiting, queueUp } from './waiting-starts.ts'
 import { isErrno } from '../system/error-message.ts'
 
 /** How often a volume that is open is looked at again, and the milliseconds between. */
@@ -163,13 +163,13 @@ async function prepareOnce(
   restored: AnnouncedRestore | undefined,
 ): Promise<Outcome> {
   let locks: GrowingLocks | undefined
-  const row = restored === undefined ? standInRow(subject) : NO_ROW
+  const queue = restored === undefined ? queueUp(subject) : NO_QUEUE
   try {
     const { domain, vgsToLock, configuration } = subject
-    const held = new GrowingLocks(await lockDomain(domain.uuid, vgsToLock, configuration.lockWait).finally(row.leave))
+    const held = new GrowingLocks(await lockDomain(domain.uuid, vgsToLock, configuration.lockWait).finally(queue.leave))
     locks = held
     const early = asked !== undefined && isFresh(asked) ? asked : undefined
-    return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, restored, row))
+    return await lookingAgain(() => prepareUnderLock(subject, held, early, calledAt, restored, queue))
   } catch (error) {
     if (error instanceof VgBusy) return refused(subject, [problemOfBusy(error)])
     // A path such as /dev/shm/x looks like a volume. But a VM without any volume must not depend on lvguard's own
@@ -187,7 +187,7 @@ async function prepareUnderLock(
   asked: LocksQuestion | undefined,
   calledAt: number,
   restored: AnnouncedRestore | undefined,
-  row: InRow,
+  queue: QueuePlace,
 ): Promise<Outcome> {
   const { domain, configuration } = subject
   // Another daemon may have started the domain meanwhile: then the record belongs to that start.
@@ -248,7 +248,7 @@ async function prepareUnderLock(
   // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). If
   // another one has served this start while it waited, the record says which volumes these are; lvs need not say so
   // again.
-  const served = attempted.length === 0 && row.isServed() ? identitiesOf(record?.volumes ?? []) : undefined
+  const served = attempted.length === 0 && queue.isServed() ? identitiesOf(record?.volumes ?? []) : undefined
   const told = served !== undefined && isStillTrue(served, plan.recorded, isDeviceless ? undefined : facts.devices)
   const [table, after] = await Promise.all([
     told ? undefined : subject.table(),
@@ -269,7 +269,7 @@ async function prepareUnderLock(
           ...claimedMeanwhile(plan.recorded, identities, facts.records, domain.uuid),
           ...activeMeanwhile(plan.recorded, identities, facts, domain.uuid),
           ...cutOffProblems(subject.vgsToLock),
-          ...(row.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
+          ...(queue.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]
       : []
   const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts)
@@ -382,7 +382,7 @@ const isStillTrue = (
   })
 
 /** For a start that nobody else serves. */
-const NO_ROW: InRow = { leave: () => undefined, isServed: () => false }
+const NO_QUEUE: QueuePlace = { leave: () => undefined, isServed: () => false }
 
 const NOTHING_BELOW: BackingResult = { kind: 'locked', recorded: [] }
 

@@ -48,7 +48,7 @@ interface Said extends WaitingStart {
 }
 
 /** A start that has said what it waits for, or is about to. */
-export interface InRow {
+export interface QueuePlace {
   /** It no longer waits. Must be called, however the wait ends. */
   leave(): void
   /** Whether another one has served it meanwhile: known when it has left. Only the locks tell what came of it. */
@@ -59,7 +59,7 @@ export interface InRow {
  * Says what a `prepare` waits for, unless its wait is short. Only in the plain case (plainVolumes), and on a host
  * without DRBD devices. It runs no command: a hundred others wait too. If it fails, the start takes its volumes itself.
  */
-export function standInRow({ domain, candidates }: Subject): InRow {
+export function queueUp({ domain, candidates }: Subject): QueuePlace {
   let file: string | undefined
   let isServed = false
   const tell = (): void => {

@@ -6,10 +6,10 @@ import {
   type Named,
   domainsIn,
   hostsToGoTo,
-  isHostName,
   planEvacuation,
   progressIn,
 } from '../core/evacuate.ts'
+import { isHostName } from '../core/host-name.ts'
 import { type Known, type Status, type StatusFacts, known, statusOf, unknown } from '../core/status.ts'
 import { messageOf } from '../system/error-message.ts'
 import { printable } from '../core/outcome.ts'

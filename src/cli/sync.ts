@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { type Named, domainsIn, isHostName } from '../core/evacuate.ts'
+import { type Named, domainsIn } from '../core/evacuate.ts'
+import { isHostName } from '../core/host-name.ts'
 import { type Known, type Status, known, statusOf, unknown } from '../core/status.ts'
 import { differences, linesOfDefinition, newerSide } from '../core/sync.ts'
 import { messageOf } from '../system/error-message.ts'

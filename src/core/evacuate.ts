@@ -1,3 +1,4 @@
+import { isHostName } from './host-name.ts'
 import { cachedDisks } from './check/domains.ts'
 import type { LogicalVolume } from './lock-state.ts'
 import type { Known, Status, VmStatus } from './status.ts'
@@ -19,9 +20,6 @@ export interface Destination {
   /** All domains that its libvirt knows, active or not. */
   readonly domains: readonly Named[]
 }
-
-/** A name that can stand in a URI and on a command line. The names in the leases were written by other hosts. */
-export const isHostName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name)
 
 /** What an evacuation is decided from. */
 export interface EvacuationFacts {

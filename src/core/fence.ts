@@ -1,4 +1,5 @@
 import { type Confirmation, type DrbdDevice, isSeen } from './drbd.ts'
+import { isHostName } from './host-name.ts'
 import { LOST, type Lockspace, leaseState } from './lease.ts'
 
 /**
@@ -46,9 +47,6 @@ export interface FenceTarget {
 export interface Refusal {
   readonly why: string
 }
-
-/** Only a host name goes into an argument of a command: no option, no path, no character that a shell would read. */
-const isHostName = (name: string): boolean => /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(name)
 
 /**
  * Whom DRBD asks about. The environment alone is not believed: DRBD itself must have the resource and the peer, and the

@@ -1,7 +1,8 @@
 import type { AgentState } from './agent-state.ts'
 import type { DrbdDevice } from './drbd.ts'
+import { hostNameIn } from './host-name.ts'
 import type { LeaseArea } from './lease-area.ts'
-import { type SanlockStatus, leaseState, takenAfter } from './lease.ts'
+import { type SanlockStatus, WATCHDOG_FIRE, leaseState, takenAfter } from './lease.ts'
 import { type Device, type LockState, type LogicalVolume, deviceOf, identityOf, lockOf } from './lock-state.ts'
 import { type DomainRecord, IN_USE, type Records } from './record.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
@@ -244,14 +245,14 @@ function vgsOf(facts: StatusFacts, rows: readonly LogicalVolume[]): VgStatus[] {
 function hostsOf(vg: string, { ownIds, areas, seen, sanlock, now, host }: StatusFacts): StatusHost[] {
   const area = areas.get(vg)
   const own = ownIds.get(vg)
-  const watchdogFire = sanlock.kind === 'known' ? sanlock.value.watchdogFire : 60
+  const watchdogFire = sanlock.kind === 'known' ? sanlock.value.watchdogFire : WATCHDOG_FIRE
   const lockspace = sanlock.kind === 'known' ? sanlock.value.lockspaces.find((each) => each.vg === vg) : undefined
   const ids = area?.kind === 'known' ? [...area.value.hosts.keys()] : [...(seen.get(vg)?.keys() ?? [])]
   return [...new Set([...(own === undefined ? [] : [own]), ...ids])]
     .sort((a, b) => a - b)
     .map((hostId) => {
       const record = area?.kind === 'known' ? area.value.hosts.get(hostId) : undefined
-      const joined = nameOf(record?.name ?? seen.get(vg)?.get(hostId)?.name ?? '')
+      const joined = hostNameIn(record?.name ?? seen.get(vg)?.get(hostId)?.name ?? '')
       const name = joined !== '' ? joined : hostId === own ? host : `host_id ${hostId}`
       const head = { vg, host: name, hostId }
       if (hostId === own)
@@ -270,9 +271,6 @@ function hostsOf(vg: string, { ownIds, areas, seen, sanlock, now, host }: Status
       return { ...head, state: freeIn === 0 ? 'dead' : 'silent', silentFor, freeIn }
     })
 }
-
-/** sanlock's own default is `UUID.hostname`. */
-const nameOf = (name: string): string => name.replace(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\./, '')
 
 interface Use {
   readonly vm: string

@@ -221,5 +221,3 @@ async function startLocking(vg: string): Promise<string | undefined> {
   }
   return `sanlock has not joined it within ${JOIN_LIMIT} s`
 }
-
-export { askSanlock }

@@ -1,3 +1,4 @@
+import { hostNameIn } from '../core/host-name.ts'
 import type { LeaseCount, LogicalVolume } from '../core/lock-state.ts'
 
 /** What a lease on the shared disk says, read without a lock (FACTS 31). */
@@ -96,7 +97,7 @@ export function parseHostStatus(stdout: string): Map<number, HostStatus> {
     const ioTimeout = Number(fields.get('io_timeout'))
     if (!Number.isSafeInteger(id) || !Number.isSafeInteger(lastLive)) continue
     hosts.set(id, {
-      name: hostNameOf(fields.get('owner_name') ?? ''),
+      name: hostNameIn(fields.get('owner_name') ?? ''),
       lastLive,
       ioTimeout: ioTimeout > 0 ? ioTimeout : 10,
     })
@@ -105,12 +106,10 @@ export function parseHostStatus(stdout: string): Map<number, HostStatus> {
 }
 
 /** The host's name in `sanlock direct read_leader -s`. Empty if nobody has that host_id. */
-export const parseHostName = (stdout: string): string => hostNameOf(/^resource_name +(\S+)$/m.exec(stdout)?.[1] ?? '')
+export const parseHostName = (stdout: string): string => hostNameIn(/^resource_name +(\S+)$/m.exec(stdout)?.[1] ?? '')
 
 /** This host's own host_id in a lockspace: `s lvm_VG:ID:/dev/…` of `sanlock client gets`. */
 export function parseOwnHostId(stdout: string, vg: string): number | undefined {
   for (const [, space, id] of stdout.matchAll(/^s ([^:\s]+):(\d+):/gm)) if (space === `lvm_${vg}`) return Number(id)
   return undefined
 }
-
-const hostNameOf = (name: string): string => name.replace(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\./, '')

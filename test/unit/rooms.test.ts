@@ -19,7 +19,7 @@ check    core system state sanlock lvm libvirt drbd kill
 acts     core system state sanlock lvm libvirt drbd kill
 hook     core system acts
 agent    core system state lvm libvirt drbd kill check acts
-cli      core system state lvm libvirt drbd kill check acts agent
+cli      core system state sanlock lvm libvirt drbd kill check acts agent
 main.ts  core system hook cli
 `.trim()
 

@@ -1,3 +1,4 @@
+import { hostNameIn } from '../host-name.ts'
 import type { DeltaLease } from '../lease-area.ts'
 import type { CheckFacts, Unit } from './facts.ts'
 import { settingsIn, unitsIn } from './facts.ts'
@@ -143,7 +144,7 @@ export function ofHosts({ status, hostname }: Pick<CheckFacts, 'status' | 'hostn
   })
 }
 
-const shortName = ({ name }: DeltaLease): string => name.replace(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\./, '')
+const shortName = ({ name }: DeltaLease): string => hostNameIn(name)
 const isName = (name: string, hostname: string): boolean =>
   name === hostname || name === hostname.split('.')[0] || name.split('.')[0] === hostname
 

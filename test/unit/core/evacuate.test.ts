@@ -1,12 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  type EvacuationFacts,
-  domainsIn,
-  hostsToGoTo,
-  isHostName,
-  planEvacuation,
-  progressIn,
-} from '../../../src/core/evacuate.ts'
+import { type EvacuationFacts, domainsIn, hostsToGoTo, planEvacuation, progressIn } from '../../../src/core/evacuate.ts'
 import { type StatusFacts, known, statusOf, unknown } from '../../../src/core/status.ts'
 import { checkFacts, domain, record, volume } from '../support/check-facts.ts'
 
@@ -125,14 +118,6 @@ describe('where to', () => {
     hostsToGoTo(facts({ seen: new Map([['virtVG', new Map([[2, { lastLive, ioTimeout: 10 }]])]]) }).status)
   test('the host that is alive', () => expect(hosts(990)).toEqual(['node2']))
   test('none that is silent', () => expect(hosts(900)).toEqual([]))
-  test.each<[string, boolean]>([
-    ['node2', true],
-    ['node2.example.org', true],
-    ['-oProxyCommand=x', false],
-    ['node2/system?command=/bin/x', false],
-    ['', false],
-    ['a b', false],
-  ])('%j is a name of a host: %s', (name, expected) => expect(isHostName(name)).toBe(expected))
 })
 
 describe("libvirt's words", () => {

@@ -267,6 +267,39 @@ export const storage: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'sanlock is killed under a VM and started again: it is said what follows, and lvguard kill ends the VM in time',
+    spoils: true,
+    seconds: 900,
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      const tintin = await cluster.domain('tintin')
+      await succeeds(tintin.start(one))
+      await tintin.writes(one)
+      await one.node.must(
+        'systemctl kill -s KILL sanlock; systemctl reset-failed sanlock lvmlockd; systemctl start sanlock',
+      )
+      await says(
+        one,
+        /virtVG: sanlock has no lease of this host any more, so that another host may take its locks within 140 s and start these VMs, which run here still: tintin\./,
+        60,
+      )
+      // Nothing but a person ends it (on_lost_lease is about a lease that runs out under sanlock's eyes).
+      await tintin.writes(one)
+      const { stdout, stderr } = await one.program(['kill', '--yes', 'virtVG'])
+      await untilTrue(
+        `tintin is off: ${stdout}${stderr}`,
+        async () => (await one.truth()).domains.get('tintin') === 'shut off',
+      )
+      assert.match(await one.node.must('dmsetup table virtVG-tintin'), /^0 \d+ error/)
+      await untilTrue('tintin starts on node2', async () => (await tintin.start(two)).code === 0, {
+        seconds: 240,
+        every: 2,
+      })
+      await tintin.writes(two)
+      await endsWhole(tintin, two)
+    },
+  },
+  {
     name: 'two volume groups, of which one hangs: the VM of the other lives on',
     spoils: true,
     seconds: 900,

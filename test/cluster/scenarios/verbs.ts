@@ -556,6 +556,10 @@ export const verbs: readonly ClusterScenario[] = [
       await succeeds(tintin.start(one))
       await tintin.runs(one)
       await tintin.writes(one)
+      // What `systemctl edit` makes of the README's lines. The words are those for more than one other host.
+      await one.node.must(
+        "mkdir -p /etc/systemd/system/lvguard-evacuate.service.d && printf '[Service]\\nExecStop=\\nExecStop=/usr/sbin/lvguard evacuate --to node2\\n' > /etc/systemd/system/lvguard-evacuate.service.d/override.conf && systemctl daemon-reload",
+      )
       await one.node.must('systemctl enable -q --now lvguard-evacuate')
       // As at a shutdown, but without the boot after it. systemctl asks for one stop after the other: the second one is
       // not begun before the first has ended, by the order of the units. Asked for the other way round, libvirt-guests

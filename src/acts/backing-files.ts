@@ -3,15 +3,7 @@ import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
-import {
-  type Change,
-  type HostFacts,
-  activeMeanwhile,
-  claimedMeanwhile,
-  planStart,
-  planUndo,
-  seemUnlocked,
-} from '../core/start.ts'
+import { type Change, type HostFacts, activeMeanwhile, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { cutOffProblems } from '../kill/mark.ts'
@@ -22,7 +14,7 @@ import { readRecords, recordOf } from '../state/record-store.ts'
 import { type VgLocks, VgBusy, lockVgs } from '../state/vg-lock.ts'
 import { carryOut } from './changes.ts'
 import { problemOfBusy, problemOfError, problemsOf, withDisks } from './failures.ts'
-import { type Subject, lookAround, missingOf, scopeFor, subjectWith, unvouchedOf } from './host.ts'
+import { type Subject, lookAround, missingOf, scopeFor, subjectWith, unvouchedOf, withCovers } from './host.ts'
 import { type Level, type Link, ImageRefused, levelBelow, outside } from './image-links.ts'
 
 /** What came of locking the backing files of a domain's images. `failed`: what could be undone is undone. */
@@ -122,15 +114,18 @@ async function lockLevel(
   if (cutOff.length > 0) throw new ImageRefused(cutOff)
   await locks.add(level.vgsToLock, Math.min(configuration.lockWait, FURTHER_LOCK_WAIT))
   const records = readRecords()
-  const before = await lookAround(level, records)
-  const scope = await scopeFor(level, before.locks)
+  const looked = await lookAround(level, records)
+  const first = await scopeFor(level, looked.locks)
+  const {
+    facts: before,
+    scope,
+    covers,
+  } = await withCovers(level, { facts: looked, scope: first }, first.volumes, incoming)
   if (scope.problems.length > 0) throw new ImageRefused(scope.problems)
   const unmanaged = candidates.find((wanted) => !scope.volumes.some((volume) => fullName(volume) === fullName(wanted)))
   if (unmanaged !== undefined) throw outside(link ?? unmanaged, unmanaged)
   const record = recordOf(domain.uuid, records)
-  const mustAsk = seemUnlocked(scope.volumes, before, incoming)
-  const covers = mustAsk ? await subjectWith(domain, configuration, level.candidates).table() : undefined
-  if (mustAsk && covers === undefined) throw new ImageRefused([noAnswerOfLvs()])
+  if (covers === 'silent') throw new ImageRefused([noAnswerOfLvs()])
   const plan = planStart(scope.volumes, before, domain.uuid, incoming, record?.volumes ?? [], covers)
   if (plan.kind === 'refuse') throw new ImageRefused(plan.problems)
   putOnRecord([...recorded, ...plan.recorded])

@@ -1,7 +1,6 @@
 import { milliseconds } from '../system/clock.ts'
 import { heldOf } from '../core/drive.ts'
-import type { LockState } from '../core/lock-state.ts'
-import type { RecordedVolume } from '../core/record.ts'
+import type { Identified, LockState } from '../core/lock-state.ts'
 import type { Change } from '../core/start.ts'
 import { type Mode, fullName } from '../core/volume.ts'
 import { batchesOf } from './changes.ts'
@@ -25,7 +24,7 @@ export interface Done {
 /** Carries out changes of several domains, in as few lvchange as can be (FACTS 23). If one fails, the others go on. */
 export async function carryOutAll(
   changes: readonly Change[],
-  volumeOf: (change: Change) => RecordedVolume,
+  volumeOf: (change: Change) => Identified,
   before: LockState,
   locks: VgLocks,
 ): Promise<{ readonly done: readonly Done[]; readonly after: LockState }> {

@@ -1,5 +1,6 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
 import {
+  type DriveFacts,
   type DrivePlan,
   type Report,
   heldBack,
@@ -10,7 +11,15 @@ import {
   withTold,
   withoutLowering,
 } from '../core/drive.ts'
-import { type LockState, NO_VOLUMES, type VolumeTable, addressOf, deviceOf, isSameVolume } from '../core/lock-state.ts'
+import {
+  type LockState,
+  NO_VOLUMES,
+  type VolumeTable,
+  addressOf,
+  deviceOf,
+  isSameVolume,
+  seenHere,
+} from '../core/lock-state.ts'
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
 import { stillHere } from '../core/release.ts'
@@ -109,7 +118,8 @@ export async function act(
       if (put === undefined) return []
       // A domain that was gone runs again, and the locks that are held here are not enough for that. A record may be
       // changed only under the locks of all VGs that it names, or will name.
-      const named = plan.record === undefined ? [] : [...plan.record.volumes, ...(view.record?.volumes ?? [])]
+      const named =
+        plan.record === undefined && !waitsForLvs(plan) ? [] : [...put.volumes, ...(view.record?.volumes ?? [])]
       if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
         overtaken.add(view)
         return []
@@ -136,7 +146,7 @@ export async function act(
       ),
     )
     const first = withoutLowering(owners)
-    const { done, after } = await carryOutAll(first, (change) => owners.get(change) as RecordedVolume, state, locks)
+    const { done, after } = await carryOutAll(first, (change) => owners.get(change) ?? change, state, locks)
     const marked = markedVgs()
     const ended = plans.flatMap((plan, index) => {
       const view = views[index]
@@ -156,11 +166,16 @@ export async function act(
     )
     // One question to lvs for all, when all else is done: it may take long, and others wait for these locks.
     const table = await tableOf(drives.map(({ record }) => record))
+    // It may have taken long, and a person needs no lock of ours: what is shared now is decided by what is so now (R3).
+    const mayFollow = drives.some(
+      ({ plan }) => waitsForLvs(plan) || plan.changes.some((change) => !first.includes(change)),
+    )
+    const now = { locks: mayFollow ? await lockState() : after, devices: activeVolumes() }
     const identified = new Map(
       drives.map((drive): [Driven, DomainRecord] => {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
         const record = undemoted(drive.record, own, drive.replace)
-        const whole = { ...record, volumes: record.volumes.map((volume) => withTold(volume, table, activeVolumes())) }
+        const whole = { ...record, volumes: record.volumes.map((volume) => withTold(volume, table, now.devices)) }
         const isNew = whole.volumes.some(({ ids }, at) => ids !== record.volumes[at]?.ids)
         if (isNew && drive.unwritable === undefined) rewrite(drive.replace, whole)
         return [drive, whole]
@@ -170,7 +185,7 @@ export async function act(
       drives.flatMap((drive) =>
         drive.unwritable !== undefined
           ? []
-          : heldBack(drive.plan, identified.get(drive) ?? drive.record, first, after, activeVolumes()).map(
+          : heldBack(drive.plan, identified.get(drive) ?? drive.record, first, now.locks, now.devices).map(
               ({ change, volume }) => [change, { drive, volume }] as const,
             ),
       ),
@@ -178,7 +193,7 @@ export async function act(
     const second = await carryOutAll(
       [...late.keys()],
       (change) => late.get(change)?.volume as RecordedVolume,
-      after,
+      now.locks,
       locks,
     )
     const results: ActResult[] = []
@@ -193,7 +208,9 @@ export async function act(
         results.push({ ...NOTHING, view, reports: said, isOvertaken: overtaken.has(view) })
       } else {
         const own = [
-          ...done.filter(({ change }) => drive.plan.changes.includes(change)),
+          ...done
+            .filter(({ change }) => drive.plan.changes.includes(change))
+            .map((each) => nowTold(each, identified.get(drive) ?? drive.record, now)),
           ...second.done.filter(({ change }) => late.get(change)?.drive === drive),
         ]
         const { replace } = drive
@@ -276,6 +293,16 @@ function undemoted(record: DomainRecord, done: readonly Done[], replace: Replace
   })
   rewrite(replace, { ...record, volumes })
   return { ...record, volumes }
+}
+
+/** Whether lvs has to tell whose lock it is before the rest can be done. */
+const waitsForLvs = ({ reports }: Drive): boolean => reports.some(({ kind }) => kind === 'lock-owner-unknown')
+
+/** What failed only because lvs had not told yet whose lock it is: a thin volume has its pool's (FACTS 27). */
+function nowTold(each: Done, record: DomainRecord, { locks, devices }: Pick<DriveFacts, 'locks' | 'devices'>): Done {
+  const volume = volumeIn(record, fullName(each.change))
+  const isDone = volume?.ids !== undefined && seenHere(volume, locks, devices).lock === each.change.to
+  return each.kind === 'failed' && isDone ? { ...each, kind: 'done', why: '' } : each
 }
 
 /** What lvs tells of all volumes on these records whose UUIDs are not known; nothing where it is silent. */

@@ -5,8 +5,16 @@ import { type Candidates, type Domain, candidatesOf } from '../core/domain.ts'
 import type { Device, IdentityTable, LockState, VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume, Records } from '../core/record.ts'
-import { type Scope, lockspacesTellAll, scopeOf, vgsOf } from '../core/scope.ts'
-import { type Change, type HostFacts, deadVolumes, missingLocks, vgsUnasked, withoutDevice } from '../core/start.ts'
+import { type ManagedVolume, type Scope, lockspacesTellAll, scopeOf, vgsOf } from '../core/scope.ts'
+import {
+  type Change,
+  type HostFacts,
+  deadVolumes,
+  missingLocks,
+  seemUnlocked,
+  vgsUnasked,
+  withoutDevice,
+} from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
@@ -69,6 +77,33 @@ export async function scopeFor({ candidates, configuration, table }: Subject, lo
     (path) => existsSync(onHost(path)),
     ({ vg, lv }) => activeVolumes().some((device) => device.vg === vg && device.lv === lv),
   )
+}
+
+/** A start's volumes, and the host by which it is decided. */
+interface Looked {
+  readonly facts: HostFacts
+  readonly scope: Scope
+}
+
+/**
+ * Asks lvs whose locks cover what `seemUnlocked`, and looks at the host again: that answer may take long, and a person
+ * needs no lock of ours to lock a volume meanwhile (R3).
+ * @param volumes of the scope, without those that are refused anyway
+ * @param shared as for planStart
+ * @returns covers: undefined where nothing seems unlocked, so that nothing was asked; `silent`: lvs does not answer
+ */
+export async function withCovers(
+  subject: Subject,
+  looked: Looked,
+  volumes: readonly ManagedVolume[],
+  shared: boolean,
+): Promise<Looked & { readonly covers: VolumeTable | 'silent' | undefined }> {
+  if (!seemUnlocked(volumes, looked.facts, shared)) return { ...looked, covers: undefined }
+  const { domain, configuration, candidates } = subject
+  // A question of its own: what lvs says after lvchange must not be what it said before (R14).
+  const covers = (await subjectWith(domain, configuration, candidates).table()) ?? 'silent'
+  const facts = await lookAround(subject, looked.facts.records)
+  return { facts, scope: await scopeFor(subject, facts.locks), covers }
 }
 
 /**

@@ -204,9 +204,14 @@ async function tryShared(subject: Subject): Promise<Trial> {
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
     locks = held
-    // What lvs said before the wait for the source, and for these locks, may not be true any more (R11, R14).
+    // What lvs said before the wait for the source, and for these locks, may not be true any more (R11, R14). It is asked
+    // before the locks are: its answer may take long.
     const { domain, configuration, candidates } = subject
-    return await lookingAgain(() => trySharedUnderLock(subjectWith(domain, configuration, candidates), held))
+    return await lookingAgain(async () => {
+      const anew = subjectWith(domain, configuration, candidates)
+      await anew.table()
+      return trySharedUnderLock(anew, held)
+    })
   } catch (error) {
     if (error instanceof VgBusy) return { kind: 'failed', problems: [problemOfBusy(error)] }
     return { kind: 'failed', problems: [problemOfError(error)] }

@@ -19,7 +19,6 @@ import {
   claimedMeanwhile,
   planStart,
   planUndo,
-  seemUnlocked,
   withoutLocked,
 } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
@@ -53,6 +52,7 @@ import {
   scopeFor,
   subjectWith,
   unvouchedOf,
+  withCovers,
 } from './host.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
@@ -85,20 +85,20 @@ export async function decidePrepare(
   calledAt = uptime(),
 ): Promise<PreparePlan> {
   const { domain } = subject
-  const [facts, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
-  const scope = await scopeFor(subject, facts.locks)
-  const record = recordOf(domain.uuid, facts.records)
+  const [looked, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
+  const before = await scopeFor(subject, looked.locks)
+  const record = recordOf(domain.uuid, looked.records)
   const incoming = isIncoming({
     record,
     xmlId: domain.incomingId,
     idInDefinition: idInDefinition(domain.name, domain.incomingId),
     calledAt,
   })
-  // Asked anew each time: what lvs says after lvchange must not be what it said before (R14).
-  const mustAsk = seemUnlocked(scope.volumes, facts, incoming)
-  const covers = mustAsk ? await subjectWith(domain, subject.configuration, subject.candidates).table() : undefined
+  // Where DRBD speaks against it, it is refused without that (planOnDrbd): lvs might wait with DRBD.
+  const askable = before.volumes.filter(({ vg }) => !drbd.troubles.has(vg))
+  const { facts, scope, covers } = await withCovers(subject, { facts: looked, scope: before }, askable, incoming)
   const plan: StartPlan =
-    mustAsk && covers === undefined
+    covers === 'silent'
       ? { kind: 'refuse', problems: [noAnswerOfLvs()] }
       : planStart(scope.volumes, facts, domain.uuid, incoming, record?.volumes ?? [], covers)
   const warning = confirmedWords(scope.volumes, drbd, record, facts)

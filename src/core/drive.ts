@@ -27,7 +27,7 @@ import type { Unchanged, Wanted } from './reconcile.ts'
 import { isUsedByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import { type Change, withIds } from './start.ts'
-import { type Mode, type VolumeName, fullName } from './volume.ts'
+import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
 export type Report =
@@ -375,15 +375,24 @@ const otherUser = (
   records: Records,
   devices: readonly Device[],
   ownUuid: string,
-): DomainRecord | undefined =>
-  claimsOn(volume, records, ownUuid, IN_USE)[0]?.record ??
-  records.known.find(
-    ({ domain, state, volumes }) =>
-      domain.uuid !== ownUuid &&
-      IN_USE.includes(state) &&
-      volume.ids !== undefined &&
-      volumes.some((other) => other.ids?.lock === volume.ids?.lock && deviceOf(other, devices) !== undefined),
+): DomainRecord | undefined => {
+  // It has a lock of its own here, so its device tells whose that is.
+  const own = deviceOf(volume, devices)?.dmUuid
+  return (
+    claimsOn(volume, records, ownUuid, IN_USE)[0]?.record ??
+    records.known.find(
+      ({ domain, state, volumes }) =>
+        domain.uuid !== ownUuid &&
+        IN_USE.includes(state) &&
+        volumes.some(
+          (other) =>
+            other.ids !== undefined &&
+            mapperUuid(other.ids.vg, other.ids.lock) === own &&
+            hasDevice(other, { devices }),
+        ),
+    )
   )
+}
 
 function afterStep(
   { demoted, ...volume }: RecordedVolume,
@@ -435,8 +444,14 @@ export function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | und
   const exclusive = new Set(
     [...owners].flatMap(([{ to }, owner]) => (to === 'exclusive' && owner?.ids !== undefined ? [owner.ids.lock] : [])),
   )
+  // Whose lock that will be is not known yet.
+  const untold = new Set(
+    [...owners].flatMap(([{ to, vg }, owner]) => (to === 'exclusive' && owner?.ids === undefined ? [vg] : [])),
+  )
+  const isLowering = ({ vg }: Change, owner: RecordedVolume | undefined): boolean =>
+    (owner?.ids !== undefined && exclusive.has(owner.ids.lock)) || (owner?.role === 'shared' && untold.has(vg))
   return [...owners]
-    .filter(([{ to }, owner]) => !(to === 'shared' && owner?.ids !== undefined && exclusive.has(owner.ids.lock)))
+    .filter(([change, owner]) => change.to !== 'shared' || !isLowering(change, owner))
     .map(([change]) => change)
 }
 
@@ -468,7 +483,9 @@ export function heldBack(
   ]
   return names.flatMap((name) => {
     const volume = volumeIn(record, name)
-    if (volume?.ids === undefined || seenHere(volume, locks, devices).lock !== 'none') return []
+    if (volume?.ids === undefined) return []
+    const { device, lock } = seenHere(volume, locks, devices)
+    if (device === undefined || lock !== 'none') return []
     const { vg, lv } = volume
     const reason = 'its lock is missing under a running domain'
     return [{ change: { vg, lv, to: 'shared' as const, reason, ...addressOf(volume, devices) }, volume }]

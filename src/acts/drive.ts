@@ -7,6 +7,7 @@ import {
   heldOf,
   isSameMemory,
   planDrive,
+  stillUnplugged,
   volumeIn,
   withTold,
   withoutLowering,
@@ -220,7 +221,8 @@ export async function act(
           const known = volumeIn(record, volume)
           return known !== undefined && known.ids === undefined
         }
-        const unplugged = await giveBack(drive.plan.unplugged, record, replace, locks)
+        const idle = stillUnplugged(drive.plan.unplugged, record, view, { locks: state, devices: now.devices, records })
+        const unplugged = await giveBack(idle, record, replace, locks)
         const left = {
           ...record,
           volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))),

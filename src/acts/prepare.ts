@@ -303,7 +303,9 @@ async function prepareUnderLock(
   }
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
   // What another domain, or a command, uses here is not taken from it.
-  const own = [...leftovers, ...nobodys].filter((old) => !isUsedByAnother(old, facts.records, domain.uuid))
+  const own = [...leftovers, ...nobodys].filter(
+    (old) => !isUsedByAnother(old, facts.records, domain.uuid, facts.devices),
+  )
   const undo = planUndo(attempted, own, (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,
     devices,

@@ -4,7 +4,7 @@ import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
 import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
-import { type ReleasePlan, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
+import { type ReleasePlan, asTold, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
@@ -62,8 +62,16 @@ export async function decideRelease(domain: Domain, configuration: Configuration
   return {
     domain,
     record,
-    plan: leavingAlone(planRelease({ record, records, inXml, gotPastPrepare: domain.gotPastPrepare, runsHere }), (vg) =>
-      marked.has(vg),
+    plan: leavingAlone(
+      planRelease({
+        record,
+        records,
+        inXml,
+        gotPastPrepare: domain.gotPastPrepare,
+        runsHere,
+        devices: activeVolumes(),
+      }),
+      (vg) => marked.has(vg),
     ),
   }
 }
@@ -312,6 +320,7 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
   )
   if (waiting.length === 0) return []
   const isActive = activeHere()
+  const devices = activeVolumes()
   return waiting.flatMap((record): EndedDomain[] => {
     const plan = planRelease({
       record,
@@ -319,6 +328,7 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
       inXml: [],
       gotPastPrepare: true,
       runsHere: isActive(record.domain) !== false,
+      devices,
     })
     return plan.kind === 'deactivate' ? [{ domain: record.domain, record, plan }] : []
   })
@@ -362,13 +372,14 @@ export async function releaseAllUnderLock(
     const rest = leavingAlone(plan, (vg) => marked.has(vg))
     return locksNow === undefined ? rest : withoutPromoted(rest, locksNow, activeVolumes())
   }
-  const ended = all.map((one) => (isLate(one) ? one : { ...one, plan: planNow(one) }))
-  const volumes = ended.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
+  const planned = all.map((one) => (isLate(one) ? one : { ...one, plan: planNow(one) }))
+  const volumes = planned.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
   const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
+  const ended = volumes.every(({ ids }) => ids !== undefined) ? planned : allAsTold(planned, identify, isLate)
   const wanted = ended.flatMap((one): Leaving[] => {
     const { domain, record, plan } = one
     if (plan.kind !== 'deactivate' || isLate(one)) return []
-    const own = identify(plan.volumes)
+    const own = plan.volumes
     const replace = replacing(domain.uuid, record)
     const kept = plan.kept ?? []
     return putReleasing(domain, [...own, ...kept], replace) === 'changed'
@@ -398,6 +409,24 @@ export async function releaseAllUnderLock(
     }
   }
   return outcomes
+}
+
+/** Plans with what lvs has told of volumes whose UUIDs were not on record. */
+function allAsTold(
+  ended: readonly EndedDomain[],
+  identify: (own: readonly RecordedVolume[]) => RecordedVolume[],
+  isLate: (one: EndedDomain) => boolean,
+): EndedDomain[] {
+  const { known, unreadable } = readRecords()
+  const facts = {
+    records: { known: known.filter(({ domain }) => !ended.some((one) => one.domain.uuid === domain.uuid)), unreadable },
+    devices: activeVolumes(),
+  }
+  return ended.map((one) =>
+    one.plan.kind !== 'deactivate' || isLate(one)
+      ? one
+      : { ...one, plan: asTold(one.plan, identify(one.plan.volumes), facts, one.domain.uuid) },
+  )
 }
 
 async function deactivateAll(

@@ -105,7 +105,7 @@ const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
 export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): DrivePlan {
   const { record } = view
   const wanted = byLocks(view, facts)
-  if (wanted.mode === 'inactive') return planEnd(record, facts.records)
+  if (wanted.mode === 'inactive') return planEnd(record, facts)
   const said: Report[] =
     wanted.mode === 'unchanged' && WORTH_SAYING.has(wanted.why) ? [{ kind: 'unchanged', why: wanted.why, detail }] : []
   const isAdopted = record === undefined || !IN_USE.includes(record.state)
@@ -197,9 +197,9 @@ function writtenReports({ domain, record, live }: DomainView, { records }: Drive
 }
 
 /** A domain that is gone: what its own `release` would have done. */
-function planEnd(record: DomainRecord | undefined, records: Records): DrivePlan {
+function planEnd(record: DomainRecord | undefined, { records, devices }: DriveFacts): DrivePlan {
   if (record === undefined) return { kind: 'nothing', reports: [] }
-  const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: false })
+  const plan = planRelease({ record, records, inXml: [], gotPastPrepare: true, runsHere: false, devices })
   return {
     kind: 'release',
     plan,
@@ -256,7 +256,7 @@ function isUnplugged(
   volume: RecordedVolume,
   own: readonly RecordedVolume[],
   { domain, named }: DomainView,
-  { records, locks }: DriveFacts,
+  { records, locks, devices }: DriveFacts,
 ): boolean {
   const isNamed = (other: VolumeName): boolean => named?.some((each) => isSameVolume(each, other)) !== false
   // After a lost lease, or with the locking stopped, nothing is given.
@@ -268,7 +268,7 @@ function isUnplugged(
     isNamed(volume)
   )
     return false
-  if (isUsedByAnother(volume, records, domain.uuid)) return false
+  if (isUsedByAnother(volume, records, domain.uuid, devices)) return false
   return !own.some(
     (other) =>
       volume.pool === undefined &&
@@ -278,6 +278,22 @@ function isUnplugged(
       other.ids.lock === volume.ids?.lock,
   )
 }
+
+/**
+ * What is to be given back of a domain that runs, now that lvs has told what it can: a volume whose UUIDs were not on
+ * record may turn out to have the lock of one that is in use.
+ * @param record the domain's, as it is now
+ */
+export const stillUnplugged = (
+  unplugged: readonly RecordedVolume[],
+  record: DomainRecord,
+  view: DomainView,
+  facts: DriveFacts,
+): RecordedVolume[] =>
+  unplugged.flatMap((volume) => {
+    const now = record.volumes.find((each) => isSameVolume(each, volume)) ?? volume
+    return volume.ids !== undefined || isUnplugged(now, record.volumes, view, facts) ? [now] : []
+  })
 
 /**
  * The role of a volume goes up with what the domain may do to it now: a disk that was attached for writing, a commit
@@ -346,7 +362,9 @@ function stepOf(
   })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv)
+    // No host would take it in, and meanwhile one could share it with what reads its snapshot.
+    const hasSnapshot = deviceOf(volume, devices)?.hasSnapshot === true
+    if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const user = otherUser(volume, records, devices, view.domain.uuid)
     if (user !== undefined)

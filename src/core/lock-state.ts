@@ -104,6 +104,8 @@ export interface Device {
   readonly dmUuid: string
   /** Why its live table leads to no storage now; absent: it does. LVM counts it as active all the same (FACTS 49). */
   readonly dead?: Dead
+  /** It is the origin of a COW snapshot: LVM keeps a layer `-real` of its own below it (FACTS 26). */
+  readonly hasSnapshot?: true
 }
 
 /** `error`: a table that fails all I/O, as `dmsetup wipe_table` leaves it; `suspended`: all I/O waits. */

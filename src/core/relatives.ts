@@ -45,16 +45,31 @@ export function withIdsAndPool(
 
 /**
  * Whether another domain that runs here uses a volume under the same lock: to deactivate this one would deactivate that
- * one too.
+ * one too. They come up together. So if this one is active here and the other one is not, the other one is gone
+ * (`lvremove` of a snapshot), and its record will drop it.
  */
-export const isBoundByAnother = ({ ids, pool }: RecordedVolume, records: Records, ownUuid: string): boolean =>
-  ids !== undefined &&
-  pool === undefined &&
-  othersVolumes(records, ownUuid).some((other) => other.ids?.lock === ids.lock)
+export function isBoundByAnother(
+  volume: RecordedVolume,
+  records: Records,
+  ownUuid: string,
+  devices: readonly Device[],
+): boolean {
+  const { ids, pool } = volume
+  if (ids === undefined || pool !== undefined) return false
+  const isUp = deviceOf(volume, devices) !== undefined
+  return othersVolumes(records, ownUuid).some(
+    (other) => other.ids?.lock === ids.lock && !(isUp && deviceOf(other, devices) === undefined),
+  )
+}
 
 /** Whether another domain that runs here uses a volume, or one that goes with it. */
-export const isUsedByAnother = (volume: RecordedVolume, records: Records, ownUuid: string): boolean =>
-  claimsOn(volume, records, ownUuid, IN_USE).length > 0 || isBoundByAnother(volume, records, ownUuid)
+export const isUsedByAnother = (
+  volume: RecordedVolume,
+  records: Records,
+  ownUuid: string,
+  devices: readonly Device[],
+): boolean =>
+  claimsOn(volume, records, ownUuid, IN_USE).length > 0 || isBoundByAnother(volume, records, ownUuid, devices)
 
 /** A pool that came up with a thin or VDO volume, and whose lock this host still holds. */
 export interface IdlePool {

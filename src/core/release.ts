@@ -24,6 +24,7 @@ export interface ReleaseFacts {
   readonly gotPastPrepare: boolean
   /** A status file says that the domain runs here. */
   readonly runsHere: boolean
+  readonly devices: readonly Device[]
 }
 
 /**
@@ -31,7 +32,7 @@ export interface ReleaseFacts {
  * record. A domain without a record either ran before lvguard was installed, or was refused while there was no room for
  * a record. Only the first has volumes to give back.
  */
-export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }: ReleaseFacts): ReleasePlan {
+export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, devices }: ReleaseFacts): ReleasePlan {
   const keep = (reason: string): ReleasePlan => ({ kind: 'keep', reason, volumes: record?.volumes ?? [] })
   if (records.unreadable.length > 0)
     return keep(`other VMs may use the same volumes, and ${records.unreadable.join(', ')} cannot be read`)
@@ -42,10 +43,32 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere }
     record?.volumes ??
     inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter((volume) => goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid))
+  const volumes = own.filter((volume) => goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid, devices))
   return volumes.length === 0
     ? { kind: 'forget', reason: 'nothing of its own is active' }
     : { kind: 'deactivate', volumes }
+}
+
+/**
+ * A plan with what lvs has told meanwhile of volumes whose UUIDs were not on record. Left out is what turns out to be
+ * another domain's too, or to have the lock of what another domain uses.
+ * @param identified the plan's volumes, in their order
+ * @param records without those of domains that end now
+ */
+export function asTold(
+  plan: ReleasePlan,
+  identified: readonly RecordedVolume[],
+  { records, devices }: Pick<ReleaseFacts, 'records' | 'devices'>,
+  ownUuid: string,
+): ReleasePlan {
+  if (plan.kind !== 'deactivate') return plan
+  const volumes = identified.filter(
+    (volume, index) => plan.volumes[index]?.ids !== undefined || !isUsedByAnother(volume, records, ownUuid, devices),
+  )
+  if (volumes.length > 0) return { ...plan, volumes }
+  return plan.kept === undefined
+    ? { kind: 'forget', reason: 'nothing of its own is active' }
+    : { kind: 'keep', reason: 'its other volumes are left for later', volumes: plan.kept }
 }
 
 /** The plan without VGs that were cut off here: their volumes stay on record until the VG can be used again. */

@@ -10,15 +10,26 @@ import { namesIn, textOf, trimmedTextOf } from '../system/quiet-files.ts'
  * left out.
  */
 export function activeVolumes(): Device[] {
-  return namesIn(BLOCK_FOLDER)
+  const nodes = namesIn(BLOCK_FOLDER)
     .filter((node) => node.startsWith('dm-'))
-    .flatMap((node) => {
-      const dmUuid = trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) ?? ''
-      const meaning = meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
-      if (!dmUuid.startsWith('LVM-') || meaning.kind !== 'volume') return []
-      const dead = deadOf(node)
-      return [{ vg: meaning.vg, lv: meaning.lv, node, dmUuid, ...(dead && { dead }) }]
-    })
+    .map((node) => ({ node, dmUuid: trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) ?? '' }))
+  const layers = new Set(nodes.map(({ dmUuid }) => dmUuid).filter((dmUuid) => dmUuid.endsWith('-real')))
+  return nodes.flatMap(({ node, dmUuid }) => {
+    const meaning = meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
+    if (!dmUuid.startsWith('LVM-') || meaning.kind !== 'volume') return []
+    const dead = deadOf(node)
+    const hasSnapshot = layers.has(`${dmUuid}-real`)
+    return [
+      {
+        vg: meaning.vg,
+        lv: meaning.lv,
+        node,
+        dmUuid,
+        ...(dead && { dead }),
+        ...(hasSnapshot && { hasSnapshot: true as const }),
+      },
+    ]
+  })
 }
 
 /**

@@ -9,6 +9,7 @@ import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf
 
 const root = logicalVolume({ vg: 'virtVG', lv: 'root' })
 const data = logicalVolume({ vg: 'virtVG', lv: 'data' })
+const snap = logicalVolume({ vg: 'virtVG', lv: 'snap' }, { lockUuid: data.uuid, shareable: false })
 const withIds = (volume = root, changed: Partial<RecordedVolume> = {}): RecordedVolume =>
   recorded(volume, { ids: { lv: volume.uuid, vg: volume.vgUuid, lock: volume.lockUuid }, ...changed })
 const running = (volumes = [withIds()], state: RecordState = 'running'): DomainRecord => recordOf(1, state, volumes)
@@ -89,8 +90,13 @@ describe('what is not plugged in any more', () => {
     ['stays if another domain uses it', { records: records(record, other([withIds(data)])) }, ''],
     [
       'stays if it has the lock of one that another domain uses',
-      { records: records(record, other([withIds(root, { lv: 'snap', ids: { lv: 'x', vg: 'y', lock: data.uuid } })])) },
+      { records: records(record, other([withIds(snap)])), devices: [...BOTH, deviceOf(snap)] },
       '',
+    ],
+    [
+      'is to be given back if that one is gone (lvremove)',
+      { records: records(record, other([withIds(snap)])) },
+      'data',
     ],
     [
       'stays if it has the lock of one that is plugged in',
@@ -272,6 +278,11 @@ describe('a domain that is on record', () => {
     ],
     ['only reads what it wrote before', { live: [{ lv: 'root', mode: 'shared' }] }, ''],
     ['has a lost lockspace', { locks: lockTable([], []) }, '!lockspace-lost'],
+    [
+      'migrates out, and its volume has a snapshot (2.03.16)',
+      { wanted: OUT, devices: [{ ...deviceOf(root), hasSnapshot: true }, deviceOf(data)] },
+      '!pool-lock',
+    ],
     ['migrates out of a lost lockspace', { wanted: OUT, locks: lockTable([], []) }, '!lockspace-lost'],
     [
       'cannot be told about its locks',

@@ -49,17 +49,23 @@ describe('what is kept on record', () => {
 
 describe('what goes with a volume', () => {
   const [snap, one] = [onRecord(SNAP)[0] ?? recorded(SNAP), onRecord(ONE)[0] ?? recorded(ONE)]
+  const origin = onRecord(ORIGIN)[0] ?? recorded(ORIGIN)
+  const reader = records(recordOf(2, 'running', onRecord(SNAP)))
+  const UP = [deviceOf(ORIGIN), deviceOf(SNAP)]
   test.each<[string, boolean, boolean]>([
     [
       'another VM uses the origin',
-      isBoundByAnother(snap, records(recordOf(2, 'running', onRecord(ORIGIN))), uuidOf(1)),
+      isBoundByAnother(snap, records(recordOf(2, 'running', onRecord(ORIGIN))), uuidOf(1), UP),
       true,
     ],
-    ['it has ended', isBoundByAnother(snap, records(recordOf(2, 'releasing', onRecord(ORIGIN))), uuidOf(1)), false],
-    ['it is this VM', isBoundByAnother(snap, records(recordOf(1, 'running', onRecord(ORIGIN))), uuidOf(1)), false],
+    ['it has ended', isBoundByAnother(snap, records(recordOf(2, 'releasing', onRecord(ORIGIN))), uuidOf(1), UP), false],
+    ['it is this VM', isBoundByAnother(snap, records(recordOf(1, 'running', onRecord(ORIGIN))), uuidOf(1), UP), false],
+    ['another VM uses the snapshot', isBoundByAnother(origin, reader, uuidOf(1), UP), true],
+    ['the snapshot is gone', isBoundByAnother(origin, reader, uuidOf(1), [deviceOf(ORIGIN)]), false],
+    ['LVM makes no devices on this host', isBoundByAnother(origin, reader, uuidOf(1), []), true],
     [
       'another thin volume of the pool does not go with it',
-      isBoundByAnother(one, records(recordOf(2, 'running', onRecord(TWO))), uuidOf(1)),
+      isBoundByAnother(one, records(recordOf(2, 'running', onRecord(TWO))), uuidOf(1), UP),
       false,
     ],
   ])('%s', (_, found, expected) => expect(found).toBe(expected))

@@ -19,6 +19,7 @@ function plan({ record, ...facts }: Partial<ReleaseFacts>): string {
     inXml: [],
     gotPastPrepare: true,
     runsHere: false,
+    devices: [],
     ...facts,
   })
   return made.kind === 'deactivate' ? made.volumes.map(({ vg, lv }) => `${vg}/${lv}`).join() : made.kind
@@ -134,6 +135,7 @@ describe('what a release gives back', () => {
             inXml,
             gotPastPrepare,
             runsHere,
+            devices: [],
           })
           if (isUnreadable || runsHere) expect(made.kind).toBe('keep')
           if (made.kind !== 'deactivate') return
@@ -189,6 +191,7 @@ describe('what a release gives back', () => {
               inXml: [],
               gotPastPrepare: true,
               runsHere: false,
+              devices: [],
             })
             known = known.filter(({ domain }) => domain.uuid !== uuidOf(number))
             return made.kind

@@ -222,6 +222,8 @@ export class Host {
       } else this.cluster.locks.rejoin(this.state, vg)
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
     for (const go of this.#waitingForStorage.splice(0)) go()
+    for (const qemu of this.land.qemus)
+      if (qemu.host === this && qemu.isKilled) this.engine.after(qemu, this.delay('libvirt', 20), () => qemu.end())
   }
 
   /** kill -STOP of its lvmlockd; kill -CONT. */

@@ -456,8 +456,9 @@ export class Land {
     host.libvirt.setStatus(vm, status)
   }
 
-  /** A QEMU whose I/O hangs does not end before it (FACTS 47). */
+  /** It is killed. A QEMU whose I/O hangs does not end before it (FACTS 47). */
   async canEnd(qemu: Qemu, thread: Actor): Promise<boolean> {
+    qemu.isKilled = true
     while (qemu.host.isHung && qemu.isAlive) await this.engine.sleep(thread, 1000)
     return true
   }

@@ -3,7 +3,6 @@ import type { Result } from '../ring.ts'
 import type { Cluster } from '../simulated/cluster.ts'
 import type { HostState } from '../simulated/host-state.ts'
 import { asksLvmlockd } from '../simulated/toolbox.ts'
-import { mapperName } from '../simulated/volume.ts'
 import type { Command } from './commands.ts'
 import { Disk, FileError, type Folder, type OpenFile } from './disk.ts'
 import { Actor, type Engine } from './engine.ts'
@@ -87,8 +86,6 @@ export class Host {
   agentEnded = Number.NEGATIVE_INFINITY
   /** When lvmlockctl last gave somebody no answer here. */
   locksUnknown = Number.NEGATIVE_INFINITY
-  /** UUIDs of volumes whose device's table is `error`. */
-  readonly wiped = new Set<string>()
   #watches: Watch[] = []
   #turns: { readonly command: Command; readonly go: () => void }[] = []
   #waitingForStorage: (() => void)[] = []
@@ -108,9 +105,9 @@ export class Host {
     this.libvirt = new Libvirt(this)
     this.cluster.onChange(() => {
       // A device that is made anew has a table of its own.
-      for (const uuid of this.wiped) {
-        const volume = this.cluster.volumes.byUuid(uuid)
-        if (volume === undefined || !this.cluster.devices.isActive(this.state, volume)) this.wiped.delete(uuid)
+      if (this.state.wiped.size > 0) {
+        const there = new Set(this.cluster.devices.list(this.state).map(({ uuid }) => uuid))
+        for (const uuid of this.state.wiped) if (!there.has(uuid)) this.state.wiped.delete(uuid)
       }
       this.#isShown = false
     })
@@ -414,7 +411,7 @@ export class Host {
     disk.folder('/dev/mapper')
     for (const { name, uuid, minor, holders, slaves, volume } of this.cluster.devices.list(this.state)) {
       const folder = `/sys/block/dm-${minor}`
-      const isWiped = volume !== undefined && this.wiped.has(volume.uuid)
+      const isWiped = this.state.wiped.has(uuid)
       disk.folder(`${folder}/holders`)
       disk.folder(`${folder}/slaves`)
       for (const [file, text] of [
@@ -453,33 +450,33 @@ export class Host {
     const lines = this.cluster.devices
       .list(this.state)
       .map(
-        ({ name, volume }) =>
-          `${name}: 0 8192 ${volume !== undefined && this.wiped.has(volume.uuid) ? 'error' : 'linear 252:16 2048'}\n`,
+        ({ name, uuid }) => `${name}: 0 8192 ${this.state.wiped.has(uuid) ? 'error' : 'linear 252:16 2048'}\n`,
       )
     return { code: 0, stdout: lines.join(''), stderr: '' }
   }
 
   /** dmsetup wipe_table. */
   wipe(name: string): Result {
-    const volume = this.cluster.volumes.groups
-      .flatMap(({ volumes }) => volumes)
-      .find(({ vg, lv }) => mapperName(vg, lv) === name)
-    if (volume !== undefined) this.wiped.add(volume.uuid)
-    this.#isShown = false
+    this.cluster.devices.wipe(this.state, name)
     return { code: 0, stdout: '', stderr: '' }
+  }
+
+  /** The device of a volume fails all I/O. */
+  isWiped(name: string): boolean {
+    const { wiped } = this.state
+    if (wiped.size === 0) return false
+    const { uuid } = this.land.lv(name)
+    return this.cluster.devices.list(this.state).some((device) => device.volume?.uuid === uuid && wiped.has(device.uuid))
   }
 
   /** dmsetup remove: of a device that nobody has open. */
   removeDevice(name: string): Result {
-    const volume = this.cluster.volumes.groups
-      .flatMap(({ volumes }) => volumes)
-      .find(({ vg, lv }) => mapperName(vg, lv) === name)
-    if (volume === undefined) return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
-    if (this.cluster.devices.isOpen(this.state, volume))
+    const { devices } = this.cluster
+    const outcome = devices.remove(this.state, name)
+    if (outcome === 'not found') return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
+    if (outcome === 'busy')
       return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
-    this.wiped.delete(volume.uuid)
-    this.#forgetKept((name) => this.land.lv(name).uuid === volume.uuid)
-    this.cluster.devices.deactivate(this.state, volume)
+    this.#forgetKept((kept) => !devices.isActive(this.state, this.land.lv(kept)))
     return { code: 0, stdout: '', stderr: '' }
   }
 
@@ -805,7 +802,6 @@ export class Host {
     for (const process of this.processes) process.end()
     for (const command of this.commands) command.end()
     for (const qemu of this.land.qemus.filter((each) => each.host === this)) qemu.end()
-    this.wiped.clear()
     this.activeBefore.clear()
     this.renamed.clear()
     this.kept.clear()

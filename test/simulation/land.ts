@@ -209,8 +209,8 @@ export class Land {
         if (host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) {
           if (state === 'stopped' && (host.isRecovering || host.agentEnded > 0 || host.hadNoRoomForMark))
             host.startLocking(vg)
-          for (const { uuid, lv } of this.cluster.volumes.group(vg)?.volumes ?? [])
-            if (host.wiped.has(uuid)) host.removeDevice(mapperName(vg, lv))
+          for (const { name, uuid } of this.cluster.devices.list(host.state))
+            if (host.state.wiped.has(uuid) && name.startsWith(mapperName(vg, ''))) host.removeDevice(name)
         }
     for (const host of this.hosts)
       for (const name of host.renamed) {
@@ -509,7 +509,7 @@ export class Land {
     const { cluster } = this
     for (const { volume, use } of qemu.disks) {
       const lv = this.lv(volume)
-      if (host.wiped.has(lv.uuid)) continue
+      if (host.isWiped(volume)) continue
       if (!cluster.devices.isActive(host.state, lv))
         this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
       if (this.held(host, volume) === 'un')

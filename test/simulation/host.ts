@@ -303,7 +303,7 @@ export class Host {
     // has activated it gives it back.
     for (const { volumes } of this.land.recordsOf(this).values())
       for (const { demoted, vg, lv, ids } of volumes)
-        if (demoted) this.renamed.add(this.land.firstNameOf(ids?.lv ?? '') ?? `${vg}/${lv}`)
+        if (demoted) this.renamed.add(this.land.mainOf(this.land.firstNameOf(ids?.lv ?? '') ?? `${vg}/${lv}`))
     if (this.agent?.isAlive !== true) return
     this.agent.end()
     this.startAgent()
@@ -449,9 +449,7 @@ export class Host {
   tables(): Result {
     const lines = this.cluster.devices
       .list(this.state)
-      .map(
-        ({ name, uuid }) => `${name}: 0 8192 ${this.state.wiped.has(uuid) ? 'error' : 'linear 252:16 2048'}\n`,
-      )
+      .map(({ name, uuid }) => `${name}: 0 8192 ${this.state.wiped.has(uuid) ? 'error' : 'linear 252:16 2048'}\n`)
     return { code: 0, stdout: lines.join(''), stderr: '' }
   }
 
@@ -466,7 +464,9 @@ export class Host {
     const { wiped } = this.state
     if (wiped.size === 0) return false
     const { uuid } = this.land.lv(name)
-    return this.cluster.devices.list(this.state).some((device) => device.volume?.uuid === uuid && wiped.has(device.uuid))
+    return this.cluster.devices
+      .list(this.state)
+      .some((device) => device.volume?.uuid === uuid && wiped.has(device.uuid))
   }
 
   /** dmsetup remove: of a device that nobody has open. */
@@ -516,14 +516,16 @@ export class Host {
   /** Who asks for a lock is the last owner of its lease, whether it is granted or not. */
   noteTry({ words }: Command): void {
     if (words[words.indexOf('--activate') + 1] === 'n') return
-    for (const { volume } of this.#namedIn(words)) this.land.tries.push({ volume, host: this, at: this.engine.now })
+    for (const { volume } of this.#namedIn(words))
+      this.land.tries.push({ volume: this.land.ownerOf(volume), host: this, at: this.engine.now })
   }
 
   /** What has become of volumes that a person has activated. */
   followKept({ words, isOfHook }: Command): void {
     if (this.kept.size === 0) return
     const { land } = this
-    for (const { volume } of this.#namedIn(words)) {
+    for (const named of this.#namedIn(words)) {
+      const volume = land.mainOf(named.volume)
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
@@ -549,14 +551,15 @@ export class Host {
    * It has found the volume under another name; or it is the `release` of a VM that comes late, and nothing has told it
    * that all is given back, or the agent that goes on with that one's record.
    */
-  #isMisled({ renamed, kind, label }: Process, volume: string): boolean {
+  #isMisled({ renamed, kind, label }: Process, named: string): boolean {
+    const volume = this.land.mainOf(named)
     return (
       renamed.has(volume) ||
       this.land.vms.some(
         ({ name, uuid, disks }) =>
           this.unsaid.has(uuid) &&
           (kind === 'agent' || label === `release ${name}`) &&
-          disks.some((disk) => disk.volume === volume),
+          disks.some((disk) => this.land.mainOf(disk.volume) === volume),
       )
     )
   }
@@ -586,18 +589,27 @@ export class Host {
 
   /**
    * R4: nothing is taken from a VM that has it open, whether LVM would let it go or not; nor what a person has
-   * activated, but where it was shared for a migration.
+   * activated, but where it was shared for a migration. What goes with it is taken too.
    */
   checkGivenBack(process: Process, words: readonly string[]): void {
     if (words[words.indexOf('--activate') + 1] !== 'n') return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
+      const main = land.mainOf(volume)
       const user = land.qemus.find(
-        (qemu) => qemu.host === this && (qemu.closing.has(volume) || qemu.disks.some((disk) => disk.volume === volume)),
+        (qemu) =>
+          qemu.host === this &&
+          (qemu.closing.has(volume) ||
+            qemu.disks.some(
+              // Of what was plugged in a moment ago only LVM knows.
+              (disk) =>
+                disk.volume === volume ||
+                (land.mainOf(disk.volume) === main && this.#hasOnRecord(qemu.vm, disk.volume)),
+            )),
       )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
-      if (this.kept.get(volume)?.isDemoted === false && !this.#isMisled(process, volume))
+      if (this.kept.get(main)?.isDemoted === false && !this.#isMisled(process, volume))
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
@@ -607,13 +619,35 @@ export class Host {
     }
   }
 
+  #hasOnRecord({ uuid }: Vm, volume: string): boolean {
+    const { land } = this
+    return (
+      land
+        .recordsOf(this)
+        .get(uuid)
+        ?.volumes.some(
+          ({ vg, lv, ids }) => (ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid) === land.lv(volume).uuid,
+        ) === true
+    )
+  }
+
   /** R2, R3: what is shared that a VM needs for itself, and why. */
   checkShared(process: Process, words: readonly string[]): void {
     if (!words.includes('sy')) return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
-      const kept = this.kept.get(volume)
+      const kept = this.kept.get(land.mainOf(volume))
+      // What a person insists upon is that person's.
+      const writer =
+        process.kind !== 'command' && land.held(this, volume) === 'ex' && !land.isThin(volume)
+          ? land.writerUnder(this, volume, (vm) => process.kind === 'hook' && process.label.endsWith(` ${vm.name}`))
+          : undefined
+      if (writer !== undefined)
+        engine.violate(
+          'R3',
+          `${process.label} on ${this.name} shares ${volume}, and with it the lock under which ${writer.name} writes`,
+        )
       // As it was before a start that failed.
       if (process.kind === 'hook' && kept?.lock === 'sh') {
         // That may come to nothing: it is not tried again.
@@ -621,6 +655,12 @@ export class Host {
         continue
       }
       if (process.kind !== 'hook' && kept !== undefined) kept.isDemoted = true
+      // As it was before a start that failed, for another VM that reads what is under the same lock.
+      const isAnothers =
+        startOf !== undefined &&
+        land.isBound(volume) &&
+        [...land.recordsOf(this)].some(([other]) => other !== startOf.uuid && land.isUnder(this, other, volume))
+      if (isAnothers) continue
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
@@ -633,7 +673,7 @@ export class Host {
             .get(vm.uuid)
             ?.volumes.some((named) =>
               named.ids === undefined ? named.vg === vg && named.lv === lv : named.ids.lv === uuid,
-            ) === true && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000,
+            ) === true && land.isLeaving(vm),
       )
       if (!isLeaving)
         engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
@@ -694,7 +734,7 @@ export class Host {
     const vm = land.vms.find(({ uuid }) => words.includes(uuid))
     const qemu = vm === undefined ? undefined : libvirt.qemuOf(vm)
     if (!words.includes('suspend') || vm === undefined || qemu === undefined) return
-    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => volume)
+    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => land.ownerOf(volume))
     const isElsewhere = land.ran.some((each) => each.vm === vm && each.host !== this && each.at >= qemu.launched)
     const isWitnessed = land.tries.some(
       ({ volume, host, at }) => own.includes(volume) && host !== this && at >= (land.doubts.get(qemu) ?? Infinity),
@@ -733,7 +773,8 @@ export class Host {
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
     for (const { vg, lv, ids, mode, before: was, demoted } of record?.volumes ?? []) {
-      const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      const own = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      const name = this.land.mainOf(own)
       const kept = this.kept.get(name)
       if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue

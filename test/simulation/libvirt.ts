@@ -246,7 +246,7 @@ export class Libvirt {
         if (/lvguard failed|the model has no/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
         if (operation === 'prepare' && (status ?? 0) === 0)
           for (const { volume } of vm.disks) {
-            const kept = host.kept.get(volume)
+            const kept = host.kept.get(host.land.mainOf(volume))
             if (kept !== undefined) kept.isUsed = true
           }
         // Nobody would promote what comes in (DESIGN 4).
@@ -294,7 +294,7 @@ export class Libvirt {
     const { land, cluster, state } = host
     for (const { volume } of disks) {
       // Its path is not there any more, or leads to another one that nobody gives to this VM.
-      if (cluster.volumes.find(volume) !== land.lv(volume)) return undefined
+      if (!land.exists(volume) || cluster.volumes.find(volume) !== land.lv(volume)) return undefined
       if (cluster.devices.isActive(state, land.lv(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined

@@ -619,8 +619,11 @@ export class Host {
     }
   }
 
+  /** With its UUIDs: of a volume that an older lvguard has put there without, only LVM knows what goes with it. */
   #hasOnRecord({ uuid }: Vm, volume: string): boolean {
     const { land } = this
+    const node = this.disk.find(`/run/lvguard/${uuid}.json`)
+    if (node?.kind === 'file' && node.byOlder === true && !this.olderHasIds) return false
     return (
       land
         .recordsOf(this)
@@ -640,7 +643,10 @@ export class Host {
       const kept = this.kept.get(land.mainOf(volume))
       // What a person insists upon is that person's.
       const writer =
-        process.kind !== 'command' && land.held(this, volume) === 'ex' && !land.isThin(volume)
+        process.kind !== 'command' &&
+        !process.renamed.has(land.mainOf(volume)) &&
+        land.held(this, volume) === 'ex' &&
+        !land.isThin(volume)
           ? land.writerUnder(this, volume, (vm) => process.kind === 'hook' && process.label.endsWith(` ${vm.name}`))
           : undefined
       if (writer !== undefined)

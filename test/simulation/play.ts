@@ -633,9 +633,13 @@ async function migrateAll(land: Land): Promise<void> {
         use !== 'exclusive' && qemu.foundExclusive.has(volume) && land.held(qemu.host, volume) === 'ex',
     )
     if (isKept) continue
+    const isBound = qemu.disks.some(({ volume }) => land.isBound(volume))
+    // What only the header of an image names is not known to `migrate`. Who reads a snapshot there is in nobody's way.
+    if (isBound && !qemu.namesBelow && qemu.disks.some(({ volume, isBelow }) => isBelow && land.isBound(volume)))
+      continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
     // Whatever LVM does not share stays where it is, as it was.
-    if (qemu.disks.some(({ volume }) => land.isBound(volume))) {
+    if (isBound) {
       await engine.runUntil(engine.now - BEGINNING + 30_000)
       if (engine.violation !== undefined) return
       const isHere = qemu.isAlive && qemu.cpus === 'running' && land.qemus.filter((each) => each.vm === vm).length === 1

@@ -628,6 +628,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'core/drive.ts',
     from: "if (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv) return { change: undefined, reports: [{ kind: 'pool-lock'",
     to: "if (volume.ids?.lock === '') return { change: undefined, reports: [{ kind: 'pool-lock'",
+    harmless: 'no host takes it in, and where another VM has something under that lock, its record says so',
   },
   {
     name: 'a `release` deactivates what another VM has under the same lock',

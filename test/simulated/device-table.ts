@@ -40,6 +40,12 @@ function lvmlock(group: VolumeGroup, host: HostState): Layer[] {
 
 const dmUuid = (group: VolumeGroup, lvUuid: string): string => `LVM-${`${group.uuid}${lvUuid}`.replaceAll('-', '')}`
 
+/** What is there of one volume alone. */
+export const layersOfOne = (volumes: Volumes, host: HostState, volume: Volume): Layer[] => {
+  const group = volumes.group(volume.vg)
+  return group === undefined ? [] : LAYERS[volume.kind.kind](volumes, host, group, volume)
+}
+
 type LayersOf = (volumes: Volumes, host: HostState, group: VolumeGroup, volume: Volume) => Layer[]
 
 const top = (host: HostState, group: VolumeGroup, volume: Volume, below: readonly string[], suffix = ''): Layer => ({

@@ -1,4 +1,4 @@
-import { layersOf } from './device-table.ts'
+import { layersOf, layersOfOne } from './device-table.ts'
 import type { ForeignDevice, HostState } from './host-state.ts'
 import { type Volume, fullName } from './volume.ts'
 import type { Volumes } from './volumes.ts'
@@ -30,7 +30,11 @@ export class Devices {
 
   /** The devices of a host in the order of `dmsetup`, by name. */
   list(host: HostState): Device[] {
-    const layers = layersOf(this.#volumes, host).sort((a, b) => (a.name < b.name ? -1 : 1))
+    const layers = layersOf(this.#volumes, host)
+      .filter(({ uuid }) => !host.removed.has(uuid))
+      // A table of that kind stands on nothing.
+      .map((layer) => (host.wiped.has(layer.uuid) ? { ...layer, below: [] } : layer))
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
     const names = new Set(layers.map(({ name }) => name))
     for (const name of host.minors.keys()) if (!names.has(name)) host.minors.delete(name)
     for (const name of names) if (!host.minors.has(name)) host.minors.set(name, freeMinor(host))
@@ -51,12 +55,38 @@ export class Devices {
 
   activate(host: HostState, volume: Volume): void {
     host.active.add(volume.uuid)
+    for (const { uuid } of layersOfOne(this.#volumes, host, volume)) host.removed.delete(uuid)
     this.#changed()
   }
 
   deactivate(host: HostState, volume: Volume): void {
     host.active.delete(volume.uuid)
     this.#changed()
+  }
+
+  /** `dmsetup wipe_table`. */
+  wipe(host: HostState, name: string): void {
+    const device = this.list(host).find((each) => each.name === name)
+    if (device !== undefined) host.wiped.add(device.uuid)
+    this.#changed()
+  }
+
+  /** `dmsetup remove`, past LVM. A volume of which nothing is left is not active any more. */
+  remove(host: HostState, name: string): 'removed' | 'busy' | 'not found' {
+    const device = this.list(host).find((each) => each.name === name)
+    if (device === undefined) return 'not found'
+    if (device.open > 0) return 'busy'
+    host.removed.add(device.uuid)
+    host.wiped.delete(device.uuid)
+    for (const uuid of host.active) {
+      const volume = this.#volumes.byUuid(uuid)
+      const layers = volume === undefined ? [] : layersOfOne(this.#volumes, host, volume)
+      if (!layers.every((layer) => host.removed.has(layer.uuid))) continue
+      host.active.delete(uuid)
+      for (const layer of layers) host.removed.delete(layer.uuid)
+    }
+    this.#changed()
+    return 'removed'
   }
 
   /** Whether it has a device: a snapshot has one with its origin, a pool with any of its thin volumes. */
@@ -110,6 +140,8 @@ export class Devices {
     host.active.clear()
     host.opens.clear()
     host.foreign.length = 0
+    host.wiped.clear()
+    host.removed.clear()
     this.#changed()
   }
 }

@@ -44,6 +44,9 @@ export class HostState {
   readonly foreign: ForeignDevice[] = []
   /** UUIDs of volumes whose lock `-an` leaves behind with error -211 and exit status 0 (FACTS 24). */
   readonly keepsLock = new Set<string>()
+  /** Of devices whose table is `error` (`dmsetup wipe_table`), and of those that `dmsetup remove` has taken away. */
+  readonly wiped = new Set<string>()
+  readonly removed = new Set<string>()
   /** By device name, so that a device keeps its number. */
   readonly minors = new Map<string, number>()
 

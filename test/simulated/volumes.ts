@@ -42,10 +42,16 @@ export class Volumes {
     return volume
   }
 
-  /** It stays what it is: its UUID, its lock and its device do. */
+  /** It stays what it is: its UUID, its lock and its device do. So does what it is to others. */
   rename(volume: Volume, lv: string): void {
-    const volumes = this.group(volume.vg)?.volumes
-    volumes?.splice(volumes.indexOf(volume), 1, { ...volume, lv })
+    const volumes = this.group(volume.vg)?.volumes ?? []
+    const now = (name: string): string => (name === volume.lv ? lv : name)
+    for (const [index, each] of volumes.entries()) {
+      const { kind } = each
+      if (each === volume) volumes[index] = { ...volume, lv }
+      else if (kind.kind === 'snapshot') volumes[index] = { ...each, kind: { ...kind, origin: now(kind.origin) } }
+      else if (kind.kind === 'thin') volumes[index] = { ...each, kind: { ...kind, pool: now(kind.pool) } }
+    }
   }
 
   remove(volume: Volume): void {

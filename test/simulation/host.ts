@@ -3,7 +3,6 @@ import type { Result } from '../ring.ts'
 import type { Cluster } from '../simulated/cluster.ts'
 import type { HostState } from '../simulated/host-state.ts'
 import { asksLvmlockd } from '../simulated/toolbox.ts'
-import { mapperName } from '../simulated/volume.ts'
 import type { Command } from './commands.ts'
 import { Disk, FileError, type Folder, type OpenFile } from './disk.ts'
 import { Actor, type Engine } from './engine.ts'
@@ -87,8 +86,6 @@ export class Host {
   agentEnded = Number.NEGATIVE_INFINITY
   /** When lvmlockctl last gave somebody no answer here. */
   locksUnknown = Number.NEGATIVE_INFINITY
-  /** UUIDs of volumes whose device's table is `error`. */
-  readonly wiped = new Set<string>()
   #watches: Watch[] = []
   #turns: { readonly command: Command; readonly go: () => void }[] = []
   #waitingForStorage: (() => void)[] = []
@@ -108,9 +105,9 @@ export class Host {
     this.libvirt = new Libvirt(this)
     this.cluster.onChange(() => {
       // A device that is made anew has a table of its own.
-      for (const uuid of this.wiped) {
-        const volume = this.cluster.volumes.byUuid(uuid)
-        if (volume === undefined || !this.cluster.devices.isActive(this.state, volume)) this.wiped.delete(uuid)
+      if (this.state.wiped.size > 0) {
+        const there = new Set(this.cluster.devices.list(this.state).map(({ uuid }) => uuid))
+        for (const uuid of this.state.wiped) if (!there.has(uuid)) this.state.wiped.delete(uuid)
       }
       this.#isShown = false
     })
@@ -222,6 +219,8 @@ export class Host {
       } else this.cluster.locks.rejoin(this.state, vg)
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
     for (const go of this.#waitingForStorage.splice(0)) go()
+    for (const qemu of this.land.qemus)
+      if (qemu.host === this && qemu.isKilled) this.engine.after(qemu, this.delay('libvirt', 20), () => qemu.end())
   }
 
   /** kill -STOP of its lvmlockd; kill -CONT. */
@@ -304,7 +303,7 @@ export class Host {
     // has activated it gives it back.
     for (const { volumes } of this.land.recordsOf(this).values())
       for (const { demoted, vg, lv, ids } of volumes)
-        if (demoted) this.renamed.add(this.land.firstNameOf(ids?.lv ?? '') ?? `${vg}/${lv}`)
+        if (demoted) this.renamed.add(this.land.mainOf(this.land.firstNameOf(ids?.lv ?? '') ?? `${vg}/${lv}`))
     if (this.agent?.isAlive !== true) return
     this.agent.end()
     this.startAgent()
@@ -412,7 +411,7 @@ export class Host {
     disk.folder('/dev/mapper')
     for (const { name, uuid, minor, holders, slaves, volume } of this.cluster.devices.list(this.state)) {
       const folder = `/sys/block/dm-${minor}`
-      const isWiped = volume !== undefined && this.wiped.has(volume.uuid)
+      const isWiped = this.state.wiped.has(uuid)
       disk.folder(`${folder}/holders`)
       disk.folder(`${folder}/slaves`)
       for (const [file, text] of [
@@ -450,34 +449,34 @@ export class Host {
   tables(): Result {
     const lines = this.cluster.devices
       .list(this.state)
-      .map(
-        ({ name, volume }) =>
-          `${name}: 0 8192 ${volume !== undefined && this.wiped.has(volume.uuid) ? 'error' : 'linear 252:16 2048'}\n`,
-      )
+      .map(({ name, uuid }) => `${name}: 0 8192 ${this.state.wiped.has(uuid) ? 'error' : 'linear 252:16 2048'}\n`)
     return { code: 0, stdout: lines.join(''), stderr: '' }
   }
 
   /** dmsetup wipe_table. */
   wipe(name: string): Result {
-    const volume = this.cluster.volumes.groups
-      .flatMap(({ volumes }) => volumes)
-      .find(({ vg, lv }) => mapperName(vg, lv) === name)
-    if (volume !== undefined) this.wiped.add(volume.uuid)
-    this.#isShown = false
+    this.cluster.devices.wipe(this.state, name)
     return { code: 0, stdout: '', stderr: '' }
+  }
+
+  /** The device of a volume fails all I/O. */
+  isWiped(name: string): boolean {
+    const { wiped } = this.state
+    if (wiped.size === 0) return false
+    const { uuid } = this.land.lv(name)
+    return this.cluster.devices
+      .list(this.state)
+      .some((device) => device.volume?.uuid === uuid && wiped.has(device.uuid))
   }
 
   /** dmsetup remove: of a device that nobody has open. */
   removeDevice(name: string): Result {
-    const volume = this.cluster.volumes.groups
-      .flatMap(({ volumes }) => volumes)
-      .find(({ vg, lv }) => mapperName(vg, lv) === name)
-    if (volume === undefined) return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
-    if (this.cluster.devices.isOpen(this.state, volume))
+    const { devices } = this.cluster
+    const outcome = devices.remove(this.state, name)
+    if (outcome === 'not found') return { code: 1, stdout: '', stderr: `Device ${name} not found\n` }
+    if (outcome === 'busy')
       return { code: 1, stdout: '', stderr: `device-mapper: remove ioctl on ${name} failed: Device or resource busy\n` }
-    this.wiped.delete(volume.uuid)
-    this.#forgetKept((name) => this.land.lv(name).uuid === volume.uuid)
-    this.cluster.devices.deactivate(this.state, volume)
+    this.#forgetKept((kept) => !devices.isActive(this.state, this.land.lv(kept)))
     return { code: 0, stdout: '', stderr: '' }
   }
 
@@ -517,14 +516,16 @@ export class Host {
   /** Who asks for a lock is the last owner of its lease, whether it is granted or not. */
   noteTry({ words }: Command): void {
     if (words[words.indexOf('--activate') + 1] === 'n') return
-    for (const { volume } of this.#namedIn(words)) this.land.tries.push({ volume, host: this, at: this.engine.now })
+    for (const { volume } of this.#namedIn(words))
+      this.land.tries.push({ volume: this.land.ownerOf(volume), host: this, at: this.engine.now })
   }
 
   /** What has become of volumes that a person has activated. */
   followKept({ words, isOfHook }: Command): void {
     if (this.kept.size === 0) return
     const { land } = this
-    for (const { volume } of this.#namedIn(words)) {
+    for (const named of this.#namedIn(words)) {
+      const volume = land.mainOf(named.volume)
       const kept = this.kept.get(volume)
       if (kept === undefined) continue
       const held = land.held(this, volume)
@@ -550,14 +551,15 @@ export class Host {
    * It has found the volume under another name; or it is the `release` of a VM that comes late, and nothing has told it
    * that all is given back, or the agent that goes on with that one's record.
    */
-  #isMisled({ renamed, kind, label }: Process, volume: string): boolean {
+  #isMisled({ renamed, kind, label }: Process, named: string): boolean {
+    const volume = this.land.mainOf(named)
     return (
       renamed.has(volume) ||
       this.land.vms.some(
         ({ name, uuid, disks }) =>
           this.unsaid.has(uuid) &&
           (kind === 'agent' || label === `release ${name}`) &&
-          disks.some((disk) => disk.volume === volume),
+          disks.some((disk) => this.land.mainOf(disk.volume) === volume),
       )
     )
   }
@@ -587,18 +589,27 @@ export class Host {
 
   /**
    * R4: nothing is taken from a VM that has it open, whether LVM would let it go or not; nor what a person has
-   * activated, but where it was shared for a migration.
+   * activated, but where it was shared for a migration. What goes with it is taken too.
    */
   checkGivenBack(process: Process, words: readonly string[]): void {
     if (words[words.indexOf('--activate') + 1] !== 'n') return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
+      const main = land.mainOf(volume)
       const user = land.qemus.find(
-        (qemu) => qemu.host === this && (qemu.closing.has(volume) || qemu.disks.some((disk) => disk.volume === volume)),
+        (qemu) =>
+          qemu.host === this &&
+          (qemu.closing.has(volume) ||
+            qemu.disks.some(
+              // Of what was plugged in a moment ago only LVM knows.
+              (disk) =>
+                disk.volume === volume ||
+                (land.mainOf(disk.volume) === main && this.#hasOnRecord(qemu.vm, disk.volume)),
+            )),
       )
       if (user !== undefined)
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume} from ${user.vm.name}, which has it open`)
-      if (this.kept.get(volume)?.isDemoted === false && !this.#isMisled(process, volume))
+      if (this.kept.get(main)?.isDemoted === false && !this.#isMisled(process, volume))
         engine.violate('R4', `${process.label} on ${this.name} takes ${volume}, which a person has activated`)
       const recorded = [...land.recordsOf(this).values()].flatMap(({ volumes }) =>
         volumes.filter((each) => (each.ids === undefined ? each.vg === vg && each.lv === lv : each.ids.lv === uuid)),
@@ -608,13 +619,41 @@ export class Host {
     }
   }
 
+  /** With its UUIDs: of a volume that an older lvguard has put there without, only LVM knows what goes with it. */
+  #hasOnRecord({ uuid }: Vm, volume: string): boolean {
+    const { land } = this
+    const node = this.disk.find(`/run/lvguard/${uuid}.json`)
+    if (node?.kind === 'file' && node.byOlder === true && !this.olderHasIds) return false
+    return (
+      land
+        .recordsOf(this)
+        .get(uuid)
+        ?.volumes.some(
+          ({ vg, lv, ids }) => (ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid) === land.lv(volume).uuid,
+        ) === true
+    )
+  }
+
   /** R2, R3: what is shared that a VM needs for itself, and why. */
   checkShared(process: Process, words: readonly string[]): void {
     if (!words.includes('sy')) return
     const { land, engine } = this
     for (const { vg, lv, uuid, volume } of this.#namedIn(words)) {
       const { startOf } = process
-      const kept = this.kept.get(volume)
+      const kept = this.kept.get(land.mainOf(volume))
+      // What a person insists upon is that person's.
+      const writer =
+        process.kind !== 'command' &&
+        !process.renamed.has(land.mainOf(volume)) &&
+        land.held(this, volume) === 'ex' &&
+        !land.isThin(volume)
+          ? land.writerUnder(this, volume, (vm) => process.kind === 'hook' && process.label.endsWith(` ${vm.name}`))
+          : undefined
+      if (writer !== undefined)
+        engine.violate(
+          'R3',
+          `${process.label} on ${this.name} shares ${volume}, and with it the lock under which ${writer.name} writes`,
+        )
       // As it was before a start that failed.
       if (process.kind === 'hook' && kept?.lock === 'sh') {
         // That may come to nothing: it is not tried again.
@@ -622,6 +661,12 @@ export class Host {
         continue
       }
       if (process.kind !== 'hook' && kept !== undefined) kept.isDemoted = true
+      // As it was before a start that failed, for another VM that reads what is under the same lock.
+      const isAnothers =
+        startOf !== undefined &&
+        land.isBound(volume) &&
+        [...land.recordsOf(this)].some(([other]) => other !== startOf.uuid && land.isUnder(this, other, volume))
+      if (isAnothers) continue
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.
@@ -634,7 +679,7 @@ export class Host {
             .get(vm.uuid)
             ?.volumes.some((named) =>
               named.ids === undefined ? named.vg === vg && named.lv === lv : named.ids.lv === uuid,
-            ) === true && engine.now - (land.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000,
+            ) === true && land.isLeaving(vm),
       )
       if (!isLeaving)
         engine.violate('R3', `${process.label} on ${this.name} demotes ${volume}, which no VM takes along`)
@@ -695,7 +740,7 @@ export class Host {
     const vm = land.vms.find(({ uuid }) => words.includes(uuid))
     const qemu = vm === undefined ? undefined : libvirt.qemuOf(vm)
     if (!words.includes('suspend') || vm === undefined || qemu === undefined) return
-    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => volume)
+    const own = qemu.disks.filter(({ use }) => use === 'exclusive').map(({ volume }) => land.ownerOf(volume))
     const isElsewhere = land.ran.some((each) => each.vm === vm && each.host !== this && each.at >= qemu.launched)
     const isWitnessed = land.tries.some(
       ({ volume, host, at }) => own.includes(volume) && host !== this && at >= (land.doubts.get(qemu) ?? Infinity),
@@ -734,7 +779,8 @@ export class Host {
     this.engine.note(`${this.name} ${process.label} ${words}`)
     this.engine.tell(() => `${this.name}: ${process.label}: record of ${this.land.nameOf(uuid)}: ${words}`)
     for (const { vg, lv, ids, mode, before: was, demoted } of record?.volumes ?? []) {
-      const name = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      const own = this.land.firstNameOf(ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? '') ?? ''
+      const name = this.land.mainOf(own)
       const kept = this.kept.get(name)
       if (kept !== undefined && demoted && mode === 'shared') kept.isDemoted = true
       if (was !== 'inactive' || name === '') continue
@@ -803,7 +849,6 @@ export class Host {
     for (const process of this.processes) process.end()
     for (const command of this.commands) command.end()
     for (const qemu of this.land.qemus.filter((each) => each.host === this)) qemu.end()
-    this.wiped.clear()
     this.activeBefore.clear()
     this.renamed.clear()
     this.kept.clear()

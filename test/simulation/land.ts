@@ -1,11 +1,11 @@
-import type { DomainRecord } from '../../src/core/record.ts'
+import type { DomainRecord, RecordedVolume } from '../../src/core/record.ts'
 import type { HookEvent } from '../../src/core/call.ts'
 import { Cluster, type LvmVersion } from '../simulated/cluster.ts'
 import { HostState } from '../simulated/host-state.ts'
 import type { Lock } from '../simulated/lease.ts'
 import { runTool } from '../simulated/tools.ts'
 import { qcow2 } from '../support/qcow2.ts'
-import { type Volume, fullName, mapperName, uuidOf } from '../simulated/volume.ts'
+import { type Kind, type Volume, fullName, mapperName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
 import { hasBlockJob } from './libvirt.ts'
@@ -48,6 +48,8 @@ export interface Setting {
   readonly volumeGroups: readonly string[]
   /** `VG/LV`, in the order of their creation. */
   readonly volumes: readonly string[]
+  /** Of these, those that are not linear; also what `lvcreate` may make in the middle of it. */
+  readonly kinds?: Readonly<Record<string, Kind>>
   /** Of these, those without lock_args: LVM activates them without a lock (FACTS 24). */
   readonly lockless: readonly string[]
   readonly vms: readonly Vm[]
@@ -88,6 +90,7 @@ export class Land {
   /** Of qcow2 images, by the UUIDs of their volumes: their first cluster. */
   readonly #headers = new Map<string, Buffer>()
   readonly #uuids = new Map<string, string>()
+  readonly #kinds: Readonly<Record<string, Kind>>
   readonly #records = new Map<Host, Map<string, DomainRecord>>()
 
   constructor(
@@ -96,7 +99,8 @@ export class Land {
     setting: Setting,
     public faults: FaultRates,
   ) {
-    const { lvm, vms, volumes, volumeGroups, tellsReasons, hasKillCommand = false } = setting
+    const { lvm, vms, volumes, volumeGroups, tellsReasons, hasKillCommand = false, kinds = {} } = setting
+    this.#kinds = kinds
     this.vms = vms
     this.tellsReasons = tellsReasons
     this.hasKillCommand = hasKillCommand
@@ -118,11 +122,7 @@ export class Land {
         groups.push({ name, uuid: uuidOf(name), lvmlockUuid: uuidOf(`${name}/lvmlock`), volumes: [] })
     for (const state of states)
       for (const vg of volumeGroups) state.lockspaces.set(vg, { state: 'started', locks: new Map() })
-    for (const name of volumes) {
-      const [vg = '', lv = ''] = name.split('/')
-      this.#uuids.set(name, this.cluster.create(lv, { vg, lockArgs: !setting.lockless.includes(name) }).uuid)
-      this.#contents.set(name, { version: 0, writer: undefined })
-    }
+    for (const name of volumes) this.#create(name, !setting.lockless.includes(name))
     for (const vm of vms) {
       vm.namesBelow = setting.namesBelow ?? true
       const chain = chainOf(vm.disks)
@@ -130,6 +130,15 @@ export class Land {
         if (index > 0) this.#makeImage(chain[index - 1]?.volume ?? '', volume, index < chain.length - 1)
     }
     this.hosts = states.map((state) => new Host(this, state))
+  }
+
+  #create(name: string, lockArgs = true): void {
+    const [vg = '', lv = ''] = name.split('/')
+    const kind = this.#kinds[name]
+    // lvcreate sets that flag on a thin snapshot.
+    const skipActivation = kind?.kind === 'thin' && kind.origin !== undefined
+    this.#uuids.set(name, this.cluster.create(lv, { vg, lockArgs, skipActivation, ...(kind && { kind }) }).uuid)
+    this.#contents.set(name, { version: 0, writer: undefined })
   }
 
   /** qemu-img create -f qcow2 -b BELOW: one with the smallest clusters, which is read quickest. */
@@ -159,6 +168,35 @@ export class Land {
     return undefined
   }
 
+  exists = (name: string): boolean => this.#uuids.has(name)
+
+  /** The volume with which it comes up and goes: its origin, where it is a snapshot (FACTS 26). */
+  mainOf = (name: string): string => {
+    const kind = this.#kinds[name]
+    return kind?.kind === 'snapshot' ? `${name.split('/')[0]}/${kind.origin}` : name
+  }
+
+  /** The volume whose lock covers it: its origin, or its pool (FACTS 27). */
+  ownerOf = (name: string): string => {
+    const kind = this.#kinds[name]
+    return kind?.kind === 'thin' ? `${name.split('/')[0]}/${kind.pool}` : this.mainOf(name)
+  }
+
+  /** LVM shares it with no other host: it is a thin volume, a snapshot, or has one. */
+  isBound = (name: string): boolean =>
+    this.#kinds[name] !== undefined ||
+    [...this.#uuids.keys()].some((other) => other !== name && this.ownerOf(other) === name)
+
+  /** LVM shares none (FACTS 27). */
+  isThin = (name: string): boolean => this.#kinds[name]?.kind === 'thin'
+
+  /** A snapshot that is there, and that a VM does not have in its definition. */
+  snapshotFor = ({ disks }: Vm): string | undefined =>
+    Object.keys(this.#kinds).find(
+      (name) =>
+        this.#kinds[name]?.kind === 'snapshot' && this.exists(name) && !disks.some(({ volume }) => volume === name),
+    )
+
   held(host: Host, name: string): Lock {
     return this.cluster.locks.held(host.state, fullName(this.lv(name)))
   }
@@ -178,12 +216,15 @@ export class Land {
       for (const { kind, label, renamed } of host.processes)
         if (
           kind === 'hook' &&
-          this.vms.some((vm) => label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => volume === name))
+          this.vms.some(
+            (vm) =>
+              label.endsWith(` ${vm.name}`) && vm.disks.some(({ volume }) => this.mainOf(volume) === this.mainOf(name)),
+          )
         )
           for (const each of [name, heir]) {
-            host.activeBefore.add(each)
-            host.renamed.add(each)
-            renamed.add(each)
+            host.activeBefore.add(this.mainOf(each))
+            host.renamed.add(this.mainOf(each))
+            renamed.add(this.mainOf(each))
           }
     if (isBack && fullName(this.lv(heir)) === name) this.#rename(heir, heir.slice(vg.length + 1))
     this.#rename(name, now)
@@ -209,19 +250,16 @@ export class Land {
         if (host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) {
           if (state === 'stopped' && (host.isRecovering || host.agentEnded > 0 || host.hadNoRoomForMark))
             host.startLocking(vg)
-          for (const { uuid, lv } of this.cluster.volumes.group(vg)?.volumes ?? [])
-            if (host.wiped.has(uuid)) host.removeDevice(mapperName(vg, lv))
+          for (const { name, uuid } of this.cluster.devices.list(host.state))
+            if (host.state.wiped.has(uuid) && name.startsWith(mapperName(vg, ''))) host.removeDevice(name)
         }
     for (const host of this.hosts)
       for (const name of host.renamed) {
         const volume = this.lv(name)
         const isUsed =
-          this.qemus.some((qemu) => qemu.host === host && qemu.disks.some((disk) => disk.volume === name)) ||
-          [...this.recordsOf(host).values()].some(({ volumes }) =>
-            volumes.some(({ vg, lv, ids }) =>
-              ids === undefined ? `${vg}/${lv}` === fullName(volume) : ids.lv === volume.uuid,
-            ),
-          )
+          this.qemus.some(
+            (qemu) => qemu.host === host && qemu.disks.some((disk) => this.mainOf(disk.volume) === name),
+          ) || this.isOnRecord(host, name)
         if (
           isUsed ||
           host.kept.get(name)?.isDemoted === false ||
@@ -242,6 +280,50 @@ export class Land {
   }
 
   nameOf = (uuid: string): string => this.vms.find((vm) => vm.uuid === uuid)?.name ?? uuid
+
+  /** A volume, or one that comes up with it, is on record on a host. */
+  isOnRecord(host: Host, name: string): boolean {
+    const main = this.mainOf(name)
+    return [...this.recordsOf(host).values()].some(({ volumes }) =>
+      volumes.some((volume) => this.#mainOnRecord(volume) === main),
+    )
+  }
+
+  /** What is on record of a domain there has the lock of a volume. */
+  isUnder(host: Host, uuid: string, name: string): boolean {
+    const owner = this.ownerOf(name)
+    const own = this.recordsOf(host).get(uuid)?.volumes ?? []
+    return own.some((volume) => this.ownerOf(this.#mainOnRecord(volume)) === owner)
+  }
+
+  #mainOnRecord({ vg, lv, ids }: RecordedVolume): string {
+    const uuid = ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid ?? ''
+    return this.mainOf(this.firstNameOf(uuid) ?? '')
+  }
+
+  /**
+   * Another VM that writes here under the lock of a volume, as its record says, and does not leave. @param isOwn what
+   * does not count
+   */
+  writerUnder(host: Host, name: string, isOwn: (vm: Vm) => boolean): Vm | undefined {
+    return this.qemus.find(
+      ({ vm, host: where, disks }) =>
+        where === host &&
+        !isOwn(vm) &&
+        !this.isLeaving(vm) &&
+        disks.some(
+          (disk) =>
+            disk.use === 'exclusive' &&
+            this.ownerOf(disk.volume) === this.ownerOf(name) &&
+            this.recordsOf(host)
+              .get(vm.uuid)
+              ?.volumes.some(({ ids, role }) => role === 'exclusive' && ids?.lv === this.#uuids.get(disk.volume)),
+        ),
+    )?.vm
+  }
+
+  /** It was seen to migrate out a moment ago. */
+  isLeaving = (vm: Vm): boolean => this.engine.now - (this.leaving.get(vm) ?? Number.NEGATIVE_INFINITY) < 120_000
 
   /** The records on a host's disk, as they were written last. */
   recordsOf(host: Host): Map<string, DomainRecord> {
@@ -313,13 +395,92 @@ export class Land {
     host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
   }
 
+  /** virsh attach-disk of a snapshot, to write to it or to read it, where its origin is active or nobody has it. */
+  plugSnapshot(qemu: Qemu, use: 'exclusive' | 'readonly'): void {
+    const { host, vm } = qemu
+    const volume = this.snapshotFor(vm)
+    if (volume === undefined || host.libvirt.statuses.get(vm.name)?.async !== 'none') return
+    const main = this.mainOf(volume)
+    const isTaken =
+      this.qemus.some(
+        (other) =>
+          other.closing.has(volume) ||
+          other.disks.some(
+            (disk) => disk.volume === volume && (other === qemu || disk.use === 'exclusive' || use === 'exclusive'),
+          ),
+      ) ||
+      // A start of it is under way.
+      this.vms.some(
+        (other) => other !== vm && host.libvirt.isBusy(other) && other.disks.some((disk) => disk.volume === volume),
+      )
+    const isElsewhere = this.hosts.some(
+      (each) => each !== host && this.cluster.devices.isActive(each.state, this.lv(main)),
+    )
+    // Whoever writes to one has its origin exclusive.
+    const isLocked = use === 'readonly' && this.held(host, main) === 'sh'
+    if (
+      isTaken ||
+      isElsewhere ||
+      (!isLocked && this.cluster.locks.acquire(host.state, this.lv(main), 'ex') !== undefined)
+    )
+      return
+    if (!this.cluster.devices.isActive(host.state, this.lv(main))) {
+      this.cluster.devices.activate(host.state, this.lv(main))
+      host.activeBefore.add(main)
+    } else if (host.kept.has(main) || host.activeBefore.has(main)) {
+      // Of what a person has activated, and is a VM's now and not its only one's, he sees to what is left.
+      host.kept.delete(main)
+      host.renamed.add(main)
+    }
+    this.cluster.devices.open(host.state, fullName(this.lv(volume)))
+    qemu.disks = [...qemu.disks, { volume, use }]
+    qemu.memory.set(volume, this.#versionOf(volume).version)
+    this.reach(use === 'exclusive' ? 'snapshot plugged' : 'snapshot plugged to be read')
+    host.libvirt.setStatus(vm, host.libvirt.statuses.get(vm.name) ?? { state: 'running', reason: 'booted' })
+  }
+
+  /** virsh detach-disk. */
+  unplugSnapshot(qemu: Qemu): void {
+    const volume = this.snapshotFor(qemu.vm)
+    if (volume !== undefined && qemu.disks.some((disk) => disk.volume === volume)) this.#unplug(qemu, volume)
+  }
+
+  /** lvcreate -s of a volume that is exclusive here: LVM makes none of another one. */
+  makeSnapshot(host: Host): void {
+    const name = Object.keys(this.#kinds).find((each) => !this.exists(each))
+    if (name === undefined || this.held(host, this.mainOf(name)) !== 'ex') return
+    this.#create(name)
+    this.engine.tell(() => `${host.name}: lvcreate -s, ${name} of ${this.mainOf(name)}`)
+    this.reach('snapshot of LVM made')
+  }
+
+  /** lvremove of a snapshot that is in no definition, and that nobody has open. */
+  removeSnapshot(host: Host): void {
+    const name = Object.keys(this.#kinds).find(
+      (each) =>
+        this.#kinds[each]?.kind === 'snapshot' &&
+        this.exists(each) &&
+        !this.vms.some(({ disks }) => disks.some(({ volume }) => volume === each)),
+    )
+    const isUsed = this.qemus.some(
+      ({ disks, closing }) => closing.has(name ?? '') || disks.some(({ volume }) => volume === name),
+    )
+    if (name === undefined || isUsed || this.held(host, this.mainOf(name)) !== 'ex') return
+    this.cluster.remove(fullName(this.lv(name)))
+    this.#uuids.delete(name)
+    this.#contents.delete(name)
+    this.engine.tell(() => `${host.name}: lvremove ${name}`)
+    this.reach('snapshot of LVM removed')
+  }
+
   /** virsh detach-disk; of a mirror virsh blockjob --abort. */
   unplug(qemu: Qemu, volume: string): void {
+    if (qemu.disks.some(({ commit }) => commit)) this.#endCommit(qemu, false)
+    else this.#unplug(qemu, volume)
+  }
+
+  #unplug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
-    if (qemu.disks.some(({ commit }) => commit)) {
-      this.#endCommit(qemu, false)
-      return
-    }
     if (
       !qemu.disks.some((disk) => disk.volume === volume) ||
       vm.disks.some((disk) => disk.volume === volume) ||
@@ -456,8 +617,9 @@ export class Land {
     host.libvirt.setStatus(vm, status)
   }
 
-  /** A QEMU whose I/O hangs does not end before it (FACTS 47). */
+  /** It is killed. A QEMU whose I/O hangs does not end before it (FACTS 47). */
   async canEnd(qemu: Qemu, thread: Actor): Promise<boolean> {
+    qemu.isKilled = true
     while (qemu.host.isHung && qemu.isAlive) await this.engine.sleep(thread, 1000)
     return true
   }
@@ -482,9 +644,11 @@ export class Land {
       else if (qemu.memory.get(volume) !== version) {
         this.reach('older memory runs')
         // Also where a person resumes it: what was paused when it was saved is restored so.
-        if (restored === 'without a word')
+        // What is under another one's lock has no lease that would tell (README, Saved memory).
+        const isSilent = this.ownerOf(volume) === volume && restored === 'without a word'
+        if (isSilent)
           this.engine.violate('R12', `${vm.name} was restored on ${host.name} from memory that is older than ${volume}`)
-        else if (restored === 'with a warning') qemu.memory.set(volume, version)
+        else if (restored !== undefined) qemu.memory.set(volume, version)
       }
     }
     if (why === 'lvguard') this.engine.violate('R12', `${vm.name} was resumed by lvguard`)
@@ -508,7 +672,7 @@ export class Land {
     const { cluster } = this
     for (const { volume, use } of qemu.disks) {
       const lv = this.lv(volume)
-      if (host.wiped.has(lv.uuid)) continue
+      if (host.isWiped(volume)) continue
       if (!cluster.devices.isActive(host.state, lv))
         this.engine.violate('R4', `${volume} was taken from ${vm.name}, which runs on ${host.name}`)
       if (this.held(host, volume) === 'un')
@@ -530,6 +694,10 @@ export class Land {
 
   // ---- oracles
 
+  #withOwners(names: Iterable<string>): Set<string> {
+    return new Set([...names].flatMap((name) => [this.mainOf(name), this.ownerOf(name)]))
+  }
+
   /** What must hold at every moment. */
   checkMoment(): void {
     const running = this.qemus.filter(({ cpus }) => cpus === 'running')
@@ -538,9 +706,12 @@ export class Land {
         if (one.vm === other.vm && this.contested.has(one.vm)) continue
         // One whose path hangs writes nothing; what becomes of it is the lease's matter.
         if (one.host.isHung || other.host.isHung) continue
+        // What is under one lock is used on one host.
+        const isOne = (a: string, b: string): boolean =>
+          a === b || (one.host !== other.host && this.ownerOf(a) === this.ownerOf(b))
         const both = one.disks.find((disk) =>
           other.disks.some(
-            (each) => each.volume === disk.volume && (each.use === 'exclusive' || disk.use === 'exclusive'),
+            (each) => (each.use === 'exclusive' || disk.use === 'exclusive') && isOne(each.volume, disk.volume),
           ),
         )
         if (both !== undefined)
@@ -576,18 +747,22 @@ export class Land {
     }
     for (const host of this.hosts) {
       const here = this.qemus.filter((qemu) => qemu.host === host)
-      const used = new Set(here.flatMap(({ disks, closing }) => [...closing, ...disks.map(({ volume }) => volume)]))
-      const before = host.activeBefore
+      const used = this.#withOwners(
+        here.flatMap(({ disks, closing }) => [...closing, ...disks.map(({ volume }) => volume)]),
+      )
+      const before = this.#withOwners(host.activeBefore)
       for (const [volume] of this.#contents) {
+        // A snapshot is with its origin.
+        if (this.mainOf(volume) !== volume) continue
         const isActive = cluster.devices.isActive(host.state, this.lv(volume))
-        const held = this.held(host, volume)
+        const held = this.ownerOf(volume) === volume || isActive ? this.held(host, volume) : 'un'
         // Where a migration has left a VM paused, a person decides, also about what is unplugged from it then.
         const isLeft = here.some(
           ({ vm, cpus }) =>
             cpus === 'paused' &&
             this.recordsOf(host)
               .get(vm.uuid)
-              ?.volumes.some(({ vg, lv }) => `${vg}/${lv}` === fullName(this.lv(volume))),
+              ?.volumes.some((named) => this.#mainOnRecord(named) === volume),
         )
         if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume) && !isLeft)
           return {

@@ -246,7 +246,7 @@ export class Libvirt {
         if (/lvguard failed|the model has no/.test(stderr)) this.#engine.violate('fault', `${process.label}: ${stderr}`)
         if (operation === 'prepare' && (status ?? 0) === 0)
           for (const { volume } of vm.disks) {
-            const kept = host.kept.get(volume)
+            const kept = host.kept.get(host.land.mainOf(volume))
             if (kept !== undefined) kept.isUsed = true
           }
         // Nobody would promote what comes in (DESIGN 4).
@@ -294,7 +294,7 @@ export class Libvirt {
     const { land, cluster, state } = host
     for (const { volume } of disks) {
       // Its path is not there any more, or leads to another one that nobody gives to this VM.
-      if (cluster.volumes.find(volume) !== land.lv(volume)) return undefined
+      if (!land.exists(volume) || cluster.volumes.find(volume) !== land.lv(volume)) return undefined
       if (cluster.devices.isActive(state, land.lv(volume))) continue
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
@@ -330,6 +330,10 @@ export class Libvirt {
     const { land } = host
     await this.lock(thread, vm)
     if (this.statuses.has(vm.name)) return
+    if (image === undefined && this.#hasSaveFile(vm)) {
+      land.reach('incomplete image dropped')
+      this.#forgetImage(vm)
+    }
     const metadata = image?.metadata ?? this.#definedMetadata(vm)
     const disks = image?.disks ?? vm.disks
     const namesBelow = image !== undefined || vm.namesBelow
@@ -398,10 +402,13 @@ export class Libvirt {
     for (const image of [...this.images.values(), ...this.files.values()]) image.isWarned = true
   }
 
+  /** A managed save of it, whole or not. */
+  #hasSaveFile = ({ name }: Vm): boolean => this.host.disk.find(saveFileOf(name)) !== undefined
+
   /** Its managed save. */
   #forgetImage(vm: Vm): void {
     this.images.delete(vm.name)
-    this.host.disk.remove(`/var/lib/libvirt/qemu/save/${vm.name}.save`)
+    this.host.disk.remove(saveFileOf(vm.name))
   }
 
   /** virsh domrename: of a domain that is off, and has no saved memory. @param name its name until now */
@@ -413,7 +420,7 @@ export class Libvirt {
   }
 
   hasMemoryOf(vm: Vm): boolean {
-    return this.images.has(vm.name) || this.files.has(vm.name)
+    return this.#hasSaveFile(vm) || this.files.has(vm.name)
   }
 
   /** Of its persistent definition here, which an offline migration may have brought. */
@@ -465,19 +472,32 @@ export class Libvirt {
     )
   }
 
-  /** virsh managedsave, or virsh save FILE. */
+  /**
+   * virsh managedsave, or virsh save FILE. Until all of the memory is there, the image says that it is incomplete, and
+   * nothing is restored from it; a managed save of that kind is removed at the next start (qemuSaveImageCreate,
+   * qemuSaveImageOpen).
+   */
   save(vm: Vm, isFile = false): void {
     void this.run(`save ${vm.name}`, async (thread) => {
       await this.lock(thread, vm)
       const qemu = this.qemuOf(vm)
       if (this.statuses.get(vm.name)?.async !== 'none' || qemu === undefined || hasBlockJob(qemu)) return
       const { cpus } = qemu
+      const { disk, land } = this.host
       qemu.cpus = 'paused'
       // One that is paused already keeps the reason for it, and is not run again whatever comes (qemuProcessRecoverJob).
       const reason = cpus === 'paused' ? (this.statuses.get(vm.name)?.reason ?? 'user') : 'save'
       this.setStatus(vm, { state: 'paused', reason, async: 'save' })
+      if (isFile) this.files.delete(vm.name)
+      else {
+        this.images.delete(vm.name)
+        disk.write(saveFileOf(vm.name), 'LibvirtQemudPart')
+      }
       await this.step(thread, 500)
-      if (this.qemuOf(vm) !== qemu) return
+      if (this.qemuOf(vm) !== qemu) {
+        if (!isFile) this.#forgetImage(vm)
+        return
+      }
       const number = (this.#saves.get(vm.name) ?? 0) + 1
       this.#saves.set(vm.name, number)
       const isWarned = qemu.restored === 'with a warning'
@@ -486,9 +506,9 @@ export class Libvirt {
       if (isFile) this.files.set(vm.name, image)
       else {
         this.images.set(vm.name, image)
-        this.host.disk.write(`/var/lib/libvirt/qemu/save/${vm.name}.save`, 'memory')
+        disk.write(saveFileOf(vm.name), 'LibvirtQemudSave')
       }
-      this.host.land.reach(isFile ? 'saved to a file' : 'saved')
+      land.reach(isFile ? 'saved to a file' : 'saved')
       await this.#end(thread, vm, 'saved')
     })
   }
@@ -548,7 +568,7 @@ export class Libvirt {
     if (status === undefined) return
     this.host.land.reach(`daemon back in ${status.async} ${status.phase ?? ''}`.trim())
     const outcome = outcomeOf(status)
-    if (qemu === undefined || outcome === 'kill') return this.#end(thread, vm, 'crashed')
+    if (qemu === undefined || qemu.isKilled || outcome === 'kill') return this.#end(thread, vm, 'crashed')
     if (outcome === 'run') {
       // The reply of Finish was lost before (FACTS 19).
       if (status.phase === 'confirm3_cancelled') this.host.land.makesTwo(vm)
@@ -588,6 +608,8 @@ function commitsOf(qemu: Qemu | undefined): string {
   const node = (index: number): string => `node='libvirt-${index}-storage'`
   return `  <blockjobs active='yes'>\n    <blockjob name='commit-vda' type='commit' state='running'>\n      <disk dst='vda'/>\n      <base ${node(base + 1)}/>\n      <top ${node(base)}/>\n      <topparent ${node(base - 1)}/>\n    </blockjob>\n  </blockjobs>\n`
 }
+
+const saveFileOf = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`
 
 /** The element with all its text, and its line's end. */
 export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metadata>\n?/.exec(xml)?.[0] ?? ''

@@ -7,6 +7,7 @@ import { FLAGS, Migration, type MigrationKind } from './migration.ts'
 import { PRODUCT } from './product.ts'
 import { type SequenceName, sequencesOf } from './sequences.ts'
 import { Vm, type VmDisk } from './vm.ts'
+import type { Kind } from '../simulated/volume.ts'
 
 /** What a person does, or what befalls a host, at a moment. */
 export type Move =
@@ -82,6 +83,16 @@ export type Move =
   | { readonly at: number; readonly kind: 'blockcopy' | 'pivot'; readonly host: number; readonly vm: number }
   /** An overlay on the disk; what has been written to it goes into the backing file. `pivot` and `unplug` end that too. */
   | { readonly at: number; readonly kind: 'snapshot' | 'commit'; readonly host: number; readonly vm: number }
+  /**
+   * Of volumes under one lock: a snapshot that is in no definition is made and removed; one that the VM does not have is
+   * plugged in, to be written or to be read, and out again.
+   */
+  | {
+      readonly at: number
+      readonly kind: 'lvcreate -s' | 'lvremove' | 'plug snapshot' | 'plug snapshot to read' | 'unplug snapshot'
+      readonly host: number
+      readonly vm: number
+    }
   /** `lvguard demote`, `lvguard promote`. */
   | { readonly at: number; readonly kind: 'demote' | 'promote'; readonly host: number; readonly vm: number }
   /** lvrename, and back. */
@@ -134,9 +145,11 @@ const SPARE = 'virtVG/spare'
 
 const own = (volume: string): VmDisk => ({ volume, use: 'exclusive' })
 const below = (volume: string): VmDisk => ({ volume, use: 'readonly', isBelow: true })
+const reads = (volume: string, use: 'readonly' | 'shareable' = 'readonly'): VmDisk => ({ volume, use })
 interface Layout {
   readonly volumeGroups: readonly string[]
   readonly volumes: readonly string[]
+  readonly kinds?: Readonly<Record<string, Kind>>
   readonly lockless?: readonly string[]
   readonly vms: Schedule['setting']['vms']
 }
@@ -235,6 +248,113 @@ const LAYOUTS: readonly Layout[] = [
   },
 ]
 
+const SNAPSHOT: Kind = { kind: 'snapshot', origin: 'tintin' }
+/** Of COW snapshots, which have the lock of their origin (FACTS 26). */
+const SNAPSHOTS: readonly Layout[] = [
+  // A backup: the snapshot is made while its origin is in use, plugged in, and removed.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/milou'],
+    kinds: { 'virtVG/snap': SNAPSHOT },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou')] },
+    ],
+  },
+  // One VM reads what another one writes to.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/snap', 'virtVG/milou'],
+    kinds: { 'virtVG/snap': SNAPSHOT, 'virtVG/later': SNAPSHOT },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou'), reads('virtVG/snap')] },
+    ],
+  },
+  // Each writes to one of them, and a third one reads.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/snap', 'virtVG/other', 'virtVG/castafiore'],
+    kinds: { 'virtVG/snap': SNAPSHOT, 'virtVG/other': SNAPSHOT },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/snap')] },
+      { name: 'castafiore', disks: [own('virtVG/castafiore'), reads('virtVG/other', 'shareable')] },
+    ],
+  },
+  // One VM has both.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/snap', 'virtVG/milou'],
+    kinds: { 'virtVG/snap': SNAPSHOT },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin'), reads('virtVG/snap')] },
+      { name: 'milou', disks: [own('virtVG/milou'), reads('virtVG/snap')] },
+    ],
+  },
+  // The origin is only read, and one VM writes to a snapshot of it.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/golden', 'virtVG/snap', 'virtVG/tintin', 'virtVG/castafiore'],
+    kinds: { 'virtVG/snap': { kind: 'snapshot', origin: 'golden' } },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin'), reads('virtVG/golden', 'shareable')] },
+      { name: 'milou', disks: [own('virtVG/snap')] },
+      { name: 'castafiore', disks: [own('virtVG/castafiore'), reads('virtVG/golden')] },
+    ],
+  },
+  // A snapshot as a backing file.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/tintin', 'virtVG/snap', 'virtVG/milou'],
+    kinds: { 'virtVG/snap': SNAPSHOT },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou'), below('virtVG/snap')] },
+    ],
+  },
+]
+
+const POOL: Kind = { kind: 'thin-pool' }
+const THIN: Kind = { kind: 'thin', pool: 'pool' }
+/** Of thin volumes, which have the lock of their pool (FACTS 27). */
+const THIN_VOLUMES: readonly Layout[] = [
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/pool', 'virtVG/tintin', 'virtVG/milou'],
+    kinds: { 'virtVG/pool': POOL, 'virtVG/tintin': THIN, 'virtVG/milou': THIN },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/milou')] },
+    ],
+  },
+  // A thin snapshot, that one VM writes to; another one wants to read it, which LVM does not do.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/pool', 'virtVG/tintin', 'virtVG/snap', 'virtVG/castafiore'],
+    kinds: {
+      'virtVG/pool': POOL,
+      'virtVG/tintin': THIN,
+      'virtVG/snap': { kind: 'thin', pool: 'pool', origin: 'tintin' },
+    },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'milou', disks: [own('virtVG/snap')] },
+      { name: 'castafiore', disks: [own('virtVG/castafiore'), reads('virtVG/snap')] },
+    ],
+  },
+  // Two VMs want one of them.
+  {
+    volumeGroups: ['virtVG'],
+    volumes: ['virtVG/pool', 'virtVG/tintin', 'virtVG/root'],
+    kinds: { 'virtVG/pool': POOL, 'virtVG/tintin': THIN },
+    vms: [
+      { name: 'tintin', disks: [own('virtVG/tintin')] },
+      { name: 'thief', disks: [own('virtVG/root'), own('virtVG/tintin')] },
+    ],
+  },
+]
+
 /** Each kind of move with how often it comes; those of a migration in doubt come soon after one. */
 const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['start', 10],
@@ -292,7 +412,9 @@ const LOOKS = 3
 export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   const chance = new Chance(seed)
   const of = (): number => chance.of('schedule')
-  const layout = chance.pick('layout', LAYOUTS)
+  const bound = BOUND.find(({ name, share }) => (focus === undefined ? chance.isTrue(name, share) : name === focus))
+  const first = chance.pick('layout', LAYOUTS)
+  const layout = bound === undefined ? first : chance.pick(bound.name, bound.layouts)
   const hosts = chance.isTrue('layout', 0.25) ? 3 : 2
   const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
   const faults: FaultRates = {
@@ -315,6 +437,9 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   }
   const volumeOf = (index: number, isLast: boolean): string =>
     layout.vms[index]?.disks.at(isLast ? -1 : 0)?.volume ?? ''
+  /** What is said of such volumes alone, now and then. */
+  const ofBound = (): SequenceName | undefined =>
+    bound !== undefined && chance.isTrue(bound.name, 0.7) ? bound.name : undefined
   const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
   const moves: Move[] = []
   // A storm: all within seconds, most of it on one host, so that one thing runs into another.
@@ -333,7 +458,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       const where = { host: host(), vm: vm() }
       const otherVm = (where.vm + 1) % layout.vms.length
       let then = at
-      for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus))) {
+      for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus ?? ofBound()))) {
         then += Math.round(pause * of())
         const there = how === true || how === 'last there' ? (where.host + 1) % hosts : where.host
         if (kind === 'live' || kind === 'offline')
@@ -447,6 +572,16 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   }
 }
 
+/** Layouts of volumes under one lock, with the sequences that are about them, and how many schedules are of each. */
+const BOUND: readonly {
+  readonly name: SequenceName
+  readonly layouts: readonly Layout[]
+  readonly share: number
+}[] = [
+  { name: 'snapshots of LVM', layouts: SNAPSHOTS, share: 0.07 },
+  { name: 'thin volumes', layouts: THIN_VOLUMES, share: 0.03 },
+]
+
 /** What brings back what a move has taken. */
 const BACK: Readonly<Partial<Record<Move['kind'], Move['kind']>>> = {
   'agent ends': 'agent starts',
@@ -483,6 +618,7 @@ async function rest(land: Land, end: number): Promise<void> {
 async function migrateAll(land: Land): Promise<void> {
   const { engine } = land
   for (const vm of land.vms) {
+    if (engine.violation !== undefined) return
     const [qemu, second] = land.qemus.filter((each) => each.vm === vm)
     if (engine.violation !== undefined || qemu?.cpus !== 'running' || second !== undefined || land.contested.has(vm))
       continue
@@ -497,7 +633,23 @@ async function migrateAll(land: Land): Promise<void> {
         use !== 'exclusive' && qemu.foundExclusive.has(volume) && land.held(qemu.host, volume) === 'ex',
     )
     if (isKept) continue
+    const isBound = qemu.disks.some(({ volume }) => land.isBound(volume))
+    // What only the header of an image names is not known to `migrate`. Who reads a snapshot there is in nobody's way.
+    if (isBound && !qemu.namesBelow && qemu.disks.some(({ volume, isBelow }) => isBelow && land.isBound(volume)))
+      continue
     engine.after(NOBODY, 0, () => new Migration(vm, qemu.host, to, 'live').start())
+    // Whatever LVM does not share stays where it is, as it was.
+    if (isBound) {
+      await engine.runUntil(engine.now - BEGINNING + 30_000)
+      if (engine.violation !== undefined) return
+      const isHere = qemu.isAlive && qemu.cpus === 'running' && land.qemus.filter((each) => each.vm === vm).length === 1
+      const unrest = isHere ? land.unrest() : undefined
+      if (!isHere)
+        engine.violate('progress', `${vm.name} was to stay on ${qemu.host.name}, whose volumes LVM does not share`)
+      else if (unrest !== undefined) engine.violate(unrest.rule, `after a migration that is refused: ${unrest.text}`)
+      land.reach('migration of what is under one lock refused')
+      continue
+    }
     const isThere = (): boolean => {
       const now = land.qemus.filter((each) => each.vm === vm)
       return now.length === 1 && now[0]?.host === to && now[0].cpus === 'running'
@@ -753,6 +905,31 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         else land[move.kind](qemu, SPARE)
         break
       }
+      case 'lvcreate -s':
+      case 'lvremove':
+        if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
+        // LVM would wait for the lock of the VG.
+        if ([...host.commands].some(({ name }) => name === 'lvchange' || name === 'lvs')) return
+        if (move.kind === 'lvremove') land.removeSnapshot(host)
+        else land.makeSnapshot(host)
+        break
+      case 'plug snapshot':
+      case 'plug snapshot to read':
+      case 'unplug snapshot': {
+        const qemu = libvirt.qemuOf(vm)
+        if (
+          qemu === undefined ||
+          host.isHung ||
+          host.state.lvmlockd !== 'running' ||
+          libvirt.daemon === undefined ||
+          libvirt.isBusy(vm)
+        )
+          return
+        told(`virsh ${move.kind === 'unplug snapshot' ? 'detach' : 'attach'}-disk ${vm.name} ${land.snapshotFor(vm)}`)
+        if (move.kind === 'unplug snapshot') land.unplugSnapshot(qemu)
+        else land.plugSnapshot(qemu, move.kind === 'plug snapshot' ? 'exclusive' : 'readonly')
+        break
+      }
       case 'demote':
       case 'promote':
         host.type([move.kind, vm.name])
@@ -849,29 +1026,27 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'active before': {
       const name = volumes[move.volume] ?? ''
-      const volume = land.lv(name)
+      const main = land.mainOf(name)
+      const [volume, owner] = [land.lv(main), land.lv(land.ownerOf(name))]
       // Whoever does that in the middle of a start or an end of a VM cannot know what it will be afterwards.
-      const isFree =
-        [...host.processes].every(({ kind }) => kind === 'agent') &&
-        ![...land.recordsOf(host).values()].some(({ volumes: named }) =>
-          named.some(({ vg, lv, ids }) => (ids === undefined ? `${vg}/${lv}` === name : ids.lv === volume.uuid)),
-        )
-      const lock = isFree && engine.chance.isTrue(`${host.name} person`, 0.3) ? 'sh' : 'ex'
+      const isFree = [...host.processes].every(({ kind }) => kind === 'agent') && !land.isOnRecord(host, name)
+      const isShared = isFree && engine.chance.isTrue(`${host.name} person`, 0.3)
+      const lock = isShared && !land.isBound(name) ? 'sh' : 'ex'
       if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
-      land.tries.push({ volume: name, host, at: engine.now })
+      land.tries.push({ volume: land.ownerOf(name), host, at: engine.now })
       if (
-        volume.leaseOffset === undefined ||
+        owner.leaseOffset === undefined ||
         // Nobody shares what a VM writes to at this moment.
         land.qemus.some(({ disks }) => disks.some((disk) => disk.volume === name && disk.commit)) ||
         land.hosts.some((each) => land.cluster.devices.isActive(each.state, volume)) ||
         host.hasLostLease([volume.vg]) ||
-        land.cluster.locks.acquire(host.state, volume, lock) !== undefined
+        land.cluster.locks.acquire(host.state, owner, lock) !== undefined
       )
         return
       told(`lvchange ${lock === 'ex' ? '-aey' : '-asy'} ${name}, by a person`)
       land.cluster.devices.activate(host.state, volume)
-      host.activeBefore.add(name)
-      if (isFree) host.kept.set(name, { lock, isUsed: false, isDemoted: false })
+      host.activeBefore.add(main)
+      if (isFree) host.kept.set(main, { lock, isUsed: false, isDemoted: false })
     }
   }
 }

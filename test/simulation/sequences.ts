@@ -713,6 +713,172 @@ export const SEQUENCES = {
       [2000, 'start', true],
     ],
   ],
+  // A snapshot of what a VM writes: another one reads it or writes to it, where the first one runs, and elsewhere.
+  'snapshots of LVM': [
+    [
+      [2000, 'start'],
+      [3000, 'start', 'other VM'],
+      [6000, 'stop'],
+      [6000, 'stop', 'other VM'],
+    ],
+    [
+      [2000, 'start'],
+      [300, 'start', 'other VM'],
+      [4000, 'stop', 'other VM'],
+      [3000, 'start', 'other VM'],
+    ],
+    [
+      [2000, 'start'],
+      [3000, 'start', 'other VM'],
+      [4000, 'live'],
+      [6000, 'live', true],
+    ],
+    [
+      [2000, 'start all'],
+      [400, 'stop all'],
+      [3000, 'start all'],
+    ],
+    // A backup.
+    [
+      [2000, 'start'],
+      [1000, 'start', 'other VM'],
+      [4000, 'lvcreate -s'],
+      [2000, 'plug snapshot to read', 'other VM'],
+      [20_000, 'unplug snapshot', 'other VM'],
+      [20_000, 'lvremove'],
+      [4000, 'live'],
+    ],
+    [
+      [2000, 'start'],
+      [1000, 'start', 'other VM'],
+      [3000, 'lvcreate -s'],
+      [1000, 'plug snapshot', 'other VM'],
+      [4000, 'live'],
+      [9000, 'stop'],
+    ],
+    [
+      [2000, 'start'],
+      [1000, 'start', 'other VM'],
+      [3000, 'lvcreate -s'],
+      [1000, 'plug snapshot to read', 'other VM'],
+      [4000, 'stop', 'other VM'],
+      [3000, 'stop'],
+      [4000, 'lvremove'],
+    ],
+    [
+      [2000, 'start'],
+      [3000, 'lvcreate -s'],
+      [2000, 'plug snapshot'],
+      [20_000, 'unplug snapshot'],
+      [20_000, 'stop'],
+    ],
+    // Its storage hangs for a while.
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [3000, 'plug snapshot to read', 'other VM'],
+      [4000, 'hang'],
+      [30_000, 'unhang'],
+    ],
+    [
+      [2000, 'start', 'other VM'],
+      [2000, 'start'],
+      [2000, 'plug snapshot to read', 'other VM'],
+      [1000, 'crash of QEMU'],
+      [2000, 'start'],
+    ],
+    // The origin leaves while a snapshot of it is there.
+    [
+      [1000, 'start'],
+      [2000, 'start', 'other VM'],
+      [2000, 'lvcreate -s'],
+      [300, 'live'],
+      [200, 'plug snapshot', 'other VM'],
+      [3000, 'stop', 'other VM'],
+    ],
+    [
+      [500, 'stop all'],
+      [3000, 'active before'],
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [4000, 'stop'],
+      [3000, 'stop', 'other VM'],
+    ],
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [3000, 'agent ends'],
+      [1000, 'plug snapshot to read', 'other VM'],
+      [3000, 'stop'],
+      [6000, 'agent starts'],
+    ],
+    // Refused elsewhere.
+    [
+      [2000, 'start'],
+      [3000, 'start all', true],
+      [4000, 'stop'],
+      [2000, 'start', true],
+    ],
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [4000, 'save', 'other VM'],
+      [3000, 'stop'],
+      [3000, 'start', 'other VM'],
+    ],
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [3000, 'lvrename'],
+      [3000, 'stop', 'other VM'],
+      [3000, 'stop'],
+      [4000, 'lvrename back'],
+    ],
+  ],
+  // Volumes of one pool, in two VMs, here and elsewhere.
+  'thin volumes': [
+    [
+      [2000, 'start'],
+      [1000, 'start', 'other VM'],
+      [4000, 'stop'],
+      [4000, 'stop', 'other VM'],
+    ],
+    [
+      [2000, 'start all'],
+      [2000, 'start all', true],
+      [3000, 'stop all'],
+      [3000, 'start all', true],
+    ],
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [3000, 'live'],
+      [4000, 'crash of QEMU'],
+      [1000, 'start'],
+    ],
+    [
+      [2000, 'start'],
+      [3000, 'stop'],
+      [200, 'start', 'other VM'],
+      [3000, 'stop', 'other VM'],
+      [2000, 'start', true],
+    ],
+    [
+      [500, 'stop all'],
+      [3000, 'active before'],
+      [2000, 'start'],
+      [1000, 'start', 'other VM'],
+      [3000, 'stop'],
+      [3000, 'stop', 'other VM'],
+    ],
+    [
+      [2000, 'start'],
+      [2000, 'start', 'other VM'],
+      [4000, 'save'],
+      [3000, 'start'],
+      [3000, 'stop all'],
+    ],
+  ],
   // One way and back.
   'to and fro': [
     [
@@ -731,6 +897,12 @@ export const SEQUENCES = {
 
 export type SequenceName = keyof typeof SEQUENCES
 
-/** All of them, or those of one name. */
+/** They are about volumes that most schedules do not have. */
+const OF_FEW: readonly SequenceName[] = ['snapshots of LVM', 'thin volumes']
+const OF_MOST = Object.entries(SEQUENCES).flatMap(([name, all]) =>
+  OF_FEW.some((few) => few === name) ? [] : (all as readonly (readonly Part[])[]),
+)
+
+/** Those of all schedules, or those of one name. */
 export const sequencesOf = (name?: SequenceName): readonly (readonly Part[])[] =>
-  name === undefined ? Object.values(SEQUENCES).flat() : SEQUENCES[name]
+  name === undefined ? OF_MOST : SEQUENCES[name]

@@ -113,6 +113,8 @@ export class Qemu extends Actor {
   readonly foundExclusive = new Set<string>()
   /** Of its live XML. */
   metadata = ''
+  /** libvirt has killed it: it ends as soon as its I/O does, and nobody has a say in that any more. */
+  isKilled = false
   /** Its memory was restored, and its CPUs have not run since: whether lvguard has let it pass without a word. */
   restored: 'without a word' | 'with a warning' | undefined
   /** The XML of its hooks names its backing files: its definition does, or it was restored, or given an overlay. */

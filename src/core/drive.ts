@@ -27,7 +27,7 @@ import type { Unchanged, Wanted } from './reconcile.ts'
 import { isUsedByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import { type Change, withIds } from './start.ts'
-import { type Mode, type VolumeName, fullName, mapperUuid } from './volume.ts'
+import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
 export type Report =
@@ -362,13 +362,14 @@ function stepOf(
   })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    // No host would take it in, and meanwhile one could share it with what reads its snapshot.
+    // No host would take it in. Meanwhile its lock would be shared: with it that of its snapshots, which another VM may
+    // write here, and read elsewhere.
     const hasSnapshot = deviceOf(volume, devices)?.hasSnapshot === true
     if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
-    const user = otherUser(volume, records, devices, view.domain.uuid)
-    if (user !== undefined)
-      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: user.domain.name }] }
+    const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
+    if (claim !== undefined)
+      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
     return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
   }
   if (suffices(held, target))
@@ -383,33 +384,6 @@ function stepOf(
   if (target === 'shared' && volume.ids === undefined && hasDevice(volume, { devices }))
     return { change: undefined, reports: [{ kind: 'lock-owner-unknown', volume: name }] }
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
-}
-
-/**
- * The record of another domain that uses a volume, or what is active under the same lock: a snapshot of it (FACTS 26).
- */
-const otherUser = (
-  volume: RecordedVolume,
-  records: Records,
-  devices: readonly Device[],
-  ownUuid: string,
-): DomainRecord | undefined => {
-  // It has a lock of its own here, so its device tells whose that is.
-  const own = deviceOf(volume, devices)?.dmUuid
-  return (
-    claimsOn(volume, records, ownUuid, IN_USE)[0]?.record ??
-    records.known.find(
-      ({ domain, state, volumes }) =>
-        domain.uuid !== ownUuid &&
-        IN_USE.includes(state) &&
-        volumes.some(
-          (other) =>
-            other.ids !== undefined &&
-            mapperUuid(other.ids.vg, other.ids.lock) === own &&
-            hasDevice(other, { devices }),
-        ),
-    )
-  )
 }
 
 function afterStep(

@@ -619,7 +619,10 @@ export class Host {
     }
   }
 
-  /** With its UUIDs: of a volume that an older lvguard has put there without, only LVM knows what goes with it. */
+  /**
+   * With its UUIDs: of a volume that is there without (an older lvguard has written that, or lvs has not told yet), only
+   * LVM knows what goes with it. It lets nothing go that is open.
+   */
   #hasOnRecord({ uuid }: Vm, volume: string): boolean {
     const { land } = this
     const node = this.disk.find(`/run/lvguard/${uuid}.json`)
@@ -628,9 +631,7 @@ export class Host {
       land
         .recordsOf(this)
         .get(uuid)
-        ?.volumes.some(
-          ({ vg, lv, ids }) => (ids?.lv ?? this.cluster.volumes.find(`${vg}/${lv}`)?.uuid) === land.lv(volume).uuid,
-        ) === true
+        ?.volumes.some(({ ids }) => ids?.lv === land.lv(volume).uuid) === true
     )
   }
 

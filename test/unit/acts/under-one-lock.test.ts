@@ -376,3 +376,45 @@ test('R3: a person makes exclusive, while lvs is asked, what the trial of a migr
   await migrate(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION), xmlOf([ROOT_VOLUME]))
   expect([questions, host.commands, lockOfRoot()]).toEqual([2, [], 'exclusive'])
 })
+
+describe('R4: between the `prepare` and the QEMU of an origin, nobody has it open', () => {
+  const prepared = async () => {
+    withSnap()
+    await host.bringTo('exclusive', [ROOT_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    put(milou('prepared', [ofRoot()]))
+  }
+  const READS = { role: 'shared', mode: 'shared' } as const
+  test('a snapshot whose UUIDs are not on record yet is not given back by its `release`', async () => {
+    await prepared()
+    put(own('running', [recorded(snap, READS)]))
+    host.commands.length = 0
+    const outcome = await release(parseDomain(xmlOf([snap], true)), CONFIGURATION)
+    expect([outcome.kind, host.commands, onRecord()]).toEqual(['nothing', [], undefined])
+  })
+  test('nor by the agent, when it is plugged in no more', async () => {
+    await prepared()
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    put(own('running', [ofHome(), recorded(snap, READS)]))
+    runs('tintin', UUID, xmlOf([HOME_VOLUME]))
+    host.commands.length = 0
+    await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
+  })
+  test('the same two where nobody has the origin: it goes', async () => {
+    for (const how of ['release', 'agent']) {
+      host = new HostDouble()
+      root.clear()
+      await prepared()
+      put(milou('releasing', []))
+      await host.bringTo('exclusive', [HOME_VOLUME])
+      put(own('running', [ofHome(), recorded(snap, READS)]))
+      if (how === 'agent') runs('tintin', UUID, xmlOf([HOME_VOLUME]))
+      host.commands.length = 0
+      if (how === 'agent') await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+      else await release(parseDomain(xmlOf([HOME_VOLUME, snap], true)), CONFIGURATION)
+      expect([how, host.commands.join(' ')]).toEqual([how, expect.stringContaining('inactive')])
+      expect([how, host.commands.join(' ')]).toEqual([how, expect.stringContaining('virtVG/snap')])
+    }
+  })
+})

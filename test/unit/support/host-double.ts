@@ -46,7 +46,14 @@ export class HostDouble {
     [...this.active.values()].map((volume) => ({
       ...deviceOf(volume),
       ...(this.wiped.has(fullName(volume)) && { dead: 'error' as const }),
+      ...(this.#hasSnapshot(volume) && { hasSnapshot: true as const }),
     }))
+  /** COW ones, which come up with it. */
+  #hasSnapshot({ uuid }: LogicalVolume): boolean {
+    return [...this.active.values()].some(
+      (other) => other.uuid !== uuid && other.lockUuid === uuid && other.pool === undefined,
+    )
+  }
   openVolumes = (): Promise<Map<string, string[]>> => Promise.resolve(new Map())
   volumeTable = (names: readonly VolumeName[]): Promise<VolumeTable | undefined> => {
     if (this.lvsHangs) return new Promise(() => undefined)

@@ -3,9 +3,9 @@ import { CLOCK, type Clock } from '../system/clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
-import { addressOf, deviceOf, identityOf } from '../core/lock-state.ts'
+import { addressOf, deviceOf } from '../core/lock-state.ts'
 import { type ReleasePlan, asTold, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
-import type { Change } from '../core/start.ts'
+import { type Change, withIds } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
 import { markedVgs } from '../kill/mark.ts'
@@ -535,7 +535,7 @@ async function usersInWords(left: readonly VolumeName[]): Promise<string> {
 }
 
 /**
- * Adds UUIDs to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked once for all.
+ * Adds UUIDs, and the pool, to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked once for all.
  */
 async function identifier(
   all: readonly RecordedVolume[],
@@ -544,8 +544,7 @@ async function identifier(
   const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
   return (volumes) =>
     volumes.flatMap((volume) => {
-      const row = volume.ids === undefined ? table?.volumes.get(fullName(volume)) : undefined
-      if (row !== undefined) return [{ ...volume, ids: identityOf(row).ids }]
+      if (volume.ids === undefined && table?.volumes.has(fullName(volume)) === true) return [withIds(volume, table)]
       // lvs knows the VG, and there is no such LV any more.
       const isGone =
         volume.ids === undefined &&

@@ -52,7 +52,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, 
 /**
  * A plan with what lvs has told meanwhile of volumes whose UUIDs were not on record. Left out is what turns out to be
  * another domain's too, or to have the lock of what another domain uses.
- * @param identified the plan's volumes, in their order
+ * @param identified the plan's volumes; those of which lvs has told nothing new are the same objects
  * @param records without those of domains that end now
  */
 export function asTold(
@@ -63,7 +63,7 @@ export function asTold(
 ): ReleasePlan {
   if (plan.kind !== 'deactivate') return plan
   const volumes = identified.filter(
-    (volume, index) => plan.volumes[index]?.ids !== undefined || !isUsedByAnother(volume, records, ownUuid, devices),
+    (volume) => plan.volumes.includes(volume) || !isUsedByAnother(volume, records, ownUuid, devices),
   )
   if (volumes.length > 0) return { ...plan, volumes }
   return plan.kept === undefined

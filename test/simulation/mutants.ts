@@ -648,8 +648,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'R4: what lvs tells of a volume just before it is given back is not asked who uses it',
     focus: 'snapshots of LVM',
     file: 'core/release.ts',
-    from: 'plan.volumes[index]?.ids !== undefined || !isUsedByAnother(volume, records, ownUuid, devices)',
-    to: 'plan.volumes[index]?.ids !== undefined || ![isUsedByAnother, records, ownUuid, devices, volume].includes(0)',
+    from: 'plan.volumes.includes(volume) || !isUsedByAnother(volume, records, ownUuid, devices)',
+    to: 'plan.volumes.includes(volume) || [isUsedByAnother, records, ownUuid, devices].length === 4',
   },
   {
     name: 'what came up with a volume of another VM counts as active before',

@@ -418,3 +418,16 @@ describe('R4: between the `prepare` and the QEMU of an origin, nobody has it ope
     }
   })
 })
+
+test('a thin volume whose UUIDs are not on record is given back, also while another VM uses its pool', async () => {
+  const other2 = logicalVolume({ vg: 'virtVG', lv: 'thin2' }, { lockUuid: HOME_VOLUME.uuid, pool: 'home' })
+  host.volumeTable = (names) =>
+    Promise.resolve(volumeTable(names.map((name) => (name.lv === 'thin' ? thin : logicalVolume(name)))))
+  for (const each of [thin, other2]) host.active.set(`virtVG/${each.lv}`, each)
+  host.locks.set(HOME_VOLUME.uuid, 'exclusive')
+  const pool = { lv: 'home', before: 'inactive' } as const
+  put(milou('running', [recorded(other2, { ids: identityOf(other2).ids, pool })]))
+  put(own('releasing', [recorded(thin)]))
+  await release(parseDomain(xmlOf([thin], true)), CONFIGURATION)
+  expect(host.commands).toEqual(['inactive virtVG/thin'])
+})

@@ -100,15 +100,19 @@ export async function act(
   const locks = await lockVgs(vgs, host.configuration.lockWait)
   try {
     // Without a VG nothing is waited for from here to the removal of a record.
-    const state = vgs.length === 0 ? NO_LOCKS : await lockState()
-    host.learn(state)
+    const early = vgs.length === 0 ? NO_LOCKS : await lockState()
+    host.learn(early)
     const known = readRecords()
     const look = host.look()
-    const views = uuids.map((uuid) => insist(host.viewOf(uuid, look, known)))
+    const seen = uuids.map((uuid) => insist(host.viewOf(uuid, look, known)))
+    const views = [...seen]
     for (const [index, view] of views.entries())
       if (view.wanted.mode === 'exclusive' && view.memory?.lvers !== undefined)
         views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
     const records = asSeen(known, views)
+    // The witnesses, lvs and sanlock, may have taken long.
+    const isAsked = views.some((view, index) => view.memory !== undefined && view !== seen[index])
+    const state = isAsked ? await lockState() : early
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()

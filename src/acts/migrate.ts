@@ -209,7 +209,8 @@ async function tryShared(subject: Subject): Promise<Trial> {
     const { domain, configuration, candidates } = subject
     return await lookingAgain(async () => {
       const anew = subjectWith(domain, configuration, candidates)
-      await anew.table()
+      // The storage of what was cut off may not answer.
+      if (cutOffProblems(anew.vgsToLock).length === 0) await anew.table()
       return trySharedUnderLock(anew, held)
     })
   } catch (error) {

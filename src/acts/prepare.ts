@@ -8,7 +8,7 @@ import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume, se
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
-import { type Scope, isEmpty } from '../core/scope.ts'
+import { type Scope, isEmpty, lockspacesTellAll } from '../core/scope.ts'
 import { isUsedByAnother, withIdsAndPool } from '../core/relatives.ts'
 import {
   type Change,
@@ -75,6 +75,8 @@ export interface PreparePlan {
   readonly warning: string | undefined
 }
 
+const NOTHING_TO_DO: StartPlan = { kind: 'activate', changes: [], recorded: [] }
+
 /**
  * Reads this host's state and decides a `prepare`. Changes nothing: `--dry-run` ends here.
  * @param calledAt when libvirt called, in seconds since boot (whole ones on Node 18)
@@ -85,8 +87,12 @@ export async function decidePrepare(
   calledAt = uptime(),
 ): Promise<PreparePlan> {
   const { domain } = subject
-  const [looked, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
-  const before = await scopeFor(subject, looked.locks)
+  const [first, drbd] = await Promise.all([lookAround(subject, readRecords(), asked), drbdBelow(subject.vgsToLock)])
+  const told = await scopeFor(subject, first.locks)
+  // If lvs was asked for that, its answer may have taken long, as in withCovers.
+  const isOld = !lockspacesTellAll(subject.candidates, first.locks)
+  const looked = isOld ? await lookAround(subject, first.records) : first
+  const before = isOld ? await scopeFor(subject, looked.locks) : told
   const record = recordOf(domain.uuid, looked.records)
   const incoming = isIncoming({
     record,
@@ -95,7 +101,8 @@ export async function decidePrepare(
     calledAt,
   })
   // Where DRBD speaks against it, it is refused without that (planOnDrbd): lvs might wait with DRBD.
-  const askable = before.volumes.filter(({ vg }) => !drbd.troubles.has(vg))
+  const isRefused = planOnDrbd(before, NOTHING_TO_DO, drbd, record, looked).kind === 'refuse'
+  const askable = isRefused ? [] : before.volumes
   const { facts, scope, covers } = await withCovers(subject, { facts: looked, scope: before }, askable, incoming)
   const plan: StartPlan =
     covers === 'silent'

@@ -5,7 +5,8 @@ import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
 import { addressOf, deviceOf } from '../core/lock-state.ts'
 import { type ReleasePlan, asTold, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
-import { type Change, withIds } from '../core/start.ts'
+import type { Change } from '../core/start.ts'
+import { withTold } from '../core/drive.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
 import { markedVgs } from '../kill/mark.ts'
@@ -542,12 +543,15 @@ async function identifier(
 ): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
   const unknown = all.filter(({ ids }) => ids === undefined)
   const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
+  const devices = activeVolumes()
   return (volumes) =>
     volumes.flatMap((volume) => {
-      if (volume.ids === undefined && table?.volumes.has(fullName(volume)) === true) return [withIds(volume, table)]
+      if (volume.ids === undefined && table?.volumes.has(fullName(volume)) === true)
+        return [withTold(volume, table, devices)]
       // lvs knows the VG, and there is no such LV any more.
       const isGone =
         volume.ids === undefined &&
+        deviceOf(volume, devices) === undefined &&
         table !== undefined &&
         !table.missingVgs.has(volume.vg) &&
         !table.lockedOutVgs.has(volume.vg) &&

@@ -56,7 +56,7 @@ export function lineOf(report: Report, domain: string): Line {
     case 'pool-lock':
       return line(
         4,
-        `${report.volume} stays exclusive: the lock of its pool cannot be shared, so ${domain} cannot migrate`,
+        `${report.volume} stays exclusive: it is in a pool, is a snapshot or has one, and LVM shares none of these, so ${domain} cannot migrate`,
       )
     case 'unchanged':
       return UNCHANGED[report.why]?.(domain, report.detail) ?? line(6, `${domain}: nothing is changed (${report.why})`)

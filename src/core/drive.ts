@@ -354,7 +354,10 @@ function stepOf(
   // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4).
   if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
   const held = heldOf(volume, locks, devices)
-  const target = targetOf(role, wanted)
+  // No host takes in an origin. If its lock were shared, so would be that of its snapshots, which another VM may write
+  // here, and read elsewhere.
+  const hasSnapshot = deviceOf(volume, devices)?.hasSnapshot === true
+  const target = hasSnapshot && held === 'none' ? role : targetOf(role, wanted)
   const to = (mode: Mode, reason: string): DriveStep => ({
     change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) },
     mode,
@@ -362,9 +365,6 @@ function stepOf(
   })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    // No host would take it in. Meanwhile its lock would be shared: with it that of its snapshots, which another VM may
-    // write here, and read elsewhere.
-    const hasSnapshot = deviceOf(volume, devices)?.hasSnapshot === true
     if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)

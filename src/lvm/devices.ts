@@ -12,10 +12,15 @@ import { namesIn, textOf, trimmedTextOf } from '../system/quiet-files.ts'
 export function activeVolumes(): Device[] {
   const nodes = namesIn(BLOCK_FOLDER)
     .filter((node) => node.startsWith('dm-'))
-    .map((node) => ({ node, dmUuid: trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) ?? '' }))
+    // Both at once: the kernel gives the number of a device that is gone to the next one.
+    .map((node) => ({
+      node,
+      dmUuid: trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/uuid')) ?? '',
+      name: trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '',
+    }))
   const layers = new Set(nodes.map(({ dmUuid }) => dmUuid).filter((dmUuid) => dmUuid.endsWith('-real')))
-  return nodes.flatMap(({ node, dmUuid }) => {
-    const meaning = meaningOfMapperName(trimmedTextOf(join(BLOCK_FOLDER, node, 'dm/name')) ?? '')
+  return nodes.flatMap(({ node, dmUuid, name }) => {
+    const meaning = meaningOfMapperName(name)
     if (!dmUuid.startsWith('LVM-') || meaning.kind !== 'volume') return []
     const dead = deadOf(node)
     const hasSnapshot = layers.has(`${dmUuid}-real`)

@@ -15,7 +15,7 @@ describe('a line for the journal', () => {
     [{ kind: 'locks-unknown', detail: 'x' }, 3, /cannot be read \(x\); nothing is changed/],
     [{ kind: 'records-unreadable', files: ['/run/lvguard/x.json'] }, 3, /\/run\/lvguard\/x\.json cannot be read/],
     [{ kind: 'claimed', volume: 'virtVG/a', domain: 'milou' }, 3, /virtVG\/a stays exclusive: milou uses it/],
-    [{ kind: 'pool-lock', volume: 'virtVG/a' }, 4, /the lock of its pool cannot be shared/],
+    [{ kind: 'pool-lock', volume: 'virtVG/a' }, 4, /it is in a pool, is a snapshot or has one/],
     [because('storage-copy'), 4, /--copy-storage/],
     [because('offline'), 4, /--offline/],
     [because('left-paused'), 2, /a person has to decide/],

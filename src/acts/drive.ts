@@ -111,8 +111,8 @@ export async function act(
         views[index] = { ...view, memory: await witnessed(view.memory, view.record) }
     const records = asSeen(known, views)
     // The witnesses, lvs and sanlock, may have taken long.
-    const isAsked = views.some((view, index) => view.memory !== undefined && view !== seen[index])
-    const state = isAsked ? await lockState() : early
+    const isAsked = views.some((view, index) => view !== seen[index])
+    const state = isAsked && vgs.length > 0 ? await lockState() : early
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()

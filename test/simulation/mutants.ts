@@ -285,8 +285,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an act does not look again under the lock',
     file: 'acts/drive.ts',
-    from: 'const state = vgs.length === 0 ? NO_LOCKS : await lockState()',
-    to: 'const state = NO_LOCKS; void [vgs, lockState]',
+    from: 'const early = vgs.length === 0 ? NO_LOCKS : await lockState()',
+    to: 'const early = NO_LOCKS; void [vgs, lockState]',
   },
   {
     name: 'the agent does not promote',

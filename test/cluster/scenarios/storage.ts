@@ -296,6 +296,11 @@ export const storage: readonly ClusterScenario[] = [
         every: 2,
       })
       await tintin.writes(two)
+      // lvmlockd lists the old lock until the host has booted.
+      await one.node.must("nohup sh -c 'sleep 1; echo b > /proc/sysrq-trigger' > /dev/null 2>&1 &")
+      await pause(3)
+      await isBack(cluster, one)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
       await endsWhole(tintin, two)
     },
   },

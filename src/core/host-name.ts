@@ -1,6 +1,6 @@
 /**
  * A name that can stand in a URI and on a command line: no option, no path, no character that a shell would read. The
- * names in the leases, in DRBD's configuration and in answers of a fence were written by others.
+ * names in the leases and in DRBD's configuration were written by others.
  */
 export const isHostName = (name: string): boolean => /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(name)
 

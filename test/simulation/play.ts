@@ -6,7 +6,7 @@ import { type FaultRates, Land, NOBODY, NO_FAULTS, type Product, type Setting } 
 import { FLAGS, Migration, type MigrationKind } from './migration.ts'
 import { PRODUCT } from './product.ts'
 import { type SequenceName, sequencesOf } from './sequences.ts'
-import { Vm, type VmDisk } from './vm.ts'
+import { type Qemu, Vm, type VmDisk } from './vm.ts'
 import type { Kind } from '../simulated/volume.ts'
 
 /** What a person does, or what befalls a host, at a moment. */
@@ -794,6 +794,12 @@ function befall(migration: Migration, { what: fate, after: milliseconds, phase }
   else migration.atPhase(phase, () => later(milliseconds % 12, happen))
 }
 
+/** The QEMU of a VM whose disks libvirt can change now. */
+function changeable({ isHung, state, libvirt }: Host, vm: Vm): Qemu | undefined {
+  const canBe = !isHung && state.lvmlockd === 'running' && libvirt.daemon !== undefined && !libvirt.isBusy(vm)
+  return canBe ? libvirt.qemuOf(vm) : undefined
+}
+
 const VIRSH = {
   plug: 'attach-disk',
   unplug: 'detach-disk',
@@ -889,15 +895,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       case 'snapshot':
       case 'commit':
       case 'unplug': {
-        const qemu = libvirt.qemuOf(vm)
-        if (
-          qemu === undefined ||
-          host.isHung ||
-          host.state.lvmlockd !== 'running' ||
-          libvirt.daemon === undefined ||
-          libvirt.isBusy(vm)
-        )
-          return
+        const qemu = changeable(host, vm)
+        if (qemu === undefined) return
         told(`virsh ${VIRSH[move.kind]} ${vm.name} ${SPARE}`)
         if (move.kind === 'blockcopy') land.plug(qemu, SPARE, true)
         else if (move.kind === 'snapshot') libvirt.snapshot(vm, SPARE)
@@ -916,15 +915,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       case 'plug snapshot':
       case 'plug snapshot to read':
       case 'unplug snapshot': {
-        const qemu = libvirt.qemuOf(vm)
-        if (
-          qemu === undefined ||
-          host.isHung ||
-          host.state.lvmlockd !== 'running' ||
-          libvirt.daemon === undefined ||
-          libvirt.isBusy(vm)
-        )
-          return
+        const qemu = changeable(host, vm)
+        if (qemu === undefined) return
         told(`virsh ${move.kind === 'unplug snapshot' ? 'detach' : 'attach'}-disk ${vm.name} ${land.snapshotFor(vm)}`)
         if (move.kind === 'unplug snapshot') land.unplugSnapshot(qemu)
         else land.plugSnapshot(qemu, move.kind === 'plug snapshot' ? 'exclusive' : 'readonly')

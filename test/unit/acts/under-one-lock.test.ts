@@ -29,8 +29,6 @@ const { migrate } = await import('../../../src/acts/migrate.ts')
 const { release } = await import('../../../src/acts/release.ts')
 const { act } = await import('../../../src/acts/drive.ts')
 const { subjectOf } = await import('../../../src/acts/host.ts')
-const { Agent } = await import('../../../src/agent/agent.ts')
-const { Retries } = await import('../../../src/agent/retries.ts')
 const { Aftermath } = await import('../../../src/agent/aftermath.ts')
 const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
@@ -88,16 +86,12 @@ const runs = (
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const OUT = "type='none' async='migration out' phase='begin3' flags='0x109'"
-const agentWith = (schedule?: (work: () => void, ms: number) => () => void) => {
+/** What the journal gets of the results of an act. */
+const saidOf = (agentHost: InstanceType<typeof AgentHost>, results: Awaited<ReturnType<typeof act>>): string[] => {
   const said: string[] = []
-  const agentHost = new AgentHost(CONFIGURATION)
   const aftermath = new Aftermath(agentHost, { say: ({ text }: { text: string }) => void said.push(text) } as never)
-  const retries = schedule === undefined ? new Retries() : new Retries(schedule)
-  const agent =
-    schedule === undefined
-      ? new Agent(agentHost, aftermath, retries)
-      : new Agent(agentHost, aftermath, retries, schedule)
-  return { agent, aftermath, retries, said, agentHost }
+  for (const result of results) aftermath.follow(result)
+  return said
 }
 
 const thin = logicalVolume({ vg: 'virtVG', lv: 'thin' }, { lockUuid: HOME_VOLUME.uuid, shareable: false, pool: 'home' })
@@ -193,6 +187,19 @@ test('R3: an origin on record without its UUIDs that migrates out does not lower
   expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
 })
 
+test('R3: the same of a VM without a record, in its first act, and lvs is silent', async () => {
+  withSnap()
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('running', [ofSnap()]))
+  runs('milou', other, xmlOf([snap]))
+  runs('tintin', UUID, xmlOf([ROOT_VOLUME]), "state='running' reason='booted'", OUT)
+  host.volumeTable = () => Promise.resolve(undefined)
+  host.commands.length = 0
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
+})
+
 test('how often an act of ten VMs, all as they should be, reads the devices of the host', async () => {
   const uuids: string[] = []
   for (let n = 10; n < 20; n++) {
@@ -242,8 +249,8 @@ test('a thin volume that is plugged in for writing: nothing is wrong, and nothin
   host.locks.set(HOME_VOLUME.uuid, 'exclusive')
   put(own('running', [ofRoot()]))
   runs('tintin', UUID, xmlOf([ROOT_VOLUME, thin]))
-  const { aftermath, said, agentHost } = agentWith(() => () => undefined)
-  for (const result of await act([UUID], ['virtVG'], agentHost)) aftermath.follow(result)
+  const agentHost = new AgentHost(CONFIGURATION)
+  const said = saidOf(agentHost, await act([UUID], ['virtVG'], agentHost))
   expect(said.filter((text) => text.includes('cannot'))).toEqual([])
 })
 
@@ -268,18 +275,6 @@ test('DRBD lets all I/O wait: a start is refused at once, and lvs, which would w
   host.lvsHangs = true
   const outcome = await Promise.race([prepare(await subjectOf(parseDomain(READS_SNAP), CONFIGURATION)), sleep(3000)])
   expect(outcome).toMatchObject({ kind: 'refused' })
-})
-
-test('an adopted VM without a record for which lvs is silent: the origin whose VM migrates in its first act', async () => {
-  withSnap()
-  await host.bringTo('exclusive', [ROOT_VOLUME])
-  host.active.set('virtVG/snap', snap)
-  put(milou('running', [ofSnap()]))
-  runs('milou', other, xmlOf([snap]))
-  runs('tintin', UUID, xmlOf([ROOT_VOLUME]), "state='running' reason='booted'", OUT)
-  host.commands.length = 0
-  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
-  expect([host.commands, lockOfRoot()]).toEqual([[], 'exclusive'])
 })
 
 test('a VM that migrates out with a shared disk plugged in a moment ago: root is shared, nothing else', async () => {

@@ -14,6 +14,7 @@ import {
 } from '../core/lease.ts'
 import { ReportBook } from '../core/report-book.ts'
 import { messageOf } from '../system/error-message.ts'
+import type { ProcessIdentity } from '../system/processes.ts'
 import type { CutOff, Order } from '../kill/kill.ts'
 import { type Mark, noMark } from '../kill/mark.ts'
 import type { Recovery } from '../kill/recover.ts'
@@ -54,6 +55,8 @@ export interface LeaseBody {
   drop(vg: string): Promise<string | undefined>
   recover(mark: Mark): Promise<Recovery>
   reset(why: string): void
+  /** Whether that very process lives. */
+  lives(process: ProcessIdentity): boolean
   sleep(seconds: number): Promise<void>
   /** Uses what a kill uses, and changes nothing. */
   rehearse(): void
@@ -275,8 +278,9 @@ export class LeaseWatch {
         ])
       return
     }
-    // What was left of a kill may have ended since; recovery looks at all of it again.
-    const mayRecover = mark.state === 'clear' || (mark.state === 'left' && lockspace === undefined)
+    // What was left of a kill may have ended since, or the kill itself was ended; recovery looks at all of it again.
+    const isAtWork = mark.state === 'started' && (mark.worker === undefined || this.#body.lives(mark.worker))
+    const mayRecover = mark.state === 'clear' || (lockspace === undefined && !isAtWork)
     if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now())
       return
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)

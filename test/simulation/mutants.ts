@@ -185,6 +185,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: '`restore` lets every saved memory through',
+    focus: 'a life elsewhere',
     file: 'acts/saved.ts',
     from: "const speaking = onStaleImage === 'refuse' ? problems : []",
     to: "const speaking = onStaleImage !== 'refuse' ? problems : []",
@@ -667,6 +668,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a snapshot that is gone stays on record as long as its origin is locked',
+    harmless: 'its origin is given back all the same (isBoundByAnother), and the record goes with its VM',
     focus: 'snapshots of LVM',
     file: 'core/drive.ts',
     from: "(heldOf(volume, locks, devices) === 'none' || (volume.ids !== undefined && volume.pool === undefined && volume.ids.lock !== volume.ids.lv))",

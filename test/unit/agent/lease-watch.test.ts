@@ -86,6 +86,9 @@ class Patient implements LeaseBody {
     this.there.splice(0, this.there.length, ...this.there.filter((each) => each.vg !== vg))
     return Promise.resolve({ kind: 'recovered', text: `${vg} can be used here again` })
   }
+  /** Processes that live, by their number. */
+  readonly alive = new Set<number>()
+  lives: LeaseBody['lives'] = ({ pid }) => this.alive.has(pid)
   sleep = (seconds: number): Promise<void> => {
     this.slept.push(
       `${this.said.at(-1)}, then ${seconds} s, ${this.did.some((each) => each.includes('reset')) ? 'after' : 'before'} the reset`,
@@ -364,6 +367,23 @@ describe('the way back', () => {
     patient.lockspaces.length = 0
     return { patient, watch }
   }
+
+  // The simulation found this: lvmlockctl's command was ended after sanlock had left, and the mark stayed as it was.
+  test.each<[string, Partial<Mark>, string[]]>([
+    ['is taken where the kill was ended', { worker: { pid: 7, start: '1' } }, ['0: recover virtVG']],
+    ['not while the kill is at work', { worker: { pid: 8, start: '1' } }, []],
+    ['nor where nobody can tell whether it is', {}, []],
+    ['nor after one of a person', { worker: { pid: 7, start: '1' }, by: 'person' }, []],
+  ])('%s, and sanlock has left', async (_, changed, expected) => {
+    const patient = new Patient()
+    patient.users.clear()
+    patient.lockspaces.length = 0
+    patient.alive.add(8)
+    patient.answers = true
+    patient.there.push(mark('virtVG', { state: 'started', ...changed }))
+    await until(40, patient)
+    expect(acts(patient)).toEqual(expected)
+  })
 
   test('is taken too where no VM used the VG, and there is no mark', async () => {
     const { patient, watch } = await lostUnused()

@@ -65,7 +65,7 @@ export const migrationFaults: readonly ClusterScenario[] = [
     await to.stopLibvirt()
     // Before the line is free: where libvirt 11.3 loses the other one just as all memory is over, QEMU 10.0 refuses its
     // `cont` (`Migration is not finalized yet`), and the VM stays paused, exclusive, until a person resumes it. As a rule
-    // virsh ends by itself. Twice (libvirt 11.3) it waited for ever; then a person has to end the job.
+    // virsh ends by itself. Twice in eleven runs (libvirt 11.3) it had not after five minutes; then a person has to end the job.
     const isOver = await Promise.race([middle.migration.then(() => true), pause(90).then(() => false)])
     if (!isOver) await abort(middle)
     await isRefused(middle.migration)

@@ -369,20 +369,29 @@ describe('the way back', () => {
   }
 
   // The simulation found this: lvmlockctl's command was ended after sanlock had left, and the mark stayed as it was.
-  test.each<[string, Partial<Mark>, string[]]>([
-    ['is taken where the kill was ended', { worker: { pid: 7, start: '1' } }, ['0: recover virtVG']],
-    ['not while the kill is at work', { worker: { pid: 8, start: '1' } }, []],
-    ['nor where nobody can tell whether it is', {}, []],
-    ['nor after one of a person', { worker: { pid: 7, start: '1' }, by: 'person' }, []],
-  ])('%s, and sanlock has left', async (_, changed, expected) => {
+  test.each<[string, Partial<Mark>, string[], string[]]>([
+    [
+      'is taken where the kill was ended',
+      { worker: { pid: 7, start: '1' } },
+      ['0: recover virtVG'],
+      ['0: recover virtVG'],
+    ],
+    ['not while the kill is at work', { worker: { pid: 8, start: '1' } }, [], ['40: recover virtVG']],
+    ['nor where nobody can tell whether it is', {}, [], []],
+    ['nor after one of a person', { worker: { pid: 7, start: '1' }, by: 'person' }, [], []],
+  ])('%s, and sanlock has left', async (_, changed, expected, later) => {
     const patient = new Patient()
     patient.users.clear()
     patient.lockspaces.length = 0
     patient.alive.add(8)
     patient.answers = true
     patient.there.push(mark('virtVG', { state: 'started', ...changed }))
-    await until(40, patient)
+    const watch = await until(40, patient)
     expect(acts(patient)).toEqual(expected)
+    // That kill ends too.
+    patient.alive.clear()
+    await until(60, patient, watch)
+    expect(acts(patient)).toEqual(later)
   })
 
   test('is taken too where no VM used the VG, and there is no mark', async () => {

@@ -38,7 +38,7 @@ import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { type Replace, readRecords, replacing } from '../state/record-store.ts'
 import { type VgLocks, lockVgs } from '../state/vg-lock.ts'
 import { type Done, carryOutAll } from './carry-out.ts'
-import { type AgentHost, type SeenDomain, vgsOfAct } from './seen-domains.ts'
+import { type AgentHost, type SeenDomain, vgsOfAct, vgsOfView } from './seen-domains.ts'
 import { witnessed } from './witness.ts'
 
 /** What came of an act for one domain. What it calls for beside locks is done afterwards, when no VG's lock is held. */
@@ -71,7 +71,6 @@ interface Driven {
   readonly replace: Replace
 }
 
-const NO_LOCKS: LockState = { kind: 'unknown', why: 'failed', detail: 'not asked for' }
 const NOTHING = {
   done: [],
   unwritable: undefined,
@@ -99,8 +98,7 @@ export async function act(
 ): Promise<ActResult[]> {
   const locks = await lockVgs(vgs, host.configuration.lockWait)
   try {
-    // Without a VG nothing is waited for from here to the removal of a record.
-    const early = vgs.length === 0 ? NO_LOCKS : await lockState()
+    const early = await lockState()
     host.learn(early)
     const known = readRecords()
     const look = host.look()
@@ -112,7 +110,7 @@ export async function act(
     const records = asSeen(known, views)
     // The witnesses, lvs and sanlock, may have taken long.
     const isAsked = views.some((view, index) => view !== seen[index])
-    const state = isAsked && vgs.length > 0 ? await lockState() : early
+    const state = isAsked ? await lockState() : early
     const devices = activeVolumes()
     const plans = views.map((view) => planDrive(view, { locks: state, devices, records }, view.detail))
     const overtaken = new Set<SeenDomain>()
@@ -153,22 +151,30 @@ export async function act(
     const first = withoutLowering(owners)
     const { done, after } = await carryOutAll(first, (change) => owners.get(change) ?? change, state, locks)
     const marked = markedVgs()
-    const ended = plans.flatMap((plan, index) => {
+    const started = after.kind === 'known' ? [...after.lockspaces.keys()] : undefined
+    const gone = plans.flatMap((plan, index) => {
       const view = views[index]
       if (plan.kind !== 'release' || view === undefined) return []
-      // A hook has put another record there meanwhile, and the locks that are held here are not those of its VGs.
-      if (vgsOfAct(view, host, marked)?.every((vg) => locks.descriptors.has(vg)) !== true) {
+      // A hook has put another record there meanwhile, and the locks that are held here are not those of its VGs. Or it
+      // names no VG, and the locking of a further one has been started: a hook may be at work on that.
+      if (vgsOfAct(view, started, marked)?.every((vg) => locks.descriptors.has(vg)) !== true) {
         overtaken.add(view)
         return []
       }
       return [{ view, domain: view.domain, record: view.record, plan: plan.plan }]
     })
     // Its `release` has not said anything yet, and may still come.
-    for (const { record } of ended)
+    for (const { record } of gone)
       if (record !== undefined && IN_USE.includes(record.state)) noteGivenBack(record.domain.uuid)
-    const outcomes = await releaseAllUnderLock(ended, locks, () => 0).catch((error: unknown) =>
-      ended.map(() => failed(error)),
-    )
+    // What names no VG goes first: while the others are given back, the locking of a further VG may be started.
+    const isBare = ({ view }: (typeof gone)[number]): boolean => vgsOfView(view).length === 0
+    const released = new Map<SeenDomain, Outcome>()
+    for (const some of [gone.filter(isBare), gone.filter((each) => !isBare(each))]) {
+      const outcomes = await releaseAllUnderLock(some, locks, () => 0).catch((error: unknown) =>
+        some.map(() => failed(error)),
+      )
+      for (const [index, { view }] of some.entries()) released.set(view, outcomes[index] as Outcome)
+    }
     // One question to lvs for all, when all else is done: it may take long, and others wait for these locks.
     const table = await tableOf(drives.map(({ record }) => record))
     // It may have taken long, and a person needs no lock of ours: what is shared now is decided by what is so now (R3).
@@ -207,7 +213,7 @@ export async function act(
       const drive = drives.find((each) => each.view === view)
       const reports = plan?.reports ?? []
       if (plan?.kind === 'release' && !overtaken.has(view)) {
-        results.push({ ...NOTHING, view, reports, released: outcomes[ended.findIndex((each) => each.view === view)] })
+        results.push({ ...NOTHING, view, reports, released: released.get(view) })
       } else if (drive === undefined) {
         const said = reports.filter(({ kind }) => kind !== 'lock-owner-unknown')
         results.push({ ...NOTHING, view, reports: said, isOvertaken: overtaken.has(view) })

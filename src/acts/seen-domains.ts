@@ -46,7 +46,7 @@ export class AgentHost {
   /** Called when a domain's sources have been looked up, which may be a moment after its XML was read. */
   resolved: () => void = () => undefined
   configuration: Configuration
-  /** VGs that had a lockspace at the last pass. */
+  /** VGs that had a lockspace when lvmlockctl last answered; it may be long ago. */
   lockspaces: ReadonlySet<string> = new Set()
   /** lvmlockctl has answered at least once. */
   knowsLockspaces = false
@@ -224,14 +224,15 @@ export const vgsOfView = ({ record, live }: DomainView): string[] =>
 /**
  * The VGs whose locks the agent takes for an act on a domain, sorted, without those that are cut off here. A record
  * without volumes names no VG, and a hook of that domain may be at work on any: then all VGs are taken.
+ * @param lockspaces the VGs whose locking is started, as far as that is known; undefined: not known
  * @returns undefined where not all VGs are known: nothing can be done then
  */
 export function vgsOfAct(
   view: DomainView,
-  { lockspaces, knowsLockspaces }: Pick<AgentHost, 'lockspaces' | 'knowsLockspaces'>,
+  lockspaces: Iterable<string> | undefined,
   marked: ReadonlySet<string>,
 ): string[] | undefined {
   const own = vgsOfView(view).filter((vg) => !marked.has(vg))
   if (own.length > 0) return own
-  return knowsLockspaces ? [...lockspaces].filter((vg) => !marked.has(vg)).sort() : undefined
+  return lockspaces === undefined ? undefined : [...lockspaces].filter((vg) => !marked.has(vg)).sort()
 }

@@ -203,7 +203,9 @@ export class Agent {
   #enqueue(view: SeenDomain): void {
     const marked = markedVgs()
     if (this.#isCutOff(view, marked)) return
-    const vgs = vgsOfAct(view, this.#host, marked)
+    // The act looks whether these are all that it needs.
+    const { lockspaces, knowsLockspaces } = this.#host
+    const vgs = vgsOfAct(view, knowsLockspaces ? lockspaces : undefined, marked)
     // A later pass does it, once lvmlockctl answers.
     if (vgs === undefined) return
     const key = vgs.join(' ')

@@ -163,6 +163,5 @@ describe('R14: a volume that has another name in the middle of a start', () => {
 test('a record that names no volume does not make the agent wait for the lock of a VG that is cut off', () => {
   const record: DomainRecord = { ...TRIAL, volumes: [] }
   const view = { domain: record.domain, wanted: { mode: 'inactive' }, record, runs: false, live: [] } as const
-  const host = { lockspaces: new Set(['aVG', 'virtVG']), knowsLockspaces: true }
-  expect(vgsOfAct(view, host, new Set(['virtVG']))).toEqual(['aVG'])
+  expect(vgsOfAct(view, ['virtVG', 'aVG'], new Set(['virtVG']))).toEqual(['aVG'])
 })

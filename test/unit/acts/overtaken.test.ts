@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { LockState } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import { GONE_PASSES } from '../../../src/core/reconcile.ts'
 import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
@@ -120,38 +121,63 @@ test('a domain that runs keeps what it shares with one that is gone, whatever it
   expect(recordOf(uuidOf(9), readRecords())).toBe(undefined)
 })
 
-// A start that was refused meanwhile has left a record that names no volume: a hook of the domain may be at work on any
-// VG.
-test.each([
-  ['one', ['virtVG'], true],
-  ['all', ['moreVG', 'virtVG'], false],
-])('a record without volumes is taken away under the locks of all VGs: %s', async (_, vgs, isOvertaken) => {
-  rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+// A start that was refused has left a record that names no volume: a hook of the domain may be at work on any VG. The
+// simulation found this: what the agent knew of VGs was from before one of them could be used again.
+describe('a record without volumes is taken away under the locks of all VGs that have locks now', () => {
   const refused: DomainRecord = { format: 1, domain, state: 'refused', volumes: [] }
-  put(refused)
-  const { lockState } = host
-  host.lockState = async () => {
-    const locks = await lockState()
-    return locks.kind === 'unknown'
-      ? locks
-      : { ...locks, lockspaces: new Map([...locks.lockspaces, ['moreVG', 'sanlock']]) }
+  const silent: LockState = { kind: 'unknown', why: 'failed', detail: '' }
+  const started = (...vgs: string[]): LockState => ({
+    kind: 'known',
+    lockspaces: new Map(vgs.map((vg) => [vg, 'sanlock'])),
+    locks: new Map(),
+  })
+  /** @param said what lvmlockctl says, the last answer again and again */
+  const actGone = async (before: LockState | undefined, vgs: readonly string[], ...said: readonly LockState[]) => {
+    rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+    put(refused)
+    const answers = [...said]
+    host.lockState = () => Promise.resolve((answers.length > 1 ? answers.shift() : answers[0]) ?? silent)
+    const agentHost = new AgentHost(CONFIGURATION)
+    if (before !== undefined) agentHost.learn(before)
+    for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+    return await act([UUID], vgs, agentHost)
   }
-  const agentHost = new AgentHost(CONFIGURATION)
-  for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
-  const result = (await act([UUID], vgs, agentHost))[0]
-  expect([result?.isOvertaken, onRecord()]).toEqual([isOvertaken, isOvertaken ? refused : undefined])
-})
 
-// The simulation found this: the first lvmlockctl of an agent came to nothing, and it knew of no VG.
-test('a record without volumes stays as long as lvmlockctl has not told which VGs there are', async () => {
-  rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
-  const refused: DomainRecord = { format: 1, domain, state: 'refused', volumes: [] }
-  put(refused)
-  const agentHost = new AgentHost(CONFIGURATION)
-  for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
-  host.lockState = () => Promise.resolve({ kind: 'unknown', why: 'failed', detail: '' })
-  expect((await act([UUID], [], agentHost))[0]?.isOvertaken).toBe(true)
-  expect(onRecord()).toEqual(refused)
+  test.each([
+    ['both', started('moreVG', 'virtVG'), ['moreVG', 'virtVG'], started('moreVG', 'virtVG'), false],
+    ['none is started', started('virtVG'), [], started(), false],
+    ['one, and another is started', started('virtVG'), ['virtVG'], started('moreVG', 'virtVG'), true],
+    ['none, and one can be used again', started(), [], started('virtVG'), true],
+    ['one, and lvmlockctl is silent now', started('virtVG'), ['virtVG'], silent, true],
+    ['none, and lvmlockctl is silent now', started(), [], silent, true],
+    ['none, and lvmlockctl has never told', undefined, [], silent, true],
+  ])('%s', async (_, before, vgs, now, isOvertaken) => {
+    const [result] = await actGone(before, vgs, now)
+    expect([result?.isOvertaken, onRecord()]).toEqual([isOvertaken, isOvertaken ? refused : undefined])
+  })
+
+  test('before others are given back, which takes its time', async () => {
+    rmSync(join(root.path, 'run/libvirt/qemu/tintin.xml'))
+    const [first, second] = [uuidOf(8), uuidOf(9)]
+    put(refused)
+    for (const uuid of [first, second])
+      replaceRecord(uuid, undefined, { ...ENDED, domain: { name: `vm ${uuid}`, uuid } })
+    const agentHost = new AgentHost(CONFIGURATION)
+    for (let passes = 0; passes < GONE_PASSES; passes++) agentHost.pass(readRecords())
+    const { bringTo } = host
+    const seen: (DomainRecord | undefined)[] = []
+    host.bringTo = (...words) => {
+      seen.push(onRecord())
+      return bringTo(...words)
+    }
+    const results = await act([first, UUID, second], ['virtVG'], agentHost)
+    expect(seen).toEqual([undefined])
+    expect(results.map(({ view, released }) => [view.domain.uuid, released?.kind])).toEqual([
+      [first, 'done'],
+      [UUID, 'nothing'],
+      [second, 'done'],
+    ])
+  })
 })
 
 // The simulation found this: a VM that had come back by a migration was suspended for a doubt about its life before.

@@ -123,7 +123,24 @@ export class Domain {
   /** Waits until the guest reports a record beyond those that it has reported before. */
   async writes(on: ClusterHost): Promise<void> {
     const before = acknowledged(await this.console(on))
-    await untilTrue(`${this.name} writes on ${on.name}`, async () => acknowledged(await this.console(on)) > before)
+    await untilTrue(
+      `${this.name} writes on ${on.name}`,
+      async () => acknowledged(await this.console(on)) > before,
+    ).catch(async (error: unknown) => {
+      throw new Error(`${error instanceof Error ? error.message : String(error)}; ${await this.whereItStands(on)}`)
+    })
+  }
+
+  /** What its guest said last, and where its processor and its disk are, in a line. */
+  private async whereItStands(on: ClusterHost): Promise<string> {
+    const last = (await this.console(on)).trimEnd().split('\n').slice(-2).join(' | ')
+    const asked = ['info status', 'info registers', 'info blockstats']
+      .map((words) => `virsh -q qemu-monitor-command ${this.name} --hmp ${quote(words)}`)
+      .join('; ')
+    const { stdout } = await on.node.shell(
+      `{ ${asked}; } 2>&1 | grep -E 'status|EIP|RIP|flush_op' | tr -s '\\r\\n' ' '`,
+    )
+    return `its console ends with '${last}'; ${stdout.slice(0, 600)}`
   }
 
   async console(on: ClusterHost): Promise<string> {

@@ -132,7 +132,8 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
   /** Going on with the same nodes is faster than the kept state: their emulation has its code translated already. */
   let clean = false
   let session = new Session()
-  for (let next = run.waiting.next(); next.done !== true; next = run.waiting.next()) {
+  let isAgain = false
+  for (let next = run.waiting.next(); next.done !== true; next = isAgain ? next : run.waiting.next()) {
     const scenario = next.value
     const reason =
       scenario.not?.[suite] ??
@@ -162,6 +163,17 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
     }
     if (run.stopping()) throw new Error('stopped before the end')
     const seconds = (Date.now() - from) / 1000
+    const lost: string | undefined =
+      failure === undefined || isAgain ? undefined : await cluster.lostMemory().catch(() => undefined)
+    isAgain = lost !== undefined
+    if (isAgain) {
+      print(
+        `again    ${scenario.name}: after ${seconds.toFixed(0)} s the emulation of the nodes had lost memory of a guest: ${lost}`,
+      )
+      clean = false
+      for (const node of own.all) node.retire()
+      continue
+    }
     run.told.set(scenario, { outcome: failure === undefined ? 'passed' : 'failed', seconds })
     const told = [
       `${failure === undefined ? 'passed ' : 'FAILED '} ${seconds.toFixed(0).padStart(4)} s  ${scenario.name}`,

@@ -65,6 +65,8 @@ export class Host {
   isReleaseSlow = false
   /** The disk answers the next look of a `release` at a lease late. */
   isLeaseSlow = false
+  /** lvmlockctl's next `lvguard kill` is ended in one of its waits. */
+  isKillEnded = false
   /** An older lvguard is installed here (older.ts). */
   isOlder = false
   /** Its records name volumes by their UUIDs too. */
@@ -203,10 +205,12 @@ export class Host {
     if (!this.hasLostLease([vg])) return void this.engine.after(NOBODY, 1000, () => this.#killCommand(vg))
     const caller = this.pid()
     this.addProcess(caller, 'lvmlockctl')
-    this.type(['kill', vg], caller, (status) => {
+    const kill = this.type(['kill', vg], caller, (status) => {
       this.removeProcess(caller)
       if (status === 0) this.dropLocks(vg)
     })
+    if (this.isKillEnded) kill?.dieWaiting(`${this.name} kill`, 10)
+    this.isKillEnded = false
   }
 
   unhang(): void {
@@ -214,7 +218,7 @@ export class Host {
     this.isHung = false
     // sanlock renews, unless its lease has run out: then it leaves a lockspace in which it has no lock (FACTS 46b).
     for (const [vg, { locks }] of this.state.lockspaces)
-      if (this.cluster.locks.renewalAge(this.state, vg) >= 80) {
+      if (this.hasLostLease([vg])) {
         if ([...locks.values()].every((lock) => lock === 'un')) this.state.left.add(vg)
       } else this.cluster.locks.rejoin(this.state, vg)
     this.engine.tell(() => `${this.name}: its path to the shared disk is back`)
@@ -310,8 +314,12 @@ export class Host {
   }
 
   /** A person types `lvguard WORDS` here, or somebody else does. */
-  type(words: readonly string[], caller = 1, ended: (status: number | undefined) => void = () => undefined): void {
-    if (!this.isUp) return
+  type(
+    words: readonly string[],
+    caller = 1,
+    ended: (status: number | undefined) => void = () => undefined,
+  ): Process | undefined {
+    if (!this.isUp) return undefined
     const process = new Process(this, 'command', `lvguard ${words.join(' ')}`, this.pid(), caller)
     process.onEnd(() => ended(process.status))
     this.engine.tell(() => `${this.name}: ${process.label}`)
@@ -330,6 +338,7 @@ export class Host {
           this.engine.violate('fault', `${process.label}: ${error instanceof Error ? error.stack : String(error)}`),
       )
     })
+    return process
   }
 
   /** lvmlockd is killed; it comes back with the locks that it had (--adopt 1). */

@@ -134,8 +134,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'the agent takes a record without volumes away without the lock',
     focus: 'let in, and refused',
     file: 'acts/seen-domains.ts',
-    from: 'return knowsLockspaces ? [...lockspaces].filter((vg) => !marked.has(vg)).sort() : undefined',
-    to: 'return [knowsLockspaces, lockspaces].length === 2 ? [] : undefined',
+    from: 'return lockspaces === undefined ? undefined : [...lockspaces].filter((vg) => !marked.has(vg)).sort()',
+    to: 'return lockspaces === undefined ? undefined : []',
   },
   {
     name: 'a record is replaced whatever it has become',
@@ -284,10 +284,24 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (mark.by === 'sanlock' || !mayRecover",
   },
   {
+    name: 'a VG whose kill was ended is never taken back',
+    focus: 'a kill that is ended',
+    file: 'agent/lease-watch.ts',
+    from: "mark.state === 'started' && (mark.worker === undefined || this.#body.lives(mark.worker))",
+    to: "mark.state === 'started'",
+  },
+  {
+    name: 'R11: a record that names no VG goes by what the agent remembers of lockspaces',
+    focus: 'storage hangs',
+    file: 'acts/drive.ts',
+    from: 'vgsOfAct(view, started, marked)',
+    to: 'vgsOfAct(view, started && host.lockspaces, marked)',
+  },
+  {
     name: 'an act does not look again under the lock',
     file: 'acts/drive.ts',
-    from: 'const early = vgs.length === 0 ? NO_LOCKS : await lockState()',
-    to: 'const early = NO_LOCKS; void [vgs, lockState]',
+    from: 'const early = await lockState()',
+    to: "const early: LockState = { kind: 'unknown', why: 'failed', detail: '' }",
   },
   {
     name: 'the agent does not promote',

@@ -60,6 +60,8 @@ export type Move =
         | 'slow release'
         /** The disk answers the next look of a `release` at a lease late, as it notes a saved memory. */
         | 'slow lease'
+        /** lvmlockctl's next `lvguard kill` is ended in the middle: by the OOM killer, or a reset of sanlock's unit. */
+        | 'kill ends'
         | 'unhang'
         | 'lvmlockd ends'
         | 'lvmlockd starts'
@@ -999,6 +1001,9 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       return
     case 'slow lease':
       host.isLeaseSlow = true
+      return
+    case 'kill ends':
+      host.isKillEnded = true
       return
     case 'unhang':
       host.hangsAtRelease = false

@@ -252,6 +252,32 @@ export const SEQUENCES = {
       [2000, 'recover'],
     ],
   ],
+  // A lease is lost, and what cuts its VG off is ended half-way.
+  'a kill that is ended': [
+    [
+      [3000, 'start'],
+      [100, 'kill ends'],
+      [3000, 'hang'],
+      [300_000, 'unhang'],
+    ],
+    // Nothing runs any more, so that sanlock leaves by itself.
+    [
+      [3000, 'start'],
+      [100, 'kill ends'],
+      [3000, 'hang'],
+      [70_000, 'crash of QEMU'],
+      [100_000, 'unhang'],
+    ],
+    // Nobody but that program cuts anything off.
+    [
+      [3000, 'start'],
+      [100, 'kill ends'],
+      [3000, 'hang'],
+      [60_000, 'agent ends'],
+      [100_000, 'unhang'],
+      [20_000, 'agent starts'],
+    ],
+  ],
   // What a migration has let in and libvirt has refused, and a start that is none of it.
   'let in, and refused': [
     [

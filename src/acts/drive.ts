@@ -121,8 +121,7 @@ export async function act(
       if (put === undefined) return []
       // A domain that was gone runs again, and the locks that are held here are not enough for that. A record may be
       // changed only under the locks of all VGs that it names, or will name.
-      const named =
-        plan.record === undefined && !waitsForLvs(plan) ? [] : [...put.volumes, ...(view.record?.volumes ?? [])]
+      const named = [...put.volumes, ...(view.record?.volumes ?? [])]
       if ([...plan.changes, ...plan.unplugged, ...named].some(({ vg }) => !locks.descriptors.has(vg))) {
         overtaken.add(view)
         return []

@@ -48,7 +48,7 @@ export class AgentHost {
   configuration: Configuration
   /** VGs that had a lockspace when lvmlockctl last answered; it may be long ago. */
   lockspaces: ReadonlySet<string> = new Set()
-  /** lvmlockctl has answered at least once. */
+  /** lvmlockctl has answered when it was last asked. */
   knowsLockspaces = false
 
   constructor(configuration: Configuration) {
@@ -196,11 +196,10 @@ export class AgentHost {
     }
   }
 
-  /** Keeps the names of the lockspaces from an answer of lvmlockctl; an answer that failed changes nothing. */
+  /** Keeps the names of the lockspaces from an answer of lvmlockctl; one that failed does not change them. */
   learn(locks: LockState): void {
-    if (locks.kind !== 'known') return
-    this.lockspaces = new Set(locks.lockspaces.keys())
-    this.knowsLockspaces = true
+    this.knowsLockspaces = locks.kind === 'known'
+    if (locks.kind === 'known') this.lockspaces = new Set(locks.lockspaces.keys())
   }
 }
 

@@ -14,6 +14,7 @@ export function leaseBody(configuration: LeaseBody['configuration'], journal: Pi
     ask: world.ask,
     drop: world.drop,
     reset: world.reset,
+    pid: world.self.pid,
     lives: world.lives,
     sleep: world.sleep,
     say: world.say,

@@ -55,6 +55,8 @@ export interface LeaseBody {
   drop(vg: string): Promise<string | undefined>
   recover(mark: Mark): Promise<Recovery>
   reset(why: string): void
+  /** The number of this process. */
+  readonly pid: number
   /** Whether that very process lives. */
   lives(process: ProcessIdentity): boolean
   sleep(seconds: number): Promise<void>
@@ -168,7 +170,7 @@ export class LeaseWatch {
     this.#say(
       'gone',
       [...this.#gone].flatMap(([vg, times]) => {
-        const users = marks.some((mark) => mark.vg === vg) ? [] : this.#body.usersOf(vg)
+        const users = marks.some((mark) => mark.vg === vg && !this.#isEnded(mark)) ? [] : this.#body.usersOf(vg)
         return users.length === 0 ? [] : [{ key: vg, ...goneLine(vg, times, users) }]
       }),
     )
@@ -261,6 +263,15 @@ export class LeaseWatch {
       ])
   }
 
+  /**
+   * Whether a kill was ended before it was done: its mark says `started`, and who was at work on it is not any more.
+   * What this process is at, it knows (#busy). Of a mark that does not name anybody it cannot be told.
+   */
+  #isEnded({ vg, state, worker }: Mark): boolean {
+    if (state !== 'started' || worker === undefined || this.#busy.has(vg)) return false
+    return worker.pid === this.#body.pid || !this.#body.lives(worker)
+  }
+
   /** There is a mark, but the lease is not lost: the way back. */
   #follow(mark: Mark, status: SanlockStatus): void {
     const { vg } = mark
@@ -278,9 +289,13 @@ export class LeaseWatch {
         ])
       return
     }
+    // Sanlock has left, or the lockspace is in force again: by a recovery that was ended, or that waited too briefly, or
+    // by hand.
+    const isOver = lockspace === undefined || ['fine', 'late'].includes(leaseState(lockspace, status.now).kind)
     // What was left of a kill may have ended since, or the kill itself was ended; recovery looks at all of it again.
-    const isAtWork = mark.state === 'started' && (mark.worker === undefined || this.#body.lives(mark.worker))
-    const mayRecover = mark.state === 'clear' || (lockspace === undefined && !isAtWork)
+    const mayRecover =
+      !status.notUnderstood.includes(vg) &&
+      (mark.state === 'clear' || (isOver && (mark.state === 'left' || this.#isEnded(mark))))
     if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now())
       return
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)

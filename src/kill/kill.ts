@@ -88,7 +88,9 @@ class Work {
   async run(): Promise<CutOff> {
     for (let first = true; ; first = false) {
       // The mark comes first: from here on nothing starts on the VG. If another one is at work there is a mark already.
-      if (this.#isWorker() && this.#mark.worker?.pid !== this.#world.self.pid) this.#put({ worker: this.#world.self })
+      const { worker } = this.#mark
+      if (this.#isWorker() && (worker === undefined || !isSame(worker, this.#world.self)))
+        this.#put({ worker: this.#world.self })
       this.#killAll()
       if (this.#isWorker()) this.#wipeAll()
       // A process that ends at once has ended by then.

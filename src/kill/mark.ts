@@ -98,19 +98,20 @@ export function readMark(vg: string): Mark | undefined {
       mark.killed.every(isKilled) &&
       Array.isArray(mark.disks) &&
       mark.disks.every((disk) => /^[\w!.-]+$/.test(disk))
-    return isWhole ? mark : empty
+    if (!isWhole) return empty
+    const { worker, ...rest } = mark
+    // Without its start it names nobody.
+    return worker !== undefined && isIdentity(worker) && worker.start !== '' ? mark : rest
   } catch {
     return empty
   }
 }
 
-const isKilled = ({ name, uuid, pid, start, volumes }: Killed): boolean =>
-  typeof name === 'string' &&
-  typeof uuid === 'string' &&
-  Number.isSafeInteger(pid) &&
-  pid > 0 &&
-  typeof start === 'string' &&
-  Array.isArray(volumes)
+const isKilled = ({ name, uuid, volumes, ...process }: Killed): boolean =>
+  typeof name === 'string' && typeof uuid === 'string' && Array.isArray(volumes) && isIdentity(process)
+
+const isIdentity = (process: ProcessIdentity | null): boolean =>
+  Number.isSafeInteger(process?.pid) && (process?.pid ?? 0) > 0 && typeof process?.start === 'string'
 
 /** Puts it in the place of the last one, in one rename. @throws what the file system throws */
 export function writeMark(mark: Mark): void {

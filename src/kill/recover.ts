@@ -14,6 +14,7 @@ const LEAVE_LIMIT = 60
  * The way back, when the storage answers again: the wiped devices are removed, the locking of the VG is started, under
  * its lock on this host (R11), and the mark goes last. Nothing is forced: what somebody still has open stays, and so
  * does the mark (R4).
+ * @param mark as it was read; one that was written since stays
  */
 export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {
   const { vg } = mark
@@ -33,6 +34,9 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   if (dead !== undefined) return notYet(dead)
   const refused = await world.startLocking(vg)
   if (refused !== undefined) return notYet(`the locking of ${vg} cannot be started: ${refused}`)
+  const there = world.readMark(vg)
+  if (there !== undefined && JSON.stringify(there) !== JSON.stringify(mark))
+    return notYet(`it was cut off again meanwhile`)
   world.removeMark(vg)
   const killed = await Promise.all(
     mark.killed.map(async ({ name, volumes }) => {

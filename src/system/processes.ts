@@ -1,3 +1,4 @@
+import { isErrno } from './error-message.ts'
 import { readFileSync } from './files.ts'
 
 /**
@@ -15,14 +16,25 @@ export interface ProcessIdentity {
  */
 export function processOf(pid: number): ProcessIdentity | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field is a name in parentheses that may contain anything.
-    const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const start = startOf(pid)
     return start === undefined ? undefined : { pid, start }
   } catch {
     return undefined
   }
 }
 
-/** Whether that very process still lives. */
-export const lives = ({ pid, start }: ProcessIdentity): boolean => processOf(pid)?.start === start
+/** @throws what the file system throws */
+function startOf(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is a name in parentheses that may contain anything.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+}
+
+/** Whether that very process still lives. One that cannot be looked at counts as alive (R9). */
+export function lives({ pid, start }: ProcessIdentity): boolean {
+  try {
+    return startOf(pid) === start
+  } catch (error) {
+    return !isErrno(error, 'ENOENT', 'ESRCH')
+  }
+}

@@ -91,6 +91,37 @@ test('an act that was begun for one VG does not write a record that names anothe
   expect(onRecord()).toEqual(both)
 })
 
+// A `running` record without UUIDs: nothing is to be changed, but lvs tells them.
+test('UUIDs are not written under the lock of one of its VGs only (R11)', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  const { ids: _, ...untold } = recorded(ROOT_VOLUME)
+  const both: DomainRecord = {
+    format: 1,
+    domain,
+    state: 'running',
+    volumes: [untold, { vg: 'moreVG', lv: 'data', role: 'exclusive', mode: 'local', before: 'active' }],
+  }
+  put(both)
+  await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+  expect(onRecord()).toEqual(both)
+})
+
+test('the end of a doubt is not written with no VG’s lock at all (R11)', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  const record: DomainRecord = {
+    format: 1,
+    domain,
+    state: 'running',
+    volumes: [recorded(ROOT_VOLUME)],
+    migration: { phase: 'confirm3_cancelled' },
+  }
+  put(record)
+  const agentHost = new AgentHost(CONFIGURATION)
+  // It was bare when the act was asked for, no lockspace known: no lock.
+  const [result] = await act([UUID], [], agentHost)
+  expect([result?.contested, onRecord()]).toEqual(['none', record])
+})
+
 // The agent asks for the locks of those VGs that are not cut off. One that is taken back while it waits has a lock again.
 test.each([
   ['still cut off', true],

@@ -86,6 +86,7 @@ class Patient implements LeaseBody {
     this.there.splice(0, this.there.length, ...this.there.filter((each) => each.vg !== vg))
     return Promise.resolve({ kind: 'recovered', text: `${vg} can be used here again` })
   }
+  readonly pid: number = 1
   /** Processes that live, by their number. */
   readonly alive = new Set<number>()
   lives: LeaseBody['lives'] = ({ pid }) => this.alive.has(pid)

@@ -31,6 +31,13 @@ describe('the mark of a VG that was cut off', () => {
     expect([readMark('virtVG'), [...markedVgs()]]).toEqual([undefined, []])
   })
 
+  // Who is at work cannot be told then.
+  test.each([null, 7, { pid: 0, start: '9' }, { pid: 2 }, { pid: 2, start: '' }])('names no worker by %j', (worker) => {
+    writeMark({ ...MARK, worker } as unknown as Mark)
+    const { worker: _, ...rest } = MARK
+    expect(readMark('virtVG')).toEqual(rest)
+  })
+
   test.each<[string, string]>([
     ['the empty one of the shell', ''],
     ['half of one', '{"format":1,'],

@@ -63,6 +63,8 @@ import { isErrno } from '../system/error-message.ts'
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
 const OPEN_PAUSE = 200
+/** Milliseconds after which a start asks again whether its locks are of worth: the lease of this host, and DRBD. */
+const VOUCHED_FOR = 5000
 
 /** What `prepare` has found and decided, before anything is changed. */
 export interface PreparePlan {
@@ -266,6 +268,7 @@ async function prepareUnderLock(
   // A write to DRBD ends when the peer has it, or when the peer is given up. If the peer is still seen now, these locks
   // are on its copy too.
   const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
+  const seen = milliseconds()
   // A kill writes its mark first, and wipes what it finds after that. So either it has found what lvchange has just
   // brought up, or its mark is here now.
   const missing =
@@ -293,6 +296,21 @@ async function prepareUnderLock(
   const unrecorded =
     isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
+    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, after)
+    // The backing files, and what others wait for, may have taken long: the storage may have hung meanwhile, until the
+    // lease was lost and the VG cut off. A start that was served has had its locks since some time in its wait.
+    const volumes = [...taken, ...below.recorded]
+    const isOld =
+      milliseconds() - seen > VOUCHED_FOR || (queue.isServed() && (uptime() - calledAt) * 1000 > VOUCHED_FOR)
+    const lost = [
+      ...cutOffProblems([...subject.vgsToLock, ...volumes.map(({ vg }) => vg)]),
+      ...(isOld ? await unvouchedOf(volumes, [], after) : []),
+      ...(isOld ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []),
+    ]
+    if (lost.length > 0) {
+      putRefused(volumes)
+      return refused(subject, lost, incoming)
+    }
     noteStarted(domain)
     noteWritten(
       domain.uuid,
@@ -300,7 +318,6 @@ async function prepareUnderLock(
         ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
       ),
     )
-    if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, after)
     return {
       kind: 'done',
       did: 'locked',

@@ -252,9 +252,9 @@ export class Host {
     this.disk.remove(`/proc/${pid}`)
   }
 
-  /** Of one of these VGs. Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
-  hasLostLease(vgs: Iterable<string>): boolean {
-    return [...vgs].some((vg) => this.cluster.locks.renewalAge(this.state, vg) > 79)
+  /** Of one of these VGs, since so many seconds. Not renewed for 8 × io_timeout; sanlock counts whole seconds. */
+  hasLostLease(vgs: Iterable<string>, since = 0): boolean {
+    return [...vgs].some((vg) => this.cluster.locks.renewalAge(this.state, vg) > 79 + since)
   }
 
   /** What was noted of its saved memory is there. */
@@ -264,8 +264,11 @@ export class Host {
   }
 
   /** Of a VG that a domain uses. */
-  hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>): boolean {
-    return this.hasLostLease(disks.map(({ volume }) => volume.split('/')[0] ?? ''))
+  hasLostLeaseOf({ disks }: Pick<Vm, 'disks'>, since = 0): boolean {
+    return this.hasLostLease(
+      disks.map(({ volume }) => volume.split('/')[0] ?? ''),
+      since,
+    )
   }
 
   /** kill -9. */

@@ -40,6 +40,9 @@ const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: 
 const DONE: Result = { code: 0, stdout: '', stderr: '' }
 
 /** libvirt's daemon of one host: what it does between its hooks, and in which order (FACTS 1-3, 13, 14). */
+/** Seconds after which also a `prepare` that began before sees that the lease of its host is lost. */
+const LONG_LOST = 30
+
 export class Libvirt {
   /** Undefined while it does not run. */
   daemon: { readonly pid: number } | undefined
@@ -264,7 +267,7 @@ export class Libvirt {
     const wasLost = this.host.hasLostLeaseOf(vm)
     const answer = await this.hook(thread, vm, 'prepare', { xml, isMigration })
     const isDone = answer?.code === 0
-    if (isDone && wasLost && this.host.hasLostLeaseOf(vm))
+    if (isDone && this.host.hasLostLeaseOf(vm, wasLost ? 0 : LONG_LOST))
       this.#engine.violate('R1', `${vm.name} may start on ${this.host.name}, whose lease is lost`)
     return isDone
   }

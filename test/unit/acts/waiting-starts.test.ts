@@ -29,7 +29,7 @@ const { serveWaiting } = await import('../../../src/acts/waiting-starts.ts')
 const { prepare } = await import('../../../src/acts/prepare.ts')
 const { subjectOf } = await import('../../../src/acts/host.ts')
 const { readRecords, recordOf } = await import('../../../src/state/record-store.ts')
-const { monotonic } = await import('../../../src/system/clock.ts')
+const { monotonic, REAL_TIME, useTime } = await import('../../../src/system/clock.ts')
 const { REAL_FILES, useFiles } = await import('../../../src/system/files.ts')
 
 beforeEach(() => {
@@ -38,7 +38,10 @@ beforeEach(() => {
   dead.clear()
   root.clear()
 })
-afterEach(() => useFiles(REAL_FILES))
+afterEach(() => {
+  useFiles(REAL_FILES)
+  useTime(REAL_TIME)
+})
 afterAll(() => root.remove())
 
 const folder = 'run/lvguard/waiting'
@@ -194,5 +197,70 @@ describe('a prepare that finds its volumes active', () => {
     host.locks.set(old.uuid, 'exclusive').set(next.uuid, 'exclusive')
     expect((await outcome).kind).toBe('done')
     expect(recordOf(UUID, readRecords())?.volumes.map(({ ids }) => ids?.lv)).toContain(next.uuid)
+  })
+})
+
+// The simulation found this: the storage hung while a start served another one, and its VG was cut off.
+describe('a start whose locks are lost before it ends', () => {
+  const later = (seconds: number): void =>
+    useTime({
+      ...REAL_TIME,
+      monotonic: () => REAL_TIME.monotonic() + seconds,
+      uptime: () => REAL_TIME.uptime() + seconds,
+    })
+  const cutOff = (): void => root.write('run/lvguard/virtVG.killed', '')
+  const volumes = new Map([
+    ['virtVG/root', ROOT_VOLUME],
+    ['virtVG/one', logicalVolume({ vg: 'virtVG', lv: 'one' })],
+  ])
+  beforeEach(() => {
+    host.volumeTable = () => Promise.resolve({ ...EMPTY, volumes })
+  })
+  const subject = async () => subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION)
+
+  /** A start, and what happens while it takes the volume of another one. */
+  const serving = async (happens: () => void) => {
+    say(1, 'one')
+    const { bringTo } = host
+    let times = 0
+    host.bringTo = (target) => {
+      times++
+      if (times === 2) happens()
+      return bringTo(target, [{ vg: 'virtVG', lv: times === 1 ? 'root' : 'one' }])
+    }
+    return prepare(await subject())
+  }
+
+  test.each<[string, () => void, string]>([
+    ['its VG is cut off', cutOff, 'cut-off'],
+    [
+      'the lease is lost, and nobody cuts anything off',
+      () => {
+        later(90)
+        host.lostVgs.add('virtVG')
+      },
+      'lease-lost',
+    ],
+  ])('is refused, and stays on record: %s', async (_, happens, kind) => {
+    expect(await serving(happens)).toMatchObject({ kind: 'refused', problems: [{ kind }] })
+    const own = recordOf(UUID, readRecords())
+    expect([own?.state, own?.volumes.map(({ lv }) => lv)]).toEqual(['releasing', ['root']])
+  })
+
+  test('is done where nothing was lost in all that time', async () => {
+    expect((await serving(() => later(90))).kind).toBe('done')
+    expect(recordOf(UUID, readRecords())?.state).toBe('prepared')
+  })
+
+  test('is refused also where another one has locked them for it long ago', async () => {
+    const { bringTo } = host
+    host.bringTo = (target) => bringTo(target, [ROOT_VOLUME])
+    wait = 150
+    const outcome = prepare(await subject())
+    await new Promise((resolve) => setTimeout(resolve, 90))
+    await serve()
+    later(90)
+    host.lostVgs.add('virtVG')
+    expect(await outcome).toMatchObject({ kind: 'refused', problems: [{ kind: 'lease-lost' }] })
   })
 })

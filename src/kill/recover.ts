@@ -1,5 +1,4 @@
 import { devicesOf, isGone, isLeases, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
-import type { Lockspace } from '../core/lease.ts'
 import type { Mark } from './mark.ts'
 import type { RecoverWorld } from './world.ts'
 
@@ -27,10 +26,7 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
     )
   for (const disk of mark.disks.filter(world.hasDisk))
     if (!(await world.answers(disk))) return notYet(`${disk}, on which ${vg} stands, does not answer`)
-  const asked = await world.ask()
-  if (asked.kind === 'silent') return notYet(`sanlock does not answer (${asked.why})`)
-  const isInForce = asked.status.lockspaces.some((each) => each.vg === vg && isInUse(each))
-  const open = await removeDevices(vg, isInForce, world)
+  const open = await removeDevices(vg, world)
   if (open !== undefined) return notYet(open)
   const gone = await leave(vg, world)
   if (gone !== undefined) return notYet(gone)
@@ -56,15 +52,8 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   }
 }
 
-/** A lockspace that was never lost, or that somebody has started again. */
-const isInUse = ({ list, hasFailed }: Lockspace): boolean => list === 'spaces' && !hasFailed
-
-/**
- * @param isInForce its locking is started already: then somebody may have brought up volumes under it, and only what was
- *   wiped is removed (R4)
- * @returns why not all of them are gone
- */
-async function removeDevices(vg: string, isInForce: boolean, world: RecoverWorld): Promise<string | undefined> {
+/** @returns why not all of them are gone */
+async function removeDevices(vg: string, world: RecoverWorld): Promise<string | undefined> {
   const all = world.devices()
   const uuid = vgUuidOf(vg, all, world.records())
   if (uuid === 'ambiguous') return `which devices belong to ${vg} cannot be told`
@@ -75,7 +64,6 @@ async function removeDevices(vg: string, isInForce: boolean, world: RecoverWorld
     for (const device of tier) {
       if (counts.get(device.uuid) !== 0)
         return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
-      if (isInForce && !isWiped(device)) continue
       const why = await world.remove(device.name)
       if (why !== undefined) return `${device.name} cannot be removed: ${why}`
     }
@@ -127,7 +115,8 @@ async function leave(vg: string, world: RecoverWorld): Promise<string | undefine
     if (asked.kind === 'silent') return `sanlock does not answer (${asked.why})`
     if (asked.status.notUnderstood.includes(vg)) return `what sanlock says of ${vg} is not understood`
     const lockspace = asked.status.lockspaces.find((each) => each.vg === vg)
-    if (lockspace !== undefined && isInUse(lockspace)) return undefined
+    // A lockspace that is in force was never lost, or somebody has started it again: it stays as it is.
+    if (lockspace?.list === 'spaces' && !lockspace.hasFailed) return undefined
     const isListed = lockspace === undefined ? await isListedOnly(vg, world) : lockspace.list === 'spaces'
     if (lockspace === undefined && !isListed) return undefined
     if (!dropped && isListed) {

@@ -190,22 +190,4 @@ describe('the way back of a kill that did not come to its end', () => {
     await looks(2, patient, watch)
     expect(patient.said.join('\n')).toMatch(/sanlock has no lease of this host any more.*: vm1\. .*lvguard kill virtVG/)
   })
-
-  // The simulation found this: somebody had activated a volume between two recoveries.
-  test.each([
-    ['closed: it stays, and the mark goes', 0, false],
-    // It may belong to a VM of before, which has no lock any more.
-    ['open: the mark stays too', 1, true],
-  ])('what is not wiped is not removed where the lockspace is in force: %s', async (_, opened, isMarked) => {
-    const world = new KillDouble()
-    world.device('virtVG', 'data', ['sda']).opened = opened
-    world.device('virtVG', 'vm1', [])
-    world.marks.set('virtVG', mark({ state: 'left', worker: { pid: 7, start: '1' } }))
-    const patient = new Patient(world)
-    patient.lockspaces = [FINE]
-    await looks(2, patient)
-    expect(world.did).not.toContain('remove virtVG-data')
-    expect(world.marks.has('virtVG')).toBe(isMarked)
-    if (!isMarked) expect(world.did).toContain('remove virtVG-vm1')
-  })
 })

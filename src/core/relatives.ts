@@ -28,11 +28,7 @@ export function withIdsAndPool(
   return recorded.map((volume) => {
     const row = table.volumes.get(fullName(volume))
     if (row === undefined) return volume
-    // An earlier version left the UUIDs out. An origin shows them by its device.
-    const owner = mapperUuid(row.vgUuid, row.lockUuid)
-    const kin = known.filter((old) =>
-      old.ids === undefined ? deviceOf(old, before.devices)?.dmUuid === owner : old.ids.lock === row.lockUuid,
-    )
+    const kin = known.filter(({ ids }) => ids?.lock === row.lockUuid)
     const { ids } = identityOf(row)
     // By its UUID: another volume may have had its name when the start was decided, or it another name (R14).
     const device = deviceOf({ ...volume, ids }, before.devices)

@@ -40,16 +40,6 @@ describe('what is kept on record', () => {
         ?.pool?.before,
     ).toBe('active')
   })
-  // The simulation found this: the record was an earlier version's, without UUIDs.
-  test.each([
-    ['an origin that lvguard has brought up', 'inactive', 'inactive', deviceOf(ORIGIN)],
-    ['one that was active before', 'active', 'active', deviceOf(ORIGIN)],
-    ['another volume that has its name now (R14)', 'inactive', 'active', { ...deviceOf(ONE), lv: 'origin' }],
-  ] as const)('a snapshot of %s, on record without UUIDs', (_, before, expected, device) => {
-    const { ids: _ids, ...named } = recorded(ORIGIN, { before })
-    const facts = { ...FREE, devices: [device, deviceOf(SNAP)], records: records(recordOf(2, 'running', [named])) }
-    expect(withIdsAndPool([recorded(SNAP, { before: 'active' })], TABLE, facts)[0]?.before).toBe(expected)
-  })
   test('an origin that came up with another VM’s snapshot counts as inactive before; one of nobody’s does not', () => {
     const before = { ...FREE, records: records(recordOf(2, 'prepared', onRecord(SNAP))) }
     expect(withIdsAndPool([recorded(ORIGIN, { before: 'active' })], TABLE, before)[0]?.before).toBe('inactive')

@@ -252,6 +252,7 @@ async function prepareUnderLock(
   const left = withoutLocked(plan.changes, record?.volumes ?? [], facts.locks)
   const isDeviceless = left.length === 0 && plan.changes.length > 0 && !(await makesDevices())
   const changes = isDeviceless ? left : plan.changes
+  const since = milliseconds()
   if (changes.length > 0) meanwhileDo(() => void subject.table().catch(() => undefined))
   const { attempted, failed } = await carryOut(changes, locks)
   // If nothing had to be changed, the look from before is good enough, if it was made under the VG's lock (R1). If
@@ -268,7 +269,6 @@ async function prepareUnderLock(
   // A write to DRBD ends when the peer has it, or when the peer is given up. If the peer is still seen now, these locks
   // are on its copy too.
   const parted = failed === undefined ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []
-  const seen = milliseconds()
   // A kill writes its mark first, and wipes what it finds after that. So either it has found what lvchange has just
   // brought up, or its mark is here now.
   const missing =
@@ -295,34 +295,38 @@ async function prepareUnderLock(
   // refused.
   const unrecorded =
     isLocked && below.kind === 'locked' ? problemsOfPut(() => put('prepared', [...taken, ...below.recorded])) : []
+  // What comes last may have taken long, and the storage may have hung meanwhile, until the lease was lost and the VG
+  // cut off. A start that was served has had its locks since some time in its wait.
+  const late: Problem[] = []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
     if (!incoming && !isRestore) await serveWaiting(subject.vgsToLock, locks, after)
-    // The backing files, and what others wait for, may have taken long: the storage may have hung meanwhile, until the
-    // lease was lost and the VG cut off. A start that was served has had its locks since some time in its wait.
     const volumes = [...taken, ...below.recorded]
-    const isOld =
-      milliseconds() - seen > VOUCHED_FOR || (queue.isServed() && (uptime() - calledAt) * 1000 > VOUCHED_FOR)
-    const lost = [
-      ...cutOffProblems([...subject.vgsToLock, ...volumes.map(({ vg }) => vg)]),
-      ...(isOld ? await unvouchedOf(volumes, [], after) : []),
-      ...(isOld ? partedBy(decided, record, await drbdBelow(subject.vgsToLock)) : []),
-    ]
-    if (lost.length > 0) {
+    const cutOff = cutOffProblems([...subject.vgsToLock, ...volumes.map(({ vg }) => vg)])
+    if (cutOff.length > 0) {
+      // Nothing on it is changed: its `release`, or the agent, gives them back when it can be used again.
       putRefused(volumes)
-      return refused(subject, lost, incoming)
+      return refused(subject, cutOff, incoming)
     }
-    noteStarted(domain)
-    noteWritten(
-      domain.uuid,
-      taken.filter(
-        ({ vg, lv, role }) => role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
-      ),
-    )
-    return {
-      kind: 'done',
-      did: 'locked',
-      volumes: [...plan.recorded, ...below.recorded],
-      ...(warning !== undefined && { warning }),
+    if (milliseconds() - since > VOUCHED_FOR || (queue.isServed() && (uptime() - calledAt) * 1000 > VOUCHED_FOR))
+      late.push(
+        ...(await unvouchedOf(volumes, [], after)),
+        ...partedBy(decided, record, await drbdBelow(subject.vgsToLock)),
+      )
+    if (late.length === 0) {
+      noteStarted(domain)
+      noteWritten(
+        domain.uuid,
+        taken.filter(
+          ({ vg, lv, role }) =>
+            role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv),
+        ),
+      )
+      return {
+        kind: 'done',
+        did: 'locked',
+        volumes: [...plan.recorded, ...below.recorded],
+        ...(warning !== undefined && { warning }),
+      }
     }
   }
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
@@ -339,8 +343,8 @@ async function prepareUnderLock(
   // The state is read back, whatever lvchange said: if lvmlockd was killed, lvchange exits with 0 and the lock stays.
   // A volume that was brought back to shared or exclusive is not this domain's to give back.
   const undone = [...undo, ...('undone' in below ? below.undone : [])].filter(({ to }) => to === 'inactive')
-  const given = [...taken, ...below.recorded].filter(({ vg, lv }) =>
-    undone.some((other) => other.vg === vg && other.lv === lv),
+  const given = [...taken, ...below.recorded].filter(
+    ({ vg, lv }) => late.length > 0 || undone.some((other) => other.vg === vg && other.lv === lv),
   )
   // What could not be given back stays on record, so that the `release` that follows tries again.
   putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
@@ -351,7 +355,7 @@ async function prepareUnderLock(
     below.kind === 'failed'
       ? below.problems
       : failed === undefined
-        ? [...missing, ...stale, ...unrecorded]
+        ? [...missing, ...stale, ...unrecorded, ...late]
         : await problemsOf(failed, table, after),
     incoming,
   )

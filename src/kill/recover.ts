@@ -35,8 +35,7 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
   const refused = await world.startLocking(vg)
   if (refused !== undefined) return notYet(`the locking of ${vg} cannot be started: ${refused}`)
   const there = world.readMark(vg)
-  if (there !== undefined && JSON.stringify(there) !== JSON.stringify(mark))
-    return notYet(`it was cut off again meanwhile`)
+  if (there !== undefined && isLater(there, mark)) return notYet('it is cut off again')
   world.removeMark(vg)
   const killed = await Promise.all(
     mark.killed.map(async ({ name, volumes }) => {
@@ -51,6 +50,15 @@ export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery
     text: `${vg} can be used here again; ${killed.length === 0 ? 'no VM was killed' : `killed when it was cut off: ${killed.join('; ')}`}`,
   }
 }
+
+/**
+ * Whether a mark is that of another kill than the one that is taken back: it is at work, it was a person's, or it has
+ * killed somebody else. Two that cut off the same may write that they have ended one after the other.
+ */
+const isLater = (there: Mark, mark: Mark): boolean =>
+  (there.state === 'started' && JSON.stringify(there) !== JSON.stringify(mark)) ||
+  there.by !== mark.by ||
+  there.killed.some(({ pid, start }) => !mark.killed.some((known) => known.pid === pid && known.start === start))
 
 /** @returns why not all of them are gone */
 async function removeDevices(vg: string, world: RecoverWorld): Promise<string | undefined> {

@@ -268,8 +268,11 @@ export class LeaseWatch {
    * What this process is at, it knows (#busy). Of a mark that does not name anybody it cannot be told.
    */
   #isEnded({ vg, state, worker }: Mark): boolean {
-    if (state !== 'started' || worker === undefined || this.#busy.has(vg)) return false
-    return worker.pid === this.#body.pid || !this.#body.lives(worker)
+    return state === 'started' && worker !== undefined && !this.#busy.has(vg) && !this.#isAtWork(worker)
+  }
+
+  #isAtWork(worker: ProcessIdentity): boolean {
+    return worker.pid !== this.#body.pid && this.#body.lives(worker)
   }
 
   /** There is a mark, but the lease is not lost: the way back. */
@@ -295,7 +298,10 @@ export class LeaseWatch {
     // What was left of a kill may have ended since, or the kill itself was ended; recovery looks at all of it again.
     const mayRecover =
       !status.notUnderstood.includes(vg) &&
-      (mark.state === 'clear' || (isOver && (mark.state === 'left' || this.#isEnded(mark))))
+      (mark.state === 'clear'
+        ? // Two may do it at once, and the other one still looks for what is left.
+          mark.worker === undefined || !this.#isAtWork(mark.worker)
+        : isOver && (mark.state === 'left' || this.#isEnded(mark)))
     if (mark.by !== 'sanlock' || !mayRecover || this.#busy.has(vg) || (this.#recoverAt.get(vg) ?? 0) > this.#body.now())
       return
     this.#recoverAt.set(vg, this.#body.now() + RECOVER_PERIOD)

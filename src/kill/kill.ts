@@ -54,6 +54,8 @@ class Work {
   readonly #order: Order
   readonly #world: KillWorld
   #mark: Mark
+  /** The mark was there: it could be written, or another one had written it. */
+  #isMarked: boolean
   /** Processes that were looked at already, by number and start. */
   readonly #seen = new Set<string>()
   readonly #wiping = new Set<string>()
@@ -72,6 +74,7 @@ class Work {
     this.#world = world
     const { vg, by } = order
     const before = world.readMark(vg)
+    this.#isMarked = before !== undefined
     this.#mark = {
       format: 1,
       vg,
@@ -87,6 +90,8 @@ class Work {
 
   async run(): Promise<CutOff> {
     for (let first = true; ; first = false) {
+      // Another one that did the same was done sooner, and the VG was taken back: what runs on it now has its locks.
+      if (!first && this.#isMarked && this.#world.readMark(this.#order.vg) === undefined) return this.#takenBack()
       // The mark comes first: from here on nothing starts on the VG. If another one is at work there is a mark already.
       const { worker } = this.#mark
       if (this.#isWorker() && (worker === undefined || !isSame(worker, this.#world.self)))
@@ -103,6 +108,11 @@ class Work {
       if (this.#world.now() + PAUSE > this.#order.until) return this.#end('left', left)
       await this.#world.sleep(PAUSE)
     }
+  }
+
+  /** Not `clear`: lvmlockctl would give up the locks that are in force again. */
+  #takenBack(): CutOff {
+    return { mark: this.#mark, left: [{ kind: 'unknown', text: 'it is used here again, and was left alone' }] }
   }
 
   #end(state: 'clear' | 'left', left: readonly Left[]): CutOff {
@@ -127,6 +137,7 @@ class Work {
     }
     try {
       this.#world.writeMark(this.#mark)
+      this.#isMarked = true
     } catch (error) {
       this.#world.say({
         priority: 2,

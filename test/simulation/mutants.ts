@@ -289,8 +289,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a VG whose kill was ended is never taken back',
     focus: 'a kill that is ended',
     file: 'agent/lease-watch.ts',
-    from: "mark.state === 'started' && (mark.worker === undefined || this.#body.lives(mark.worker))",
-    to: "mark.state === 'started'",
+    from: '!this.#busy.has(vg) && !this.#isAtWork(worker)',
+    to: '!this.#busy.has(vg) && Number.isNaN(worker.pid)',
   },
   {
     name: 'R11: a record that names no VG goes by what the agent remembers of lockspaces',

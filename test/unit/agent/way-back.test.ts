@@ -190,4 +190,36 @@ describe('the way back of a kill that did not come to its end', () => {
     await looks(2, patient, watch)
     expect(patient.said.join('\n')).toMatch(/sanlock has no lease of this host any more.*: vm1\. .*lvguard kill virtVG/)
   })
+
+  test('waits for the other one that cuts off the same', async () => {
+    const world = new KillDouble()
+    world.marks.set('virtVG', mark({ state: 'clear', worker: { pid: 8, start: '1' } }))
+    world.alive.add('8 1')
+    const patient = new Patient(world)
+    const watch = await looks(10, patient)
+    expect(patient.did).toEqual([])
+    world.alive.clear()
+    await looks(10, patient, watch)
+    expect([patient.did, world.marks.size]).toEqual([['recover'], 0])
+  })
+
+  // The simulation found this: lvmlockctl's command was slow, and the agent had taken the VG back.
+  test('a VM that was started after it is not killed by one that is at work still', async () => {
+    const world = new KillDouble()
+    world.vm(1, 'virtVG', { killed: 'waits', threads: ['Z', 'D'] })
+    const { sleep } = world
+    let times = 0
+    world.sleep = (seconds) => {
+      times++
+      if (times === 2) {
+        world.marks.clear()
+        world.vm(2)
+      }
+      return sleep(seconds)
+    }
+    const { left } = await cutOff({ vg: 'virtVG', by: 'sanlock', until: 125 }, world)
+    expect(world.did.filter((each) => each.startsWith('kill'))).toHaveLength(1)
+    // Not done: lvmlockctl would give up the locks.
+    expect(left).toHaveLength(1)
+  })
 })

@@ -293,13 +293,6 @@ export const MUTANTS: readonly Mutant[] = [
     to: '!this.#busy.has(vg) && Number.isNaN(worker.pid)',
   },
   {
-    name: 'R11: a record that names no VG goes by what the agent remembers of lockspaces',
-    focus: 'storage hangs',
-    file: 'acts/drive.ts',
-    from: 'vgsOfAct(view, started, marked)',
-    to: 'vgsOfAct(view, started && host.lockspaces, marked)',
-  },
-  {
     name: 'an act does not look again under the lock',
     file: 'acts/drive.ts',
     from: 'const early = await lockState()',

@@ -63,7 +63,7 @@ import { isErrno } from '../system/error-message.ts'
 /** How often a volume that is open is looked at again, and the milliseconds between. */
 const OPEN_TRIES = 5
 const OPEN_PAUSE = 200
-/** Milliseconds after which a start asks again whether its locks are of worth: the lease of this host, and DRBD. */
+/** Milliseconds after which a start asks sanlock and DRBD at its end whether its locks still hold. */
 const VOUCHED_FOR = 5000
 
 /** What `prepare` has found and decided, before anything is changed. */

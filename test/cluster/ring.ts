@@ -419,8 +419,8 @@ export class ClusterRing implements Ring {
 
   /**
    * What QEMU said, if it has lost a page of a guest's memory in a live migration since the scenario began: then the
-   * guest is broken, and the scenario says nothing of lvguard. Seen on QEMU 7.2 without KVM, in 2 migrations of some
-   * hundreds: a page may be noted as changed, sent, and only then written, if that thread gets no processor time in
+   * guest is broken, and the scenario says nothing of lvguard. Seen on QEMU 7.2 without KVM, twice in one whole run
+   * of the ring: a page may be noted as changed, sent, and only then written, if that thread gets no processor time in
    * between. With KVM the kernel keeps that account.
    */
   async lostMemory(): Promise<string | undefined> {

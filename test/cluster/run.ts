@@ -139,7 +139,7 @@ async function playOn(nodes: Nodes, run: Run): Promise<void> {
       scenario.not?.[suite] ??
       scenario.not?.[storage] ??
       scenario.not?.[way] ??
-      (Date.now() > run.end ? 'NOT RUN, no time was left' : undefined)
+      (Date.now() > run.end && !isAgain ? 'NOT RUN, no time was left' : undefined)
     if (reason !== undefined) {
       run.told.set(scenario, { outcome: 'skipped', seconds: 0 })
       print(`skipped  ${scenario.name}: ${reason}`)

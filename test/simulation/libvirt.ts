@@ -39,10 +39,10 @@ export const BEFORE_QEMU = 100
 const FAILED = (why: string): Result => ({ code: 1, stdout: '', stderr: `error: ${why}\n` })
 const DONE: Result = { code: 0, stdout: '', stderr: '' }
 
-/** libvirt's daemon of one host: what it does between its hooks, and in which order (FACTS 1-3, 13, 14). */
 /** Seconds after which also a `prepare` that began before sees that the lease of its host is lost. */
 const LONG_LOST = 30
 
+/** libvirt's daemon of one host: what it does between its hooks, and in which order (FACTS 1-3, 13, 14). */
 export class Libvirt {
   /** Undefined while it does not run. */
   daemon: { readonly pid: number } | undefined

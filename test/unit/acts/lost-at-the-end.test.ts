@@ -1,28 +1,32 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
-import { logicalVolume, uuidOf, volumeTable } from '../support/lvm.ts'
+import { HOME_VOLUME, HostDouble, ROOT_VOLUME, SAVED, xmlOf } from '../support/host-double.ts'
+import { logicalVolume, recorded, uuidOf, volumeTable } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
+import type { BackingResult } from '../../../src/acts/backing-files.ts'
 
 const root = await vi.hoisted(async () => new (await import('../support/root.ts')).Root())
 let host = new HostDouble()
 /** What happens when the leases are read. */
 let reading: () => void = () => undefined
+/** What stands for the search in the headers of images: it takes what they name. */
+let below: () => Promise<BackingResult>
 const taken = (): number => host.commands.filter((command) => command.startsWith('exclusive')).length
 vi.mock('../../../src/lvm/lvm.ts', async () => ({
   ...(await import('../support/host-double.ts')).lvmOf(() => host),
-  leaseCounts: () => {
+  ...(await import('../support/host-double.ts')).leasesOf(() => {
     reading()
-    return Promise.resolve(new Map([[ROOT_VOLUME.uuid, { lver: 5 + taken(), owner: 1 }]]))
-  },
-  ownHostId: () => Promise.resolve(1),
-  hostNameOf: () => Promise.resolve('node1'),
-  volumesByUuid: () => Promise.resolve(undefined),
+    return 5 + taken()
+  }),
 }))
 vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
 vi.mock('../../../src/state/vg-lock.ts', async () => (await import('../support/host-double.ts')).vgLockOf(() => host))
+vi.mock('../../../src/acts/backing-files.ts', async (original) => ({
+  ...(await original<typeof import('../../../src/acts/backing-files.ts')>()),
+  lockBackingFiles: () => below(),
+}))
 vi.mock('../../../src/system/processes.ts', async (original) => ({
   ...(await original<typeof import('../../../src/system/processes.ts')>()),
   lives: () => true,
@@ -52,11 +56,11 @@ beforeEach(() => {
 afterEach(() => useTime(REAL_TIME))
 afterAll(() => root.remove())
 const XML = xmlOf([ROOT_VOLUME])
-const call = async (operation: string, extra = '-') =>
+const call = async (operation: string, extra = '-', xml = XML) =>
   (
     await handle(
       { name: 'tintin', operation, subOperation: operation === 'release' ? 'end' : 'begin', extra },
-      () => XML,
+      () => xml,
     )
   ).outcome
 
@@ -87,8 +91,8 @@ describe('a start whose lease is lost while it is at its own lvchange and lvs is
   })
 })
 
-/** A start that serves another one, which takes long; sanlock is silent at its end. */
-const lostWhileServing = async () => {
+/** A start, and what happens while it takes the volume of another one that waits. */
+const serving = async (happens: () => void) => {
   root.write(
     join('run/lvguard/waiting', '1.json'),
     JSON.stringify({
@@ -100,86 +104,98 @@ const lostWhileServing = async () => {
     }),
   )
   host.volumeTable = (names) => Promise.resolve(volumeTable(names.map((name) => logicalVolume(name))))
+  // The double knows volumes by their names.
   const { bringTo } = host
-  let isFirst = true
   host.bringTo = (target, names) => {
-    const own = names.map((name) => ('uuid' in name ? { vg: 'virtVG', lv: isFirst ? 'root' : 'one' } : name)) as never
-    if (!isFirst && target === 'exclusive') {
-      later(10)
-      host.lostVgs.add('virtVG')
-    }
-    isFirst = false
+    const own = names.map((name) =>
+      'uuid' in name ? { vg: 'virtVG', lv: name.uuid === ROOT_VOLUME.uuid ? 'root' : 'one' } : name,
+    )
+    if (target === 'exclusive' && own.some(({ lv }) => lv === 'one')) happens()
     return bringTo(target, own)
   }
-  const outcome = await call('prepare')
-  host.bringTo = (target, names) =>
-    bringTo(target, names.map((name) => ('uuid' in name ? { vg: 'virtVG', lv: 'root' } : name)) as never)
-  return outcome
+  return await call('prepare')
+}
+/** It takes long, and then nobody can vouch for the lease. */
+const loses = (): void => {
+  later(10)
+  host.lostVgs.add('virtVG')
 }
 
-describe('a start that is refused at its end undoes what it did (R1)', () => {
-  test('a volume that was shared here before is shared again after prepare and release', async () => {
+// The simulation found this: the storage hung while a start served another one, and its VG was cut off.
+describe('a start whose locks are lost while it serves another one', () => {
+  test('is refused, and stays on record as it is, where its VG is cut off', async () => {
+    const outcome = await serving(() => root.write('run/lvguard/virtVG.killed', ''))
+    expect(outcome).toMatchObject({ kind: 'refused', problems: [{ kind: 'cut-off' }] })
+    const own = recordOf(UUID, readRecords())
+    expect([own?.state, own?.volumes.map(({ lv }) => lv)]).toEqual(['releasing', ['root']])
+    expect(host.locks.get(ROOT_VOLUME.uuid)).toBe('exclusive')
+  })
+  test('is refused, and gives back what it took, where its lease is lost', async () => {
+    expect(await serving(loses)).toMatchObject({ kind: 'refused', problems: [{ kind: 'lease-lost' }] })
+    expect(host.locks.has(ROOT_VOLUME.uuid)).toBe(false)
+    host.lostVgs.clear()
+    await call('release', 'failed')
+    expect(recordOf(UUID, readRecords())).toBeUndefined()
+  })
+  test('a volume that was shared here before is shared again (R1)', async () => {
     await host.bringTo('shared', [ROOT_VOLUME])
-    host.commands.splice(0)
-    expect((await lostWhileServing()).kind).toBe('refused')
+    expect((await serving(loses)).kind).toBe('refused')
     host.lostVgs.clear()
     await call('release', 'failed')
     expect(host.locks.get(ROOT_VOLUME.uuid)).toBe('shared')
   })
-  test('one that was inactive is inactive after its release, and off the record', async () => {
-    expect((await lostWhileServing()).kind).toBe('refused')
-    host.lostVgs.clear()
-    await call('release', 'failed')
-    expect(host.locks.has(ROOT_VOLUME.uuid)).toBe(false)
-    expect(recordOf(UUID, readRecords())).toBeUndefined()
+  test('is done where nothing was lost in all that time', async () => {
+    expect((await serving(() => later(90))).kind).toBe('done')
+    expect(recordOf(UUID, readRecords())?.state).toBe('prepared')
   })
 })
 
-describe('a restore that is refused at its end', () => {
-  test.each(['failed', '-'])('can be tried again, when sanlock was silent for a moment: %s', async (reason) => {
+// The undo of a start is of its own lvchange: what its backing files took is given back by the `release`.
+test('a start whose lease is lost while it looks up backing files keeps these on record until its release', async () => {
+  below = async () => {
+    await host.bringTo('shared', [HOME_VOLUME])
+    loses()
+    return { kind: 'locked', recorded: [recorded(HOME_VOLUME, { role: 'shared', mode: 'shared' })] }
+  }
+  const xml = XML.replace('<source ', "<driver name='qemu' type='qcow2'/><source ")
+  expect((await call('prepare', '-', xml)).kind).toBe('refused')
+  const own = recordOf(UUID, readRecords())
+  expect([own?.state, own?.volumes.map(({ lv }) => lv)]).toEqual(['releasing', ['home']])
+  host.lostVgs.clear()
+  await call('release', 'failed', xml)
+  expect([host.locks.size, recordOf(UUID, readRecords())]).toEqual([0, undefined])
+})
+
+describe('a restore can be tried again after it was refused', () => {
+  beforeEach(async () => {
     root.write('var/lib/libvirt/qemu/save/tintin.save', '')
-    const { vg, lv, uuid } = ROOT_VOLUME
-    writeSavedImage({
-      format: 1,
-      domain: { name: 'tintin', uuid: UUID },
-      at: '2026-11-27T22:31:09.123Z',
-      volumes: [{ vg, lv, uuid, lver: 5 }],
-    })
+    writeSavedImage(SAVED)
     await call('restore')
-    reading = () => {
-      if (taken() > 0 && shift === 0) {
-        later(10)
-        host.lostVgs.add('virtVG')
-      }
-    }
-    expect((await call('prepare')).kind).toBe('refused')
-    host.lostVgs.clear()
+  })
+  const again = async (reason: string) => {
     await call('release', reason)
     expect(host.locks.size).toBe(0)
     await call('restore')
-    expect(await call('prepare')).toMatchObject({ kind: 'done' })
-  })
-})
-
-test('a restore that is refused right after its lvchange can be tried again', async () => {
-  root.write('var/lib/libvirt/qemu/save/tintin.save', '')
-  const { vg, lv, uuid } = ROOT_VOLUME
-  writeSavedImage({
-    format: 1,
-    domain: { name: 'tintin', uuid: UUID },
-    at: 'then',
-    volumes: [{ vg, lv, uuid, lver: 5 }],
-  })
-  await call('restore')
-  const { bringTo } = host
-  host.bringTo = (...words) => {
-    root.write('run/lvguard/virtVG.killed', '')
-    return bringTo(...words)
+    return (await call('prepare')).kind
   }
-  expect((await call('prepare')).kind).toBe('refused')
-  host.bringTo = bringTo
-  rmSync(join(root.path, 'run/lvguard/virtVG.killed'))
-  await call('release', 'failed')
-  await call('restore')
-  expect((await call('prepare')).kind).toBe('done')
+
+  test.each(['failed', '-'])('at its end, when sanlock was silent for a moment: %s', async (reason) => {
+    reading = () => {
+      if (taken() > 0 && shift === 0) loses()
+    }
+    expect((await call('prepare')).kind).toBe('refused')
+    host.lostVgs.clear()
+    expect(await again(reason)).toBe('done')
+  })
+  test('right after its lvchange', async () => {
+    const { bringTo } = host
+    host.bringTo = (...words) => {
+      root.write('run/lvguard/virtVG.killed', '')
+      return bringTo(...words)
+    }
+    expect((await call('prepare')).kind).toBe('refused')
+    host.bringTo = bringTo
+    rmSync(join(root.path, 'run/lvguard/virtVG.killed'))
+    expect(await again('failed')).toBe('done')
+  })
 })

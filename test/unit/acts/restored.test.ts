@@ -2,7 +2,7 @@ import { rmSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { INCOMING_NAMESPACE } from '../../../src/libvirt/domain-xml.ts'
-import { HostDouble, ROOT_VOLUME, xmlOf } from '../support/host-double.ts'
+import { HostDouble, ROOT_VOLUME, SAVED, xmlOf } from '../support/host-double.ts'
 import { recordOf, recorded } from '../support/lvm.ts'
 import { UUID, domainXml } from '../support/xml.ts'
 
@@ -10,10 +10,7 @@ const root = await vi.hoisted(async () => new (await import('../support/root.ts'
 let host = new HostDouble()
 vi.mock('../../../src/lvm/lvm.ts', async () => ({
   ...(await import('../support/host-double.ts')).lvmOf(() => host),
-  leaseCounts: () => Promise.resolve(new Map([[ROOT_VOLUME.uuid, { lver: 9, owner: 1 }]])),
-  ownHostId: () => Promise.resolve(1),
-  hostNameOf: () => Promise.resolve('node2'),
-  volumesByUuid: () => Promise.resolve(undefined),
+  ...(await import('../support/host-double.ts')).leasesOf(() => 9, 'node2'),
 }))
 vi.mock('../../../src/sanlock/ask.ts', async () => (await import('../support/host-double.ts')).vouchOf(() => host))
 vi.mock('../../../src/lvm/devices.ts', async () => (await import('../support/host-double.ts')).devicesOf(() => host))
@@ -34,13 +31,7 @@ beforeEach(() => {
   root.clear()
   root.write(CONFIGURATION, 'log_file = ""\n')
   root.write(SAVE, '')
-  const { vg, lv, uuid } = ROOT_VOLUME
-  writeSavedImage({
-    format: 1,
-    domain: { name: 'tintin', uuid: UUID },
-    at: '2026-11-27T22:31:09.123Z',
-    volumes: [{ vg, lv, uuid, lver: 5 }],
-  })
+  writeSavedImage(SAVED)
 })
 afterEach(() => {
   useSelf(REAL_SELF)

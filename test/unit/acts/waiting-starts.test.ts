@@ -198,68 +198,12 @@ describe('a prepare that finds its volumes active', () => {
     expect((await outcome).kind).toBe('done')
     expect(recordOf(UUID, readRecords())?.volumes.map(({ ids }) => ids?.lv)).toContain(next.uuid)
   })
-})
 
-// The simulation found this: the storage hung while a start served another one, and its VG was cut off.
-describe('a start whose locks are lost before it ends', () => {
-  const later = (seconds: number): void =>
-    useTime({
-      ...REAL_TIME,
-      monotonic: () => REAL_TIME.monotonic() + seconds,
-      uptime: () => REAL_TIME.uptime() + seconds,
-    })
-  const cutOff = (): void => root.write('run/lvguard/virtVG.killed', '')
-  const volumes = new Map([
-    ['virtVG/root', ROOT_VOLUME],
-    ['virtVG/one', logicalVolume({ vg: 'virtVG', lv: 'one' })],
-  ])
-  beforeEach(() => {
-    host.volumeTable = () => Promise.resolve({ ...EMPTY, volumes })
-  })
-  const subject = async () => subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION)
-
-  /** A start, and what happens while it takes the volume of another one. */
-  const serving = async (happens: () => void) => {
-    say(1, 'one')
-    const { bringTo } = host
-    let times = 0
-    host.bringTo = (target) => {
-      times++
-      if (times === 2) happens()
-      return bringTo(target, [{ vg: 'virtVG', lv: times === 1 ? 'root' : 'one' }])
-    }
-    return prepare(await subject())
-  }
-
-  test.each<[string, () => void, string]>([
-    ['its VG is cut off', cutOff, 'cut-off'],
-    [
-      'the lease is lost, and nobody cuts anything off',
-      () => {
-        later(90)
-        host.lostVgs.add('virtVG')
-      },
-      'lease-lost',
-    ],
-  ])('is refused, and stays on record: %s', async (_, happens, kind) => {
-    expect(await serving(happens)).toMatchObject({ kind: 'refused', problems: [{ kind }] })
-    const own = recordOf(UUID, readRecords())
-    expect([own?.state, own?.volumes.map(({ lv }) => lv)]).toEqual(['releasing', ['root']])
-  })
-
-  test('is done where nothing was lost in all that time', async () => {
-    expect((await serving(() => later(90))).kind).toBe('done')
-    expect(recordOf(UUID, readRecords())?.state).toBe('prepared')
-  })
-
-  test('is refused also where another one has locked them for it long ago', async () => {
-    const { bringTo } = host
-    host.bringTo = (target) => bringTo(target, [ROOT_VOLUME])
-    wait = 150
-    const outcome = prepare(await subject())
-    await new Promise((resolve) => setTimeout(resolve, 90))
-    await serve()
-    later(90)
+  test('is refused where they were locked for it long ago, and the lease is lost by now (R1)', async () => {
+    const outcome = servedStart()
+    await new Promise((resolve) => setTimeout(resolve, 120))
+    const later = { monotonic: () => REAL_TIME.monotonic() + 90, uptime: () => REAL_TIME.uptime() + 90 }
+    useTime({ ...REAL_TIME, ...later })
     host.lostVgs.add('virtVG')
     expect(await outcome).toMatchObject({ kind: 'refused', problems: [{ kind: 'lease-lost' }] })
   })

@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import { DEFAULTS } from '../../../src/core/configuration.ts'
 import type { Device, LockState, LogicalVolume, VolumeTable } from '../../../src/core/lock-state.ts'
 import type { Problem } from '../../../src/core/problem.ts'
+import type { SavedImage } from '../../../src/core/saved-image.ts'
 import { type Mode, type VolumeName, fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import type { Target } from '../../../src/lvm/lvchange.ts'
 import type { CommandResult } from '../../../src/system/run.ts'
 import { deviceOf, lockTable, logicalVolume, volumeTable } from './lvm.ts'
-import { domainXml } from './xml.ts'
+import { UUID, domainXml } from './xml.ts'
 
 export const ROOT_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'root' })
 export const HOME_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'home' })
@@ -106,6 +107,20 @@ export const vouchOf = (host: () => HostDouble) => ({
       vgs.filter((vg) => host().lostVgs.has(vg)).map((vg) => ({ kind: 'lease-lost', vg, isKnown: true })),
     ),
 })
+/** What the disk says of the lease of ROOT_VOLUME. */
+export const leasesOf = (lver: () => number, owner = 'node1') => ({
+  leaseCounts: () => Promise.resolve(new Map([[ROOT_VOLUME.uuid, { lver: lver(), owner: 1 }]])),
+  ownHostId: () => Promise.resolve(1),
+  hostNameOf: () => Promise.resolve(owner),
+  volumesByUuid: () => Promise.resolve(undefined),
+})
+/** A note of a memory of tintin that was saved when that lease was at 5. */
+export const SAVED: SavedImage = {
+  format: 1,
+  domain: { name: 'tintin', uuid: UUID },
+  at: '2026-11-27T22:31:09.123Z',
+  volumes: [{ vg: ROOT_VOLUME.vg, lv: ROOT_VOLUME.lv, uuid: ROOT_VOLUME.uuid, lver: 5 }],
+}
 export const vgLockOf = (host: () => HostDouble) => ({
   lockVgs: (vgs: readonly string[]) => host().lockVgs(vgs),
   VgBusy: class extends Error {},

@@ -3,6 +3,7 @@ import {
   type DriveFacts,
   type DrivePlan,
   type Report,
+  hasUntold,
   heldBack,
   heldOf,
   isSameMemory,
@@ -52,6 +53,8 @@ export interface ActResult {
   readonly isOvertaken: boolean
   readonly contested: ContestedStep
   readonly abortJob: boolean
+  /** lvs has not told the UUIDs of a volume in use. */
+  readonly isUntold: boolean
   /** Taken out of the domain while it runs, and given back. */
   readonly unplugged: readonly VolumeName[]
   /** Of a domain that is gone. */
@@ -77,6 +80,7 @@ const NOTHING = {
   isOvertaken: false,
   contested: 'none',
   abortJob: false,
+  isUntold: false,
   unplugged: [],
   released: undefined,
 } as const
@@ -245,6 +249,7 @@ export async function act(
           isOvertaken: false,
           contested,
           abortJob: drive.plan.abortJob,
+          isUntold: hasUntold(left.volumes, now),
           unplugged,
           released: undefined,
         })

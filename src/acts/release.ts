@@ -3,7 +3,7 @@ import { CLOCK, type Clock } from '../system/clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
-import { addressOf, deviceOf } from '../core/lock-state.ts'
+import { addressOf, deviceOf, idsByDevice } from '../core/lock-state.ts'
 import { type ReleasePlan, asTold, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { withTold } from '../core/drive.ts'
@@ -375,7 +375,7 @@ export async function releaseAllUnderLock(
   }
   const planned = all.map((one) => (isLate(one) ? one : { ...one, plan: planNow(one) }))
   const volumes = planned.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
-  const identify = volumes.length === 0 ? (own: readonly RecordedVolume[]) => [...own] : await identifier(volumes)
+  const identify = await identifier(volumes)
   const ended = volumes.every(({ ids }) => ids !== undefined) ? planned : allAsTold(planned, identify, isLate)
   const wanted = ended.flatMap((one): Leaving[] => {
     const { domain, record, plan } = one
@@ -395,7 +395,7 @@ export async function releaseAllUnderLock(
     const own = leaving.find((each) => each.domain === domain)
     try {
       // Volumes that stay here are nobody's now. On record they would keep others out until the rest is given back.
-      if (plan.kind === 'keep' && record !== undefined && before !== undefined && isDemoted(before))
+      if (plan.kind === 'keep' && record !== undefined && before?.plan.kind === 'deactivate')
         putReleasing(domain, plan.volumes, replacing(domain.uuid, record))
       outcomes.push(
         plan.kind !== 'deactivate'
@@ -536,26 +536,32 @@ async function usersInWords(left: readonly VolumeName[]): Promise<string> {
 }
 
 /**
- * Adds UUIDs, and the pool, to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked once for all.
+ * Adds UUIDs, and the pool, to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked
+ * once for all. Where it is silent, or tells of another volume that has this name by now, the device counts.
  */
 async function identifier(
   all: readonly RecordedVolume[],
 ): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
   const unknown = all.filter(({ ids }) => ids === undefined)
-  const table = unknown.length === 0 ? undefined : await volumeTable(unknown)
-  const devices = activeVolumes()
+  if (unknown.length === 0) return (volumes) => [...volumes]
+  const table = await volumeTable(unknown)
+  const [locks, devices] = [await lockState(), activeVolumes()]
+  const told = (volume: RecordedVolume): RecordedVolume => {
+    const byName = table === undefined ? volume : withTold(volume, table, devices)
+    const ids = byName.ids === undefined ? idsByDevice(volume, locks, devices) : undefined
+    return ids === undefined ? byName : { ...volume, ids }
+  }
   return (volumes) =>
     volumes.flatMap((volume) => {
-      if (volume.ids === undefined && table?.volumes.has(fullName(volume)) === true)
-        return [withTold(volume, table, devices)]
+      if (volume.ids !== undefined) return [volume]
       // lvs knows the VG, and there is no such LV any more.
       const isGone =
-        volume.ids === undefined &&
         deviceOf(volume, devices) === undefined &&
         table !== undefined &&
+        !table.volumes.has(fullName(volume)) &&
         !table.missingVgs.has(volume.vg) &&
         !table.lockedOutVgs.has(volume.vg) &&
         !table.unexplained.has(fullName(volume))
-      return isGone ? [] : [volume]
+      return isGone ? [] : [told(volume)]
     })
 }

@@ -1,6 +1,7 @@
 import type { Disk, Domain, SourceMeaning } from '../core/domain.ts'
 import { nameOf } from '../core/domain.ts'
 import type { Problem } from '../core/problem.ts'
+import { dashed } from '../core/volume.ts'
 import { parseXml } from '../libvirt/xml.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
 import { volumesByUuid } from '../lvm/lvm.ts'
@@ -143,10 +144,6 @@ async function pathOf(disk: Disk): Promise<{ readonly path: string; readonly par
   if (volume.kind === 'path') return { path: volume.path, ...(volume.partition && { partition: disk.pool.volume }) }
   return volume.kind === 'elsewhere' ? ELSEWHERE : unknownSource(`${volume.detail} (${nameOf(disk)})`)
 }
-
-/** An LV's UUID with the dashes that LVM shows: 6-4-4-4-4-4-6. */
-const dashed = (uuid: string): string =>
-  uuid.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7')
 
 /**
  * The images that a qcow2 image names, as far as they are files, and the first one that is not: that may be an LV.

@@ -101,7 +101,7 @@ export class Aftermath {
     if (result.contested === 'suspend') void this.#suspend(view)
     void this.#countLeases(view)
     if (open.length > 0 || released?.kind === 'left' || result.isOvertaken) return 'again'
-    return unowned.length > 0 ? 'later' : 'done'
+    return result.isUntold ? 'later' : 'done'
   }
 
   /**

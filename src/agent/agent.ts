@@ -189,7 +189,7 @@ export class Agent {
             plan.abortJob ||
             isInDoubt(view)))
       // What lvs does not tell is asked rarely, and keeps nothing else of the VM waiting.
-      const isUntold = plan.reports.some(({ kind }) => kind === 'lock-owner-unknown')
+      const isUntold = plan.kind === 'drive' && plan.isUntold
       const isPending = this.#retries.isPending(view.domain.uuid)
       if (isDue ? isUntold || !isPending : isUntold && !isPending) this.#enqueue(view)
     }

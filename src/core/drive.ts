@@ -84,6 +84,8 @@ export type DrivePlan =
       readonly unplugged: readonly RecordedVolume[]
       /** `virsh domjobabort`: a job that copies storage onto a volume that is not exclusive here. */
       readonly abortJob: boolean
+      /** The UUIDs of a volume in use are not on record: lvs is to be asked again. */
+      readonly isUntold: boolean
       readonly reports: readonly Report[]
     }
   | { readonly kind: 'release'; readonly plan: ReleasePlan; readonly reports: readonly Report[] }
@@ -140,6 +142,7 @@ export function planDrive(view: DomainView, facts: DriveFacts, detail = ''): Dri
       wanted.mode === 'unchanged' &&
       wanted.why === 'storage-copy' &&
       volumes.some((volume) => isNotExclusive(volume, facts)),
+    isUntold: hasUntold(recorded, facts),
     reports: [
       ...said,
       ...volumes.flatMap((volume) => alsoUsed(volume, view, facts)),
@@ -180,6 +183,14 @@ export function isAsRecorded({ wanted, record, live, memory }: DomainView): bool
     !record.volumes.some((volume) => isWrittenNow(volume, live))
   )
 }
+
+/**
+ * Whether a volume in use has no UUIDs on record: lvs did not tell when it was plugged in, or an earlier version wrote
+ * the record. Without them it is known by its name only (R14), and nobody can tell what has the same lock: a snapshot of
+ * it does (FACTS 26).
+ */
+export const hasUntold = (recorded: readonly RecordedVolume[], facts: Pick<DriveFacts, 'devices'>): boolean =>
+  recorded.some((volume) => volume.ids === undefined && volume.mode !== 'local' && hasDevice(volume, facts))
 
 /** Volumes that the domain has come to write, and that other domains of this host use: no lock tells the two apart. */
 function writtenReports({ domain, record, live }: DomainView, { records }: DriveFacts): Report[] {
@@ -281,7 +292,7 @@ function isUnplugged(
 
 /**
  * What is to be given back of a domain that runs, now that lvs has told what it can: a volume whose UUIDs were not on
- * record may turn out to have the lock of one that is in use.
+ * record may turn out to have the lock of one that is in use. If lvs has not told, it stays for now (R9).
  * @param record the domain's, as it is now
  */
 export const stillUnplugged = (
@@ -292,6 +303,7 @@ export const stillUnplugged = (
 ): RecordedVolume[] =>
   unplugged.flatMap((volume) => {
     const now = record.volumes.find((each) => isSameVolume(each, volume)) ?? volume
+    if (now.ids === undefined) return []
     return volume.ids !== undefined || isUnplugged(now, record.volumes, view, facts) ? [now] : []
   })
 

@@ -1,4 +1,4 @@
-import { type Mode, type VolumeName, mapperUuid } from './volume.ts'
+import { type Mode, type VolumeName, dashed, mapperUuid } from './volume.ts'
 
 /** The lock a host holds on a volume; `none` covers lvmlockd's `un` and a volume that it does not list. */
 export type Lock = Mode | 'none'
@@ -150,6 +150,16 @@ export function seenHere(volume: Identified, locks: LockState, devices: readonly
       ? undefined
       : [...locks.locks].find(([uuid]) => device.dmUuid.endsWith(uuid.replaceAll('-', '')))
   return { device, lock: own?.[1] ?? 'none' }
+}
+
+/**
+ * The UUIDs of a volume that is known by its name only, as its device tells them (FACTS 30), if lvmlockd holds a lock of
+ * its own for it. Undefined where it does not: then the lock may be another volume's (FACTS 26, 27).
+ */
+export function idsByDevice(volume: VolumeName, locks: LockState, devices: readonly Device[]): Identified['ids'] {
+  const [, vg, lv] = deviceOf(volume, devices)?.dmUuid.match(/^LVM-(.{32})(.{32})$/) ?? []
+  if (vg === undefined || lv === undefined || locks.kind === 'unknown' || !locks.locks.has(dashed(lv))) return undefined
+  return { lv: dashed(lv), vg: dashed(vg), lock: dashed(lv) }
 }
 
 /** Whether two are one volume: by their UUIDs where both are known, else by their names. */

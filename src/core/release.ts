@@ -51,7 +51,8 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, 
 
 /**
  * A plan with what lvs has told meanwhile of volumes whose UUIDs were not on record. Left out is what turns out to be
- * another domain's too, or to have the lock of what another domain uses.
+ * another domain's too, or to have the lock of what another domain uses. What lvs does not tell stays for now (R9): a
+ * snapshot has the lock of its origin, and goes with it (FACTS 26).
  * @param identified the plan's volumes; those of which lvs has told nothing new are the same objects
  * @param records without those of domains that end now
  */
@@ -62,13 +63,20 @@ export function asTold(
   ownUuid: string,
 ): ReleasePlan {
   if (plan.kind !== 'deactivate') return plan
+  const isTold = ({ ids, mode }: RecordedVolume): boolean => ids !== undefined || mode === 'local'
+  const untold = identified.filter((volume) => !isTold(volume))
   const volumes = identified.filter(
-    (volume) => plan.volumes.includes(volume) || !isUsedByAnother(volume, records, ownUuid, devices),
+    (volume) =>
+      isTold(volume) && (plan.volumes.includes(volume) || !isUsedByAnother(volume, records, ownUuid, devices)),
   )
-  if (volumes.length > 0) return { ...plan, volumes }
-  return plan.kept === undefined
-    ? { kind: 'forget', reason: 'nothing of its own is active' }
-    : { kind: 'keep', reason: 'its other volumes are left for later', volumes: plan.kept }
+  const kept = [...(plan.kept ?? []), ...untold]
+  if (volumes.length > 0) return { ...plan, volumes, ...(kept.length > 0 && { kept }) }
+  if (kept.length === 0) return { kind: 'forget', reason: 'nothing of its own is active' }
+  return {
+    kind: 'keep',
+    reason: untold.length === 0 ? 'its other volumes are left for later' : 'lvs does not tell whose lock it has',
+    volumes: kept,
+  }
 }
 
 /** The plan without VGs that were cut off here: their volumes stay on record until the VG can be used again. */

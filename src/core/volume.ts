@@ -93,3 +93,7 @@ export const mapperName = ({ vg, lv }: VolumeName): string => `${vg.replaceAll('
 /** The device-mapper UUID of an LV (FACTS 30): `LVM-`, the VG's UUID and the LV's, both without dashes. */
 export const mapperUuid = (vgUuid: string, lvUuid: string): string =>
   `LVM-${vgUuid.replaceAll('-', '')}${lvUuid.replaceAll('-', '')}`
+
+/** A UUID of LVM with the dashes that it shows: 6-4-4-4-4-4-6. */
+export const dashed = (uuid: string): string =>
+  uuid.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, '$1-$2-$3-$4-$5-$6-$7')

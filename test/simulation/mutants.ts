@@ -572,6 +572,20 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const unknown = all.filter(({ ids }) => ids === undefined).slice(999)',
   },
   {
+    name: 'what lvs does not tell of is released by its name',
+    focus: 'snapshots of LVM',
+    file: 'core/release.ts',
+    from: "({ ids, mode }: RecordedVolume): boolean => ids !== undefined || mode === 'local'",
+    to: '({ ids, mode }: RecordedVolume): boolean => ids !== undefined || mode !== undefined',
+  },
+  {
+    name: 'the agent does not ask again for UUIDs that are not on record',
+    focus: 'an upgrade',
+    file: 'core/drive.ts',
+    from: 'isUntold: hasUntold(recorded, facts),',
+    to: 'isUntold: hasUntold([], facts),',
+  },
+  {
     name: 'a VG is said to be taken back though its locking was not started',
     focus: 'storage hangs',
     file: 'kill/recover.ts',

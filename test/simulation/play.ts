@@ -635,6 +635,14 @@ async function migrateAll(land: Land): Promise<void> {
         use !== 'exclusive' && qemu.foundExclusive.has(volume) && land.held(qemu.host, volume) === 'ex',
     )
     if (isKept) continue
+    // Nor is a VM let in where one that is in doubt uses its volume: that one waits for a person.
+    const isInDoubt = land.qemus.some(
+      (other) =>
+        other.vm !== vm &&
+        land.contested.has(other.vm) &&
+        other.disks.some(({ volume }) => qemu.disks.some((own) => own.volume === volume)),
+    )
+    if (isInDoubt) continue
     const isBound = qemu.disks.some(({ volume }) => land.isBound(volume))
     // What only the header of an image names is not known to `migrate`. Who reads a snapshot there is in nobody's way.
     if (isBound && !qemu.namesBelow && qemu.disks.some(({ volume, isBelow }) => isBelow && land.isBound(volume)))

@@ -165,11 +165,12 @@ test('an origin with a snapshot stays exclusive, and the words are not those of 
 })
 
 describe('R14: on record without UUIDs, renamed on another host', () => {
-  test.each(['another has its name', 'nothing has its name'])('%s', async (how) => {
+  test.each(['another has its name', 'nothing has its name', 'lvs tells nothing'])('%s', async (how) => {
     await host.bringTo('exclusive', [ROOT_VOLUME])
     put(own('running', [recorded(ROOT_VOLUME)]))
     const new2 = logicalVolume({ vg: 'virtVG', lv: 'root' }, { uuid: HOME_VOLUME.uuid, lockUuid: HOME_VOLUME.uuid })
-    host.volumeTable = () => Promise.resolve(volumeTable(how.startsWith('another') ? [new2] : []))
+    const told = volumeTable(how.startsWith('another') ? [new2] : [])
+    host.volumeTable = () => Promise.resolve(how === 'lvs tells nothing' ? undefined : told)
     await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
     expect([[...host.active.keys()].length === 0, onRecord() === undefined]).toEqual([true, true])
   })

@@ -403,6 +403,82 @@ describe('a running VM without a lock, of which lvs tells nothing', () => {
   })
 })
 
+// It was plugged in, or its start was ended by force, while lvs was silent. By its name alone nobody can tell that a
+// snapshot has the lock of its origin, and takes it along (FACTS 26).
+describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on', () => {
+  const reads = { role: 'shared', mode: 'shared' } as const
+  beforeEach(async () => {
+    await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    host.volumeTable = () => Promise.resolve(undefined)
+    put(milou('running', [ofRoot()]))
+    put(own('running', [ofHome(), recorded(snap, reads)]))
+  })
+  const state = () => [lockOfRoot(), [...host.active.keys()].toSorted(), onRecord()?.state, onRecord()?.volumes]
+  const left = ['exclusive', ['virtVG/root', 'virtVG/snap'], 'releasing', [recorded(snap, reads)]]
+  const ends = async () => await release(parseDomain(READS_SNAP), CONFIGURATION)
+
+  test('lvs tells nothing when tintin ends: it stays, and nothing else of tintin does', async () => {
+    await ends()
+    expect(state()).toEqual(left)
+  })
+  test('it is all that is left of tintin', async () => {
+    put(own('running', [recorded(snap, reads)]))
+    expect(await ends()).toMatchObject({ kind: 'left', why: 'lvs does not tell whose lock it has' })
+    host.active.delete('virtVG/home')
+    expect(state()).toEqual(left)
+  })
+  test('the agent gives back what is left of a VM that is gone', async () => {
+    const record = own('running', [recorded(snap, reads)])
+    put(record)
+    host.active.delete('virtVG/home')
+    const locks = (await host.lockVgs(['virtVG'])) as Parameters<typeof releaseAllUnderLock>[1]
+    const plan = { kind: 'deactivate' as const, volumes: record.volumes }
+    await releaseAllUnderLock([{ domain, record, plan }], locks, () => 0)
+    expect(state()).toEqual(left)
+  })
+  test('lvs tells later: it is off the record, and the origin stays', async () => {
+    await ends()
+    withSnap()
+    await ends()
+    expect(state()).toEqual(['exclusive', ['virtVG/root', 'virtVG/snap'], undefined, undefined])
+  })
+  test('it is not plugged in any more', async () => {
+    runs('tintin', UUID, xmlOf([HOME_VOLUME]))
+    const [result] = await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([result?.unplugged, lockOfRoot(), host.active.has('virtVG/snap')]).toEqual([[], 'exclusive', true])
+  })
+  test('while tintin runs, the agent asks again until lvs has told', async () => {
+    put(own('running', [ofHome(), recorded(snap, { ...reads, before: 'active' })]))
+    runs('tintin', UUID, READS_SNAP.replaceAll(/(virtVG\/(snap|home).*\n.*)/g, '$1'))
+    const { agent, retries } = agentWith(() => () => undefined)
+    host.locks.set(snap.uuid, 'shared')
+    await agent.pass()
+    await sleep(30)
+    expect.soft([onRecord()?.volumes[1]?.ids, retries.isPending(UUID)]).toEqual([undefined, true])
+    withSnap()
+    retries.keepOnly([])
+    await agent.pass()
+    await vi.waitFor(() => expect(onRecord()?.volumes[1]?.ids).toEqual(identityOf(snap).ids), LONG)
+    await sleep(30)
+    expect(retries.isPending(UUID)).toBe(false)
+  })
+})
+
+test('R4: an origin on record without UUIDs, lvs tells nothing, and milou has its snapshot: it stays', async () => {
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  host.volumeTable = () => Promise.resolve(undefined)
+  put(milou('running', [ofSnap()]))
+  put(own('running', [recorded(ROOT_VOLUME)]))
+  await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+  expect([lockOfRoot(), [...host.active.keys()], onRecord()]).toEqual([
+    'exclusive',
+    ['virtVG/root', 'virtVG/snap'],
+    undefined,
+  ])
+})
+
 describe('after lvmlockd was restarted, locks are taken again in one act', () => {
   test('origin and snapshot of two VMs: the origin is exclusive afterwards', async () => {
     withSnap()

@@ -33,7 +33,7 @@ import { markedVgs } from '../kill/mark.ts'
 import { messageOf } from '../system/error-message.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from '../core/outcome.ts'
-import { releaseAllUnderLock } from './release.ts'
+import { asksLvs, releaseAllUnderLock } from './release.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { lockState, openVolumes, volumeTable } from '../lvm/lvm.ts'
 import { type Replace, readRecords, replacing } from '../state/record-store.ts'
@@ -169,10 +169,13 @@ export async function act(
     // Its `release` has not said anything yet, and may still come.
     for (const { record } of gone)
       if (record !== undefined && IN_USE.includes(record.state)) noteGivenBack(record.domain.uuid)
-    // What names no VG goes first: while the others are given back, the locking of a further VG may be started.
-    const isBare = ({ view }: (typeof gone)[number]): boolean => vgsOfView(view).length === 0
+    // What names no VG goes first: while the others are given back, the locking of a further VG may be started. Last goes
+    // what waits for an answer of lvs.
+    const turnOf = ({ view, plan }: (typeof gone)[number]): number =>
+      vgsOfView(view).length === 0 ? 0 : asksLvs(plan) ? 2 : 1
     const released = new Map<SeenDomain, Outcome>()
-    for (const some of [gone.filter(isBare), gone.filter((each) => !isBare(each))]) {
+    for (const turn of [0, 1, 2]) {
+      const some = gone.filter((each) => turnOf(each) === turn)
       const outcomes = await releaseAllUnderLock(some, locks, () => 0).catch((error: unknown) =>
         some.map(() => failed(error)),
       )
@@ -189,7 +192,7 @@ export async function act(
       drives.map((drive): [Driven, DomainRecord] => {
         const own = done.filter(({ change }) => drive.plan.changes.includes(change))
         const record = undemoted(drive.record, own, drive.replace)
-        const whole = { ...record, volumes: record.volumes.map((volume) => withTold(volume, table, now.devices)) }
+        const whole = { ...record, volumes: record.volumes.map((volume) => withTold(volume, table, now)) }
         const isNew = whole.volumes.some(({ ids }, at) => ids !== record.volumes[at]?.ids)
         if (isNew && drive.unwritable === undefined) rewrite(drive.replace, whole)
         return [drive, whole]

@@ -3,8 +3,16 @@ import { CLOCK, type Clock } from '../system/clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
-import { addressOf, deviceOf, idsByDevice } from '../core/lock-state.ts'
-import { type ReleasePlan, asTold, leavingAlone, planRelease, stillHere, withoutPromoted } from '../core/release.ts'
+import { type Device, type LockState, NO_VOLUMES, type VolumeTable, addressOf, deviceOf } from '../core/lock-state.ts'
+import {
+  type ReleasePlan,
+  UNTOLD,
+  asTold,
+  leavingAlone,
+  planRelease,
+  stillHere,
+  withoutPromoted,
+} from '../core/release.ts'
 import type { Change } from '../core/start.ts'
 import { withTold } from '../core/drive.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
@@ -123,7 +131,7 @@ export async function release(
         if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
       }
     }
-    if (isNoted && record === undefined && wasGivenBack(domain.uuid)) {
+    if (isNoted && wasGivenBack(domain.uuid)) {
       // Others may have locked its volumes since the agent gave them back: what is counted now says nothing (R12).
       forgetSaved(domain)
       warning = unnoted(domain, 'its volumes were given back before')
@@ -304,16 +312,16 @@ const releaseUnderLock = async (
   timeLeft: () => number,
   clock: Clock,
 ): Promise<Outcome> => {
-  const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own.domain, locks) : []
+  const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own, locks) : []
   const [outcome] = await releaseAllUnderLock([own, ...others], locks, timeLeft, (one) => one === own.domain, clock)
   return outcome ?? { kind: 'nothing', reason: 'it was released' }
 }
 
 /**
  * Other domains whose records say that they have ended, and whose own `release` waits for these very locks, or has
- * given up.
+ * given up. This one does not wait until lvs has told something of theirs.
  */
-function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] {
+function endedMeanwhile({ domain, plan: own }: EndedDomain, { descriptors }: VgLocks): EndedDomain[] {
   const records = readRecords()
   const waiting = records.known.filter(
     ({ domain: { uuid }, state, volumes }) =>
@@ -331,9 +339,14 @@ function endedMeanwhile(domain: Named, { descriptors }: VgLocks): EndedDomain[] 
       runsHere: isActive(record.domain) !== false,
       devices,
     })
-    return plan.kind === 'deactivate' ? [{ domain: record.domain, record, plan }] : []
+    const isWanted = plan.kind === 'deactivate' && (asksLvs(own) || !asksLvs(plan))
+    return isWanted ? [{ domain: record.domain, record, plan }] : []
   })
 }
+
+/** Whether lvs has to tell something of its volumes before they can be given back. */
+export const asksLvs = (plan: ReleasePlan): boolean =>
+  plan.kind === 'deactivate' && plan.volumes.some(({ ids }) => ids === undefined)
 
 /** A domain that has something to deactivate: which of its volumes are left, and why. */
 interface Leaving {
@@ -491,9 +504,12 @@ async function conclude(
       why: 'the pool came up with its volume, and does not go with it',
     }
   }
-  if (kept.length > 0) putReleasing(domain, kept, replace)
-  else replace(undefined)
-  return { kind: 'done', did: 'released', volumes: wanted }
+  if (kept.length === 0) replace(undefined)
+  else putReleasing(domain, kept, replace)
+  const untold = kept.filter(({ ids }) => ids === undefined)
+  return untold.length > 0
+    ? { kind: 'left', volumes: untold, why: UNTOLD }
+    : { kind: 'done', did: 'released', volumes: wanted }
 }
 
 /** What a `release` writes into the record first, before it has the locks of the VGs. */
@@ -545,23 +561,29 @@ async function identifier(
   const unknown = all.filter(({ ids }) => ids === undefined)
   if (unknown.length === 0) return (volumes) => [...volumes]
   const table = await volumeTable(unknown)
-  const [locks, devices] = [await lockState(), activeVolumes()]
-  const told = (volume: RecordedVolume): RecordedVolume => {
-    const byName = table === undefined ? volume : withTold(volume, table, devices)
-    const ids = byName.ids === undefined ? idsByDevice(volume, locks, devices) : undefined
-    return ids === undefined ? byName : { ...volume, ids }
-  }
+  const facts = { locks: await lockState(), devices: activeVolumes() }
   return (volumes) =>
-    volumes.flatMap((volume) => {
-      if (volume.ids !== undefined) return [volume]
-      // lvs knows the VG, and there is no such LV any more.
-      const isGone =
-        deviceOf(volume, devices) === undefined &&
-        table !== undefined &&
-        !table.volumes.has(fullName(volume)) &&
-        !table.missingVgs.has(volume.vg) &&
-        !table.lockedOutVgs.has(volume.vg) &&
-        !table.unexplained.has(fullName(volume))
-      return isGone ? [] : [told(volume)]
-    })
+    volumes.flatMap((volume) =>
+      volume.ids === undefined && isGone(volume, table, facts) ? [] : [withTold(volume, table ?? NO_VOLUMES, facts)],
+    )
+}
+
+/**
+ * Whether nothing is left to give back of a volume without UUIDs: it has no device, and either lvs knows its VG, and no
+ * such LV, or no lock of its VG can be held here.
+ */
+function isGone(
+  volume: RecordedVolume,
+  table: VolumeTable | undefined,
+  { locks, devices }: { readonly locks: LockState; readonly devices: readonly Device[] },
+): boolean {
+  const name = fullName(volume)
+  if (deviceOf(volume, devices) !== undefined || table?.volumes.has(name) === true) return false
+  const isUnlocked = locks.kind === 'known' && (locks.locks.size === 0 || !locks.lockspaces.has(volume.vg))
+  const isKnown =
+    table !== undefined &&
+    !table.missingVgs.has(volume.vg) &&
+    !table.lockedOutVgs.has(volume.vg) &&
+    !table.unexplained.has(name)
+  return isUnlocked || isKnown
 }

@@ -18,6 +18,8 @@ import { type Retries, type Schedule, schedule } from './retries.ts'
 interface Group {
   readonly vgs: readonly string[]
   readonly waiting: Set<string>
+  /** Those of the act that is at work. */
+  acting: readonly string[]
 }
 
 /**
@@ -185,19 +187,24 @@ export class Agent {
         (plan.kind === 'drive' &&
           (plan.record !== undefined ||
             plan.changes.length > 0 ||
-            plan.unplugged.length > 0 ||
+            plan.unplugged.some(({ ids }) => ids !== undefined) ||
             plan.abortJob ||
             isInDoubt(view)))
       // What lvs does not tell is asked rarely, and keeps nothing else of the VM waiting.
       const isUntold = plan.kind === 'drive' && plan.isUntold
       const isPending = this.#retries.isPending(view.domain.uuid)
-      if (isDue ? isUntold || !isPending : isUntold && !isPending) this.#enqueue(view)
+      const isAsked = isPending || this.#isActedOn(view)
+      if (isDue ? isUntold || !isPending : isUntold && !isAsked) this.#enqueue(view)
     }
     this.#retries.keepOnly(uuids)
     this.#aftermath.sayOfHost(
       [...hostWide].map(([key, line]) => ({ key, ...line })),
       'host',
     )
+  }
+
+  #isActedOn({ domain }: SeenDomain): boolean {
+    return [...this.#groups.values()].some(({ acting }) => acting.includes(domain.uuid))
   }
 
   #enqueue(view: SeenDomain): void {
@@ -214,16 +221,18 @@ export class Agent {
       group.waiting.add(view.domain.uuid)
       return
     }
-    const started: Group = { vgs, waiting: new Set([view.domain.uuid]) }
+    const started: Group = { vgs, waiting: new Set([view.domain.uuid]), acting: [] }
     this.#groups.set(key, started)
     // What comes at the same moment is acted on together.
     queueMicrotask(() => void this.#work(key, started))
   }
 
-  async #work(key: string, { vgs, waiting }: Group): Promise<void> {
+  async #work(key: string, group: Group): Promise<void> {
+    const { vgs, waiting } = group
     while (waiting.size > 0) {
       const uuids = [...waiting]
       waiting.clear()
+      group.acting = uuids
       let results: ActResult[]
       try {
         results = await act(uuids, vgs, this.#host)

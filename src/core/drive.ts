@@ -7,6 +7,7 @@ import {
   addressOf,
   deviceOf,
   identityOf,
+  idsByDevice,
   isSameVolume,
   seenHere,
   suffices,
@@ -24,7 +25,7 @@ import {
   isOtherPartition,
 } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
-import { isUsedByAnother } from './relatives.ts'
+import { isUsedByAnother, mayGoTogether } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import { type Change, withIds } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
@@ -281,12 +282,7 @@ function isUnplugged(
     return false
   if (isUsedByAnother(volume, records, domain.uuid, devices)) return false
   return !own.some(
-    (other) =>
-      volume.pool === undefined &&
-      other !== volume &&
-      isNamed(other) &&
-      other.ids !== undefined &&
-      other.ids.lock === volume.ids?.lock,
+    (other) => volume.pool === undefined && other !== volume && isNamed(other) && mayGoTogether(volume, other, devices),
   )
 }
 
@@ -303,8 +299,7 @@ export const stillUnplugged = (
 ): RecordedVolume[] =>
   unplugged.flatMap((volume) => {
     const now = record.volumes.find((each) => isSameVolume(each, volume)) ?? volume
-    if (now.ids === undefined) return []
-    return volume.ids !== undefined || isUnplugged(now, record.volumes, view, facts) ? [now] : []
+    return now.ids !== undefined && isUnplugged(now, record.volumes, view, facts) ? [now] : []
   })
 
 /**
@@ -461,13 +456,21 @@ export function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | und
 
 /**
  * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
- * device: on another host it may have been renamed, and another one may have its name (R14).
+ * device: on another host it may have been renamed, and another one may have its name (R14). Where lvs is silent, or
+ * tells of that other one, the device counts.
  */
-export function withTold(volume: RecordedVolume, table: VolumeTable, devices: readonly Device[]): RecordedVolume {
+export function withTold(
+  volume: RecordedVolume,
+  table: VolumeTable,
+  { locks, devices }: Pick<DriveFacts, 'locks' | 'devices'>,
+): RecordedVolume {
+  if (volume.ids !== undefined) return volume
   const row = table.volumes.get(fullName(volume))
-  if (volume.ids !== undefined || row === undefined) return volume
-  const device = deviceOf({ vg: volume.vg, lv: volume.lv }, devices)
-  return device === undefined || deviceOf(identityOf(row), devices) === device ? withIds(volume, table) : volume
+  const device = deviceOf(volume, devices)
+  if (row !== undefined && (device === undefined || deviceOf(identityOf(row), devices) === device))
+    return withIds(volume, table)
+  const ids = idsByDevice(volume, locks, devices)
+  return ids === undefined ? volume : { ...volume, ids }
 }
 
 /**

@@ -44,6 +44,15 @@ export function withIdsAndPool(
 }
 
 /**
+ * Whether two volumes have one lock, so that they go together: an origin and its COW snapshots (FACTS 26). Where the
+ * UUIDs of one are not on record yet, they may (R9) if one is such an origin here.
+ */
+export const mayGoTogether = (one: RecordedVolume, other: RecordedVolume, devices: readonly Device[]): boolean =>
+  one.ids !== undefined && other.ids !== undefined
+    ? one.ids.lock === other.ids.lock
+    : one.vg === other.vg && [one, other].some((volume) => deviceOf(volume, devices)?.hasSnapshot === true)
+
+/**
  * Whether another domain that runs here uses a volume under the same lock: to deactivate this one would deactivate that
  * one too. They come up together. So if this one is active here and the other one is not, the other one is gone
  * (`lvremove` of a snapshot), and its record will drop it.
@@ -58,7 +67,7 @@ export function isBoundByAnother(
   if (ids === undefined || pool !== undefined) return false
   const isUp = deviceOf(volume, devices) !== undefined
   return othersVolumes(records, ownUuid).some(
-    (other) => other.ids?.lock === ids.lock && !(isUp && deviceOf(other, devices) === undefined),
+    (other) => mayGoTogether(volume, other, devices) && !(isUp && deviceOf(other, devices) === undefined),
   )
 }
 

@@ -49,6 +49,9 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, 
     : { kind: 'deactivate', volumes }
 }
 
+/** Why a volume without UUIDs is kept. */
+export const UNTOLD = 'lvs does not tell whose lock it has'
+
 /**
  * A plan with what lvs has told meanwhile of volumes whose UUIDs were not on record. Left out is what turns out to be
  * another domain's too, or to have the lock of what another domain uses. What lvs does not tell stays for now (R9): a
@@ -74,7 +77,7 @@ export function asTold(
   if (kept.length === 0) return { kind: 'forget', reason: 'nothing of its own is active' }
   return {
     kind: 'keep',
-    reason: untold.length === 0 ? 'its other volumes are left for later' : 'lvs does not tell whose lock it has',
+    reason: untold.length === 0 ? 'its other volumes are left for later' : UNTOLD,
     volumes: kept,
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type Domain, diskOf } from '../domain.ts'
+import type { Mark } from '../../../src/kill/mark.ts'
 import { isRefused, succeeds } from '../expect.ts'
 import type { ClusterHost, ClusterRing } from '../ring.ts'
 import type { ClusterScenario } from '../scenario.ts'
@@ -59,6 +60,29 @@ async function hangsUnderTintin(
   await pause(2)
   const { renewed } = await one.lease()
   return { one, two, tintin, haddock, renewed }
+}
+
+/**
+ * tintin runs on the first node, where no agent is; its path hangs, lvmlockctl's command kills it, and is killed itself
+ * before it has cut the VG off.
+ */
+async function commandIsEnded(cluster: ClusterRing) {
+  const story = await hangsUnderTintin(cluster, ['kill_fallback = "none"'], async (host) => {
+    await host.node.useKillCommand()
+    await host.node.must('systemctl kill -s KILL lvguard; systemctl stop lvguard')
+  })
+  const { one } = story
+  await untilTrue("lvmlockctl's command kills tintin", async () => KILLED.test(await kernelSaid(one)), {
+    seconds: 120,
+    every: 1,
+  })
+  const markOn = async () => JSON.parse(await one.node.must('cat /run/lvguard/virtVG.killed')) as Mark
+  const { worker } = await markOn()
+  await one.node.must(`kill -KILL ${worker?.pid}`)
+  const { state } = await markOn()
+  assert.equal(state, 'started')
+  assert.doesNotMatch(await kernelSaid(one), CUT_OFF)
+  return story
 }
 
 /** Starts tintin on the other node as soon as it can be, and notes when that was. */
@@ -547,6 +571,48 @@ export const storage: readonly ClusterScenario[] = [
       await tintin.writes(two)
       await tintin.runs(two)
       await isRefused(tintin.start(one), /held exclusively by node2/)
+    },
+  },
+  {
+    name: 'the storage hangs for good, and lvmlockctl_kill_command is ended half-way, with no agent there: the agent that comes later takes the volume group back',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, renewed } = await commandIsEnded(cluster)
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      await one.node.freeStorage()
+      await cluster.startAgents()
+      await says(one, RECOVERED, 400)
+      await tintin.writes(two)
+      await tintin.runs(two)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+    },
+  },
+  {
+    name: 'the storage hangs for good, lvmlockctl_kill_command is ended half-way, and a person starts the locking again: the agent that comes later takes the volume group back',
+    spoils: true,
+    seconds: 900,
+    not: NOT_DRBD,
+    async play(cluster) {
+      const { one, two, tintin, haddock, renewed } = await commandIsEnded(cluster)
+      await startsElsewhere(cluster, tintin, { one, two, renewed })
+      await one.node.freeStorage()
+      await untilTrue(
+        'QEMU is gone',
+        async () => (await one.node.must('pgrep -c qemu-system || true')).trim() === '0',
+        { seconds: 120, every: 2 },
+      )
+      // lvmlockd frees the lockspace; sanlock needs a while until it takes this host in again.
+      await one.node.must('lvmlockctl --drop virtVG')
+      await cluster.nodes.startLockspace(one.node)
+      await isRefused(haddock.start(one), /virtVG/)
+      await cluster.startAgents()
+      await says(one, RECOVERED, 400)
+      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await succeeds(haddock.start(one))
+      await succeeds(haddock.destroy(one))
+      await endsWhole(tintin, two)
     },
   },
   {

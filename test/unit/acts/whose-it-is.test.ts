@@ -45,6 +45,7 @@ const { Agent } = await import('../../../src/agent/agent.ts')
 const { Retries } = await import('../../../src/agent/retries.ts')
 const { Aftermath } = await import('../../../src/agent/aftermath.ts')
 const { AgentHost } = await import('../../../src/acts/seen-domains.ts')
+const { noteGivenBack } = await import('../../../src/state/late-release.ts')
 const { readRecords, recordOf, replaceRecord } = await import('../../../src/state/record-store.ts')
 
 beforeEach(() => {
@@ -448,20 +449,90 @@ describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on
     const [result] = await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
     expect([result?.unplugged, lockOfRoot(), host.active.has('virtVG/snap')]).toEqual([[], 'exclusive', true])
   })
-  test('while tintin runs, the agent asks again until lvs has told', async () => {
-    put(own('running', [ofHome(), recorded(snap, { ...reads, before: 'active' })]))
-    runs('tintin', UUID, READS_SNAP.replaceAll(/(virtVG\/(snap|home).*\n.*)/g, '$1'))
+  test('nor any more what has its lock: the origin, of the same VM', async () => {
+    put(milou('running', [ofHome()]))
+    put(own('running', [ofRoot(), recorded(snap, reads)]))
+    runs('tintin', UUID, xmlOf([snap]))
+    await act([UUID], ['virtVG'], new AgentHost(CONFIGURATION))
+    expect([lockOfRoot(), host.active.has('virtVG/root')]).toEqual(['exclusive', true])
+  })
+  test.each(['prepared', 'running'] as const)('the origin, while another VM (%s) has the snapshot', async (state) => {
+    put(milou(state, [recorded(snap, reads)]))
+    put(own('running', [ofRoot()]))
+    await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+    expect([lockOfRoot(), host.active.has('virtVG/root')]).toEqual(['exclusive', true])
+  })
+  test('what was kept of one VM keeps nobody waiting for lvs', async () => {
+    await ends()
+    host.volumeTable = () => new Promise(() => undefined)
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    put(milou('running', [ofHome()]))
+    const outcome = await release(
+      parseDomain(xmlOf([HOME_VOLUME], true).replace('tintin', 'milou').replace(UUID, other)),
+      CONFIGURATION,
+    )
+    expect([outcome.kind, host.locks.has(HOME_VOLUME.lockUuid)]).toEqual(['done', false])
+  })
+  test('nor another VM, in one act of the agent', async () => {
+    await ends()
+    host.volumeTable = () => new Promise(() => undefined)
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    put(milou('releasing', [ofHome()]))
+    root.write('run/libvirt/libvirtd.pid', '1')
+    void act([UUID, other], ['virtVG'], new AgentHost(CONFIGURATION))
+    await vi.waitFor(() => expect(host.locks.has(HOME_VOLUME.lockUuid)).toBe(false), LONG)
+  })
+  test('a start of tintin that was saved: the agent was quicker, and has kept it', async () => {
+    noteGivenBack(UUID)
+    await ends()
+    noteGivenBack(UUID)
+    const outcome = await release(parseDomain(READS_SNAP), CONFIGURATION, 'saved')
+    expect(outcome).toMatchObject({ warning: expect.stringContaining('given back before') as string })
+  })
+  test('no lock of its volume group is held, and it is not active: it is off the record', async () => {
+    host.active.delete('virtVG/snap')
+    host.locks.clear()
+    await ends()
+    expect(onRecord()).toBeUndefined()
+  })
+})
+
+describe('the agent, where the UUIDs of what a VM uses are not on record', () => {
+  const asks = () => {
+    let asked = 0
+    const answers: (() => void)[] = []
+    host.volumeTable = () => {
+      asked++
+      return new Promise((resolve) => answers.push(() => resolve(undefined)))
+    }
+    return { asked: () => asked, answers }
+  }
+  test('takes them from its device, if it has a lock of its own', async () => {
+    await host.bringTo('exclusive', [HOME_VOLUME])
+    host.volumeTable = () => Promise.resolve(undefined)
+    put(own('running', [recorded(HOME_VOLUME)]))
+    runs('tintin', UUID, xmlOf([HOME_VOLUME]))
     const { agent, retries } = agentWith(() => () => undefined)
-    host.locks.set(snap.uuid, 'shared')
     await agent.pass()
-    await sleep(30)
-    expect.soft([onRecord()?.volumes[1]?.ids, retries.isPending(UUID)]).toEqual([undefined, true])
-    withSnap()
-    retries.keepOnly([])
-    await agent.pass()
-    await vi.waitFor(() => expect(onRecord()?.volumes[1]?.ids).toEqual(identityOf(snap).ids), LONG)
+    await vi.waitFor(() => expect(onRecord()?.volumes[0]?.ids).toEqual(identityOf(HOME_VOLUME).ids), LONG)
     await sleep(30)
     expect(retries.isPending(UUID)).toBe(false)
+  })
+  test.each(['in use', 'taken out'])('asks lvs rarely, and not twice at once: %s', async (how) => {
+    await host.bringTo('exclusive', [ROOT_VOLUME, HOME_VOLUME])
+    host.active.set('virtVG/snap', snap)
+    const { asked, answers } = asks()
+    put(milou('running', [ofRoot()]))
+    put(own('running', [ofHome(), recorded(snap, { role: 'shared', mode: 'shared' })]))
+    runs('tintin', UUID, how === 'in use' ? READS_SNAP : xmlOf([HOME_VOLUME]))
+    const { agent } = agentWith(() => () => undefined)
+    for (let pass = 0; pass < 8; pass++) {
+      await agent.pass()
+      await sleep(10)
+      if (pass === 3) answers[0]?.()
+      await sleep(10)
+    }
+    expect(asked()).toBe(1)
   })
 })
 

@@ -10,7 +10,6 @@ import {
   planDrive,
   stillUnplugged,
   volumeIn,
-  withTold,
   withoutLowering,
 } from '../core/drive.ts'
 import {
@@ -25,7 +24,7 @@ import {
 import { type DomainRecord, IN_USE, type MigrationMemory, type RecordedVolume, type Records } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'
 import { stillHere } from '../core/release.ts'
-import type { Change } from '../core/start.ts'
+import { type Change, withTold } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { carryOut } from './changes.ts'
 import { unlessFull } from './failures.ts'

@@ -19,6 +19,7 @@ import {
   claimedMeanwhile,
   planStart,
   planUndo,
+  withTold,
   withoutLocked,
 } from '../core/start.ts'
 import { isIncoming } from '../core/takeover.ts'
@@ -347,7 +348,7 @@ async function prepareUnderLock(
     ({ vg, lv }) => late.length > 0 || undone.some((other) => other.vg === vg && other.lv === lv),
   )
   // What could not be given back stays on record, so that the `release` that follows tries again.
-  putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))
+  putRefused(given.length === 0 ? [] : leftOf(given, { locks: await lockState(), devices: activeVolumes() }))
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds the volumes is asked last, when nothing is locked here any more.
   return refused(
@@ -360,6 +361,10 @@ async function prepareUnderLock(
     incoming,
   )
 }
+
+/** What could not be given back, with the UUIDs that its devices tell: its names may be others when that is tried again. */
+const leftOf = (given: readonly RecordedVolume[], facts: Pick<HostFacts, 'locks' | 'devices'>): RecordedVolume[] =>
+  stillHere(given, facts.locks, facts.devices).map((volume) => withTold(volume, NO_VOLUMES, facts))
 
 /** What DRBD now says against the locks that have just been taken. */
 function partedBy(

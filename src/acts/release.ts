@@ -13,8 +13,7 @@ import {
   stillHere,
   withoutPromoted,
 } from '../core/release.ts'
-import type { Change } from '../core/start.ts'
-import { withTold } from '../core/drive.ts'
+import { type Change, withTold } from '../core/start.ts'
 import { type VolumeName, fullName } from '../core/volume.ts'
 import { activeHere, isActiveHere } from '../libvirt/status.ts'
 import { markedVgs } from '../kill/mark.ts'
@@ -109,6 +108,9 @@ export async function release(
     const record = recordOf(domain.uuid, readRecords())
     isOnRecord = record !== undefined
     if (record?.daemon !== undefined && callerHasEnded() && lives(record.daemon)) return STARTED_AGAIN
+    // The next daemon may have refused a start of it since, and that took the record away. The XML does not say what
+    // was active before (R4).
+    if (record === undefined && callerHasEnded()) return RELEASED_MEANWHILE
     const cutOff = cutOffHere(domain, record)
     const later = `${cutOff} was cut off here: its volumes are released when that is over`
     const leaveAlone = (): Outcome => {

@@ -3,11 +3,8 @@ import {
   type Identified,
   type LockState,
   type LockTable,
-  type VolumeTable,
   addressOf,
   deviceOf,
-  identityOf,
-  idsByDevice,
   isSameVolume,
   seenHere,
   suffices,
@@ -27,7 +24,7 @@ import {
 import type { Unchanged, Wanted } from './reconcile.ts'
 import { isUsedByAnother, mayGoTogether } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
-import { type Change, withIds } from './start.ts'
+import type { Change } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
 
 /** Something that the agent cannot, or must not, put right: said, and left as it is. */
@@ -452,25 +449,6 @@ export function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | und
   return [...owners]
     .filter(([change, owner]) => change.to !== 'shared' || !isLowering(change, owner))
     .map(([change]) => change)
-}
-
-/**
- * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
- * device: on another host it may have been renamed, and another one may have its name (R14). Where lvs is silent, or
- * tells of that other one, the device counts.
- */
-export function withTold(
-  volume: RecordedVolume,
-  table: VolumeTable,
-  { locks, devices }: Pick<DriveFacts, 'locks' | 'devices'>,
-): RecordedVolume {
-  if (volume.ids !== undefined) return volume
-  const row = table.volumes.get(fullName(volume))
-  const device = deviceOf(volume, devices)
-  if (row !== undefined && (device === undefined || deviceOf(identityOf(row), devices) === device))
-    return withIds(volume, table)
-  const ids = idsByDevice(volume, locks, devices)
-  return ids === undefined ? volume : { ...volume, ids }
 }
 
 /**

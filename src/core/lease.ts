@@ -14,6 +14,8 @@ export interface Lockspace {
   readonly renewed: number
   /** sanlock has given the lease up (check_our_lease failed). */
   readonly hasFailed: boolean
+  /** sanlock ends whatever uses the lockspace (killing_pids), after a loss or on its way out. Absent: it does not say. */
+  readonly isEnding?: boolean
 }
 
 /** All that this host's sanlock says. Times in seconds. */
@@ -70,6 +72,10 @@ export function leaseState({ list, ioTimeout, renewed, hasFailed }: Lockspace, n
   if (age >= LOST * ioTimeout) return { kind: 'lost', age }
   return age >= LATE * ioTimeout ? { kind: 'late', age, left: LOST * ioTimeout - age } : { kind: 'fine', age }
 }
+
+/** Whether this host's lease holds, and sanlock ends nothing there. */
+export const isInForce = (lockspace: Lockspace | undefined, now: number): boolean =>
+  lockspace?.isEnding === false && ['fine', 'late'].includes(leaseState(lockspace, now).kind)
 
 /** What sanlock has answered; `silent`: it has not, or not in its own form. */
 export type SanlockAnswer =

@@ -1,5 +1,5 @@
 import type { Device, IdentityTable, LockState } from './lock-state.ts'
-import { deviceOf, identityOf, lockOf, seenHere } from './lock-state.ts'
+import { NO_VOLUMES, deviceOf, identityOf, lockOf, seenHere } from './lock-state.ts'
 import {
   type DomainRecord,
   IN_USE,
@@ -9,7 +9,7 @@ import {
   goesWithDomainStill,
   onAnyRecord,
 } from './record.ts'
-import { isOurs } from './start.ts'
+import { isOurs, withTold } from './start.ts'
 import { fullName, mapperUuid } from './volume.ts'
 
 /**
@@ -24,7 +24,7 @@ export function withIdsAndPool(
   table: IdentityTable,
   before: { readonly locks: LockState; readonly records: Records; readonly devices: readonly Device[] },
 ): RecordedVolume[] {
-  const known = onAnyRecord(before.records)
+  const known = onAnyRecord(before.records).map((volume) => withTold(volume, NO_VOLUMES, before))
   return recorded.map((volume) => {
     const row = table.volumes.get(fullName(volume))
     if (row === undefined) return volume

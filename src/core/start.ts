@@ -8,7 +8,7 @@ import type {
   Seen,
   VolumeTable,
 } from './lock-state.ts'
-import { NO_VOLUMES, addressOf, deviceOf, identityOf, seenHere, suffices } from './lock-state.ts'
+import { NO_VOLUMES, addressOf, deviceOf, identityOf, idsByDevice, seenHere, suffices } from './lock-state.ts'
 import { type Problem, problemOfAbsent } from './problem.ts'
 import type { DomainRecord, RecordedVolume, Records } from './record.ts'
 import { IN_USE, claimsOn, goesWithDomainStill, isConflict, onAnyRecord } from './record.ts'
@@ -337,4 +337,23 @@ export function withIds(volume: RecordedVolume, { volumes }: VolumeTable): Recor
   if (row === undefined) return volume
   const pool = volume.pool ?? (row.pool === undefined ? undefined : { lv: row.pool, before: volume.before })
   return { ...volume, ids: identityOf(row).ids, ...(pool && { pool }) }
+}
+
+/**
+ * A recorded volume with the UUIDs that lvs tells. If it is active here under that name, they must be those of its
+ * device: on another host it may have been renamed, and another one may have its name (R14). Where lvs is silent, or
+ * tells of that other one, the device counts.
+ */
+export function withTold(
+  volume: RecordedVolume,
+  table: VolumeTable,
+  { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>,
+): RecordedVolume {
+  if (volume.ids !== undefined) return volume
+  const row = table.volumes.get(fullName(volume))
+  const device = deviceOf(volume, devices)
+  if (row !== undefined && (device === undefined || deviceOf(identityOf(row), devices) === device))
+    return withIds(volume, table)
+  const ids = idsByDevice(volume, locks, devices)
+  return ids === undefined ? volume : { ...volume, ids }
 }

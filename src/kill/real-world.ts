@@ -98,6 +98,10 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
       const state = await lockState(ASK_LIMIT)
       return state.kind === 'known' ? state.lockspaces.get(vg) : undefined
     },
+    locked: async () => {
+      const state = await lockState(ASK_LIMIT)
+      return state.kind === 'known' ? [...state.locks.keys()] : []
+    },
     drop: dropLocks,
     startLocking,
     holderOf: holdersInWords,

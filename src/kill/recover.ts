@@ -1,4 +1,5 @@
-import { devicesOf, isGone, isLeases, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
+import { type MapperDevice, devicesOf, isGone, isLeases, isWiped, tiersOf, vgUuidOf } from '../core/cut-off.ts'
+import { type SanlockAnswer, isInForce } from '../core/lease.ts'
 import type { Mark } from './mark.ts'
 import type { RecoverWorld } from './world.ts'
 
@@ -13,7 +14,7 @@ const LEAVE_LIMIT = 60
 /**
  * The way back, when the storage answers again: the wiped devices are removed, the locking of the VG is started, under
  * its lock on this host (R11), and the mark goes last. Nothing is forced: what somebody still has open stays, and so
- * does the mark (R4).
+ * does the mark (R4). What a person has locked and activated since the locking was started stays too.
  * @param mark as it was read; one that was written since stays
  */
 export async function recover(mark: Mark, world: RecoverWorld): Promise<Recovery> {
@@ -66,10 +67,11 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   const uuid = vgUuidOf(vg, all, world.records())
   if (uuid === 'ambiguous') return `which devices belong to ${vg} cannot be told`
   const devices = uuid === undefined ? [] : devicesOf(vg, uuid.uuid, all)
+  const locked = devices.length > 0 && isUsedAgain(vg, await world.ask()) ? await world.locked() : []
   for (const tier of tiersOf(devices)) {
     const counts = await world.openCounts()
     if (counts === undefined) return 'dmsetup does not tell what is open'
-    for (const device of tier) {
+    for (const device of tier.filter((each) => isWiped(each) || !isLocked(each, locked))) {
       if (counts.get(device.uuid) !== 0)
         return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
       const why = await world.remove(device.name)
@@ -78,6 +80,18 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   }
   return undefined
 }
+
+/** Whether a device, or a layer of it, is of an LV that is locked. */
+const isLocked = ({ uuid }: MapperDevice, locked: readonly string[]): boolean =>
+  locked.some((lv) => uuid.slice('LVM-'.length + 32).startsWith(lv.replaceAll('-', '')))
+
+/** Whether somebody has started the locking again, or it was never lost, by sanlock's own word. */
+export const isUsedAgain = (vg: string, asked: SanlockAnswer): boolean =>
+  asked.kind === 'status' &&
+  isInForce(
+    asked.status.lockspaces.find((each) => each.vg === vg),
+    asked.status.now,
+  )
 
 /**
  * The device of the leases is not wiped, and so it still leads to the disk as it was. That disk may have been taken

@@ -77,7 +77,15 @@ function lockspaceIn(section: Section, vg: string): Lockspace | undefined {
     failed > 1
   )
     return undefined
-  return { vg, list, ioTimeout, renewed, hasFailed: failed === 1 }
+  const ending = countIn(section, 'killing_pids')
+  return {
+    vg,
+    list,
+    ioTimeout,
+    renewed,
+    hasFailed: failed === 1,
+    ...(ending !== undefined && { isEnding: ending !== 0 }),
+  }
 }
 
 function countIn(section: Section | undefined, name: string): number | undefined {

@@ -205,6 +205,9 @@ export class Host {
     if (!this.hasLostLease([vg])) return void this.engine.after(NOBODY, 1000, () => this.#killCommand(vg))
     const caller = this.pid()
     this.addProcess(caller, 'lvmlockctl')
+    // The shell stub leaves an empty mark before Node starts.
+    const mark = `/run/lvguard/${vg}.killed`
+    if (!this.isRunFull && this.disk.find(mark) === undefined) this.disk.write(mark, '')
     const kill = this.type(['kill', vg], caller, (status) => {
       this.removeProcess(caller)
       if (status === 0) this.dropLocks(vg)

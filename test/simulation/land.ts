@@ -75,6 +75,7 @@ export class Land {
   qemus: Qemu[] = []
   /** VMs that libvirt has made two of (FACTS 19). */
   readonly contested = new Set<Vm>()
+  readonly #renamedAt = new Map<string, number>()
   /** VMs that the agent has suspended. */
   readonly suspended = new Set<Vm>()
   /** When each VM was last seen to migrate out, in a way that calls for sharing. */
@@ -272,8 +273,14 @@ export class Land {
       }
   }
 
+  /** When a volume, or another one that had its name, got its name. */
+  renamedAt(name: string): number {
+    return this.#renamedAt.get(name) ?? Number.NEGATIVE_INFINITY
+  }
+
   #rename(name: string, now: string): void {
     const { vg, lv } = this.lv(name)
+    for (const each of [name, `${vg}/${now}`, `${vg}/${lv}`]) this.#renamedAt.set(each, this.engine.now)
     this.engine.tell(() => `lvrename ${vg} ${lv} ${now}`)
     this.cluster.rename(`${vg}/${lv}`, now)
     this.reach('volume renamed')

@@ -58,6 +58,8 @@ export class Libvirt {
    */
   isInterrupted = false
   readonly #saves = new Map<string, number>()
+  /** When the last `prepare` of each VM began. */
+  readonly #preparedAt = new Map<string, number>()
   readonly #threads = new Set<Thread>()
   #busy = new Map<string, Thread>()
   #waiting: { readonly name: string; readonly thread: Thread; readonly go: () => void }[] = []
@@ -264,6 +266,7 @@ export class Libvirt {
   }
 
   async prepare(thread: Thread, vm: Vm, xml: string, isMigration = false): Promise<boolean> {
+    this.#preparedAt.set(vm.name, this.#engine.now)
     const wasLost = this.host.hasLostLeaseOf(vm)
     const answer = await this.hook(thread, vm, 'prepare', { xml, isMigration })
     const isDone = answer?.code === 0
@@ -282,11 +285,16 @@ export class Libvirt {
     namesBelow = vm.namesBelow,
   ): Promise<void> {
     await this.step(thread)
-    await this.hook(thread, vm, 'release', {
+    const answer = await this.hook(thread, vm, 'release', {
       xml: vm.xml({ aliases: gotPastPrepare, metadata, disks, namesBelow }),
       subOperation: 'end',
       reason: this.host.land.tellsReasons ? reason : '-',
     })
+    // A part of its disks may be noted all the same.
+    const image = [this.images.get(vm.name), this.files.get(vm.name)].find(
+      (each) => each?.number === this.#saves.get(vm.name),
+    )
+    if (image !== undefined && answer?.stderr.includes('will not be told') === true) image.isWarned = true
   }
 
   // ---- a domain's life
@@ -299,6 +307,8 @@ export class Libvirt {
       // Its path is not there any more, or leads to another one that nobody gives to this VM.
       if (!land.exists(volume) || cluster.volumes.find(volume) !== land.lv(volume)) return undefined
       if (cluster.devices.isActive(state, land.lv(volume))) continue
+      // It had another name when it was prepared, or has another volume's name since: QEMU does not find its path.
+      if (land.renamedAt(volume) >= (this.#preparedAt.get(vm.name) ?? 0)) return undefined
       this.#engine.violate('R4', `${volume} was taken from ${vm.name} on ${host.name} between its prepare and its QEMU`)
       return undefined
     }

@@ -62,6 +62,14 @@ describe('a prepare that is refused', () => {
     expect([host.locks.size, onRecord()]).toEqual([1, ['releasing', 'root']])
   })
 
+  test('by its UUIDs, which its device tells where lvs does not: it may have another name then (R14)', async () => {
+    host.inUse.add('virtVG/root')
+    host.elsewhere.add('virtVG/home')
+    host.volumeTable = () => Promise.resolve(undefined)
+    await prepare(await subjectOf(domainOf(BOTH), CONFIGURATION))
+    expect(ownRecord()?.volumes.map(({ ids }) => ids?.lv)).toEqual([ROOT_VOLUME.uuid])
+  })
+
   test('leaves what was active before as it was', async () => {
     await host.bringTo('exclusive', ONE)
     host.elsewhere.add('virtVG/home')
@@ -337,6 +345,14 @@ describe('a release', () => {
       release(domainOf(ONE, true), CONFIGURATION, '-', clock),
     )
     expect([outcome.kind, at]).toEqual(['left', 2000])
+  })
+
+  // The next daemon has refused a start of it since, and the record is gone. A person may have activated the volume.
+  test.each([true, false])('without a record, and the daemon that has called it lives: %s', async (lives) => {
+    await host.bringTo('exclusive', ONE)
+    callerLives = lives
+    await release(domainOf(ONE, true), CONFIGURATION)
+    expect(host.locks.size).toBe(lives ? 0 : 1)
   })
 
   // R4: keep the lock, say so, try again later.

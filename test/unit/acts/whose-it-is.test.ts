@@ -497,6 +497,16 @@ describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on
   })
 })
 
+// A start whose lvs was silent, and which could not be undone, or an earlier version, has left the origin so.
+test('a snapshot came up with an origin that is on record without UUIDs: it goes with its VM', async () => {
+  withSnap()
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('releasing', [recorded(ROOT_VOLUME)]))
+  expect((await prepare(await subjectOf(domainOf([snap]), CONFIGURATION))).kind).toBe('done')
+  expect(onRecord()?.volumes[0]?.before).toBe('inactive')
+})
+
 describe('the agent, where the UUIDs of what a VM uses are not on record', () => {
   const asks = () => {
     let asked = 0

@@ -3,7 +3,7 @@ import type { Lockspace } from '../../../src/core/lease.ts'
 import type { Mark } from '../../../src/kill/mark.ts'
 import { isLeftBehind, recover } from '../../../src/kill/recover.ts'
 import { KillDouble } from '../support/kill-world.ts'
-import { uuidOf } from '../support/lvm.ts'
+import { logicalVolume, uuidOf } from '../support/lvm.ts'
 
 const MARK: Mark = {
   format: 1,
@@ -99,6 +99,34 @@ describe('a VG comes back', () => {
     const world = killed([{ hasFailed: false, renewed: 190 }])
     expect((await recover(MARK, world)).kind).toBe('recovered')
     expect(world.did).not.toContain('drop virtVG')
+  })
+})
+
+// The agent has started the locking, and was told that it had not.
+describe('what a person has activated since', () => {
+  const AGAIN: Partial<Lockspace> = { hasFailed: false, renewed: 190, isEnding: false }
+  function activated(lockspace: Partial<Lockspace>): { world: KillDouble; device: { slaves: readonly string[] } } {
+    const world = killed([lockspace])
+    const device = world.device('virtVG', 'data', ['vdb'])
+    world.locks.push(logicalVolume({ vg: 'virtVG', lv: 'data' }).uuid)
+    return { world, device }
+  }
+  test('stays, also while it is open, and what was wiped goes', async () => {
+    const { world, device } = activated(AGAIN)
+    Object.assign(device, { opened: 1 })
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+    expect(world.did).toEqual(['remove virtVG-vm1', 'lock-start virtVG', 'unmark'])
+  })
+  test.each<[string, Partial<Lockspace>, (world: KillDouble, device: object) => void]>([
+    ['is not locked', AGAIN, (world) => void world.locks.splice(0)],
+    ['was wiped', AGAIN, (_, device) => void Object.assign(device, { slaves: [] })],
+    ['has a lock that sanlock may have given up', { hasFailed: true, list: 'rem' }, () => undefined],
+    ['has a lock that sanlock is about to end', { ...AGAIN, isEnding: true }, () => undefined],
+  ])('goes if it %s', async (_, lockspace, spoil) => {
+    const { world, device } = activated(lockspace)
+    spoil(world, device)
+    await recover(MARK, world)
+    expect(world.did).toContain('remove virtVG-data')
   })
 })
 

@@ -37,6 +37,13 @@ describe('sanlock client status -D', () => {
   test('a lockspace that is left in order is none that is lost, though its killing_pids is 1', () => {
     expect(capture('stopping')).toMatch(/space_dead=1\n +killing_pids=1/)
     expect(capture('lost')).toMatch(/renew_fail=1\n +space_dead=1\n +killing_pids=1/)
+    const isEnding = (text: string) => parseSanlockStatus(text)?.lockspaces.map((each) => each.isEnding)
+    expect([capture('stopping'), capture('lost'), FINE, changed(/ +killing_pids=0\n/, '')].map(isEnding)).toEqual([
+      [true],
+      [true],
+      [false],
+      [undefined],
+    ])
   })
 
   test.each([

@@ -205,6 +205,9 @@ export class KillDouble implements RecoverWorld {
     return Promise.resolve(undefined)
   }
   lockManagerOf = (vg: string): Promise<string | undefined> => Promise.resolve(this.managers.get(vg))
+  /** What lvmlockd lists as locked. */
+  readonly locks: string[] = []
+  locked = (): Promise<readonly string[]> => Promise.resolve(this.locks)
   drop = (vg: string): Promise<string | undefined> => {
     this.did.push(`drop ${vg}`)
     return Promise.resolve(this.dropping)

@@ -123,17 +123,19 @@ export async function release(
     const decided = await decideRelease(domain, configuration)
     const { plan } = decided
     if (cutOff !== undefined && plan.kind !== 'deactivate') return leaveAlone()
-    if (plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
+    if (cutOff !== undefined && plan.kind === 'deactivate' && plan.kept !== undefined) warning = later
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // Noted while this host still holds the locks, so that no other host can have changed the counts. As soon as the
     // record says that the domain has ended, others may give the locks back.
     const isNoted = isSaved(domain, reason) && hasLived(domain, reason, record) && isActiveHere(domain) !== true
-    if (plan.kind !== 'keep' && recorded.length > 0) {
+    const hasEnded = plan.kind !== 'keep' || plan.hasEnded === true
+    if (hasEnded && recorded.length > 0) {
       sayEnded = () => {
         if (announce(domain, recorded, record) === 'replaced') isOnRecord = true
       }
     }
-    if (isNoted && wasGivenBack(domain.uuid)) {
+    const isGiven = (record === undefined || record.state === 'releasing') && wasGivenBack(domain.uuid)
+    if (isNoted && isGiven) {
       // Others may have locked its volumes since the agent gave them back: what is counted now says nothing (R12).
       forgetSaved(domain)
       warning = unnoted(domain, 'its volumes were given back before')
@@ -148,6 +150,7 @@ export async function release(
     } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
       await noteFailedRestore(domain, 'failed')
     else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
+    if (plan.kind === 'keep') sayEnded()
     if (plan.kind === 'keep' || (plan.kind === 'forget' && record === undefined)) return settle(decided, plan)
     // The note took a moment. The daemon may have ended in that time, and the next one may have started the domain
     // again.
@@ -404,13 +407,12 @@ export async function releaseAllUnderLock(
   })
   const leaving = wanted.length === 0 ? [] : await deactivateAll(wanted, locks, timeLeft, clock)
   const outcomes: Outcome[] = []
-  for (const [index, one] of ended.entries()) {
+  for (const one of ended) {
     const { domain, record, plan } = one
-    const before = all[index]
     const own = leaving.find((each) => each.domain === domain)
     try {
       // Volumes that stay here are nobody's now. On record they would keep others out until the rest is given back.
-      if (plan.kind === 'keep' && record !== undefined && before?.plan.kind === 'deactivate')
+      if (plan.kind === 'keep' && plan.hasEnded === true && record !== undefined)
         putReleasing(domain, plan.volumes, replacing(domain.uuid, record))
       outcomes.push(
         plan.kind !== 'deactivate'
@@ -508,7 +510,8 @@ async function conclude(
   }
   if (kept.length === 0) replace(undefined)
   else putReleasing(domain, kept, replace)
-  const untold = kept.filter(({ ids }) => ids === undefined)
+  const marked = markedVgs()
+  const untold = kept.filter(({ vg, ids }) => ids === undefined && !marked.has(vg))
   return untold.length > 0
     ? { kind: 'left', volumes: untold, why: UNTOLD }
     : { kind: 'done', did: 'released', volumes: wanted }

@@ -9,7 +9,7 @@ import { cutOff } from '../kill/kill.ts'
 import { noMark, readMark, removeMark } from '../kill/mark.ts'
 import { realWorld, sayInto } from '../kill/real-world.ts'
 import { refusalOf } from '../kill/refusal.ts'
-import { isLeftBehind, isUsedAgain, recover } from '../kill/recover.ts'
+import { isLeftBehind, recover } from '../kill/recover.ts'
 import { resetHost } from '../kill/reset.ts'
 import { write } from '../system/output.ts'
 import { onHost } from '../system/paths.ts'
@@ -67,12 +67,6 @@ export async function killVg(
   // Not asked if sanlock calls: it has a reason. And the question needs lvmlockctl, and only one can run (FACTS 55).
   const refusal = isOfSanlock ? undefined : await refusalOf(vg, asked, world)
   if (refusal !== undefined) return complain(...refusal)
-  // sanlock has called for it, and it was begun too late: what runs there now has its locks.
-  const usedAgain = (): 1 => {
-    say({ priority: 4, text: `${vg} is used here again, and was left alone: sanlock has its lease, and ends nothing` })
-    return 1
-  }
-  if (isOfSanlock && isUsedAgain(vg, asked)) return usedAgain()
   if (!isOfSanlock && hasTerminal() && !yes) {
     const users = vmsOn(vg, world)
     return complain(
@@ -104,8 +98,6 @@ export async function killVg(
     say({ priority: 2, text: `${vg} is not cut off: ${words}` })
     return 1
   }
-  // With 0, lvmlockctl would give up the locks that are in force.
-  if (isOfSanlock && isUsedAgain(vg, await world.ask())) return usedAgain()
   say({ priority: 2, text: `${vg}: cut off. Nothing here can write on it any more` })
   const refused = drop ? await world.drop(vg) : undefined
   return refused === undefined ? 0 : complain(`lvmlockd does not give up its locks of ${vg}: ${refused}.`)

@@ -44,13 +44,21 @@ export function withIdsAndPool(
 }
 
 /**
- * Whether two volumes have one lock, so that they go together: an origin and its COW snapshots (FACTS 26). Where the
- * UUIDs of one are not on record yet, they may (R9) if one is such an origin here.
+ * Whether two volumes have one lock, so that they go together: an origin and its COW snapshots (FACTS 26). `maybe`: the
+ * UUIDs of the other one are not on record yet (R9).
  */
-export const mayGoTogether = (one: RecordedVolume, other: RecordedVolume, devices: readonly Device[]): boolean =>
-  one.ids !== undefined && other.ids !== undefined
-    ? one.ids.lock === other.ids.lock
-    : one.vg === other.vg && [one, other].some((volume) => deviceOf(volume, devices)?.hasSnapshot === true)
+export function goTogether(
+  volume: RecordedVolume,
+  other: RecordedVolume,
+  devices: readonly Device[],
+): 'yes' | 'maybe' | 'no' {
+  const { ids, pool } = volume
+  if (ids === undefined || pool !== undefined || other.vg !== volume.vg) return 'no'
+  if (other.ids !== undefined) return other.ids.lock === ids.lock ? 'yes' : 'no'
+  const device = deviceOf(other, devices)
+  if (device?.dmUuid === mapperUuid(ids.vg, ids.lock)) return 'yes'
+  return device !== undefined && deviceOf(volume, devices)?.hasSnapshot === true ? 'maybe' : 'no'
+}
 
 /**
  * Whether another domain that runs here uses a volume under the same lock: to deactivate this one would deactivate that
@@ -63,13 +71,19 @@ export function isBoundByAnother(
   ownUuid: string,
   devices: readonly Device[],
 ): boolean {
-  const { ids, pool } = volume
-  if (ids === undefined || pool !== undefined) return false
   const isUp = deviceOf(volume, devices) !== undefined
   return othersVolumes(records, ownUuid).some(
-    (other) => mayGoTogether(volume, other, devices) && !(isUp && deviceOf(other, devices) === undefined),
+    (other) => goTogether(volume, other, devices) === 'yes' && !(isUp && deviceOf(other, devices) === undefined),
   )
 }
+
+/** Whether that may be so, of a volume that is not `isBoundByAnother`: what has a snapshot stays for now (R9). */
+export const mayBeBound = (
+  volume: RecordedVolume,
+  records: Records,
+  ownUuid: string,
+  devices: readonly Device[],
+): boolean => othersVolumes(records, ownUuid).some((other) => goTogether(volume, other, devices) === 'maybe')
 
 /** Whether another domain that runs here uses a volume, or one that goes with it. */
 export const isUsedByAnother = (

@@ -1,12 +1,18 @@
 import { type Device, type LockState, type Seen, seenHere } from './lock-state.ts'
 import { type DomainRecord, type RecordedVolume, type Records, goesWithDomain, goesWithDomainStill } from './record.ts'
-import { isUsedByAnother } from './relatives.ts'
+import { isUsedByAnother, mayBeBound } from './relatives.ts'
 import type { ManagedVolume } from './scope.ts'
 
 /** What a `release` is to do. `keep`: nothing now, and the record stays. `forget`: nothing, and the record goes. */
 export type ReleasePlan =
   | { readonly kind: 'forget'; readonly reason: string }
-  | { readonly kind: 'keep'; readonly reason: string; readonly volumes: readonly RecordedVolume[] }
+  /** `hasEnded`: the domain has, and its record is to say so; else nobody can tell, or it runs. */
+  | {
+      readonly kind: 'keep'
+      readonly reason: string
+      readonly volumes: readonly RecordedVolume[]
+      readonly hasEnded?: true
+    }
   /** `kept`: its other volumes, which stay on record for later. */
   | {
       readonly kind: 'deactivate'
@@ -43,10 +49,20 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, 
     record?.volumes ??
     inXml.map(({ vg, lv, role, isLocal }) => ({ vg, lv, role, mode: isLocal ? 'local' : role, before: 'inactive' }))
   const uuid = record?.domain.uuid ?? ''
-  const volumes = own.filter((volume) => goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid, devices))
-  return volumes.length === 0
-    ? { kind: 'forget', reason: 'nothing of its own is active' }
-    : { kind: 'deactivate', volumes }
+  const going = own.filter((volume) => goesWithDomain(volume) && !isUsedByAnother(volume, records, uuid, devices))
+  const kept = going.filter((volume) => mayBeBound(volume, records, uuid, devices))
+  return rest(
+    going.filter((volume) => !kept.includes(volume)),
+    kept,
+    'another VM may have its snapshot',
+  )
+}
+
+/** What becomes of a domain's volumes: some go now, others stay on record for later. @param why they do */
+function rest(volumes: readonly RecordedVolume[], kept: readonly RecordedVolume[], why: string): ReleasePlan {
+  if (volumes.length > 0) return { kind: 'deactivate', volumes, ...(kept.length > 0 && { kept }) }
+  if (kept.length > 0) return { kind: 'keep', reason: why, volumes: kept, hasEnded: true }
+  return { kind: 'forget', reason: 'nothing of its own is active' }
 }
 
 /** Why a volume without UUIDs is kept. */
@@ -68,18 +84,18 @@ export function asTold(
   if (plan.kind !== 'deactivate') return plan
   const isTold = ({ ids, mode }: RecordedVolume): boolean => ids !== undefined || mode === 'local'
   const untold = identified.filter((volume) => !isTold(volume))
-  const volumes = identified.filter(
+  const going = identified.filter(
     (volume) =>
       isTold(volume) && (plan.volumes.includes(volume) || !isUsedByAnother(volume, records, ownUuid, devices)),
   )
-  const kept = [...(plan.kept ?? []), ...untold]
-  if (volumes.length > 0) return { ...plan, volumes, ...(kept.length > 0 && { kept }) }
-  if (kept.length === 0) return { kind: 'forget', reason: 'nothing of its own is active' }
-  return {
-    kind: 'keep',
-    reason: untold.length === 0 ? 'its other volumes are left for later' : UNTOLD,
-    volumes: kept,
-  }
+  const bound = going.filter(
+    (volume) => !plan.volumes.includes(volume) && mayBeBound(volume, records, ownUuid, devices),
+  )
+  return rest(
+    going.filter((volume) => !bound.includes(volume)),
+    [...(plan.kept ?? []), ...untold, ...bound],
+    untold.length === 0 ? 'its other volumes are left for later' : UNTOLD,
+  )
 }
 
 /** The plan without VGs that were cut off here: their volumes stay on record until the VG can be used again. */
@@ -93,6 +109,7 @@ export function leavingAlone(plan: ReleasePlan, isLeftAlone: (vg: string) => boo
         kind: 'keep',
         reason: `what it has on ${kept[0]?.vg} is left for later`,
         volumes: [...(plan.kept ?? []), ...kept],
+        hasEnded: true,
       }
     : { kind: 'deactivate', volumes, kept: [...(plan.kept ?? []), ...kept] }
 }
@@ -116,7 +133,7 @@ export function withoutPromoted(plan: ReleasePlan, locks: LockState, devices: re
     unread.length === 0
       ? 'its other volumes are left for later'
       : 'whether it is still shared for a migration cannot be read'
-  return { kind: 'keep', reason, volumes: kept }
+  return { kind: 'keep', reason, volumes: kept, hasEnded: true }
 }
 
 /**

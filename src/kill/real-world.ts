@@ -100,7 +100,7 @@ export function realWorld(say: (line: Line) => void): RecoverWorld {
     },
     locked: async () => {
       const state = await lockState(ASK_LIMIT)
-      return state.kind === 'known' ? [...state.locks.keys()] : []
+      return state.kind === 'known' ? [...state.locks.keys()] : undefined
     },
     drop: dropLocks,
     startLocking,

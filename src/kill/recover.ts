@@ -67,11 +67,14 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   const uuid = vgUuidOf(vg, all, world.records())
   if (uuid === 'ambiguous') return `which devices belong to ${vg} cannot be told`
   const devices = uuid === undefined ? [] : devicesOf(vg, uuid.uuid, all)
-  const locked = devices.length > 0 && isUsedAgain(vg, await world.ask()) ? await world.locked() : []
+  const isAgain = !devices.every(isWiped) && isUsedAgain(vg, await world.ask())
+  const locked = isAgain ? await world.locked() : []
+  if (locked === undefined) return `lvmlockd does not tell what of ${vg} is locked here`
+  const kept = keptOf(devices, locked)
   for (const tier of tiersOf(devices)) {
     const counts = await world.openCounts()
     if (counts === undefined) return 'dmsetup does not tell what is open'
-    for (const device of tier.filter((each) => isWiped(each) || !isLocked(each, locked))) {
+    for (const device of tier.filter((each) => !kept.has(each))) {
       if (counts.get(device.uuid) !== 0)
         return `${device.name} is open still${isWiped(device) ? '' : ', and not wiped'}: see 'dmsetup ls --tree' and fuser(1)`
       const why = await world.remove(device.name)
@@ -81,12 +84,26 @@ async function removeDevices(vg: string, world: RecoverWorld): Promise<string | 
   return undefined
 }
 
-/** Whether a device, or a layer of it, is of an LV that is locked. */
-const isLocked = ({ uuid }: MapperDevice, locked: readonly string[]): boolean =>
-  locked.some((lv) => uuid.slice('LVM-'.length + 32).startsWith(lv.replaceAll('-', '')))
+/**
+ * What stays: devices of LVs that are locked, and what stands on these or below them: the parts of a RAID LV, the volumes
+ * of a pool, the snapshots of an origin. Not what was wiped.
+ */
+function keptOf(devices: readonly MapperDevice[], locked: readonly string[]): ReadonlySet<MapperDevice> {
+  const whole = devices.filter((device) => !isWiped(device))
+  const isLocked = ({ uuid }: MapperDevice): boolean =>
+    locked.some((lv) => uuid.slice('LVM-'.length + 32).startsWith(lv.replaceAll('-', '')))
+  const kept = new Set(whole.filter(isLocked))
+  const isBeside = (one: MapperDevice): boolean =>
+    [...kept].some((other) => one.slaves.includes(other.node) || other.slaves.includes(one.node))
+  for (let size = 0; size < kept.size; ) {
+    size = kept.size
+    for (const each of whole.filter(isBeside)) kept.add(each)
+  }
+  return kept
+}
 
 /** Whether somebody has started the locking again, or it was never lost, by sanlock's own word. */
-export const isUsedAgain = (vg: string, asked: SanlockAnswer): boolean =>
+const isUsedAgain = (vg: string, asked: SanlockAnswer): boolean =>
   asked.kind === 'status' &&
   isInForce(
     asked.status.lockspaces.find((each) => each.vg === vg),

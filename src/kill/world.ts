@@ -77,8 +77,8 @@ export interface RecoverWorld extends KillWorld {
    * a few seconds.
    */
   lockManagerOf(vg: string): Promise<string | undefined>
-  /** The UUIDs of the LVs that lvmlockd lists as locked here; none if it does not answer in a few seconds. */
-  locked(): Promise<readonly string[]>
+  /** The UUIDs of the LVs that lvmlockd lists as locked here; undefined if it does not answer in a few seconds. */
+  locked(): Promise<readonly string[] | undefined>
   /**
    * `lvmlockctl --drop`: lvmlockd gives up its locks of a VG whose lease was lost.
    * @returns undefined if it was done, else why not

@@ -175,8 +175,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a `prepare` that fails forgets what it could not give back',
     file: 'acts/prepare.ts',
-    from: 'putRefused(given.length === 0 ? [] : stillHere(given, await lockState(), activeVolumes()))',
-    to: 'putRefused([stillHere, lockState].slice(2) as never[])',
+    from: 'putRefused(given.length === 0 ? [] : leftOf(given, { locks: await lockState(), devices: activeVolumes() }))',
+    to: 'putRefused([leftOf, lockState].slice(2) as never[])',
   },
   {
     name: 'a `prepare` does not look whether a saved memory is still as new, once it has the locks',
@@ -451,7 +451,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'no pass looks for what is unplugged',
     focus: 'plugged in and out',
     file: 'agent/agent.ts',
-    from: 'plan.unplugged.length > 0 ||',
+    from: 'plan.unplugged.some(({ ids }) => ids !== undefined) ||',
     to: '',
   },
   {
@@ -658,15 +658,15 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a `release` deactivates what another VM has under the same lock',
     focus: 'snapshots of LVM',
     file: 'core/relatives.ts',
-    from: '(other) => other.ids?.lock === ids.lock && !(isUp && deviceOf(other, devices) === undefined)',
-    to: '(other) => other.ids?.lock === undefined && ids.lock === "" && !(isUp && deviceOf(other, devices) === undefined)',
+    from: "(other) => goTogether(volume, other, devices) === 'yes' && !(isUp && deviceOf(other, devices) === undefined)",
+    to: '(other) => other.lv === "" && [goTogether, isUp].length === 1',
   },
   {
     name: 'a snapshot that is gone keeps its origin from being given back',
     focus: 'snapshots of LVM',
     file: 'core/relatives.ts',
-    from: 'other.ids?.lock === ids.lock && !(isUp && deviceOf(other, devices) === undefined)',
-    to: 'other.ids?.lock === ids.lock && [isUp, devices].length === 2',
+    from: "goTogether(volume, other, devices) === 'yes' && !(isUp && deviceOf(other, devices) === undefined)",
+    to: "goTogether(volume, other, devices) === 'yes' && [isUp, devices].length === 2",
   },
   {
     name: 'R4: what lvs tells of a volume just before it is given back is not asked who uses it',
@@ -686,8 +686,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what is unplugged takes along what its VM has under the same lock',
     focus: 'snapshots of LVM',
     file: 'core/drive.ts',
-    from: 'other.ids !== undefined && other.ids.lock === volume.ids?.lock, )',
-    to: 'other.ids !== undefined && other.ids.lock === "", )',
+    from: "isNamed(other) && goTogether(volume, other, devices) !== 'no')",
+    to: "isNamed(other) && goTogether(volume, other, devices) === ('none' as string))",
   },
   {
     name: 'a snapshot that is gone stays on record as long as its origin is locked',

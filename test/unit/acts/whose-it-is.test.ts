@@ -461,6 +461,11 @@ describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on
     put(own('running', [ofRoot()]))
     await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
     expect([lockOfRoot(), host.active.has('virtVG/root')]).toEqual(['exclusive', true])
+    // Not forgotten: another one may be an origin too, and this one nobody's.
+    expect([onRecord()?.state, onRecord()?.volumes]).toEqual(['releasing', [ofRoot()]])
+    replaceRecord(other, onRecord(other), undefined)
+    await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)
+    expect([lockOfRoot(), onRecord()]).toEqual([undefined, undefined])
   })
   test('what was kept of one VM keeps nobody waiting for lvs', async () => {
     await ends()
@@ -488,6 +493,18 @@ describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on
     noteGivenBack(UUID)
     const outcome = await release(parseDomain(READS_SNAP), CONFIGURATION, 'saved')
     expect(outcome).toMatchObject({ warning: expect.stringContaining('given back before') as string })
+  })
+  test('R12: the mark of an earlier life, which prepare did not look at, is not about what runs now', async () => {
+    noteGivenBack(UUID)
+    const outcome = await release(parseDomain(READS_SNAP), CONFIGURATION, 'saved')
+    expect(JSON.stringify(outcome)).not.toContain('given back before')
+  })
+  test('what is kept because its volume group was cut off is not said to be unknown to lvs', async () => {
+    put(own('running', [ofHome(), recorded({ vg: 'moreVG', lv: 'data' })]))
+    root.write('run/lvguard/moreVG.killed', '')
+    expect(await release(domainOf([HOME_VOLUME], true), CONFIGURATION)).not.toMatchObject({
+      why: 'lvs does not tell whose lock it has',
+    })
   })
   test('no lock of its volume group is held, and it is not active: it is off the record', async () => {
     host.active.delete('virtVG/snap')

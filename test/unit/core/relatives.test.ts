@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { idlePools, isBoundByAnother, withIdsAndPool } from '../../../src/core/relatives.ts'
+import { identityOf } from '../../../src/core/lock-state.ts'
+import { goTogether, idlePools, isBoundByAnother, withIdsAndPool } from '../../../src/core/relatives.ts'
 import { deviceOf, lockTable, logicalVolume, recordOf, recorded, records, uuidOf, volumeTable } from '../support/lvm.ts'
 
 const POOL = logicalVolume({ vg: 'virtVG', lv: 'pool' })
@@ -69,6 +70,26 @@ describe('what goes with a volume', () => {
       false,
     ],
   ])('%s', (_, found, expected) => expect(found).toBe(expected))
+})
+
+// Until lvs has told, only devices tell. A device that has a snapshot is seen to have one.
+describe('what goes with a volume, while the UUIDs of the other one are not on record', () => {
+  const PLAIN = logicalVolume({ vg: 'virtVG', lv: 'plain' })
+  const AWAY = logicalVolume({ vg: 'moreVG', lv: 'away' })
+  const UP = [{ ...deviceOf(ORIGIN), hasSnapshot: true as const }, deviceOf(SNAP), deviceOf(PLAIN), deviceOf(AWAY)]
+  const whole = (volume: typeof ONE) => recorded(volume, { ids: identityOf(volume).ids })
+  test.each<[string, typeof ONE, typeof ONE, 'yes' | 'maybe' | 'no', typeof UP?]>([
+    ['a snapshot, and its origin', SNAP, ORIGIN, 'yes'],
+    ['a snapshot, and what is no origin of it', SNAP, PLAIN, 'no'],
+    ['an origin that has a snapshot, and that', ORIGIN, SNAP, 'maybe'],
+    ['an origin that has a snapshot, and what may be one', ORIGIN, PLAIN, 'maybe'],
+    ['the same of another volume group', ORIGIN, AWAY, 'no'],
+    ['the same, not active', ORIGIN, PLAIN, 'no', UP.slice(0, 2)],
+    ['what has no snapshot', PLAIN, SNAP, 'no'],
+    ['what has no snapshot, and an origin', PLAIN, ORIGIN, 'no'],
+  ])('%s', (_, volume, other, expected, up = UP) =>
+    expect(goTogether(whole(volume), recorded(other), up)).toBe(expected),
+  )
 })
 
 describe('pools to be given back', () => {

@@ -73,6 +73,7 @@ describe('what a release gives back', () => {
     expect(leavingAlone(cut('otherVG'), (vg) => vg === 'otherVG')).toEqual(cut('otherVG'))
     expect(cut('otherVG', 'virtVG')).toEqual({
       kind: 'keep',
+      hasEnded: true,
       reason: 'what it has on virtVG is left for later',
       volumes: [here, there],
     })
@@ -96,6 +97,7 @@ describe('what a release gives back', () => {
       withoutPromoted({ kind: 'deactivate', volumes: [demoted], kept }, held('exclusive'), [deviceOf(was)]),
     ).toEqual({
       kind: 'keep',
+      hasEnded: true,
       reason: 'its other volumes are left for later',
       volumes: kept,
     })

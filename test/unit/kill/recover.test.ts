@@ -5,6 +5,7 @@ import { isLeftBehind, recover } from '../../../src/kill/recover.ts'
 import { KillDouble } from '../support/kill-world.ts'
 import { logicalVolume, uuidOf } from '../support/lvm.ts'
 
+const lvOf = (lv: string): string => logicalVolume({ vg: 'virtVG', lv }).uuid
 const MARK: Mark = {
   format: 1,
   vg: 'virtVG',
@@ -108,7 +109,7 @@ describe('what a person has activated since', () => {
   function activated(lockspace: Partial<Lockspace>): { world: KillDouble; device: { slaves: readonly string[] } } {
     const world = killed([lockspace])
     const device = world.device('virtVG', 'data', ['vdb'])
-    world.locks.push(logicalVolume({ vg: 'virtVG', lv: 'data' }).uuid)
+    world.locks = [lvOf('data')]
     return { world, device }
   }
   test('stays, also while it is open, and what was wiped goes', async () => {
@@ -118,7 +119,7 @@ describe('what a person has activated since', () => {
     expect(world.did).toEqual(['remove virtVG-vm1', 'lock-start virtVG', 'unmark'])
   })
   test.each<[string, Partial<Lockspace>, (world: KillDouble, device: object) => void]>([
-    ['is not locked', AGAIN, (world) => void world.locks.splice(0)],
+    ['is not locked', AGAIN, (world) => void Object.assign(world, { locks: [] })],
     ['was wiped', AGAIN, (_, device) => void Object.assign(device, { slaves: [] })],
     ['has a lock that sanlock may have given up', { hasFailed: true, list: 'rem' }, () => undefined],
     ['has a lock that sanlock is about to end', { ...AGAIN, isEnding: true }, () => undefined],
@@ -127,6 +128,31 @@ describe('what a person has activated since', () => {
     spoil(world, device)
     await recover(MARK, world)
     expect(world.did).toContain('remove virtVG-data')
+  })
+})
+
+describe('what stands on it or below it stays too', () => {
+  const layers = ['raid', 'thin', 'snapshot'] as const
+  test.each(layers)('%s', async (layer) => {
+    const world = killed([{ hasFailed: false, renewed: 190, isEnding: false }])
+    const on = (lv: string, slaves: readonly string[], suffix = '', opened = 0) =>
+      Object.assign(world.device('virtVG', lv, slaves, { suffix, name: `virtVG-${lv}${suffix}` }), { opened })
+    if (layer === 'raid') on('raid', [on('raid_rimage_0', ['vdb'], '', 1).node])
+    else if (layer === 'thin') on('thin', [on('pool', [on('pool_tdata', ['vdb'], '', 1).node], '-tpool', 1).node])
+    else {
+      const real = on('root', ['vdb'], '-real', 2)
+      on('snap', [real.node, on('snap', ['vdb'], '-cow', 1).node])
+      on('root', [real.node])
+    }
+    world.locks = [lvOf({ raid: 'raid', thin: 'pool', snapshot: 'root' }[layer])]
+    expect((await recover(MARK, world)).kind).toBe('recovered')
+    expect(world.did).toEqual(['remove virtVG-vm1', 'lock-start virtVG', 'unmark'])
+  })
+  test('R9: lvmlockd does not tell: nothing goes, and it stays marked', async () => {
+    const world = killed([{ hasFailed: false, renewed: 190, isEnding: false }])
+    world.device('virtVG', 'data', ['vdb'])
+    world.locks = undefined
+    expect([(await recover(MARK, world)).kind, world.did]).toEqual(['not-yet', []])
   })
 })
 

@@ -206,8 +206,8 @@ export class KillDouble implements RecoverWorld {
   }
   lockManagerOf = (vg: string): Promise<string | undefined> => Promise.resolve(this.managers.get(vg))
   /** What lvmlockd lists as locked. */
-  readonly locks: string[] = []
-  locked = (): Promise<readonly string[]> => Promise.resolve(this.locks)
+  locks: string[] | undefined = []
+  locked = (): Promise<readonly string[] | undefined> => Promise.resolve(this.locks)
   drop = (vg: string): Promise<string | undefined> => {
     this.did.push(`drop ${vg}`)
     return Promise.resolve(this.dropping)

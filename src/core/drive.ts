@@ -317,6 +317,8 @@ const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): b
   !hasDevice(volume, { devices }) &&
   locks.kind === 'known' &&
   locks.lockspaces.has(volume.vg) &&
+  // Without its UUIDs nobody can tell which of the locks is its own (R9).
+  (volume.ids !== undefined || volume.mode === 'local' || locks.locks.size === 0) &&
   // The lock of a snapshot is its origin's, which others may have.
   (heldOf(volume, locks, devices) === 'none' ||
     (volume.ids !== undefined && volume.pool === undefined && volume.ids.lock !== volume.ids.lv))

@@ -1,4 +1,4 @@
-import type { Device, IdentityTable, LockState } from './lock-state.ts'
+import type { Device, IdentityTable, LockState, VolumeTable } from './lock-state.ts'
 import { NO_VOLUMES, deviceOf, identityOf, lockOf, seenHere } from './lock-state.ts'
 import {
   type DomainRecord,
@@ -18,13 +18,15 @@ import { fullName, mapperUuid } from './volume.ts'
  * (FACTS 26), with a thin volume its pool (FACTS 27). So a volume may be active only because another domain's volume
  * has the same lock. Then it does not count as active before: lvguard has brought it up, together with that volume.
  * @param before the locks and records of this host before anything was activated
+ * @param told what lvs tells of volumes whose UUIDs are not on record
  */
 export function withIdsAndPool(
   recorded: readonly RecordedVolume[],
   table: IdentityTable,
   before: { readonly locks: LockState; readonly records: Records; readonly devices: readonly Device[] },
+  told: VolumeTable = NO_VOLUMES,
 ): RecordedVolume[] {
-  const known = onAnyRecord(before.records).map((volume) => withTold(volume, NO_VOLUMES, before))
+  const known = onAnyRecord(before.records).map((volume) => withTold(volume, told, before))
   return recorded.map((volume) => {
     const row = table.volumes.get(fullName(volume))
     if (row === undefined) return volume

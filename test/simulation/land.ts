@@ -75,6 +75,8 @@ export class Land {
   qemus: Qemu[] = []
   /** VMs that libvirt has made two of (FACTS 19). */
   readonly contested = new Set<Vm>()
+  /** Those of which an agent that was not there at that moment can see no sign of it (Libvirt.recover). */
+  readonly unseen = new Set<Vm>()
   readonly #renamedAt = new Map<string, number>()
   /** VMs that the agent has suspended. */
   readonly suspended = new Set<Vm>()
@@ -246,6 +248,12 @@ export class Land {
    * `dmsetup remove` of what was wiped, where there was no room for a mark.
    */
   tidy(): void {
+    // A mark that says nothing was left by a kill that was ended before it could write into it.
+    for (const host of this.hosts)
+      for (const vg of host.state.lockspaces.keys()) {
+        const mark = host.disk.find(`/run/lvguard/${vg}.killed`)
+        if (mark?.kind === 'file' && mark.text === '') host.type(['recover', vg])
+      }
     for (const host of this.hosts)
       for (const [vg, { state }] of host.state.lockspaces)
         if (host.disk.find(`/run/lvguard/${vg}.killed`) === undefined) {
@@ -739,7 +747,7 @@ export class Land {
     for (const vm of this.vms) {
       const own = this.qemus.filter((qemu) => qemu.vm === vm)
       const running = own.filter(({ cpus }) => cpus === 'running')
-      if (running.length > 1)
+      if (running.length > 1 && !this.unseen.has(vm))
         return {
           rule: 'contested',
           text: `${vm.name} still runs on ${running.map(({ host }) => host.name).join(' and ')}`,

@@ -586,6 +586,10 @@ export class Libvirt {
       // The reply of Finish was lost before (FACTS 19).
       if (status.phase === 'confirm3_cancelled') this.host.land.makesTwo(vm)
       const wasPaused = qemu.cpus === 'paused'
+      // It ended between the command to QEMU and its word in the status file. It asks QEMU whether its CPUs run
+      // (qemuProcessUpdateState). Nothing tells then that a migration has stopped them.
+      const isUnseen = !wasPaused && status.state === 'paused'
+      if (isUnseen && status.phase === 'confirm3_cancelled') this.host.land.unseen.add(vm)
       this.host.land.runCpus(qemu, 'libvirt')
       await this.step(thread)
       if (this.qemuOf(vm) === qemu)
@@ -598,7 +602,9 @@ export class Libvirt {
                 ? 'save canceled'
                 : wasPaused
                   ? 'migration canceled'
-                  : status.reason,
+                  : isUnseen
+                    ? 'unpaused'
+                    : status.reason,
         })
     } else if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason })
     // It asks QEMU whether its CPUs run (qemuProcessUpdateState).

@@ -99,8 +99,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: '`release` waits for the lock before it says that the domain has ended',
     file: 'acts/release.ts',
-    from: '    sayEnded()\n    if (plan',
-    to: '    if (plan',
+    from: "    sayEnded()\n    if (plan.kind === 'forget')",
+    to: "    if (plan.kind === 'forget')",
   },
   {
     name: '`release` that has no time left does not say that the domain has ended',

@@ -524,6 +524,16 @@ test('a snapshot came up with an origin that is on record without UUIDs: it goes
   expect(onRecord()?.volumes[0]?.before).toBe('inactive')
 })
 
+// The start of the VM that reads the snapshot was killed as soon as it had written its record.
+test('an origin came up with a snapshot that is on record without UUIDs: it goes with its VM', async () => {
+  withSnap()
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('releasing', [recorded(snap)]))
+  expect((await prepare(await subjectOf(domainOf([ROOT_VOLUME]), CONFIGURATION))).kind).toBe('done')
+  expect(onRecord()?.volumes[0]?.before).toBe('inactive')
+})
+
 describe('the agent, where the UUIDs of what a VM uses are not on record', () => {
   const asks = () => {
     let asked = 0

@@ -5,6 +5,7 @@ import type { RecordedVolume } from '../core/record.ts'
 import { withIdsAndPool } from '../core/relatives.ts'
 import { type Change, type HostFacts, activeMeanwhile, claimedMeanwhile, planStart, planUndo } from '../core/start.ts'
 import { fullName } from '../core/volume.ts'
+import { toldOf } from './told.ts'
 import { drbdBelow } from '../drbd/drbd.ts'
 import { cutOffProblems } from '../kill/mark.ts'
 import { activeVolumes } from '../lvm/devices.ts'
@@ -132,7 +133,8 @@ async function lockLevel(
   const { attempted, failed } = await carryOut(plan.changes, locks)
   const [table, after] = await Promise.all([level.table(), lockState()])
   steps.push({ attempted, before, table, earlier: record?.volumes ?? [] })
-  recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before))
+  const told = await toldOf(before, plan.recorded)
+  recorded.push(...withIdsAndPool(plan.recorded, table ?? NO_VOLUMES, before, told))
   if (failed !== undefined)
     throw new ChangeFailed(async () => withDisks(await problemsOf(failed, table, after), candidates))
   // As in prepare.ts: a VG may have been cut off in the meantime.

@@ -166,8 +166,9 @@ export async function act(
       return [{ view, domain: view.domain, record: view.record, plan: plan.plan }]
     })
     // Its `release` has not said anything yet, and may still come.
-    for (const { record } of gone)
-      if (record !== undefined && IN_USE.includes(record.state)) noteGivenBack(record.domain.uuid)
+    for (const { record, plan } of gone)
+      if (plan.kind !== 'keep' && record !== undefined && IN_USE.includes(record.state))
+        noteGivenBack(record.domain.uuid)
     // What names no VG goes first: while the others are given back, the locking of a further VG may be started. Last goes
     // what waits for an answer of lvs.
     const turnOf = ({ view, plan }: (typeof gone)[number]): number =>

@@ -4,17 +4,9 @@ import { join } from 'node:path'
 import { pause } from '../system/clock.ts'
 import { milliseconds } from '../system/clock.ts'
 import { type DrbdState, confirmedWords, planOnDrbd } from '../core/drbd.ts'
-import {
-  type Device,
-  type IdentityTable,
-  NO_VOLUMES,
-  type VolumeTable,
-  deviceOf,
-  isSameVolume,
-  seenHere,
-} from '../core/lock-state.ts'
+import { type Device, type IdentityTable, NO_VOLUMES, deviceOf, isSameVolume, seenHere } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
-import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomainStill, onAnyRecord } from '../core/record.ts'
+import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty, lockspacesTellAll } from '../core/scope.ts'
 import { isUsedByAnother, mayBeBound, withIdsAndPool } from '../core/relatives.ts'
@@ -40,7 +32,7 @@ import { cutOffProblems } from '../kill/mark.ts'
 import { isActiveHere } from '../libvirt/status.ts'
 import { activeVolumes } from '../lvm/devices.ts'
 import { noAnswerOfLvs } from '../lvm/installed.ts'
-import { lockState, makesDevices, volumeTable } from '../lvm/lvm.ts'
+import { lockState, makesDevices } from '../lvm/lvm.ts'
 import { meanwhileDo } from '../system/run.ts'
 import { DEFINITION_FOLDER } from '../system/paths.ts'
 import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '../state/record-store.ts'
@@ -51,6 +43,7 @@ import { awaitLocking, isTooEarly } from './await-locking.ts'
 import { type Above, type BackingResult, GrowingLocks, lockBackingFiles } from './backing-files.ts'
 import { callerHasEnded, callingDaemon } from './daemon.ts'
 import { carryOut } from './changes.ts'
+import { toldOf } from './told.ts'
 import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
 import {
   type LocksQuestion,
@@ -225,7 +218,7 @@ async function prepareUnderLock(
   const record = recordOf(domain.uuid, facts.records)
   // A domain that runs here is not started again. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
-  const leftovers = (record?.volumes ?? [])
+  let leftovers = (record?.volumes ?? [])
     .filter((old) => goesWithDomainStill(old, seenHere(old, facts.locks, facts.devices).lock))
     .map((old) => byPresentName(old, facts.devices))
   const replace = replacing(domain.uuid, record)
@@ -291,7 +284,9 @@ async function prepareUnderLock(
           ...(queue.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]
       : []
-  const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts, await toldOf(facts, plan.recorded))
+  const untold = await toldOf(facts, plan.recorded, leftovers)
+  leftovers = leftovers.map((old) => withTold(old, untold, { locks: after, devices }))
+  const taken = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts, untold)
   const above: Above = { subject, taken, locks, incoming, record: (volumes) => put('prepared', [...taken, ...volumes]) }
   // From now on nobody else can lock them. Has anybody locked one between `restore` and now?
   const stale =
@@ -368,20 +363,6 @@ async function prepareUnderLock(
         : await problemsOf(failed, table, after),
     incoming,
   )
-}
-
-/**
- * What lvs tells of volumes of these VGs that are on record without their UUIDs: a start that was killed has left them
- * so. One of them may be a snapshot with which the volume of this start came up.
- */
-async function toldOf({ records, devices }: HostFacts, recorded: readonly RecordedVolume[]): Promise<VolumeTable> {
-  const untold = onAnyRecord(records).filter(
-    (volume) =>
-      volume.ids === undefined &&
-      deviceOf(volume, devices) !== undefined &&
-      recorded.some(({ vg, lv }) => vg === volume.vg && lv !== volume.lv),
-  )
-  return untold.length === 0 ? NO_VOLUMES : ((await volumeTable(untold)) ?? NO_VOLUMES)
 }
 
 /** What could not be given back, with the UUIDs that its devices tell: its names may be others when that is tried again. */

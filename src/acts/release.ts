@@ -5,6 +5,7 @@ import { type Domain, candidatesOf } from '../core/domain.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, mayRunElsewhere } from '../core/record.ts'
 import { type Device, type LockState, NO_VOLUMES, type VolumeTable, addressOf, deviceOf } from '../core/lock-state.ts'
 import {
+  BOUND,
   type ReleasePlan,
   UNTOLD,
   asTold,
@@ -147,7 +148,7 @@ export async function release(
         (await identifier(recorded))(recorded),
         record !== undefined && mayRunElsewhere(record),
       )
-    } else if (plan.kind !== 'keep' && record?.restored === true && hasFailed(domain, reason, record))
+    } else if (hasEnded && record?.restored === true && hasFailed(domain, reason, record))
       await noteFailedRestore(domain, 'failed')
     else if (hasRun(record) && isNoteUsedUp(domain, reason)) forgetSaved(domain)
     if (plan.kind === 'keep') sayEnded()
@@ -511,9 +512,10 @@ async function conclude(
   if (kept.length === 0) replace(undefined)
   else putReleasing(domain, kept, replace)
   const marked = markedVgs()
-  const untold = kept.filter(({ vg, ids }) => ids === undefined && !marked.has(vg))
-  return untold.length > 0
-    ? { kind: 'left', volumes: untold, why: UNTOLD }
+  // What is on a VG that was cut off is said elsewhere.
+  const here = kept.filter(({ vg }) => !marked.has(vg))
+  return here.length > 0
+    ? { kind: 'left', volumes: here, why: here.some(({ ids }) => ids === undefined) ? UNTOLD : BOUND }
     : { kind: 'done', did: 'released', volumes: wanted }
 }
 

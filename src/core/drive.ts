@@ -212,7 +212,7 @@ function planEnd(record: DomainRecord | undefined, { records, devices }: DriveFa
   return {
     kind: 'release',
     plan,
-    reports: plan.kind === 'keep' ? [{ kind: 'records-unreadable', files: records.unreadable }] : [],
+    reports: records.unreadable.length > 0 ? [{ kind: 'records-unreadable', files: records.unreadable }] : [],
   }
 }
 
@@ -317,8 +317,6 @@ const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): b
   !hasDevice(volume, { devices }) &&
   locks.kind === 'known' &&
   locks.lockspaces.has(volume.vg) &&
-  // Without its UUIDs nobody can tell which of the locks is its own (R9).
-  (volume.ids !== undefined || volume.mode === 'local' || locks.locks.size === 0) &&
   // The lock of a snapshot is its origin's, which others may have.
   (heldOf(volume, locks, devices) === 'none' ||
     (volume.ids !== undefined && volume.pool === undefined && volume.ids.lock !== volume.ids.lv))

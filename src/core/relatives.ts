@@ -59,7 +59,8 @@ export function goTogether(
   if (other.ids !== undefined) return other.ids.lock === ids.lock ? 'yes' : 'no'
   const device = deviceOf(other, devices)
   if (device?.dmUuid === mapperUuid(ids.vg, ids.lock)) return 'yes'
-  return device !== undefined && deviceOf(volume, devices)?.hasSnapshot === true ? 'maybe' : 'no'
+  const hasKin = ids.lock !== ids.lv || deviceOf(volume, devices)?.hasSnapshot === true
+  return device !== undefined && hasKin ? 'maybe' : 'no'
 }
 
 /**

@@ -54,7 +54,7 @@ export function planRelease({ record, records, inXml, gotPastPrepare, runsHere, 
   return rest(
     going.filter((volume) => !kept.includes(volume)),
     kept,
-    'another VM may have its snapshot',
+    BOUND,
   )
 }
 
@@ -65,6 +65,8 @@ function rest(volumes: readonly RecordedVolume[], kept: readonly RecordedVolume[
   return { kind: 'forget', reason: 'nothing of its own is active' }
 }
 
+/** Why what may go with another VM's volume is kept. */
+export const BOUND = 'another VM may have its snapshot'
 /** Why a volume without UUIDs is kept. */
 export const UNTOLD = 'lvs does not tell whose lock it has'
 

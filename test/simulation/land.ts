@@ -779,7 +779,9 @@ export class Land {
               .get(vm.uuid)
               ?.volumes.some((named) => this.#mainOnRecord(named) === volume),
         )
-        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume) && !isLeft)
+        // 0.1.0 had it on record by its name, and lvmlockd was away when it was given back: no device, no UUIDs.
+        const isNameless = !isActive && !host.olderHasIds && host.locksUnknown > 0
+        if ((isActive || held !== 'un') && !used.has(volume) && !before.has(volume) && !isLeft && !isNameless)
           return {
             rule: 'quiet',
             text: `${volume} is ${isActive ? 'active' : 'inactive'} and held ${held} on ${host.name}, where nothing uses it`,

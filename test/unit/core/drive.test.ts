@@ -241,16 +241,6 @@ describe('a domain that is on record', () => {
       },
       '',
     ],
-    // lvmlockd lists locks, and without its UUIDs nobody can tell that none is its own (R9).
-    [
-      'has lost the device of what was plugged in, whose UUIDs are not on record',
-      {
-        record: running([withIds(), recorded(data)]),
-        live: [{ lv: 'root', mode: 'exclusive' }],
-        devices: [deviceOf(root)],
-      },
-      '',
-    ],
     [
       'comes to write what it only read',
       { record: running([READ]), live: [{ lv: 'root', mode: 'exclusive' }], locks: SH },

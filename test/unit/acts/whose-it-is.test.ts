@@ -415,7 +415,7 @@ describe('R4, R9: a snapshot on record without UUIDs, whose origin milou runs on
     put(milou('running', [ofRoot()]))
     put(own('running', [ofHome(), recorded(snap, reads)]))
   })
-  const state = () => [lockOfRoot(), [...host.active.keys()].toSorted(), onRecord()?.state, onRecord()?.volumes]
+  const state = () => [lockOfRoot(), [...host.active.keys()].sort(), onRecord()?.state, onRecord()?.volumes]
   const left = ['exclusive', ['virtVG/root', 'virtVG/snap'], 'releasing', [recorded(snap, reads)]]
   const ends = async () => await release(parseDomain(READS_SNAP), CONFIGURATION)
 

@@ -683,6 +683,8 @@ export class Host {
         land.isBound(volume) &&
         [...land.recordsOf(this)].some(([other]) => other !== startOf.uuid && land.isUnder(this, other, volume))
       if (isAnothers) continue
+      // As a migration in which lvguard was upgraded has left it.
+      if (process.kind === 'hook' && this.renamed.has(land.mainOf(volume))) continue
       if (startOf?.disks.some((disk) => disk.volume === volume && disk.use === 'exclusive') === true)
         engine.violate('R2', `${process.label} on ${this.name} takes ${volume} shared, and is no migration's`)
       // What a person insists upon is that person's.

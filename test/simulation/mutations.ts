@@ -78,7 +78,7 @@ export async function main(words: readonly string[]): Promise<number> {
   const counted = { found: 0, harmless: 0, 'not found': 0 }
   for (const mutant of chosen) {
     const play = await hunterOf(mutant)
-    const found = await foundBy(play, first, count, mutant.focus)
+    const found = await foundBy(play, first + (mutant.after ?? 0), count, mutant.focus)
     const row =
       found !== undefined
         ? ([

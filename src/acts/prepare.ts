@@ -9,7 +9,7 @@ import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, IN_USE, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
 import { stillHere } from '../core/release.ts'
 import { type Scope, isEmpty, lockspacesTellAll } from '../core/scope.ts'
-import { isUsedByAnother, mayBeBound, withIdsAndPool } from '../core/relatives.ts'
+import { mayBeUsedByAnother, withIdsAndPool } from '../core/relatives.ts'
 import {
   type Change,
   type HostFacts,
@@ -336,7 +336,7 @@ async function prepareUnderLock(
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap(({ volumes }) => volumes)
   // What another domain, or a command, uses here is not taken from it.
   const own = [...leftovers, ...nobodys].filter(
-    (old) => ![isUsedByAnother, mayBeBound].some((is) => is(old, facts.records, domain.uuid, facts.devices)),
+    (old) => !mayBeUsedByAnother(old, facts.records, domain.uuid, facts.devices),
   )
   const undo = planUndo(attempted, own, (name) => table?.volumes.get(fullName(name)), facts, {
     locks: after,

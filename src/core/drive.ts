@@ -22,7 +22,7 @@ import {
   isOtherPartition,
 } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
-import { goTogether, isUsedByAnother, mayBeBound } from './relatives.ts'
+import { goTogether, mayBeUsedByAnother } from './relatives.ts'
 import { type ReleasePlan, planRelease } from './release.ts'
 import type { Change } from './start.ts'
 import { type Mode, type VolumeName, fullName } from './volume.ts'
@@ -277,9 +277,9 @@ function isUnplugged(
     isNamed(volume)
   )
     return false
-  const isOthers = [isUsedByAnother, mayBeBound].some((is) => is(volume, records, domain.uuid, devices))
   return (
-    !isOthers && !own.some((other) => other !== volume && isNamed(other) && goTogether(volume, other, devices) !== 'no')
+    !mayBeUsedByAnother(volume, records, domain.uuid, devices) &&
+    !own.some((other) => other !== volume && isNamed(other) && goTogether(volume, other, devices) !== 'no')
   )
 }
 

@@ -97,6 +97,10 @@ export const isUsedByAnother = (
 ): boolean =>
   claimsOn(volume, records, ownUuid, IN_USE).length > 0 || isBoundByAnother(volume, records, ownUuid, devices)
 
+/** Whether that is so, or may be: then nothing is taken from it. */
+export const mayBeUsedByAnother = (...words: Parameters<typeof isUsedByAnother>): boolean =>
+  isUsedByAnother(...words) || mayBeBound(...words)
+
 /** A pool that came up with a thin or VDO volume, and whose lock this host still holds. */
 export interface IdlePool {
   readonly vg: string

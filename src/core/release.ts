@@ -96,7 +96,7 @@ export function asTold(
   return rest(
     going.filter((volume) => !bound.includes(volume)),
     [...(plan.kept ?? []), ...untold, ...bound],
-    untold.length === 0 ? 'its other volumes are left for later' : UNTOLD,
+    untold.length > 0 ? UNTOLD : bound.length > 0 ? BOUND : 'its other volumes are left for later',
   )
 }
 

@@ -102,6 +102,20 @@ async function startsElsewhere(
   await tintin.writes(two)
 }
 
+/** It starts elsewhere, the path is there again, and only then an agent, which takes the VG back. */
+async function agentComesLater(
+  cluster: ClusterRing,
+  { one, two, tintin, renewed }: { one: ClusterHost; two: ClusterHost; tintin: Domain; renewed: number },
+): Promise<void> {
+  await startsElsewhere(cluster, tintin, { one, two, renewed })
+  await one.node.freeStorage()
+  await cluster.startAgents()
+  await says(one, RECOVERED, 400)
+  await tintin.writes(two)
+  await tintin.runs(two)
+  await isRefused(tintin.start(one), /held exclusively by node2/)
+}
+
 /** The path is there again, and the host, which was reset, has its locks started. */
 async function isBack(cluster: ClusterRing, host: ClusterHost): Promise<void> {
   await host.node.freeStorage()
@@ -564,13 +578,7 @@ export const storage: readonly ClusterScenario[] = [
       cluster.notes.push(
         `T0+${((await one.lease()).now - renewed).toFixed(0)} s: tintin is killed by lvmlockctl's command`,
       )
-      await startsElsewhere(cluster, tintin, { one, two, renewed })
-      await one.node.freeStorage()
-      await cluster.startAgents()
-      await says(one, RECOVERED, 400)
-      await tintin.writes(two)
-      await tintin.runs(two)
-      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await agentComesLater(cluster, { one, two, tintin, renewed })
     },
   },
   {
@@ -579,14 +587,7 @@ export const storage: readonly ClusterScenario[] = [
     seconds: 900,
     not: NOT_DRBD,
     async play(cluster) {
-      const { one, two, tintin, renewed } = await commandIsEnded(cluster)
-      await startsElsewhere(cluster, tintin, { one, two, renewed })
-      await one.node.freeStorage()
-      await cluster.startAgents()
-      await says(one, RECOVERED, 400)
-      await tintin.writes(two)
-      await tintin.runs(two)
-      await isRefused(tintin.start(one), /held exclusively by node2/)
+      await agentComesLater(cluster, await commandIsEnded(cluster))
     },
   },
   {

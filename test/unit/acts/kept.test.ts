@@ -6,7 +6,17 @@ import { identityOf } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import { fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
-import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import {
+  CONFIGURATION,
+  HOME_VOLUME,
+  HostDouble,
+  ROOT_VOLUME,
+  SAVED,
+  domainOf,
+  recordsFor,
+  runsBelow,
+  xmlOf,
+} from '../support/host-double.ts'
 import { qcow2 } from '../../support/qcow2.ts'
 import { deviceOf, logicalVolume, recorded, uuidOf, volumeTable } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
@@ -43,18 +53,12 @@ beforeEach(() => {
 })
 afterAll(() => root.remove())
 
-const domain = { name: 'tintin', uuid: UUID }
 const other = uuidOf(9)
 const onRecord = (uuid = UUID): DomainRecord | undefined => recordOf(uuid, readRecords())
 const put = (record: DomainRecord): string => replaceRecord(record.domain.uuid, onRecord(record.domain.uuid), record)
 const ofRoot = (changed = {}) => recorded(ROOT_VOLUME, { ids: identityOf(ROOT_VOLUME).ids, ...changed })
 const ofHome = (changed = {}) => recorded(HOME_VOLUME, { ids: identityOf(HOME_VOLUME).ids, ...changed })
-const own = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain,
-  state,
-  volumes,
-})
+const own = recordsFor('tintin', UUID)
 const lockOfRoot = () => host.locks.get(ROOT_VOLUME.lockUuid)
 
 const { writeSavedImage, readSavedImage } = await import('../../../src/state/saved-images.ts')
@@ -70,26 +74,8 @@ const withSnaps = () => {
       volumeTable(names.map((n) => (n.lv === 'snap' ? snap : n.lv === 'snap2' ? snap2 : logicalVolume(n)))),
     )
 }
-const milou = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain: { name: 'milou', uuid: other },
-  state,
-  volumes,
-})
-const runs = (
-  name: string,
-  uuid: string,
-  xml: string,
-  status = "state='running' reason='booted'",
-  job = "type='none' async='none'",
-) => {
-  const pid = name === 'tintin' ? 7 : 8
-  root.write(`proc/${pid}/stat`, '')
-  root.write(
-    `run/libvirt/qemu/${name}.xml`,
-    `<domstatus ${status} pid='${pid}'>\n<job ${job}/>\n${xml.replace('tintin', name).replace(UUID, uuid)}</domstatus>\n`,
-  )
-}
+const milou = recordsFor('milou', other)
+const runs = runsBelow(root)
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const agentWith = (schedule?: (work: () => void, ms: number) => () => void) => {
   const said: string[] = []
@@ -117,13 +103,7 @@ test('what is kept is not said to be a record that cannot be read', async () => 
 })
 test('R12: a failed restore is noted, though its origin is kept', async () => {
   await bound()
-  writeSavedImage({
-    format: 1,
-    domain,
-    at: '2026-11-27T22:31:09.123Z',
-    spent: true,
-    volumes: [{ vg: 'virtVG', lv: 'root', uuid: ROOT_VOLUME.uuid, lver: 5 }],
-  })
+  writeSavedImage({ ...SAVED, spent: true })
   put({ ...own('prepared', [ofRoot()]), restored: true })
   await release(domainOf([ROOT_VOLUME], true), CONFIGURATION, 'failed')
   expect(readSavedImage(UUID)).toMatchObject({ volumes: [{ lver: 6 }] })
@@ -215,6 +195,17 @@ test('both end while lvs is silent: neither waits for the other', async () => {
   withSnaps()
   await act([other], ['virtVG'], new AgentHost(CONFIGURATION))
   expect([onRecord(), onRecord(other), lockOfRoot()]).toEqual([undefined, undefined, undefined])
+})
+test('why it is kept is said, also where lvs tells only now which volume it is', async () => {
+  withSnaps()
+  await host.bringTo('exclusive', [ROOT_VOLUME])
+  host.active.set('virtVG/snap', snap)
+  put(milou('prepared', [recorded(snap, reads)]))
+  put(own('running', [recorded(ROOT_VOLUME)]))
+  expect(await release(domainOf([ROOT_VOLUME], true), CONFIGURATION)).toMatchObject({
+    kind: 'left',
+    why: 'another VM may have its snapshot',
+  })
 })
 test('that one of two volumes is kept is said', async () => {
   await bound()

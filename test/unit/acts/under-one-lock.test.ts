@@ -3,7 +3,16 @@ import { identityOf } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
 import type { DrbdState } from '../../../src/core/drbd.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
-import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import {
+  CONFIGURATION,
+  HOME_VOLUME,
+  HostDouble,
+  ROOT_VOLUME,
+  domainOf,
+  recordsFor,
+  runsBelow,
+  xmlOf,
+} from '../support/host-double.ts'
 import { qcow2 } from '../../support/qcow2.ts'
 import { deviceOf, logicalVolume, recorded, uuidOf, volumeTable } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
@@ -41,18 +50,12 @@ beforeEach(() => {
 })
 afterAll(() => root.remove())
 
-const domain = { name: 'tintin', uuid: UUID }
 const other = uuidOf(9)
 const onRecord = (uuid = UUID): DomainRecord | undefined => recordOf(uuid, readRecords())
 const put = (record: DomainRecord): string => replaceRecord(record.domain.uuid, onRecord(record.domain.uuid), record)
 const ofRoot = (changed = {}) => recorded(ROOT_VOLUME, { ids: identityOf(ROOT_VOLUME).ids, ...changed })
 const ofHome = (changed = {}) => recorded(HOME_VOLUME, { ids: identityOf(HOME_VOLUME).ids, ...changed })
-const own = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain,
-  state,
-  volumes,
-})
+const own = recordsFor('tintin', UUID)
 const READS_ROOT = xmlOf([ROOT_VOLUME, HOME_VOLUME]).replace(/(virtVG\/root.*\n.*)/, '$1<readonly/>')
 const lockOfRoot = () => host.locks.get(ROOT_VOLUME.lockUuid)
 
@@ -63,26 +66,8 @@ const withSnap = () => {
     Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
 }
 const ofSnap = (changed = {}) => recorded(snap, { ids: identityOf(snap).ids, ...changed })
-const milou = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain: { name: 'milou', uuid: other },
-  state,
-  volumes,
-})
-const runs = (
-  name: string,
-  uuid: string,
-  xml: string,
-  status = "state='running' reason='booted'",
-  job = "type='none' async='none'",
-) => {
-  const pid = name === 'tintin' ? 7 : 8
-  root.write(`proc/${pid}/stat`, '')
-  root.write(
-    `run/libvirt/qemu/${name}.xml`,
-    `<domstatus ${status} pid='${pid}'>\n<job ${job}/>\n${xml.replace('tintin', name).replace(UUID, uuid)}</domstatus>\n`,
-  )
-}
+const milou = recordsFor('milou', other)
+const runs = runsBelow(root)
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const OUT = "type='none' async='migration out' phase='begin3' flags='0x109'"

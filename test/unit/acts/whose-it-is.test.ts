@@ -6,7 +6,16 @@ import type { DomainRecord } from '../../../src/core/record.ts'
 import type { DrbdState } from '../../../src/core/drbd.ts'
 import { fullName } from '../../../src/core/volume.ts'
 import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
-import { CONFIGURATION, HOME_VOLUME, HostDouble, ROOT_VOLUME, domainOf, xmlOf } from '../support/host-double.ts'
+import {
+  CONFIGURATION,
+  HOME_VOLUME,
+  HostDouble,
+  ROOT_VOLUME,
+  domainOf,
+  recordsFor,
+  runsBelow,
+  xmlOf,
+} from '../support/host-double.ts'
 import { qcow2 } from '../../support/qcow2.ts'
 import { deviceOf, logicalVolume, recorded, uuidOf, volumeTable } from '../support/lvm.ts'
 import { UUID } from '../support/xml.ts'
@@ -63,12 +72,7 @@ const onRecord = (uuid = UUID): DomainRecord | undefined => recordOf(uuid, readR
 const put = (record: DomainRecord): string => replaceRecord(record.domain.uuid, onRecord(record.domain.uuid), record)
 const ofRoot = (changed = {}) => recorded(ROOT_VOLUME, { ids: identityOf(ROOT_VOLUME).ids, ...changed })
 const ofHome = (changed = {}) => recorded(HOME_VOLUME, { ids: identityOf(HOME_VOLUME).ids, ...changed })
-const own = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain,
-  state,
-  volumes,
-})
+const own = recordsFor('tintin', UUID)
 const READS_ROOT = xmlOf([ROOT_VOLUME, HOME_VOLUME]).replace(/(virtVG\/root.*\n.*)/, '$1<readonly/>')
 const lockOfRoot = () => host.locks.get(ROOT_VOLUME.lockUuid)
 /** For what comes by itself, however slow the machine. */
@@ -318,26 +322,8 @@ const withSnap = () => {
     Promise.resolve(volumeTable(names.map((name) => (name.lv === 'snap' ? snap : logicalVolume(name)))))
 }
 const ofSnap = (changed = {}) => recorded(snap, { ids: identityOf(snap).ids, ...changed })
-const milou = (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
-  format: 1,
-  domain: { name: 'milou', uuid: other },
-  state,
-  volumes,
-})
-const runs = (
-  name: string,
-  uuid: string,
-  xml: string,
-  status = "state='running' reason='booted'",
-  job = "type='none' async='none'",
-) => {
-  const pid = name === 'tintin' ? 7 : 8
-  root.write(`proc/${pid}/stat`, '')
-  root.write(
-    `run/libvirt/qemu/${name}.xml`,
-    `<domstatus ${status} pid='${pid}'>\n<job ${job}/>\n${xml.replace('tintin', name).replace(UUID, uuid)}</domstatus>\n`,
-  )
-}
+const milou = recordsFor('milou', other)
+const runs = runsBelow(root)
 
 describe('R9, R3: lvs answers, and says nothing of the snapshot', () => {
   const silentOnSnap = () => {

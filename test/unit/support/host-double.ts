@@ -9,6 +9,7 @@ import { parseDomain } from '../../../src/libvirt/domain-xml.ts'
 import type { Target } from '../../../src/lvm/lvchange.ts'
 import type { CommandResult } from '../../../src/system/run.ts'
 import { deviceOf, lockTable, logicalVolume, volumeTable } from './lvm.ts'
+import type { DomainRecord } from '../../../src/core/record.ts'
 import { UUID, domainXml } from './xml.ts'
 
 export const ROOT_VOLUME = logicalVolume({ vg: 'virtVG', lv: 'root' })
@@ -144,3 +145,31 @@ export const runFolder = (root: string): string => {
   mkdirSync(folder, { recursive: true })
   return folder
 }
+
+/** Records of one domain. */
+export const recordsFor =
+  (name: string, uuid: string) =>
+  (state: DomainRecord['state'], volumes: DomainRecord['volumes']): DomainRecord => ({
+    format: 1,
+    domain: { name, uuid },
+    state,
+    volumes,
+  })
+
+/** Puts a domain that runs into libvirt's folder below a root; its XML is that of tintin. */
+export const runsBelow =
+  (root: { write(path: string, text: string): void }) =>
+  (
+    name: string,
+    uuid: string,
+    xml: string,
+    status = "state='running' reason='booted'",
+    job = "type='none' async='none'",
+  ) => {
+    const pid = name === 'tintin' ? 7 : 8
+    root.write(`proc/${pid}/stat`, '')
+    root.write(
+      `run/libvirt/qemu/${name}.xml`,
+      `<domstatus ${status} pid='${pid}'>\n<job ${job}/>\n${xml.replace('tintin', name).replace(UUID, uuid)}</domstatus>\n`,
+    )
+  }

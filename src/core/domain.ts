@@ -7,9 +7,9 @@ import { meaningOfPath } from './volume.ts'
 
 /**
  * Which part of a disk a source is, where it is not the disk itself. `element`: no disk at all, but `<nvram>` and the
- * like. `commit target`: a backing file that a block job writes to.
+ * like. `commit target`: a backing file that a block job writes to. `backup`: what a backup job writes.
  */
-export type DiskPart = 'backing file' | 'commit target' | 'data file' | 'mirror' | 'element'
+export type DiskPart = 'backing file' | 'commit target' | 'data file' | 'mirror' | 'backup' | 'element'
 
 /** One source in a domain's XML that can be a volume, with what decides about its lock. */
 export interface Disk {
@@ -74,6 +74,10 @@ export type Candidate = WantedVolume & {
 
 /** A qcow2 image on a volume: its header, which can be read while the volume is active, names a backing file. */
 export interface Image extends WantedVolume {
+  /**
+   * As the XML, or the image above, has it. A relative name in the header is looked for beside it, not beside what a
+   * link there leads to (libvirt, virStorageSourceNewFromBackingRelative; measured on 9.0 and 11.3).
+   */
   readonly path: string
   readonly target: string
   readonly offset?: number
@@ -178,7 +182,16 @@ export function candidatesOf(
     volumes.set(`${vg}/${lv}`, together(volumes.get(`${vg}/${lv}`), wanted))
     if (disk.image === true) {
       const at = disk.offset === undefined ? {} : { offset: disk.offset }
-      images.push({ vg, lv, mode, reason, path, target: disk.target, ...at, ...(stack && { stack }) })
+      images.push({
+        vg,
+        lv,
+        mode,
+        reason,
+        path: disk.path ?? path,
+        target: disk.target,
+        ...at,
+        ...(stack && { stack }),
+      })
     }
   }
   if (volumes.size > 0) problems.push(...policy.errors.map((detail): Problem => ({ kind: 'bad-policy', detail })))
@@ -227,10 +240,13 @@ function together(known: Candidate | undefined, wanted: Candidate): Candidate {
   }
 }
 
+/** The images below a disk, which many VMs read, and what a job of libvirt writes for this VM alone. */
+const isApart = ({ part }: Disk): boolean =>
+  part === 'backing file' || part === 'commit target' || part === 'mirror' || part === 'backup'
+
 /**
  * How a disk's volume is to be locked, and the sentence that says why: as the domain's own policy says, else the
- * configuration's, else by its elements. A domain's policy for a disk is not meant for the images below it, which many
- * VMs read.
+ * configuration's, else by its elements. A domain's policy for a disk is not meant for what is apart from it.
  */
 function lockOfDisk(
   disk: Disk,
@@ -238,7 +254,7 @@ function lockOfDisk(
   configured: Policy | undefined,
 ): { readonly mode: Policy; readonly reason: string } {
   const name = nameOf(disk)
-  const own = disk.part === 'backing file' ? undefined : policy.modes.get(disk.target)
+  const own = isApart(disk) ? undefined : policy.modes.get(disk.target)
   if (own !== undefined) return { mode: own, reason: `${name}, policy in its <metadata>` }
   if (configured !== undefined) return { mode: configured, reason: `${name}, policy in lvguard.conf` }
   if (disk.part === 'backing file') return { mode: 'shared', reason: name }

@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto'
 import type { Domain } from '../core/domain.ts'
 import type { DomainStatus } from '../core/reconcile.ts'
 import { parseDomain } from './domain-xml.ts'
+import { child } from './nodes.ts'
+import { sourcesOfBackup } from './sources-xml.ts'
+import { parseXml } from './xml.ts'
 
 /** A status file, parsed: the state, and the live domain inside. */
 export interface StatusFile {
   readonly status: DomainStatus
   readonly domain: Domain
-  /** Of the text of that domain, and of what block jobs write to. */
+  /** Of the text of that domain, and of what jobs write to. */
   readonly digest: string
 }
 
@@ -24,7 +27,7 @@ const COMMENT = /<!--[\s\S]*?-->/g
  * before `<domain>`, so that words in a domain's description or metadata are never taken for it.
  * @param before an earlier version of the file. libvirt writes it six to nine times in a migration, and the domain in
  *   it hardly ever changes (captures). If the domain has not changed, it is not parsed again
- * @throws BadXml if the domain inside is not whole; Error if the state or the job is not there
+ * @throws BadXml if the domain inside, or its backup job, is not whole; Error if the state or the job is not there
  */
 export function parseDomainStatus(text: string, before?: StatusFile): StatusFile {
   const start = /<domain[\s>]/.exec(text)?.index ?? text.length
@@ -39,9 +42,11 @@ export function parseDomainStatus(text: string, before?: StatusFile): StatusFile
   const flags = Number(attribute(job, 'flags') ?? Number.NaN)
   const domain = text.slice(start, end < 0 ? text.length : end + '</domain>'.length)
   const written = writtenByJobs(head)
+  const backup = /<domainbackup[\s>][\s\S]*<\/domainbackup>/.exec(head)?.[0] ?? ''
   const digest = createHash('sha256')
     .update(domain)
     .update([...written].join(' '))
+    .update(backup)
     .digest('base64')
   return {
     status: {
@@ -52,9 +57,16 @@ export function parseDomainStatus(text: string, before?: StatusFile): StatusFile
       phase: attribute(job, 'phase'),
       flags: Number.isSafeInteger(flags) ? flags : undefined,
     },
-    domain: digest === before?.digest ? before.domain : parseDomain(domain, undefined, written),
+    domain: digest === before?.digest ? before.domain : withBackup(parseDomain(domain, undefined, written), backup),
     digest,
   }
+}
+
+/** The domain with what its backup job writes: its own XML does not name that. */
+function withBackup(domain: Domain, backup: string): Domain {
+  if (backup === '') return domain
+  const root = child(parseXml(backup, 'the backup job'), 'domainbackup')
+  return { ...domain, disks: [...domain.disks, ...sourcesOfBackup(root ?? {})] }
 }
 
 /**

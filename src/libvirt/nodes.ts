@@ -31,25 +31,26 @@ export const attribute = (node: Node | undefined, name: string): string | undefi
 }
 
 /**
- * All elements below a node that have this local name in this namespace, whatever their prefix. It must be declared on
- * the element itself.
+ * All child elements of nodes that have this local name in this namespace, whatever their prefix. The namespace is
+ * declared on the element, on its parent, or on the root: libvirt moves a declaration from `<domain>` to `<metadata>`
+ * (measured on libvirt 9.0 and 11.3).
  */
 export function elementsOf(
   nodes: readonly Node[],
   localName: string,
   namespace: string,
+  root: Node,
 ): { readonly prefix: string; readonly element: Node }[] {
   return nodes
     .flatMap((node) =>
       Object.keys(node).flatMap((tag) =>
         children(node, tag).map((element) => {
           const [prefix = '', local] = tag.includes(':') ? tag.split(':') : ['', tag]
-          return { prefix, local, element }
+          const declaration = prefix === '' ? 'xmlns' : `xmlns:${prefix}`
+          const [declared] = [element, node, root].flatMap((each) => attribute(each, declaration) ?? [])
+          return { prefix, local, element, declared }
         }),
       ),
     )
-    .filter(
-      ({ prefix, local, element }) =>
-        local === localName && attribute(element, prefix === '' ? 'xmlns' : `xmlns:${prefix}`) === namespace,
-    )
+    .filter(({ local, declared }) => local === localName && declared === namespace)
 }

@@ -9,10 +9,10 @@ export const POLICY_NAMESPACE = 'urn:lvguard:policy:1'
  * metadata --set` puts the prefix on every element inside (virXMLInjectNamespace). An element without a prefix counts,
  * too. One with another prefix does not.
  */
-export function policyOf(metadata: readonly Node[]): DomainPolicy {
+export function policyOf(metadata: readonly Node[], root: Node): DomainPolicy {
   const modes = new Map<string, Policy>()
   const errors: string[] = []
-  for (const { prefix, element } of elementsOf(metadata, 'policy', POLICY_NAMESPACE)) {
+  for (const { prefix, element } of elementsOf(metadata, 'policy', POLICY_NAMESPACE, root)) {
     const tags = Object.keys(element).filter((tag) => tag === 'disk' || (prefix !== '' && tag === `${prefix}:disk`))
     for (const disk of tags.flatMap((tag) => children(element, tag))) {
       const [target, mode] = [attribute(disk, 'target'), attribute(disk, 'mode')]

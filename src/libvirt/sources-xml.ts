@@ -80,9 +80,33 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
         ...dataStoreOf(store).map((place) => part('data file', place, isRead)),
       ]
     }),
-    ...(mirror === undefined ? [] : [part('mirror', placeOf(mirror), false)]),
+    ...(mirror === undefined
+      ? []
+      : [
+          part('mirror', placeOf(mirror), false),
+          ...dataStoreOf(mirror).map((place) => part('mirror', place, false)),
+          // Of a shallow copy: what the copy stands on.
+          ...chainOf(mirror).stores.flatMap((store) =>
+            [placeOf(store), ...dataStoreOf(store)].map((place) => part('backing file', place, !isWritten(store))),
+          ),
+        ]),
   ]
 }
+
+/**
+ * `<domainbackup>` of a status file: what a backup job writes, its `<target>`, or its `<scratch>` if others read the
+ * backup from QEMU (libvirt: formatbackup; status files of libvirt 9.0 and 11.3).
+ */
+export const sourcesOfBackup = (backup: Node): Disk[] =>
+  children(child(backup, 'disks') ?? {}, 'disk').flatMap((disk) =>
+    ['target', 'scratch'].flatMap((tag) => {
+      const source = child(disk, tag)
+      const place = placeOf({ ...disk, source }, typeOf(disk))
+      return place.path === undefined
+        ? []
+        : [{ target: attribute(disk, 'name') ?? '?', part: 'backup', ...place, readonly: false, shareable: false }]
+    }),
+  )
 
 /** Whether the XML leaves the end of a chain open. Then it is looked for in the image itself, by libvirt and here. */
 const isOpenImage = (isLast: boolean, isClosed: boolean, format: string | undefined): boolean =>
@@ -168,11 +192,12 @@ const DEVICES: Readonly<Record<string, (device: Node) => Element>> = {
     place: placeOf(device),
     readonly: child(device, 'readonly') !== undefined,
   }),
-  // nvdimm, virtio-pmem
+  // nvdimm, virtio-pmem. `<readonly/>` is told to the guest only: QEMU has the device open for writing, and writes to it
+  // before the guest runs (measured: libvirt 9.0 with QEMU 7.2, 11.3 with 10.0).
   memory: (device) => ({
     target: `memory ${attribute(device, 'model') ?? '?'}`,
     place: at(text(child(device, 'source') ?? {}, 'path')?.trim()),
-    readonly: child(child(device, 'target') ?? {}, 'readonly') !== undefined,
+    readonly: false,
   }),
   ...Object.fromEntries(
     ['serial', 'parallel', 'console', 'channel', 'smartcard', 'redirdev'].map((tag) => [
@@ -235,12 +260,14 @@ const NOT_OPENED: ReadonlySet<string> = new Set([
   'alias',
   'address',
 ])
+/** What may be a volume, or a block device that stands on one. */
+const BLOCK_DEVICE = /^\/+dev\/+(?:[^/]+\/.|(?:dm-|md|loop|bcache|drbd)\d+$)/
 /** Folders below /dev that every host has, and that many VMs name. No VG can have such a name. */
 const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
 
 /**
- * Every other path below a folder of /dev that is a value in a domain's XML: it may be a source that this program does
- * not know yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever its prefix.
+ * Every other path below a folder of /dev, or of a block device that may stand on a volume, that is a value in a
+ * domain's XML: it may be a source that this program does not know yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever its prefix.
  * @param known what is found already
  */
 export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
@@ -260,8 +287,7 @@ export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {
     const parts: [string, unknown][] = tag === 'devices' && isNode(node) ? elementsIn(node) : [[tag, node]]
     for (const [target, part] of parts)
       if (!isKnownDisk(target, part))
-        for (const value of valuesIn(part))
-          if (/^\/+dev\/+[^/]+\/./.test(value) && !NO_VG.test(value)) add(target, value)
+        for (const value of valuesIn(part)) if (BLOCK_DEVICE.test(value) && !NO_VG.test(value)) add(target, value)
   }
   return [...found.values()]
 }

@@ -6,6 +6,8 @@ export class BadXml extends Error {
   override readonly name = 'BadXml'
 }
 
+const JAVASCRIPT: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+
 // FACTS 41: no conversion of values (`<name>1e3</name>`), lists where the schema allows several, no entities of a
 // DOCTYPE.
 const parser = new XMLParser({
@@ -18,6 +20,8 @@ const parser = new XMLParser({
   // In a chain of snapshots each `<backingStore>` is inside another: libvirt and QEMU allow 200. The parser's own limit
   // is 100.
   maxNestedTags: 1000,
+  // Names of JavaScript's own objects, which the parser refuses: in `<metadata>` an application may use them.
+  transformTagName: (tag) => (JAVASCRIPT.has(tag) ? `_${tag}` : tag),
   isArray: (tag) => tag === 'disk' || tag === 'devices' || tag === 'metadata',
 })
 
@@ -30,7 +34,7 @@ export function parseXml(xml: string, what: string): Node {
   try {
     const valid = XMLValidator.validate(xml)
     if (valid !== true) throw new BadXml(formOf(xml, what, valid.err.line))
-    if (/<!(?:DOCTYPE|ENTITY)/i.test(xml.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>/g, '')))
+    if (/<!(?:DOCTYPE|ENTITY)/i.test(xml.replace(/<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<\?[\s\S]*?\?>/g, '')))
       throw new BadXml(`${what} has a DOCTYPE, which libvirt never writes`)
     const parsed: unknown = parser.parse(xml)
     return isNode(parsed) ? parsed : {}

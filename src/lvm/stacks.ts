@@ -40,6 +40,11 @@ export function volumesBelowDevice(
     const file = trimmedTextOf(join(BLOCK_FOLDER, device, 'loop/backing_file'))
     const behind = file === undefined ? undefined : follow(file)
     if (behind?.kind === 'volume') found.push({ meaning: behind as PathMeaning, holder: device, partition: undefined })
+    else if (file !== undefined) {
+      // A loop device on a block device that is no LV may stand on one all the same: LUKS.
+      const below = deviceAt(file)
+      if (below !== undefined) waiting.push(below)
+    }
     for (const slave of namesIn(join(BLOCK_FOLDER, device, 'slaves'))) {
       const vg = vgUuidOfDevice(slave)
       // What LVM itself puts below an LV is that LV.

@@ -535,8 +535,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the policy in the metadata is for backing files only',
     file: 'core/domain.ts',
-    from: "const own = disk.part === 'backing file' ? undefined : policy.modes.get(disk.target)",
-    to: "const own = disk.part !== 'backing file' ? undefined : policy.modes.get(disk.target)",
+    from: 'const own = isApart(disk) ? undefined : policy.modes.get(disk.target)',
+    to: 'const own = !isApart(disk) ? undefined : policy.modes.get(disk.target)',
   },
   {
     name: 'a commit into a backing file writes nothing',

@@ -217,6 +217,31 @@ export const volumes: readonly ClusterScenario[] = [
     },
   },
   {
+    name: 'a backup that keeps what is overwritten on a volume makes it exclusive while it lasts, and says who is in the way',
+    async play(cluster) {
+      const [one, two] = cluster.hosts
+      await cluster.volume('scratch')
+      const tintin = await cluster.domain('tintin', unconfined(cluster))
+      await succeeds(tintin.start(one))
+      await tintin.runs(one)
+      for (const { node } of cluster.hosts) await node.must(`lvchange -q -asy ${volumeGroup}/scratch && udevadm settle`)
+      // One that waits to be read, so that it lasts.
+      await one.node.must('cat > /root/backup.xml', {
+        input: `<domainbackup mode='pull'><server transport='tcp' name='127.0.0.1' port='10809'/><disks><disk name='vda' type='block'><scratch dev='/dev/${volumeGroup}/scratch'/></disk></disks></domainbackup>`,
+      })
+      await succeeds(one.virsh('backup-begin', 'tintin', '/root/backup.xml'))
+      await saysInTheWay(one, 'scratch', 'node2')
+      await two.node.must(`lvchange -q -an ${volumeGroup}/scratch`)
+      await untilTrue('the volume that it writes is exclusive', async () => (await one.lock('scratch')) === 'ex')
+      await tintin.writes(one)
+      await succeeds(one.virsh('domjobabort', 'tintin'))
+      await untilTrue('it is free after the job', async () => (await one.lock('scratch')) === 'none', { seconds: 60 })
+      await tintin.writes(one)
+      await succeeds(tintin.destroy(one))
+      await untilTrue('the disk is free', async () => (await one.lock('tintin')) === 'none')
+    },
+  },
+  {
     name: 'a snapshot, a live migration, and a commit back: the backing volume is shared there, and exclusive once it is written again',
     seconds: 400,
     async play(cluster) {

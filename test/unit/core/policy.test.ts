@@ -46,6 +46,17 @@ describe('a policy in the metadata of a domain', () => {
     expect(policyIn(xml)).toEqual({ modes: new Map(Object.entries(expected)), errors: [] }),
   )
 
+  // What is declared on <domain>, libvirt moves to <metadata>.
+  test.each<[string, string, string, string]>([
+    ['<metadata>', '', ' xmlns:p="urn:lvguard:policy:1"', 'shared'],
+    ['<domain>', ' xmlns:p="urn:lvguard:policy:1"', '', 'shared'],
+    ['both: the nearer one counts', ' xmlns:p="urn:lvguard:policy:1"', ' xmlns:p="urn:other"', 'none'],
+  ])('its namespace is declared on %s', (_, onDomain, onMetadata, expected) => {
+    const metadata = `<metadata${onMetadata}><p:policy><p:disk target="vda" mode="shared"/></p:policy></metadata>`
+    const xml = domainXml({ inside: metadata }).replace('<domain', `<domain${onDomain}`)
+    expect(parseDomain(xml).policy?.modes.get('vda') ?? 'none').toBe(expected)
+  })
+
   test.each<[string, string, string]>([
     ['a wrong mode', '<lvguard:disk target="vda" mode="Shared"/>', "disk vda has mode 'Shared'"],
     ['no mode', '<lvguard:disk target="vda"/>', "disk vda has mode ''"],
@@ -135,6 +146,11 @@ describe('how a disk is locked', () => {
       locked([disk(), golden], { vda: 'exclusive' }, []),
       ['v/l exclusive: disk vda, policy in its <metadata>', 'v/golden shared: backing file of disk vda'],
     ],
+    ...(['commit target', 'mirror', 'backup'] as const).map((part): [string, string[], string[]] => [
+      `a ${part} is exclusive, whatever its disk is: this VM alone writes it`,
+      locked([disk(), disk({ part, path: '/dev/v/copy' })], { vda: 'shared' }, []),
+      ['v/l shared: disk vda, policy in its <metadata>', `v/copy exclusive: ${part} of disk vda`],
+    ]),
     ['ignored with all below it', locked([disk(), golden], { vda: 'ignore' }, []), []],
     [
       'the VG’s policy counts for it',

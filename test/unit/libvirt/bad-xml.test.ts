@@ -129,6 +129,11 @@ describe('XML that means harm', () => {
       'elements like methods of an object',
       '<metadata><x:constructor xmlns:x="u"/><x:toString xmlns:x="u"/><x:hasOwnProperty xmlns:x="u"/></metadata>',
     ],
+    [
+      'elements like those of JavaScript’s own objects, which an application may use',
+      '<metadata><a:x xmlns:a="u"><constructor>x</constructor><prototype/><__proto__><disk type="block"/></__proto__></a:x></metadata>',
+    ],
+    ['a DOCTYPE in a processing instruction', '<metadata><a:x xmlns:a="u"><?php <!DOCTYPE html> ?></a:x></metadata>'],
     ['an entity that nobody declared', '<description>&bomb;&bomb;</description>'],
     [
       'a disk that is only a comment',

@@ -5,6 +5,7 @@ import { DEFAULTS } from '../../../src/core/configuration.ts'
 import { candidatesOf } from '../../../src/core/domain.ts'
 import { wantedByStatus } from '../../../src/core/reconcile.ts'
 import { type StatusFile, isStatusFile, parseDomainStatus } from '../../../src/libvirt/domain-status.ts'
+import { BadXml } from '../../../src/libvirt/domain-xml.ts'
 
 const FOLDER = new URL('../../captures', import.meta.url).pathname
 const files = (folder: string): string[] => readdirSync(join(FOLDER, folder)).map((name) => join(folder, name))
@@ -143,6 +144,56 @@ describe('a commit between two backing files, which has no <mirror>', () => {
       'image4 shared: backing file of disk vda',
     ])
   })
+})
+
+describe('a backup job, whose targets the domain’s XML does not name', () => {
+  // As libvirt 11.3 writes it, without the node names.
+  const backup = (...disks: string[]): string =>
+    `<domainbackup mode='push'>\n<disks>\n${disks.join('\n')}\n</disks>\n</domainbackup>`
+  const disk = (name: string, inside: string, type = 'block'): string =>
+    `<disk name='${name}' backup='yes' state='running' type='${type}' backupmode='full' index='6'>\n<driver type='raw'/>\n${inside}\n</disk>`
+  const nightly = disk('vda', "<target dev='/dev/backupVG/nightly'>\n<privateData/>\n</target>")
+  const status = (inside = ''): string =>
+    `<domstatus state='running' reason='booted' pid='1'>\n<blockjobs active='yes'/>\n<backups>\n${inside}\n</backups>\n` +
+    "<domain type='kvm'><name>a</name><uuid>31f0bf98-d92b-41e4-bb40-86a0fb9a0eb5</uuid><metadata><lvguard:policy xmlns:lvguard='urn:lvguard:policy:1'><lvguard:disk target='vda' mode='shared'/></lvguard:policy></metadata>" +
+    "<devices><disk type='block'><source dev='/dev/virtVG/top'/><target dev='vda'/></disk></devices></domain></domstatus>"
+  test.each<[string, string, string[]]>([
+    ['no job', status(), []],
+    [
+      'pushed to a volume',
+      status(backup(nightly, "<disk name='vdb' backup='no'/>")),
+      ['backupVG/nightly exclusive: backup of disk vda'],
+    ],
+    [
+      'pulled: what is overwritten meanwhile is kept on a volume',
+      status(backup(disk('vdb', "<scratch dev='/dev/backupVG/scratch'/>"))),
+      ['backupVG/scratch exclusive: backup of disk vdb'],
+    ],
+    [
+      'to a path of type file, and to one that is no volume',
+      status(
+        backup(disk('vda', "<target file='/dev/backupVG/a'/>", 'file'), disk('vdb', "<target file='/srv/b'/>", 'file')),
+      ),
+      ['backupVG/a exclusive: backup of disk vda'],
+    ],
+  ])('%s', (_, text, expected) =>
+    expect(
+      candidatesOf(parseDomainStatus(text).domain, DEFAULTS).volumes.map(
+        ({ vg, lv, mode, reason }) => `${vg}/${lv} ${mode}: ${reason}`,
+      ),
+    ).toEqual(['virtVG/top shared: disk vda, policy in its <metadata>', ...expected]),
+  )
+
+  test('the domain is read again when it begins and ends, and only then', () => {
+    const texts = [status(), status(backup(nightly)), status(backup(nightly)), status()]
+    const versions: StatusFile[] = []
+    for (const text of texts) versions.push(parseDomainStatus(text, versions.at(-1)))
+    expect(versions).toEqual(texts.map((text) => parseDomainStatus(text)))
+    expect(new Set(versions.map(({ domain }) => domain)).size).toBe(3)
+  })
+
+  test('one that is not whole is not passed over', () =>
+    expect(() => parseDomainStatus(status('<domainbackup><disks></domainbackup>'))).toThrow(BadXml))
 })
 
 describe('what is not a status file', () => {

@@ -245,6 +245,13 @@ describe('disks', () => {
       { ...disk('vda', '/dev/v/m'), part: 'mirror' },
     ],
     [
+      'a mirror of a shallow copy, with what it stands on',
+      "<disk type='block'><source dev='/dev/v/l'/><mirror type='block' job='copy'><format type='qcow2'/><source dev='/dev/v/m'/><backingStore type='block'><format type='raw'/><source dev='/dev/v/n'/><backingStore/></backingStore></mirror><target dev='vda'/></disk>",
+      disk('vda', '/dev/v/l'),
+      { ...disk('vda', '/dev/v/m'), part: 'mirror' },
+      below('/dev/v/n'),
+    ],
+    [
       'an external data file',
       "<disk type='block'><driver type='qcow2'/><source dev='/dev/v/l'><dataStore type='block'><format type='raw'/><source dev='/dev/v/d'/></dataStore></source><backingStore/><target dev='vda'/></disk>",
       disk('vda', '/dev/v/l'),
@@ -452,6 +459,17 @@ describe('what is no disk', () => {
       [],
     ],
     [
+      'block devices without a folder, which may stand on a volume, in a part that is not known',
+      parseDomain(
+        domainXml({
+          inside: ['dm-3', 'md127', 'loop0', 'tpm0', 'null']
+            .map((name) => `<sysinfo type='fwcfg'><entry name='opt/x' file='/dev/${name}'/></sysinfo>`)
+            .join(''),
+        }),
+      ).disks,
+      ['dm-3', 'md127', 'loop0'].map((name) => unknown('sysinfo', `/dev/${name}`)),
+    ],
+    [
       'an NVDIMM',
       inDevices(
         "<memory model='nvdimm'><source><path>/dev/v/nv</path></source><target><size>1</size></target></memory>",
@@ -459,9 +477,9 @@ describe('what is no disk', () => {
       [element('memory nvdimm', '/dev/v/nv', false)],
     ],
     [
-      'an NVDIMM that is only read',
+      'an NVDIMM that the guest may only read: QEMU writes to it all the same',
       inDevices("<memory model='nvdimm'><source><path>/dev/v/nv</path></source><target><readonly/></target></memory>"),
-      [element('memory nvdimm', '/dev/v/nv', true)],
+      [element('memory nvdimm', '/dev/v/nv', false)],
     ],
     [
       'virtio-pmem',

@@ -43,6 +43,9 @@ beforeEach(() => {
   root.write('sys/block/loop0/loop/backing_file', '/dev/virtVG/root\n')
   device('dm-9', 'looped', 'linear')
   link('sys/block/dm-9/slaves/loop0', '../../loop0')
+  root.write('sys/block/loop1/loop/backing_file', '/dev/dm-7\n')
+  device('dm-12', 'looped-crypt', 'linear')
+  link('sys/block/dm-12/slaves/loop1', '../../loop1')
   // guestVG is a VG inside a guest: its PV is virtVG/root.
   device('dm-10', 'guestVG-swap', `LVM-${'g'.repeat(32)}${'s'.repeat(32)}`)
   link('dev/guestVG/swap', '../dm-10')
@@ -121,6 +124,7 @@ describe('what a path comes to', () => {
       [['dev/mapper/virtVG-data', '../dm-8']],
     ],
     ['a device on a loop device on a volume', '/dev/dm-9', 'loop0 on virtVG/root'],
+    ['a device on a loop device on LUKS on a volume', '/dev/dm-12', 'dm-5 (virtVG-root1) on virtVG/root'],
     ['a name of device-mapper that is not there', '/dev/mapper/nothing', 'absent'],
     [
       'a regular file at the path of a volume',

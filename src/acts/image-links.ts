@@ -119,7 +119,14 @@ async function namedIn(link: Link): Promise<Disk[]> {
   }
   // A backing file without a format counts as raw, and its header is not read: a guest may have written it.
   return [
-    ...(dataFile === undefined ? [] : [diskOf(dataFile, { part: 'data file', readonly: link.mode === 'shared' })]),
+    ...(dataFile === undefined
+      ? []
+      : [
+          diskOf(dataFile, {
+            part: link.above.length > 0 ? 'backing file' : 'data file',
+            readonly: link.mode === 'shared',
+          }),
+        ]),
     ...(backing === undefined
       ? []
       : [diskOf(backing.name, { part: 'backing file', readonly: true, image: backing.format === 'qcow2' })]),

@@ -110,13 +110,10 @@ function readAt(descriptor: number, length: number, offset: number): Buffer {
  * @returns undefined for what is no path: `nbd://…` and other protocols
  */
 export function pathOfName(name: string, image: string): string | undefined {
-  const path = name.startsWith('json:')
-    ? fileInJson(name.slice('json:'.length))
-    : name.startsWith('file:')
-      ? name.slice('file:'.length)
-      : name
+  if (name.startsWith('json:')) return fileInJson(name.slice('json:'.length))
+  const path = name.startsWith('file:') ? name.slice('file:'.length) : name
   // QEMU, path_has_protocol(): a colon before the first slash.
-  if (path === undefined || /^[^/]*:/.test(path)) return undefined
+  if (/^[^/]*:/.test(path)) return undefined
   return path.startsWith('/') ? path : `${posix.dirname(image)}/${path}`
 }
 
@@ -133,8 +130,9 @@ function fileInJson(text: string): string | undefined {
   }
   for (; typeof layer === 'object' && layer !== null; layer = (layer as { readonly file?: unknown }).file) {
     const words = layer as Readonly<Record<string, unknown>>
-    const name = words['filename'] ?? words['file.filename']
-    if (typeof name === 'string') return name
+    const name = Object.entries(words).find(([key]) => /^(?:file\.)*filename$/.test(key))?.[1]
+    // A relative one is QEMU's own business: it is not looked for beside the image.
+    if (typeof name === 'string') return name.startsWith('/') ? name : undefined
   }
   return undefined
 }

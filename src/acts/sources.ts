@@ -165,7 +165,7 @@ async function imagesBelow(disk: Disk, start: string | undefined, hidden: Hidden
     if (dataFile !== undefined)
       below.push({
         target: disk.target,
-        part: 'data file',
+        part: depth > 0 ? 'backing file' : 'data file',
         path: dataFile,
         readonly: depth > 0 || disk.readonly,
         shareable: disk.shareable,

@@ -63,6 +63,8 @@ export interface Domain {
 export type Candidate = WantedVolume & {
   readonly path: string
   readonly optional?: boolean
+  /** Only a backup job writes it (RecordedVolume.job). */
+  readonly job?: true
   /**
    * Named by an element that is no disk. Its path may be one like /dev/dri/renderD128: it is a volume only if there is
    * a VG of that name.
@@ -173,6 +175,7 @@ export function candidatesOf(
       mode,
       reason,
       path,
+      ...(disk.part === 'backup' && { job: true }),
       ...(disk.part === 'element' && { isElement: true }),
       ...(disk.unknown === true && !isSaid && { unknownUse: disk.target }),
       ...(disk.optional === true && { optional: true }),
@@ -227,12 +230,14 @@ function together(known: Candidate | undefined, wanted: Candidate): Candidate {
     partition: __,
     stack: ___,
     isElement: ____,
+    job: _____,
     ...kept
   } = known.mode === 'shared' && wanted.mode === 'exclusive' ? wanted : known
   const { partition, stack } = known
   return {
     ...kept,
     ...(known.isElement === true && wanted.isElement === true && { isElement: true }),
+    ...(known.job === true && wanted.job === true && { job: true }),
     ...((known.unknownUse ?? wanted.unknownUse) !== undefined && { unknownUse: known.unknownUse ?? wanted.unknownUse }),
     ...(known.optional === true && wanted.optional === true && { optional: true }),
     ...(partition !== undefined && partition === wanted.partition && { partition }),

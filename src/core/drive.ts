@@ -53,7 +53,12 @@ export interface DomainView {
   /** QEMU runs: its status file has a process id. */
   readonly runs: boolean
   /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
-  readonly live: readonly (VolumeName & { readonly mode: Mode; readonly reason: string; readonly partition?: string })[]
+  readonly live: readonly (VolumeName & {
+    readonly mode: Mode
+    readonly reason: string
+    readonly partition?: string
+    readonly job?: true
+  })[]
   /**
    * Every volume that the live XML names, in whatever VG and whatever a policy says of it; undefined where it is not
    * understood as a whole, or a job is under way. What is not among them is not plugged in.
@@ -169,7 +174,8 @@ const byLocks = ({ wanted, record }: DomainView, { locks, devices }: DriveFacts)
  * status file several times in each phase. If a lock is not what the record says, the next pass sees that. What was
  * refused is being tried again.
  */
-export function isAsRecorded({ wanted, record, live, memory }: DomainView): boolean {
+export function isAsRecorded(view: DomainView): boolean {
+  const { wanted, record, live, memory } = view
   if (record?.state !== 'running' || !(wanted.mode === 'exclusive' || isOnTheWayOut(wanted))) return false
   // If a doubt is left, an act asks who holds the volumes (core/contested.ts).
   const isSettled = wanted.mode === 'shared' || memory === undefined
@@ -178,7 +184,7 @@ export function isAsRecorded({ wanted, record, live, memory }: DomainView): bool
     isSameMemory(memory, record.migration) &&
     record.volumes.every(({ mode, role }) => mode === 'local' || mode === targetOf(role, wanted)) &&
     live.every((volume) => record.volumes.some((known) => isSameVolume(known, volume))) &&
-    !record.volumes.some((volume) => isWrittenNow(volume, live))
+    !record.volumes.some((volume) => isWrittenNow(volume, live) || isJobOver(volume, view))
   )
 }
 
@@ -221,30 +227,37 @@ function planEnd(record: DomainRecord | undefined, { records, devices }: DriveFa
  * that is adopted. A volume in use has a device, which device-mapper does not remove while it is open. If there is no
  * device, the domain does not run on that volume.
  */
-function volumesOf({ record, live }: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
+function volumesOf(view: DomainView, isAdopted: boolean, facts: DriveFacts): RecordedVolume[] {
+  const { record, live } = view
   // For a domain without a record in force: what an earlier life of it could not give back.
   const known = (record?.volumes ?? [])
     .map((volume) => asWritten(volume, live))
     .filter(
       (volume) =>
         (!isAdopted || goesWithDomain(volume)) &&
+        !isJobOver(volume, view) &&
         (live.some((other) => isSameVolume(other, volume)) || !isPluggedOut(volume, facts)),
     )
   const added = live.filter((volume) => !known.some((old) => isSameVolume(old, volume)) && hasDevice(volume, facts))
   return [
     ...known,
     ...added.map(
-      ({ vg, lv, mode, partition }): RecordedVolume => ({
+      ({ vg, lv, mode, partition, job }): RecordedVolume => ({
         vg,
         lv,
         role: mode,
         mode,
-        before: 'inactive',
+        before: job === true ? 'active' : 'inactive',
+        ...(job === true && { job }),
         ...(partition !== undefined && { partition }),
       }),
     ),
   ]
 }
+
+/** Whether a backup job that wrote a volume has ended. As long as any job is under way, or nobody can tell, it has not. */
+const isJobOver = (volume: RecordedVolume, { named }: DomainView): boolean =>
+  volume.job === true && named?.some((each) => isSameVolume(each, volume)) === false
 
 /** Volumes that the live XML names, and that another domain of this host has on record, unless both only read. */
 function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, { records }: DriveFacts): Report[] {

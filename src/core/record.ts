@@ -14,6 +14,11 @@ export interface RecordedVolume extends VolumeName {
    */
   readonly demoted?: true
   /**
+   * Only a backup job writes it. A person has activated it for that, and so it stays as it is when the job has ended
+   * (R4), on no record.
+   */
+  readonly job?: true
+  /**
    * The domain uses a partition of it, by this name, and others may use others. `true`: which one, an earlier version
    * did not say.
    */

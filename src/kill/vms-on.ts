@@ -7,7 +7,7 @@ type Looks = Pick<KillWorld, 'records' | 'domains' | 'processAt' | 'devices' | '
 /**
  * The names of VMs that use a VG. A VM uses it if it has a process that lives and
  * - has a volume of the VG on record; or
- * - has a device of the VG open: what is on record may lack it (a backup job has just begun), or cannot be read.
+ * - has no record that can be read, and has a device of the VG open.
  *
  * The commands of `lvguard with` are among them as long as they are on record: what such a command has started may live
  * longer than `lvguard with` itself.
@@ -20,7 +20,7 @@ export function vmsOn(vg: string, world: Looks): string[] {
     const now = world.processAt(pid)
     return now !== undefined && !isGone(now.start, now)
   })
-  const strangers = alive.filter(({ uuid }) => !recorded.has(uuid))
+  const strangers = alive.filter(({ uuid }) => !records.known.some(({ domain }) => domain.uuid === uuid))
   const nodes = strangers.length === 0 ? [] : nodesOf(vg, world.devices(), records)
   const found = strangers.filter(
     ({ pid }) => nodes.length > 0 && world.openDevices(pid).some((node) => nodes.includes(node)),

@@ -19,8 +19,8 @@ const hasOwnAlias = (alias: Node | undefined): boolean =>
 /**
  * The id of the `<incoming>` element among the children of `<metadata>`; whatever prefix it has, its namespace counts.
  */
-function incomingIdOf(metadata: readonly Node[], root: Node): string | undefined {
-  const ids = elementsOf(metadata, 'incoming', INCOMING_NAMESPACE, root).map(({ element }) => attribute(element, 'id'))
+function incomingIdOf(metadata: readonly Node[]): string | undefined {
+  const ids = elementsOf(metadata, 'incoming', INCOMING_NAMESPACE).map(({ element }) => attribute(element, 'id'))
   return ids.length === 1 ? ids[0] : undefined
 }
 
@@ -50,7 +50,7 @@ export function parseDomain(xml: string, what = 'the domain XML', written: Writt
     name,
     uuid,
     disks: [...known, ...otherSources(root, known)],
-    incomingId: incomingIdOf(metadata, root),
+    incomingId: incomingIdOf(metadata),
     policy: policyOf(metadata, root),
     gotPastPrepare: devices
       .flatMap((each) => Object.keys(each).flatMap((tag) => children(each, tag)))

@@ -31,15 +31,15 @@ export const attribute = (node: Node | undefined, name: string): string | undefi
 }
 
 /**
- * All child elements of nodes that have this local name in this namespace, whatever their prefix. The namespace is
- * declared on the element, on its parent, or on the root: libvirt moves a declaration from `<domain>` to `<metadata>`
- * (measured on libvirt 9.0 and 11.3).
+ * All child elements of nodes that have this local name in this namespace, whatever their prefix.
+ * @param root where the namespace may be declared too, as on the parent: libvirt moves a declaration from `<domain>` to
+ *   `<metadata>` (measured on libvirt 9.0 and 11.3). Without it, the element itself declares it
  */
 export function elementsOf(
   nodes: readonly Node[],
   localName: string,
   namespace: string,
-  root: Node,
+  root?: Node,
 ): { readonly prefix: string; readonly element: Node }[] {
   return nodes
     .flatMap((node) =>
@@ -47,7 +47,8 @@ export function elementsOf(
         children(node, tag).map((element) => {
           const [prefix = '', local] = tag.includes(':') ? tag.split(':') : ['', tag]
           const declaration = prefix === '' ? 'xmlns' : `xmlns:${prefix}`
-          const [declared] = [element, node, root].flatMap((each) => attribute(each, declaration) ?? [])
+          const scopes = root === undefined ? [element] : [element, node, root]
+          const [declared] = scopes.flatMap((each) => attribute(each, declaration) ?? [])
           return { prefix, local, element, declared }
         }),
       ),

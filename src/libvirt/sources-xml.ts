@@ -77,7 +77,7 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
       const isRead = !isWritten(store)
       return [
         part(isRead ? 'backing file' : 'commit target', placeOf(store), isRead, image),
-        ...dataStoreOf(store).map((place) => part('data file', place, isRead)),
+        ...dataStoreOf(store).map((place) => part(isRead ? 'backing file' : 'commit target', place, isRead)),
       ]
     }),
     ...(mirror === undefined
@@ -261,7 +261,7 @@ const NOT_OPENED: ReadonlySet<string> = new Set([
   'address',
 ])
 /** What may be a volume, or a block device that stands on one. */
-const BLOCK_DEVICE = /^\/+dev\/+(?:[^/]+\/.|(?:dm-|md|loop|bcache|drbd)\d+$)/
+const BLOCK_DEVICE = /^\/+dev\/+(?:[^/]+\/.|(?:dm-|md_d|md|loop|bcache|drbd)\d+(?:p\d+)?$)/
 /** Folders below /dev that every host has, and that many VMs name. No VG can have such a name. */
 const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
 

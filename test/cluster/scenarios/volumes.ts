@@ -235,9 +235,15 @@ export const volumes: readonly ClusterScenario[] = [
       await untilTrue('the volume that it writes is exclusive', async () => (await one.lock('scratch')) === 'ex')
       await tintin.writes(one)
       await succeeds(one.virsh('domjobabort', 'tintin'))
-      await untilTrue('it is free after the job', async () => (await one.lock('scratch')) === 'none', { seconds: 60 })
+      // A person has activated it, and deactivates it (R4).
+      await untilTrue(
+        'it is on record no more',
+        async () => (await one.node.shell('grep -q scratch /run/lvguard/*-*.json')).code === 1,
+      )
       await tintin.writes(one)
       await succeeds(tintin.destroy(one))
+      assert.equal(await one.lock('scratch'), 'ex')
+      await one.node.must(`lvchange -q -an ${volumeGroup}/scratch`)
       await untilTrue('the disk is free', async () => (await one.lock('tintin')) === 'none')
     },
   },

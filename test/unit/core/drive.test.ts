@@ -24,7 +24,7 @@ const HERE: Wanted = { mode: 'exclusive' }
 const because = (why: Unchanged): Wanted => ({ mode: 'unchanged', why })
 
 interface Case extends Partial<Omit<DomainView, 'live'>>, Partial<DriveFacts> {
-  readonly live?: readonly { readonly lv: string; readonly mode: Mode }[]
+  readonly live?: readonly { readonly lv: string; readonly mode: Mode; readonly job?: true }[]
 }
 function plan({
   wanted = HERE,
@@ -109,6 +109,60 @@ describe('what is not plugged in any more', () => {
     ['stays while the locks are unknown', { named: [], locks: { kind: 'unknown', why: 'down', detail: '' } }, ''],
     ['stays if it is named, although its VG is not looked at', { live: [], named: [root, data] }, ''],
   ])('%s', (_, given, expected) => expect(unplugged(given)).toBe(expected))
+})
+
+describe('what only a backup job writes, and a person has activated', () => {
+  const scratch: RecordedVolume = withIds(data, { before: 'active', job: true })
+  const locks = lockTable([
+    [root, 'exclusive'],
+    [data, 'exclusive'],
+  ])
+  const live = [
+    { lv: 'root', mode: 'exclusive' as const },
+    { lv: 'data', mode: 'exclusive' as const, job: true as const },
+  ]
+  const onRecord = (given: Case): string => {
+    const made = plan({ live, locks, ...given })
+    if (made.kind !== 'drive') return made.kind
+    const volumes = (made.record ?? given.record ?? running()).volumes.map(
+      ({ lv, role, before, job }) => `${lv} ${role} ${before}${job === true ? ' job' : ''}`,
+    )
+    return [...volumes, ...made.unplugged.map(({ lv }) => `${lv} given back`)].join(', ')
+  }
+  const BEGUN = 'root exclusive inactive, data exclusive active job'
+  test.each<[string, Case, string]>([
+    ['is on record when the job begins', {}, BEGUN],
+    [
+      'is not taken over from a record that has it as a disk',
+      { record: running([withIds(), withIds(data)]) },
+      'root exclusive inactive, data exclusive inactive',
+    ],
+    ['stays so while the job lasts', { record: running([withIds(), scratch]) }, BEGUN],
+    ['stays so while nobody can tell', { record: running([withIds(), scratch]), live: [], named: undefined }, BEGUN],
+    [
+      'is on record no more when the job has ended, and is not given back (R4)',
+      { record: running([withIds(), scratch]), live: live.slice(0, 1), named: [root] },
+      'root exclusive inactive',
+    ],
+  ])('%s', (_, given, expected) => expect(onRecord(given)).toBe(expected))
+
+  test('the end of the job is acted on at once', () => {
+    const view = {
+      domain: { name: 'vm1', uuid: uuidOf(1) },
+      wanted: HERE,
+      record: running([withIds(), scratch]),
+      runs: true,
+      live: [{ vg: 'virtVG', lv: 'root', mode: 'exclusive' as const, reason: 'disk' }],
+    }
+    expect([undefined, [root, data], [root]].map((named) => isAsRecorded({ ...view, named }))).toEqual([
+      true,
+      true,
+      false,
+    ])
+  })
+
+  test('it stays when the VM ends', () =>
+    expect(words({ wanted: { mode: 'inactive' }, record: running([scratch]), live: [] })).toBe('release forget'))
 })
 
 test.each<[string, Partial<RecordedVolume>, Partial<RecordedVolume>, boolean]>([

@@ -159,6 +159,17 @@ describe('how a disk is locked', () => {
     ],
   ])('%s', (_, found, expected) => expect(found).toEqual(expected))
 
+  test.each<[string, Disk[], boolean | undefined]>([
+    ['is a job’s alone', [disk({ part: 'backup' })], true],
+    ['is not, if a disk of the VM is on it too', [disk({ readonly: true }), disk({ part: 'backup' })], undefined],
+  ])('what a backup writes %s', (_, disks, expected) => {
+    const [found] = candidatesOf(
+      { name: '', uuid: '', disks, incomingId: undefined, gotPastPrepare: false },
+      DEFAULTS,
+    ).volumes
+    expect([found?.mode, found?.job]).toEqual(['exclusive', expected])
+  })
+
   const fileAt: SourceMeaning = { kind: 'stand-in', vg: 'v', lv: 'l', path: '/dev/v/l', is: 'a regular file' }
   const noName: SourceMeaning = { kind: 'impossible', vg: 'v', path: '/dev/v/-l' }
   test.each<[string, string[], Record<string, 'exclusive' | 'ignore'>, number]>([

@@ -31,12 +31,6 @@ describe('the VMs that use a VG', () => {
     expect([world.known.length, vmsOn('virtVG', world), vmsOn('otherVG', world)]).toEqual([1, ['vm1', 'vm2'], ['vm3']])
   })
 
-  test('one whose record does not name the VG yet, by what it has open: a backup job has just begun', () => {
-    const world = host()
-    Object.assign(world.processes.get(101) ?? {}, { opens: world.processes.get(103)?.opens })
-    expect(vmsOn('otherVG', world)).toEqual(['vm1', 'vm3'])
-  })
-
   test('a command of lvguard with, which writes as a VM does', () => {
     const world = host()
     const [first] = world.known

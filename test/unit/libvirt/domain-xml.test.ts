@@ -257,6 +257,13 @@ describe('disks', () => {
       disk('vda', '/dev/v/l'),
       { ...disk('vda', '/dev/v/d'), part: 'data file' },
     ],
+    [
+      'the data file of an image below, which goes with that image',
+      "<disk type='block'><driver type='qcow2'/><source dev='/dev/v/l'/><backingStore type='block'><format type='qcow2'/><source dev='/dev/v/m'><dataStore type='block'><format type='raw'/><source dev='/dev/v/d'/></dataStore></source><backingStore/></backingStore><target dev='vda'/></disk>",
+      disk('vda', '/dev/v/l'),
+      below('/dev/v/m'),
+      below('/dev/v/d'),
+    ],
     ['no target', "<disk type='block'><source dev='/dev/v/l'/></disk>", disk('?', '/dev/v/l')],
     [
       'escaped signs',
@@ -462,12 +469,12 @@ describe('what is no disk', () => {
       'block devices without a folder, which may stand on a volume, in a part that is not known',
       parseDomain(
         domainXml({
-          inside: ['dm-3', 'md127', 'loop0', 'tpm0', 'null']
+          inside: ['dm-3', 'md127', 'md127p1', 'loop0p1', 'tpm0', 'null']
             .map((name) => `<sysinfo type='fwcfg'><entry name='opt/x' file='/dev/${name}'/></sysinfo>`)
             .join(''),
         }),
       ).disks,
-      ['dm-3', 'md127', 'loop0'].map((name) => unknown('sysinfo', `/dev/${name}`)),
+      ['dm-3', 'md127', 'md127p1', 'loop0p1'].map((name) => unknown('sysinfo', `/dev/${name}`)),
     ],
     [
       'an NVDIMM',

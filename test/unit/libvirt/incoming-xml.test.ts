@@ -138,5 +138,11 @@ describe('which element is ours', () => {
     ['as text', `<a:b xmlns:a="u"><![CDATA[${OURS}]]></a:b>`, undefined],
   ])('%s', (_, metadata, expected) => expect(idIn(metadata)).toBe(expected))
 
+  // withIncomingId would not find such a one, and leave it beside the new one.
+  test('not one whose namespace is declared elsewhere', () => {
+    const xml = document('', '', '<metadata xmlns:x="urn:lvguard:incoming:1"><x:incoming id="a"/></metadata>')
+    expect([parseDomain(xml).incomingId, parseDomain(withIncomingId(xml, ID)).incomingId]).toEqual([undefined, ID])
+  })
+
   test('not outside <metadata>', () => expect(parseDomain(document('', OURS, '')).incomingId).toBeUndefined())
 })

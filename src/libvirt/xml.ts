@@ -6,7 +6,7 @@ export class BadXml extends Error {
   override readonly name = 'BadXml'
 }
 
-const JAVASCRIPT: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+const JAVASCRIPT: ReadonlySet<string> = new Set(['constructor', 'prototype'])
 
 // FACTS 41: no conversion of values (`<name>1e3</name>`), lists where the schema allows several, no entities of a
 // DOCTYPE.
@@ -20,7 +20,7 @@ const parser = new XMLParser({
   // In a chain of snapshots each `<backingStore>` is inside another: libvirt and QEMU allow 200. The parser's own limit
   // is 100.
   maxNestedTags: 1000,
-  // Names of JavaScript's own objects, which the parser refuses: in `<metadata>` an application may use them.
+  // Words that the parser refuses, and that an application may have in its `<metadata>`. `__proto__` nobody has.
   transformTagName: (tag) => (JAVASCRIPT.has(tag) ? `_${tag}` : tag),
   isArray: (tag) => tag === 'disk' || tag === 'devices' || tag === 'metadata',
 })

@@ -131,7 +131,7 @@ describe('XML that means harm', () => {
     ],
     [
       'elements like those of JavaScript’s own objects, which an application may use',
-      '<metadata><a:x xmlns:a="u"><constructor>x</constructor><prototype/><__proto__><disk type="block"/></__proto__></a:x></metadata>',
+      '<metadata><a:x xmlns:a="u"><constructor>x<disk type="block"/></constructor><prototype/></a:x></metadata>',
     ],
     ['a DOCTYPE in a processing instruction', '<metadata><a:x xmlns:a="u"><?php <!DOCTYPE html> ?></a:x></metadata>'],
     ['an entity that nobody declared', '<description>&bomb;&bomb;</description>'],

@@ -87,7 +87,7 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
           ...dataStoreOf(mirror).map((place) => part('mirror', place, false)),
           // Of a shallow copy: what the copy stands on.
           ...chainOf(mirror).stores.flatMap((store) =>
-            [placeOf(store), ...dataStoreOf(store)].map((place) => part('backing file', place, !isWritten(store))),
+            [placeOf(store), ...dataStoreOf(store)].map((place) => part('backing file', place, true)),
           ),
         ]),
   ]

@@ -1,5 +1,13 @@
 import type { Configuration } from '../core/configuration.ts'
-import { type Candidate, type Disk, type Domain, type SourceMeaning, type Image, candidatesOf } from '../core/domain.ts'
+import {
+  type Candidate,
+  type Disk,
+  type Domain,
+  type SourceMeaning,
+  type Image,
+  candidatesOf,
+  dataPartOf,
+} from '../core/domain.ts'
 import { configuredPolicy } from '../core/policy.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
@@ -119,14 +127,7 @@ async function namedIn(link: Link): Promise<Disk[]> {
   }
   // A backing file without a format counts as raw, and its header is not read: a guest may have written it.
   return [
-    ...(dataFile === undefined
-      ? []
-      : [
-          diskOf(dataFile, {
-            part: link.above.length > 0 ? 'backing file' : 'data file',
-            readonly: link.mode === 'shared',
-          }),
-        ]),
+    ...(dataFile === undefined ? [] : [diskOf(dataFile, { part: dataPartOf(link), readonly: link.mode === 'shared' })]),
     ...(backing === undefined
       ? []
       : [diskOf(backing.name, { part: 'backing file', readonly: true, image: backing.format === 'qcow2' })]),

@@ -1,5 +1,5 @@
 import type { Disk, Domain, SourceMeaning } from '../core/domain.ts'
-import { nameOf } from '../core/domain.ts'
+import { dataPartOf, nameOf } from '../core/domain.ts'
 import type { Problem } from '../core/problem.ts'
 import { dashed } from '../core/volume.ts'
 import { parseXml } from '../libvirt/xml.ts'
@@ -165,7 +165,7 @@ async function imagesBelow(disk: Disk, start: string | undefined, hidden: Hidden
     if (dataFile !== undefined)
       below.push({
         target: disk.target,
-        part: depth > 0 ? 'backing file' : 'data file',
+        part: depth > 0 ? 'backing file' : dataPartOf(disk),
         path: dataFile,
         readonly: depth > 0 || disk.readonly,
         shareable: disk.shareable,

@@ -82,8 +82,13 @@ export interface Image extends WantedVolume {
    */
   readonly path: string
   readonly target: string
+  /** Of the disk; absent where it is the disk itself. */
+  readonly part?: DiskPart
   readonly offset?: number
 }
+
+/** The part that the external data file of an image is: it is locked as its image. */
+export const dataPartOf = ({ part }: Pick<Disk, 'part'>): DiskPart => part ?? 'data file'
 
 /** What stands where a volume's device should. */
 export interface StandIn {
@@ -192,6 +197,7 @@ export function candidatesOf(
         reason,
         path: disk.path ?? path,
         target: disk.target,
+        ...(disk.part !== undefined && { part: disk.part }),
         ...at,
         ...(stack && { stack }),
       })

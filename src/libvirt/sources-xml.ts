@@ -75,9 +75,10 @@ export function sourcesOfDisk(disk: Node, written: Written): Disk[] {
       const isLast = index === chain.length - 1
       const image = isOpenImage(isLast, chain.isClosed, attribute(child(store, 'format'), 'type'))
       const isRead = !isWritten(store)
+      const name = isRead ? 'backing file' : 'commit target'
       return [
-        part(isRead ? 'backing file' : 'commit target', placeOf(store), isRead, image),
-        ...dataStoreOf(store).map((place) => part(isRead ? 'backing file' : 'commit target', place, isRead)),
+        part(name, placeOf(store), isRead, image),
+        ...dataStoreOf(store).map((place) => part(name, place, isRead)),
       ]
     }),
     ...(mirror === undefined
@@ -267,7 +268,8 @@ const NO_VG = /^\/+dev\/+(?:pts|net|shm|mqueue|hugepages|input)\//
 
 /**
  * Every other path below a folder of /dev, or of a block device that may stand on a volume, that is a value in a
- * domain's XML: it may be a source that this program does not know yet, and must not overlook. And every path among the arguments of `<qemu:commandline>`, whatever its prefix.
+ * domain's XML: it may be a source that this program does not know yet, and must not overlook. And every path among the
+ * arguments of `<qemu:commandline>`, whatever its prefix.
  * @param known what is found already
  */
 export function otherSources(domain: Node, known: readonly Disk[]): Disk[] {

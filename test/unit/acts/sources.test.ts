@@ -18,11 +18,14 @@ const link = (path: string, target: string): void => {
 }
 const EXCLUSIVE =
   '<metadata><p:policy xmlns:p="urn:lvguard:policy:1"><p:disk target="vda" mode="exclusive"/></p:policy></metadata>'
-/** A VM with one disk, in what its sources turn out to be. */
-async function found(source: string, type: 'block' | 'file', metadata = '') {
+/** A VM with one disk, in what its sources turn out to be. `store`: what the XML says is below it. */
+async function found(source: string, type: 'block' | 'file', metadata = '', store = '') {
+  const sourceOf = (path: string): string => `<source ${type === 'file' ? 'file' : 'dev'}='${path}'/>`
+  const below =
+    store === '' ? '' : `<backingStore type='${type}'><format type='qcow2'/>${sourceOf(store)}</backingStore>`
   const domain = parseDomain(
     domainXml({
-      inside: `${metadata}<devices><disk type='${type}'><driver type='qcow2'/><source ${type === 'file' ? 'file' : 'dev'}='${source}'/><target dev='vda'/></disk></devices>`,
+      inside: `${metadata}<devices><disk type='${type}'><driver type='qcow2'/>${sourceOf(source)}${below}<target dev='vda'/></disk></devices>`,
     }),
   )
   const { disks, found: meanings } = await findSources(domain)
@@ -56,29 +59,37 @@ test('a volume is named by a link, and its header has a relative name: that is b
 })
 
 describe('the data file of an image below is locked as that image, whatever the policy of the disk', () => {
-  test('in files', async () => {
+  test.each<[string, string]>([
+    ['as the header above says', ''],
+    ['as the XML says', '/srv/base.qcow2'],
+  ])('in files, below %s', async (_, store) => {
     root.write('srv/top.qcow2', qcow2({ backing: '/srv/base.qcow2', format: 'qcow2' }))
     root.write('srv/base.qcow2', qcow2({ dataFile: '/dev/virtVG/data' }))
-    const { volumes } = await found('/srv/top.qcow2', 'file', EXCLUSIVE)
+    const { volumes } = await found('/srv/top.qcow2', 'file', EXCLUSIVE, store)
     expect(volumes.map(({ vg, lv, mode }) => `${vg}/${lv} ${mode}`)).toEqual(['virtVG/data shared'])
   })
 
-  test.each<[string, readonly string[], string]>([
-    ['below', ['virtVG/top'], 'virtVG/data shared'],
-    ['of the disk itself', [], 'virtVG/data exclusive'],
-  ])('on volumes: %s', async (_, above, expected) => {
-    root.write('sys/block/dm-5/dm/name', 'virtVG-base\n')
-    root.write('sys/block/dm-5/dm/uuid', `LVM-${'v'.repeat(32)}${'b'.repeat(32)}\n`)
-    root.write('dev/dm-5', qcow2({ dataFile: '/dev/virtVG/data' }))
-    root.write('sys/block/dm-6/dm/name', 'virtVG-data\n')
-    root.write('sys/block/dm-6/dm/uuid', `LVM-${'v'.repeat(32)}${'d'.repeat(32)}\n`)
-    const { domain, images } = await found('/dev/virtVG/base', 'block', EXCLUSIVE)
-    const links = images.map((image) => ({
-      ...image,
-      mode: above.length > 0 ? ('shared' as const) : image.mode,
-      above,
-    }))
-    const { candidates } = await levelBelow(links, domain, DEFAULTS, [])
-    expect(candidates.map(({ vg, lv, mode }) => `${vg}/${lv} ${mode}`)).toEqual([expected])
+  const volume = (node: string, lv: string, content: string | Buffer = ''): void => {
+    root.write(`sys/block/${node}/dm/name`, `virtVG-${lv}\n`)
+    root.write(`sys/block/${node}/dm/uuid`, `LVM-${'v'.repeat(32)}${lv.padEnd(32, 'x')}\n`)
+    root.write(`dev/${node}`, content)
+  }
+  test.each<[string, string, string, string[]]>([
+    ['as the header above says', '/dev/virtVG/top', '', ['virtVG/base shared', 'virtVG/data shared']],
+    ['as the XML says', '/dev/virtVG/top', '/dev/virtVG/base', ['virtVG/data shared']],
+    ['nothing: it is the disk itself', '/dev/virtVG/base', '', ['virtVG/data exclusive']],
+  ])('on volumes, below %s', async (_, source, store, expected) => {
+    volume('dm-5', 'base', qcow2({ dataFile: '/dev/virtVG/data' }))
+    volume('dm-6', 'data')
+    volume('dm-7', 'top', qcow2({ backing: '/dev/virtVG/base', format: 'qcow2' }))
+    const { domain, images } = await found(source, 'block', EXCLUSIVE, store)
+    const said: string[] = []
+    let links: Parameters<typeof levelBelow>[0] = images.map((image) => ({ ...image, above: [] }))
+    while (links.length > 0) {
+      const level = await levelBelow(links, domain, DEFAULTS, [])
+      said.push(...level.candidates.map(({ vg, lv, mode }) => `${vg}/${lv} ${mode}`))
+      links = level.links
+    }
+    expect(said).toEqual(expected)
   })
 })

@@ -21,13 +21,19 @@ export interface Done {
   readonly why: string
 }
 
+/** What became of all, and the locks afterwards. */
+export interface CarriedOutAll {
+  readonly done: readonly Done[]
+  readonly after: LockState
+}
+
 /** Carries out changes of several domains, in as few lvchange as can be (FACTS 23). If one fails, the others go on. */
 export async function carryOutAll(
   changes: readonly Change[],
   volumeOf: (change: Change) => Identified,
   before: LockState,
   locks: VgLocks,
-): Promise<{ readonly done: readonly Done[]; readonly after: LockState }> {
+): Promise<CarriedOutAll> {
   if (changes.length === 0) return { done: [], after: before }
   const failures: Failure[] = []
   const times = new Map<Change, number>()

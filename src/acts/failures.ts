@@ -6,6 +6,8 @@ import { heldProblem, usersNow } from '../lvm/holders.ts'
 import { messageOf } from '../system/error-message.ts'
 import type { CommandResult } from '../system/run.ts'
 import type { VgBusy } from '../state/vg-lock.ts'
+import type { Subject } from './host.ts'
+import type { Outcome } from '../core/outcome.ts'
 
 /**
  * What went wrong in an lvchange, for a message. Asks the lease who holds a volume: that takes no VG lock, and may be
@@ -63,6 +65,14 @@ export function withDisks(
     return own.length === 0 ? problem : { ...problem, disk: [...new Set(own.map(({ reason }) => reason))].join('; ') }
   })
 }
+
+/** A `prepare` that is refused. `incoming`: it is that of a migration. */
+export const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome => ({
+  kind: 'refused',
+  problems: withDisks(problems, candidates.volumes),
+  attempt: incoming ? 'migration' : 'start',
+  volumes: candidates.volumes,
+})
 
 /** The problem of a VG's lock that could not be had in time. */
 export const problemOfBusy = ({ vg, seconds, isQueue }: VgBusy): Problem => ({ kind: 'vg-busy', vg, seconds, isQueue })

@@ -1,0 +1,81 @@
+import { type VolumeTable, isSameVolume, seenHere } from '../core/lock-state.ts'
+import type { Problem } from '../core/problem.ts'
+import { type DomainRecord, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
+import { type HostFacts, byPresentName, withTold } from '../core/start.ts'
+import { type Replace, RecordChanged, replacing } from '../state/record-store.ts'
+import { callingDaemon } from './daemon.ts'
+import { problemOfError, unlessFull } from './failures.ts'
+import type { Domain } from '../core/domain.ts'
+
+/**
+ * The record of a domain that is started. What an earlier life of it brought up here and did not give back (leftovers)
+ * stays on it, whatever comes of the start.
+ */
+export class StartRecord {
+  /** As it was when the start was decided. */
+  readonly before: DomainRecord | undefined
+  readonly #domain: Pick<Domain, 'name' | 'uuid'>
+  readonly #replace: Replace
+  readonly #isRestore: boolean
+  #leftovers: readonly RecordedVolume[]
+
+  /** @param isRestore whether the `release` has to say what becomes of a saved memory if the domain never runs */
+  constructor(
+    { name, uuid }: Pick<Domain, 'name' | 'uuid'>,
+    before: DomainRecord | undefined,
+    { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>,
+    isRestore: boolean,
+  ) {
+    this.before = before
+    this.#domain = { name, uuid }
+    this.#replace = replacing(uuid, before)
+    this.#isRestore = isRestore
+    this.#leftovers = (before?.volumes ?? [])
+      .filter((old) => goesWithDomainStill(old, seenHere(old, locks, devices).lock))
+      .map((old) => byPresentName(old, devices))
+  }
+
+  get leftovers(): readonly RecordedVolume[] {
+    return this.#leftovers
+  }
+
+  /** Adds the UUIDs that lvs has told of leftovers. */
+  identifyLeftovers(told: VolumeTable, now: Pick<HostFacts, 'locks' | 'devices'>): void {
+    this.#leftovers = this.#leftovers.map((old) => withTold(old, told, now))
+  }
+
+  /**
+   * Writes volumes, and the leftovers beside them.
+   * @throws RecordChanged if somebody else has changed it; what the file system says if it cannot be written
+   */
+  put(state: DomainRecord['state'], volumes: readonly RecordedVolume[]): void {
+    const others = this.#leftovers.filter((old) => !volumes.some((volume) => isSameVolume(volume, old)))
+    const replaced = this.#replace({
+      format: 1,
+      domain: this.#domain,
+      state,
+      volumes: [...volumes, ...others],
+      ...callingDaemon(),
+      ...(this.#isRestore && state === 'prepared' && { restored: true }),
+    })
+    if (replaced === 'changed') throw new RecordChanged()
+  }
+
+  /**
+   * For the `release` that follows a refusal. If this cannot be written, the XML tells that `release` the same
+   * (Domain.gotPastPrepare).
+   */
+  putRefused(volumes: readonly RecordedVolume[]): void {
+    unlessFull(() => this.put(volumes.length + this.#leftovers.length === 0 ? 'refused' : 'releasing', volumes))
+  }
+
+  /** A full /run, or another failed write, is no problem here: the record says the same already, less precisely. */
+  problemsOfPut(volumes: readonly RecordedVolume[]): readonly Problem[] {
+    try {
+      this.put('prepared', volumes)
+    } catch (error) {
+      if (error instanceof RecordChanged) return [problemOfError(error)]
+    }
+    return []
+  }
+}

@@ -1,4 +1,4 @@
-import { planOnDrbd } from '../core/drbd.ts'
+import { planOnDrbd } from '../core/start-on-drbd.ts'
 import { NO_VOLUMES, type VolumeTable } from '../core/lock-state.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'

@@ -1,5 +1,5 @@
 import { milliseconds } from '../system/clock.ts'
-import { heldOf } from '../core/drive.ts'
+import { heldOf } from '../core/drive-step.ts'
 import type { Identified, LockState } from '../core/lock-state.ts'
 import type { Change } from '../core/start.ts'
 import { type Mode, fullName } from '../core/volume.ts'

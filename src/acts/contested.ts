@@ -1,5 +1,6 @@
 import { type ContestedStep, contestedStep } from '../core/contested.ts'
-import { heldOf, isSameMemory } from '../core/drive.ts'
+import { heldOf } from '../core/drive-step.ts'
+import { isSameMemory } from '../core/drive.ts'
 import { type LockState, deviceOf } from '../core/lock-state.ts'
 import type { DomainRecord, MigrationMemory, RecordedVolume } from '../core/record.ts'
 import { activeVolumes } from '../lvm/devices.ts'

@@ -11,7 +11,7 @@ import type { Done } from './carry-out.ts'
  */
 export const rewrite = (replace: Replace, record: DomainRecord): void => unlessFull(() => void replace(record))
 
-export type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
+type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
 
 export function tryTo(write: () => ReturnType<Replace>): Written {
   try {

@@ -1,15 +1,8 @@
 import type { ContestedStep } from '../core/contested.ts'
-import {
-  type DriveFacts,
-  type DrivePlan,
-  type Report,
-  hasUntold,
-  heldBack,
-  planDrive,
-  stillUnplugged,
-  volumeIn,
-  withoutLowering,
-} from '../core/drive.ts'
+import type { DriveFacts, DrivePlan, Report } from '../core/domain-view.ts'
+import { hasUntold, planDrive } from '../core/drive.ts'
+import { heldBack, volumeIn, withoutLowering } from '../core/drive-step.ts'
+import { stillUnplugged } from '../core/unplugged.ts'
 import { type LockState, type VolumeTable, NO_VOLUMES, seenHere } from '../core/lock-state.ts'
 import { type DomainRecord, type RecordedVolume, type Records, IN_USE } from '../core/record.ts'
 import { noteGivenBack } from '../state/late-release.ts'

@@ -1,5 +1,5 @@
 import { type Clock, CLOCK } from '../system/clock.ts'
-import type { Domain } from '../core/domain.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import type { DomainRecord, RecordedVolume } from '../core/record.ts'
 import { addressOf, deviceOf } from '../core/lock-state.ts'
 import { type ReleasePlan, BOUND, UNTOLD, asTold, leavingAlone, stillHere, withoutPromoted } from '../core/release.ts'
@@ -25,14 +25,12 @@ const IN_USE_PAUSE = 200
 
 const CHANGED: Outcome = { kind: 'nothing', reason: 'its record was changed meanwhile' }
 
-export type Named = Pick<Domain, 'name' | 'uuid'>
-
 /**
  * A domain that has ended, with its record and what was decided from it. If anything is to be deactivated, that was
  * decided under the VGs' locks.
  */
 export interface EndedDomain {
-  readonly domain: Named
+  readonly domain: DomainName
   readonly record: DomainRecord | undefined
   readonly plan: ReleasePlan
 }
@@ -43,7 +41,7 @@ export const asksLvs = (plan: ReleasePlan): boolean =>
 
 /** A domain that has something to deactivate: which of its volumes are left, and why. */
 interface Leaving {
-  readonly domain: Named
+  readonly domain: DomainName
   /** Changes its record, unless somebody else has. */
   readonly replace: Replace
   readonly wanted: readonly RecordedVolume[]
@@ -63,7 +61,7 @@ export async function releaseAllUnderLock(
   all: readonly EndedDomain[],
   locks: VgLocks,
   timeLeft: () => number,
-  isSaid: (domain: Named) => boolean = () => true,
+  isSaid: (domain: DomainName) => boolean = () => true,
   clock: Clock = CLOCK,
 ): Promise<Outcome[]> {
   // A VG may have been cut off since the plan, or taken back since these locks were asked for. Then they are too few:
@@ -223,7 +221,7 @@ async function conclude(
  * @returns `full`: it cannot be written. What is on record already says the same, less precisely
  */
 export function putReleasing(
-  { name, uuid }: Named,
+  { name, uuid }: DomainName,
   volumes: readonly RecordedVolume[],
   replace: Replace,
 ): Replaced | 'full' {

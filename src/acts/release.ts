@@ -1,4 +1,5 @@
 import { agentState } from '../state/agent-presence.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import { type Clock, CLOCK } from '../system/clock.ts'
 import { type Configuration, DEFAULTS } from '../core/configuration.ts'
 import { type Domain, candidatesOf } from '../core/domain.ts'
@@ -18,7 +19,7 @@ import { messageOf } from '../system/error-message.ts'
 import { scopeFor, subjectOf } from './host.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { forgetSaved, noteFailedRestore, noteSaved, unnoted } from './saved.ts'
-import { type EndedDomain, type Named, asksLvs, putReleasing, releaseAllUnderLock, settle } from './give-back.ts'
+import { type EndedDomain, asksLvs, putReleasing, releaseAllUnderLock, settle } from './give-back.ts'
 import { identifier } from './identify.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
@@ -233,7 +234,7 @@ class ReleaseCall {
   async #endUnderLock(locks: VgLocks, timeLeft: () => number): Promise<Outcome> {
     const own = await decideRelease(this.#domain, this.#configuration)
     const others = own.plan.kind === 'deactivate' ? endedMeanwhile(own, locks) : []
-    const isOwn = (domain: Named): boolean => domain === own.domain
+    const isOwn = (domain: DomainName): boolean => domain === own.domain
     const [outcome] = await releaseAllUnderLock([own, ...others], locks, timeLeft, isOwn, this.#clock)
     return outcome ?? { kind: 'nothing', reason: 'it was released' }
   }
@@ -261,7 +262,7 @@ function cutOffHere(domain: Domain, record: DomainRecord | undefined): string | 
 }
 
 /** Whether its memory was saved. libvirt says so; before 10.5 only a new image of a managed save shows it. */
-const isSaved = (domain: Named, reason: string): boolean =>
+const isSaved = (domain: DomainName, reason: string): boolean =>
   reason === '-' ? managedSave(domain) === 'new' : reason === 'saved'
 
 /**
@@ -273,7 +274,7 @@ const hasLived = ({ gotPastPrepare }: Domain, reason: string, record: DomainReco
   reason !== '-' || (gotPastPrepare && record?.state !== 'refused')
 
 /** Whether a restored domain never ran. libvirt says so; before 10.5 only the image that it has kept shows it. */
-const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): boolean =>
+const hasFailed = (domain: DomainName, reason: string, { state }: DomainRecord): boolean =>
   reason === '-' ? state === 'prepared' && managedSave(domain) === 'noted' : reason === 'failed'
 
 /**
@@ -281,7 +282,7 @@ const hasFailed = (domain: Named, reason: string, { state }: DomainRecord): bool
  * keeps until it is restored. Without that image the noted memory no longer exists. If the note stayed, it would be
  * taken for that of a memory that `virsh save` may just have written into a file.
  */
-const isNoteUsedUp = (domain: Named, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
+const isNoteUsedUp = (domain: DomainName, reason: string): boolean => reason === '-' && managedSave(domain) === 'none'
 
 /** Its `prepare` was not refused. */
 const hasRun = (record: DomainRecord | undefined): boolean => record !== undefined && IN_USE.includes(record.state)
@@ -327,7 +328,7 @@ function endedMeanwhile({ domain, plan: own }: EndedDomain, { descriptors }: VgL
 
 /** What a `release` writes into the record first, before it has the locks of the VGs. */
 const announce = (
-  domain: Named,
+  domain: DomainName,
   volumes: readonly RecordedVolume[],
   known: DomainRecord | undefined,
 ): Replaced | 'full' =>

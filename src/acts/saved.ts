@@ -1,6 +1,6 @@
 import { date, monotonic, uptime } from '../system/clock.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import type { Configuration } from '../core/configuration.ts'
-import type { Domain } from '../core/domain.ts'
 import { type LeaseCount, lockOf } from '../core/lock-state.ts'
 import type { Holder, Problem } from '../core/problem.ts'
 import type { RecordedVolume } from '../core/record.ts'
@@ -26,10 +26,8 @@ import { callingDaemon } from './daemon.ts'
 import { messageOf } from '../system/error-message.ts'
 import type { Outcome } from '../core/outcome.ts'
 
-type Named = Pick<Domain, 'name' | 'uuid'>
-
 /** The warning that a saved memory could not be noted, so that a `restore` will not tell whether it is too old. */
-export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
+export const unnoted = ({ name }: Pick<DomainName, 'name'>, why: string): string =>
   `whether the saved memory of ${name} is still as new as its disks will not be told when it is restored: ${why}`
 
 /**
@@ -39,7 +37,7 @@ export const unnoted = ({ name }: Pick<Named, 'name'>, why: string): string =>
  * @returns what could not be written down, in a sentence
  */
 export async function noteSaved(
-  { name, uuid }: Named,
+  { name, uuid }: DomainName,
   volumes: readonly RecordedVolume[],
   isDoubtful = false,
 ): Promise<string | undefined> {
@@ -106,7 +104,7 @@ async function takenByOthers(
  * Removes the note of a saved memory. The note is not about the memory that is there now, if there is any. Never
  * throws.
  */
-export function forgetSaved({ uuid }: Named): void {
+export function forgetSaved({ uuid }: DomainName): void {
   try {
     removeSavedImage(uuid)
   } catch {
@@ -118,7 +116,7 @@ export function forgetSaved({ uuid }: Named): void {
  * A start from a saved memory has failed. That is no reason to refuse the next one. Never throws.
  * @param how `refused` by this host's own `prepare`, or `failed` after it
  */
-export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'failed'): Promise<void> {
+export async function noteFailedRestore({ uuid }: DomainName, how: 'refused' | 'failed'): Promise<void> {
   try {
     const image = readSavedImage(uuid)
     if (image === undefined || (how === 'refused' && image.spent === true)) return
@@ -137,7 +135,7 @@ export async function noteFailedRestore({ uuid }: Named, how: 'refused' | 'faile
  * The domain starts, anew or from its saved memory: from now on its disk is newer than that memory. No lease tells this
  * if the host had the volumes already. Costs one look if nothing was saved. Never throws.
  */
-export function noteStarted({ uuid }: Named): void {
+export function noteStarted({ uuid }: DomainName): void {
   try {
     const image = readSavedImage(uuid)
     if (image !== undefined && image.spent !== true) writeSavedImage({ ...image, spent: true })
@@ -174,7 +172,10 @@ const ownIdsOf = async (volumes: readonly VolumeName[]): Promise<Map<string, num
  * managed save, libvirt 11.3 removes the saved memory. It says that the domain has started, although nothing runs
  * (qemuDomainObjRestore in qemu_driver.c leaves its result at 0; seen on Debian 13).
  */
-export async function restore(domain: Named, { onStaleImage }: Pick<Configuration, 'onStaleImage'>): Promise<Outcome> {
+export async function restore(
+  domain: DomainName,
+  { onStaleImage }: Pick<Configuration, 'onStaleImage'>,
+): Promise<Outcome> {
   const { problems, warning } = await checkSaved(domain)
   const speaking = onStaleImage === 'refuse' ? problems : []
   const isLeft = speaking.length > 0 && managedSave(domain) !== 'none'
@@ -206,7 +207,7 @@ export async function restore(domain: Named, { onStaleImage }: Pick<Configuratio
  * @param taken UUIDs of volumes that this `prepare` has locked itself
  */
 export async function checkSaved(
-  { name, uuid }: Named,
+  { name, uuid }: DomainName,
   taken: ReadonlySet<string> = new Set(),
 ): Promise<{ readonly problems: readonly Problem[]; readonly warning: string | undefined }> {
   let image: SavedImage | undefined

@@ -1,11 +1,11 @@
 import { type VolumeTable, isSameVolume, seenHere } from '../core/lock-state.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import type { Problem } from '../core/problem.ts'
 import { type DomainRecord, type RecordedVolume, goesWithDomainStill } from '../core/record.ts'
 import { type HostFacts, byPresentName, withTold } from '../core/start.ts'
 import { type Replace, RecordChanged, replacing } from '../state/record-store.ts'
 import { callingDaemon } from './daemon.ts'
 import { problemOfError, unlessFull } from './failures.ts'
-import type { Domain } from '../core/domain.ts'
 
 /**
  * The record of a domain that is started. What an earlier life of it brought up here and did not give back (leftovers)
@@ -14,14 +14,14 @@ import type { Domain } from '../core/domain.ts'
 export class StartRecord {
   /** As it was when the start was decided. */
   readonly before: DomainRecord | undefined
-  readonly #domain: Pick<Domain, 'name' | 'uuid'>
+  readonly #domain: DomainName
   readonly #replace: Replace
   readonly #isRestore: boolean
   #leftovers: readonly RecordedVolume[]
 
   /** @param isRestore whether the `release` has to say what becomes of a saved memory if the domain never runs */
   constructor(
-    { name, uuid }: Pick<Domain, 'name' | 'uuid'>,
+    { name, uuid }: DomainName,
     before: DomainRecord | undefined,
     { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>,
     isRestore: boolean,

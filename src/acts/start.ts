@@ -1,5 +1,5 @@
 import { milliseconds, pause, uptime } from '../system/clock.ts'
-import { planOnDrbd } from '../core/drbd.ts'
+import { planOnDrbd } from '../core/start-on-drbd.ts'
 import {
   type Device,
   type IdentityTable,

@@ -1,7 +1,7 @@
 import { milliseconds, monotonic } from '../system/clock.ts'
 import { type Line, SAY_AGAIN, byWhom, lineOf, transition, whatToDo, witnessOf } from '../core/agent-words.ts'
 import { isInDoubtfulPhase } from '../core/contested.ts'
-import type { Report } from '../core/drive.ts'
+import type { Report } from '../core/domain-view.ts'
 import { ReportBook } from '../core/report-book.ts'
 import { PATIENCE } from '../core/retry.ts'
 import { fullName } from '../core/volume.ts'

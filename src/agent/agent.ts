@@ -1,5 +1,6 @@
 import { monotonic } from '../system/clock.ts'
-import { isAsRecorded, isOnTheWayOut, planDrive } from '../core/drive.ts'
+import { isAsRecorded, planDrive } from '../core/drive.ts'
+import { isOnTheWayOut } from '../core/drive-step.ts'
 import type { LockState } from '../core/lock-state.ts'
 import { lineOf } from '../core/agent-words.ts'
 import { RELEASE_PATIENCE } from '../core/retry.ts'

@@ -1,6 +1,6 @@
 import { date } from '../system/clock.ts'
 import type { Line } from '../core/agent-words.ts'
-import { isOnTheWayOut } from '../core/drive.ts'
+import { isOnTheWayOut } from '../core/drive-step.ts'
 import { minorsOfVgs } from '../drbd/devices.ts'
 import { drbdDevices, inFull, verdictsOf } from '../drbd/drbd.ts'
 import { dropConfirmations, readConfirmations, readUnseen, writeUnseen } from '../drbd/notes.ts'

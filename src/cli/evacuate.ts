@@ -10,7 +10,8 @@ import {
   progressIn,
 } from '../core/evacuate.ts'
 import { isHostName } from '../core/host-name.ts'
-import { type Known, type Status, type StatusFacts, known, statusOf, unknown } from '../core/status.ts'
+import { type Known, type Status, type StatusFacts, known, unknown } from '../core/status.ts'
+import { statusOf } from '../core/status-of.ts'
 import { messageOf } from '../system/error-message.ts'
 import { printable } from '../core/outcome.ts'
 import { query } from '../system/run.ts'

@@ -1,5 +1,6 @@
 import { pause } from '../system/clock.ts'
-import { type Status, statusOf } from '../core/status.ts'
+import type { Status } from '../core/status.ts'
+import { statusOf } from '../core/status-of.ts'
 import { printable } from '../core/outcome.ts'
 import { write } from '../system/output.ts'
 import { self } from '../system/self.ts'

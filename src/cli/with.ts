@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import type { DomainName } from '../core/domain-name.ts'
 import { meaningOfPath, isValidName } from '../core/volume.ts'
 import { actAsOwnCaller } from '../acts/daemon.ts'
 import { handle } from '../acts/events.ts'
@@ -131,7 +132,7 @@ function volumeAt(word: string): { vg: string; lv: string } | undefined {
  * @param hasRun as in libvirt's own XML of a domain that got past its `prepare`
  */
 const xmlOf = (
-  { name, uuid }: { readonly name: string; readonly uuid: string },
+  { name, uuid }: DomainName,
   volumes: readonly { readonly vg: string; readonly lv: string }[],
   shared: boolean,
   hasRun: boolean,

@@ -1,4 +1,4 @@
-import type { Report } from './drive.ts'
+import type { Report } from './domain-view.ts'
 import type { Holder } from './problem.ts'
 import type { MigrationMemory } from './record.ts'
 import type { Change } from './start.ts'

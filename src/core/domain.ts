@@ -1,4 +1,5 @@
 import type { Configuration } from './configuration.ts'
+import type { DomainName } from './domain-name.ts'
 import { type DomainPolicy, NO_POLICY, type Policy, configuredPolicy } from './policy.ts'
 import type { Problem } from './problem.ts'
 import { didYouMean } from './near.ts'
@@ -42,10 +43,7 @@ export interface Disk {
 }
 
 /** A VM as libvirt describes it to a hook. */
-export interface Domain {
-  readonly name: string
-  /** Lower case, checked: 8-4-4-4-12 hexadecimal digits. It names the record's file. */
-  readonly uuid: string
+export interface Domain extends DomainName {
   readonly disks: readonly Disk[]
   /** What its `<metadata>` says about its disks' locks. */
   readonly policy?: DomainPolicy

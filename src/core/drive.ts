@@ -1,97 +1,21 @@
-import {
-  type Device,
-  type Identified,
-  type LockState,
-  type LockTable,
-  addressOf,
-  deviceOf,
-  isSameVolume,
-  seenHere,
-  suffices,
-} from './lock-state.ts'
+import { isSameVolume, seenHere } from './lock-state.ts'
 import {
   type Claim,
   type DomainRecord,
-  IN_USE,
   type MigrationMemory,
   type RecordedVolume,
-  type Records,
+  IN_USE,
   claimsOn,
   goesWithDomain,
   isConflict,
   isOtherPartition,
 } from './record.ts'
 import type { Unchanged, Wanted } from './reconcile.ts'
-import { goTogether, mayBeUsedByAnother } from './relatives.ts'
-import { type ReleasePlan, planRelease } from './release.ts'
-import type { Change } from './start.ts'
-import { type Mode, type VolumeName, fullName } from './volume.ts'
-
-/** Something that the agent cannot, or must not, put right: said, and left as it is. */
-export type Report =
-  | { readonly kind: 'unchanged'; readonly why: Unchanged; readonly detail: string }
-  /** A VM runs here on a volume of a VG whose locking is not (any more) in force. */
-  | { readonly kind: 'lockspace-lost'; readonly vg: string }
-  | { readonly kind: 'locks-unknown'; readonly detail: string }
-  | { readonly kind: 'records-unreadable'; readonly files: readonly string[] }
-  /** Another domain of this host has the volume on record. */
-  | { readonly kind: 'claimed'; readonly volume: string; readonly domain: string }
-  /** The domain has come to write what another domain of this host uses. */
-  | { readonly kind: 'written'; readonly volume: string; readonly domain: string }
-  /** Another domain of this host has it on record too, and one of them writes to it. */
-  | { readonly kind: 'also-used'; readonly volume: string; readonly domain: string }
-  /** Its pool's lock covers it, or its type cannot be shared (FACTS 27): no live migration. */
-  | { readonly kind: 'pool-lock'; readonly volume: string }
-  /** It is active here, seems unlocked, and lvs has not told yet whose lock covers it. */
-  | { readonly kind: 'lock-owner-unknown'; readonly volume: string }
-
-/** A domain as the agent sees it, at one moment. */
-export interface DomainView {
-  readonly domain: { readonly name: string; readonly uuid: string }
-  readonly wanted: Wanted
-  readonly record: DomainRecord | undefined
-  /** QEMU runs: its status file has a process id. */
-  readonly runs: boolean
-  /** The volumes in the live XML that are in VGs with a lock manager, each with the mode of its role. */
-  readonly live: readonly (VolumeName & {
-    readonly mode: Mode
-    readonly reason: string
-    readonly partition?: string
-    readonly job?: true
-  })[]
-  /**
-   * Every volume that the live XML names, in whatever VG and whatever a policy says of it; undefined where it is not
-   * understood as a whole, or a job is under way. What is not among them is not plugged in.
-   */
-  readonly named?: readonly VolumeName[] | undefined
-  /** What its record is to remember of a migration out. */
-  readonly memory?: MigrationMemory | undefined
-}
-
-/** This host at the same moment: under the VG's lock where it is for acting (R11). */
-export interface DriveFacts {
-  readonly locks: LockState
-  readonly devices: readonly Device[]
-  readonly records: Records
-}
-
-/** What is to be done for a domain. */
-export type DrivePlan =
-  | { readonly kind: 'nothing'; readonly reports: readonly Report[] }
-  | {
-      readonly kind: 'drive'
-      /** To be put in place before the changes; undefined where the record is right already. */
-      readonly record: DomainRecord | undefined
-      readonly changes: readonly Change[]
-      /** No longer in the live XML: to be given back if nobody has them open (R4). */
-      readonly unplugged: readonly RecordedVolume[]
-      /** `virsh domjobabort`: a job that copies storage onto a volume that is not exclusive here. */
-      readonly abortJob: boolean
-      /** The UUIDs of a volume in use are not on record: lvs is to be asked again. */
-      readonly isUntold: boolean
-      readonly reports: readonly Report[]
-    }
-  | { readonly kind: 'release'; readonly plan: ReleasePlan; readonly reports: readonly Report[] }
+import { planRelease } from './release.ts'
+import { fullName } from './volume.ts'
+import type { DomainView, DriveFacts, DrivePlan, Report } from './domain-view.ts'
+import { isUnplugged } from './unplugged.ts'
+import { NO_STEP, afterStep, hasDevice, heldOf, isOnTheWayOut, stepOf, targetOf } from './drive-step.ts'
 
 /** Reasons that a person has to know of. The others are ordinary, and are over soon. */
 const WORTH_SAYING: ReadonlySet<Unchanged> = new Set<Unchanged>([
@@ -271,48 +195,6 @@ function alsoUsed(volume: RecordedVolume, { domain, live, record }: DomainView, 
 }
 
 /**
- * Volumes that were brought up for a domain that runs here, and taken out of it since. Left out is what another domain
- * uses, and what would take another volume along: one of this domain, under the same lock, that is still plugged in.
- */
-function isUnplugged(
-  volume: RecordedVolume,
-  own: readonly RecordedVolume[],
-  { domain, named }: DomainView,
-  { records, locks, devices }: DriveFacts,
-): boolean {
-  const isNamed = (other: VolumeName): boolean => named?.some((each) => isSameVolume(each, other)) !== false
-  // After a lost lease, or with the locking stopped, nothing is given.
-  if (
-    locks.kind === 'unknown' ||
-    !locks.lockspaces.has(volume.vg) ||
-    volume.before !== 'inactive' ||
-    volume.mode === 'local' ||
-    isNamed(volume)
-  )
-    return false
-  return (
-    !mayBeUsedByAnother(volume, records, domain.uuid, devices) &&
-    !own.some((other) => other !== volume && isNamed(other) && goTogether(volume, other, devices) !== 'no')
-  )
-}
-
-/**
- * What is to be given back of a domain that runs, now that lvs has told what it can: a volume whose UUIDs were not on
- * record may turn out to have the lock of one that is in use. If lvs has not told, it stays for now (R9).
- * @param record the domain's, as it is now
- */
-export const stillUnplugged = (
-  unplugged: readonly RecordedVolume[],
-  record: DomainRecord,
-  view: DomainView,
-  facts: DriveFacts,
-): RecordedVolume[] =>
-  unplugged.flatMap((volume) => {
-    const now = record.volumes.find((each) => isSameVolume(each, volume)) ?? volume
-    return now.ids !== undefined && isUnplugged(now, record.volumes, view, facts) ? [now] : []
-  })
-
-/**
  * The role of a volume goes up with what the domain may do to it now: a disk that was attached for writing, a commit
  * into a backing file. It never goes down (R3).
  */
@@ -321,9 +203,6 @@ const asWritten = (volume: RecordedVolume, live: DomainView['live']): RecordedVo
 
 const isWrittenNow = (volume: RecordedVolume, live: DomainView['live']): boolean =>
   volume.role === 'shared' && live.some((now) => now.mode === 'exclusive' && isSameVolume(now, volume))
-
-const hasDevice = (volume: Identified, { devices }: Pick<DriveFacts, 'devices'>): boolean =>
-  deviceOf(volume, devices) !== undefined
 
 /** Taken out of the domain, and deactivated here since. */
 const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
@@ -334,87 +213,12 @@ const isPluggedOut = (volume: RecordedVolume, { locks, devices }: DriveFacts): b
   (heldOf(volume, locks, devices) === 'none' ||
     (volume.ids !== undefined && volume.pool === undefined && volume.ids.lock !== volume.ids.lv))
 
-/** The one state in which a lock is demoted (R3). */
-export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'shared' && wanted.direction === 'out'
-
-const targetOf = (role: Mode, wanted: Wanted): Mode =>
-  role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
-
 /** Whether two memories of a migration say the same. */
 export const isSameMemory = (a: MigrationMemory | undefined, b: MigrationMemory | undefined): boolean =>
   a?.phase === b?.phase &&
   a?.suspend === b?.suspend &&
   a?.lockedBy === b?.lockedBy &&
   JSON.stringify(a?.lvers) === JSON.stringify(b?.lvers)
-
-interface DriveStep {
-  readonly change: Change | undefined
-  /** What goes on record; undefined: as it is. */
-  readonly mode?: RecordedVolume['mode']
-  /** Shared by this step for a migration out; false: exclusive here, which ends what came of an earlier one. */
-  readonly demoted?: boolean
-  readonly reports: readonly Report[]
-}
-
-const NO_STEP: DriveStep = { change: undefined, reports: [] }
-
-function stepOf(
-  volume: RecordedVolume,
-  wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
-  view: DomainView,
-  { locks, devices, records }: DriveFacts,
-): DriveStep {
-  const { vg, lv, role } = volume
-  const name = fullName(volume)
-  if (volume.mode === 'local') return NO_STEP
-  if (locks.kind === 'unknown') return { change: undefined, reports: [{ kind: 'locks-unknown', detail: locks.detail }] }
-  // After a lost lease, or with the locking stopped: nothing is taken, nothing given (DESIGN 4).
-  if (!locks.lockspaces.has(vg)) return { change: undefined, reports: [{ kind: 'lockspace-lost', vg }] }
-  const held = heldOf(volume, locks, devices)
-  // No host takes in an origin. If its lock were shared, so would be that of its snapshots, which another VM may write
-  // here, and read elsewhere.
-  const hasSnapshot = deviceOf(volume, devices)?.hasSnapshot === true
-  const target = hasSnapshot && held === 'none' ? role : targetOf(role, wanted)
-  const to = (mode: Mode, reason: string): DriveStep => ({
-    change: { vg, lv, to: mode, reason, ...addressOf(volume, devices) },
-    mode,
-    reports: [],
-  })
-
-  if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
-      return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
-    const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)
-    if (claim !== undefined)
-      return { change: undefined, reports: [{ kind: 'claimed', volume: name, domain: claim.record.domain.name }] }
-    return records.unreadable.length > 0 ? NO_STEP : { ...to('shared', 'the domain is migrating out'), demoted: true }
-  }
-  if (suffices(held, target))
-    return {
-      ...NO_STEP,
-      mode: target === 'shared' && held === 'exclusive' ? volume.mode : target,
-      ...(target === 'exclusive' && { demoted: false }),
-    }
-  if (held === 'shared') return to('exclusive', 'the domain runs here')
-  // The lock of a snapshot is its origin's, that of a thin volume its pool's (FACTS 26, 27). To share it would share
-  // that one too, and another VM may have it exclusive (R3). The act asks lvs when all else is done, and goes on then.
-  if (target === 'shared' && volume.ids === undefined && hasDevice(volume, { devices }))
-    return { change: undefined, reports: [{ kind: 'lock-owner-unknown', volume: name }] }
-  return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
-}
-
-function afterStep(
-  { demoted, ...volume }: RecordedVolume,
-  { mode, demoted: now = demoted === true }: DriveStep,
-): RecordedVolume {
-  return { ...volume, mode: mode ?? volume.mode, ...(now && volume.before === 'active' && { demoted: true as const }) }
-}
-
-/** The lock on a recorded volume where the locks are known. */
-export function heldOf(volume: Identified, locks: LockTable, devices: readonly Device[]): Mode | 'none' {
-  const { lock } = seenHere(volume, locks, devices)
-  return lock === 'unknown' ? 'none' : lock
-}
 
 const isNotExclusive = (volume: RecordedVolume, { locks, devices }: DriveFacts): boolean =>
   volume.role === 'exclusive' &&
@@ -440,52 +244,3 @@ const isSame = (put: DomainRecord, record: DomainRecord | undefined): boolean =>
       volume.demoted === old.demoted
     )
   })
-
-/** A volume of a record by its names. */
-export const volumeIn = (record: DomainRecord, name: string): RecordedVolume | undefined =>
-  record.volumes.find((volume) => fullName(volume) === name)
-
-/**
- * The changes, but none that shares a lock which another one of them makes exclusive: it would come last, and take that
- * back. Such a volume is locked well enough then (FACTS 26; two partitions of one volume).
- */
-export function withoutLowering(owners: ReadonlyMap<Change, RecordedVolume | undefined>): Change[] {
-  const exclusive = new Set(
-    [...owners].flatMap(([{ to }, owner]) => (to === 'exclusive' && owner?.ids !== undefined ? [owner.ids.lock] : [])),
-  )
-  // Whose lock that will be is not known yet.
-  const untold = new Set(
-    [...owners].flatMap(([{ to, vg }, owner]) => (to === 'exclusive' && owner?.ids === undefined ? [vg] : [])),
-  )
-  const isLowering = ({ vg }: Change, owner: RecordedVolume | undefined): boolean =>
-    (owner?.ids !== undefined && exclusive.has(owner.ids.lock)) || (owner?.role === 'shared' && untold.has(vg))
-  return [...owners]
-    .filter(([change, owner]) => change.to !== 'shared' || !isLowering(change, owner))
-    .map(([change]) => change)
-}
-
-/**
- * What was held back, and can be done now: volumes to be shared whose owner lvs has told meanwhile, and those that
- * `withoutLowering` has left out, if their lock is missing still.
- */
-export function heldBack(
-  plan: Extract<DrivePlan, { kind: 'drive' }>,
-  record: DomainRecord,
-  carriedOut: readonly Change[],
-  locks: LockState,
-  devices: readonly Device[],
-): { readonly change: Change; readonly volume: RecordedVolume }[] {
-  const names = [
-    ...plan.reports.flatMap((report) => (report.kind === 'lock-owner-unknown' ? [report.volume] : [])),
-    ...plan.changes.filter((change) => change.to === 'shared' && !carriedOut.includes(change)).map(fullName),
-  ]
-  return names.flatMap((name) => {
-    const volume = volumeIn(record, name)
-    if (volume?.ids === undefined) return []
-    const { device, lock } = seenHere(volume, locks, devices)
-    if (device === undefined || lock !== 'none') return []
-    const { vg, lv } = volume
-    const reason = 'its lock is missing under a running domain'
-    return [{ change: { vg, lv, to: 'shared' as const, reason, ...addressOf(volume, devices) }, volume }]
-  })
-}

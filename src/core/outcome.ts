@@ -1,6 +1,6 @@
 import type { AgentState } from './agent-state.ts'
 import type { Attempt, Problem } from './problem.ts'
-import { explain } from './problem.ts'
+import { explain } from './explain.ts'
 import { type VolumeName, fullName } from './volume.ts'
 
 /**

@@ -1,4 +1,5 @@
 import { type Identified, type Seen, isSameVolume } from './lock-state.ts'
+import type { DomainName } from './domain-name.ts'
 import type { Mode, VolumeName } from './volume.ts'
 
 /** What this host did to one volume for a domain. */
@@ -64,7 +65,7 @@ export const RECORD_FORMAT = 1
 /** One file per domain in /run/lvguard: what this host has activated for it. */
 export interface DomainRecord {
   readonly format: typeof RECORD_FORMAT
-  readonly domain: { readonly name: string; readonly uuid: string }
+  readonly domain: DomainName
   readonly state: RecordState
   readonly volumes: readonly RecordedVolume[]
   /**

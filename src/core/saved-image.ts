@@ -1,4 +1,5 @@
 import type { LeaseCount } from './lock-state.ts'
+import type { DomainName } from './domain-name.ts'
 import type { RecordedVolume } from './record.ts'
 import { type VolumeName, fullName } from './volume.ts'
 
@@ -13,7 +14,7 @@ export interface SavedVolume extends VolumeName {
 /** One file a domain in /var/lib/lvguard/saved: what its volumes were when its memory was saved on this host last. */
 export interface SavedImage {
   readonly format: 1
-  readonly domain: { readonly name: string; readonly uuid: string }
+  readonly domain: DomainName
   /** When, in the form of ISO 8601. */
   readonly at: string
   readonly volumes: readonly SavedVolume[]

@@ -1,4 +1,5 @@
 import type { Candidates } from './domain.ts'
+import type { DomainName } from './domain-name.ts'
 import {
   type Identified,
   type IdentityTable,
@@ -17,7 +18,7 @@ import { type VolumeName, fullName } from './volume.ts'
 
 /** A start that waits for the lock of its VGs, as far as another `prepare` that has them can serve it. */
 export interface WaitingStart {
-  readonly domain: { readonly name: string; readonly uuid: string }
+  readonly domain: DomainName
   /** All of them. */
   readonly volumes: readonly ManagedVolume[]
 }

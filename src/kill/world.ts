@@ -1,4 +1,5 @@
 import type { Line } from '../core/agent-words.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import type { SanlockAnswer } from '../core/lease.ts'
 import type { InFlight, MapperDevice, ProcessFacts, RunningDomain } from '../core/cut-off.ts'
 import type { Records } from '../core/record.ts'
@@ -27,7 +28,7 @@ export interface KillWorld {
   /**
    * @param known domains that may have no status file that can be read: QEMU's own pid file names their processes too
    */
-  domains(known: readonly { readonly name: string; readonly uuid: string }[]): Domains
+  domains(known: readonly DomainName[]): Domains
   /** Undefined if there is no process of that number. */
   processAt(pid: number): ProcessFacts | undefined
   /**

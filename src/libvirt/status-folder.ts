@@ -1,4 +1,5 @@
 import { isErrno, messageOf } from '../system/error-message.ts'
+import type { DomainName } from '../core/domain-name.ts'
 import { existsSync, readFileSync, readdirSync, statSync } from '../system/files.ts'
 import { join } from 'node:path'
 import { type StatusFile, isStatusFile, parseDomainStatus } from './domain-status.ts'
@@ -28,7 +29,7 @@ export interface Look {
   /** The folder, or files in it, that cannot be read or understood, in words. */
   readonly unreadable: readonly string[]
   /** Those of them that may be a domain's own. */
-  readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => readonly string[]
+  readonly mayBeOf: (domain: DomainName) => readonly string[]
 }
 
 /** libvirt's status files. A file is parsed again only if its inode, size or time of change is another one. */
@@ -42,7 +43,7 @@ export class StatusFolder {
     const before = this.#active
     const unreadable: {
       readonly words: string
-      readonly mayBeOf: (domain: { readonly name: string; readonly uuid: string }) => boolean
+      readonly mayBeOf: (domain: DomainName) => boolean
     }[] = []
     let names: string[] = []
     try {

@@ -55,6 +55,17 @@ const forbidden = (imports: readonly Import[]): string[] =>
     .filter(({ file, of }) => roomOf(file) !== roomOf(of) && !TABLE.get(roomOf(file))?.includes(roomOf(of)))
     .map(({ file, of }) => `${file} imports ${of}`)
 
+/** The files that lead back to themselves: what remains when all that import nothing of the rest are left out, from both ends. */
+function inCircles(all: readonly Import[]): string[] {
+  let rest = all.filter(({ of }) => of.endsWith('.ts'))
+  for (;;) {
+    const [importers, imported] = [new Set(rest.map(({ file }) => file)), new Set(rest.map(({ of }) => of))]
+    const inside = rest.filter(({ file, of }) => imported.has(file) && importers.has(of))
+    if (inside.length === rest.length) return [...importers].sort()
+    rest = inside
+  }
+}
+
 const files = readdirSync(SRC, { recursive: true })
   .map(String)
   .filter((name) => name.endsWith('.ts'))
@@ -86,6 +97,18 @@ describe('the rooms', () => {
     )
     expect(unused).toEqual([])
   })
+
+  it('have no files that import one another, not even by way of others', () => expect(inCircles(imports)).toEqual([]))
+
+  it('a circle is seen', () =>
+    expect(
+      inCircles([
+        { file: 'a.ts', of: 'b.ts' },
+        { file: 'b.ts', of: 'c.ts' },
+        { file: 'c.ts', of: 'b.ts' },
+        { file: 'c.ts', of: 'd.ts' },
+      ]),
+    ).toEqual(['b.ts', 'c.ts']))
 
   it('core imports nothing else: no package, and of Node only how a path is put together', () => {
     const others = imports.filter(({ file, of }) => roomOf(file) === 'core' && roomOf(of) !== 'core')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { byWhom, lineOf, transition } from '../../../src/core/agent-words.ts'
-import type { Report } from '../../../src/core/drive.ts'
+import type { Report } from '../../../src/core/domain-view.ts'
 import type { Holder } from '../../../src/core/problem.ts'
 import type { Unchanged } from '../../../src/core/reconcile.ts'
 

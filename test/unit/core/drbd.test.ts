@@ -7,13 +7,12 @@ import {
   type DrbdState,
   NO_DRBD,
   confirmationsOver,
-  confirmedWords,
   judge,
   onceUsable,
-  planOnDrbd,
   quorumDecides,
   troubleInWords,
 } from '../../../src/core/drbd.ts'
+import { confirmedWords, planOnDrbd } from '../../../src/core/start-on-drbd.ts'
 import type { Device, LockTable } from '../../../src/core/lock-state.ts'
 import type { ManagedVolume } from '../../../src/core/scope.ts'
 import { parseEvents } from '../../../src/drbd/events.ts'

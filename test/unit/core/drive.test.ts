@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type DomainView, type DriveFacts, type DrivePlan, isAsRecorded, planDrive } from '../../../src/core/drive.ts'
+import type { DomainView, DriveFacts, DrivePlan } from '../../../src/core/domain-view.ts'
+import { isAsRecorded, planDrive } from '../../../src/core/drive.ts'
 import type { LockState } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordState, RecordedVolume } from '../../../src/core/record.ts'
 import type { Unchanged, Wanted } from '../../../src/core/reconcile.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type EvacuationFacts, domainsIn, hostsToGoTo, planEvacuation, progressIn } from '../../../src/core/evacuate.ts'
-import { type StatusFacts, known, statusOf, unknown } from '../../../src/core/status.ts'
+import { type StatusFacts, known, unknown } from '../../../src/core/status.ts'
+import { statusOf } from '../../../src/core/status-of.ts'
 import { checkFacts, domain, record, volume } from '../support/check-facts.ts'
 
 const NODE2 = { host: 'node2', agent: 'runs' as const, locking: new Map([['virtVG', 'started']]), domains: [domain] }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Attempt, type Holder, type Problem, explain } from '../../../src/core/problem.ts'
+import type { Attempt, Holder, Problem } from '../../../src/core/problem.ts'
+import { explain } from '../../../src/core/explain.ts'
 
 const node1: Holder = {
   name: 'node1',

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { LeaseArea } from '../../../src/core/lease-area.ts'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
 import type { DomainRecord, RecordedVolume } from '../../../src/core/record.ts'
-import { type StatusFacts, known, statusOf, unknown } from '../../../src/core/status.ts'
+import { type StatusFacts, known, unknown } from '../../../src/core/status.ts'
+import { statusOf } from '../../../src/core/status-of.ts'
 import type { Mode } from '../../../src/core/volume.ts'
 
 const uuidOf = (lv: string): string =>

@@ -3,7 +3,8 @@ import type { CheckFacts } from '../../../src/core/check/facts.ts'
 import type { LeaseArea } from '../../../src/core/lease-area.ts'
 import type { LogicalVolume } from '../../../src/core/lock-state.ts'
 import type { DomainRecord } from '../../../src/core/record.ts'
-import { type StatusFacts, known, statusOf } from '../../../src/core/status.ts'
+import { type StatusFacts, known } from '../../../src/core/status.ts'
+import { statusOf } from '../../../src/core/status-of.ts'
 import { hookInput } from './captures.ts'
 
 export const capture = (path: string): string =>

@@ -2,7 +2,8 @@
 # Installs lvguard on this host, or takes it away; `install.sh --help` says how. Run it as often as you like.
 #
 # No half-state: first everything is looked at and refused if need be, then every new file is written beside the old one
-# (a full disk ends here), then the new files are renamed over the old ones, the hook last. libvirt never sees half a file.
+# (a full disk ends here), then the new files are renamed over the old ones, the hook last. libvirt never sees half a
+# file.
 set -eu
 umask 022
 LC_ALL=C
@@ -81,7 +82,8 @@ same() {
     cmp -s "$1" "$2" && [ -n "$(find "$2" -prune -type f -perm "$3" -user "$(id -u)")" ]
 }
 
-# Whether dpkg has lvguard here (install/debian): then the program is /usr/sbin/lvguard, and the hook and others are links.
+# Whether dpkg has lvguard here (install/debian): then the program is /usr/sbin/lvguard, and the hook and others are
+# links.
 is_packaged() {
     [ -z "$destdir" ] || return 1
     case $(dpkg-query -W -f '${db:Status-Status}' lvguard 2>/dev/null) in
@@ -103,7 +105,8 @@ at_least() {
 
 # --- dist/qemu and its sources
 
-# What build.mjs calls the sources of a program, by their content: copying a folder gives files any age. Empty without sources.
+# What build.mjs calls the sources of a program, by their content: copying a folder gives files any age. Empty without
+# sources.
 sources_sum() {
     { [ -f "$project/build.mjs" ] && [ -d "$project/src" ]; } || return 0
     (cd "$project" && find build.mjs package.json package-lock.json src -type f \
@@ -158,8 +161,8 @@ build_if_needed() {
 
 # --- checks of this host; not with --destdir
 
-# libvirt hands its own PATH to the hook, which is systemd's for services. Whatever else is in the PATH of the person who
-# installs (nvm, ~/bin) does not help the hook.
+# libvirt hands its own PATH to the hook, which is systemd's for services. Whatever else is in the PATH of the person
+# who installs (nvm, ~/bin) does not help the hook.
 daemon_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 check_node() {
@@ -204,7 +207,8 @@ check_host() {
     check_locking
 }
 
-# Of a program that knows the word; 2 says that it does not. What is right in itself may not fit this host: a typing error in a name.
+# Of a program that knows the word; 2 says that it does not. What is right in itself may not fit this host: a typing
+# error in a name.
 check_configuration() {
     status=0
     said=$(env -i PATH="$daemon_path" "$hook" check-config </dev/null 2>&1 >/dev/null) || status=$?
@@ -233,8 +237,8 @@ check_locking() {
         warn 'lvmlockd does not run: systemctl enable --now sanlock lvmlockd lvmlocks; then vgchange --lock-start'
 }
 
-# Why no watchdog resets this host when it loses its storage: sanlock asks wdmd for it, and wdmd a device (FACTS 44). Empty if one
-# does. What sanlock says that runs goes before what its files say, which it reads at its next start.
+# Why no watchdog resets this host when it loses its storage: sanlock asks wdmd for it, and wdmd a device (FACTS 44).
+# Empty if one does. What sanlock says that runs goes before what its files say, which it reads at its next start.
 watchdog_lack() {
     case $(sanlock client status -D 2>/dev/null | sed -n 's/^ *use_watchdog=//p') in
         0) echo 'sanlock runs without one' ;;
@@ -379,8 +383,8 @@ order_source() {
     esac
 }
 
-# In /etc, where systemd looks first, and where nothing is ours: an administrator's own unit (systemctl edit --full), additions to
-# ours (systemctl edit), and our own drop-ins under the same name.
+# In /etc, where systemd looks first, and where nothing is ours: an administrator's own unit (systemctl edit --full),
+# additions to ours (systemctl edit), and our own drop-ins under the same name.
 own_units() {
     for file in "$etc_units/lvguard.service" "$etc_units"/lvguard.service.d/*.conf "$etc_units"/lvguard-check.service "$etc_units"/lvguard-check.timer "$etc_units"/lvguard-evacuate.service \
         "$etc_units"/lvguard-check.service.d/*.conf "$etc_units"/lvguard-check.timer.d/*.conf "$etc_units"/lvguard-evacuate.service.d/*.conf; do
@@ -422,7 +426,8 @@ say_own_units() {
 
 # --- another program's hook
 
-# The name in qemu.d for the hook that is kept: the first free one, or the one that an interrupted run has given it already.
+# The name in qemu.d for the hook that is kept: the first free one, or the one that an interrupted run has given it
+# already.
 kept_name() {
     name=$hook.d/qemu
     number=1
@@ -433,8 +438,8 @@ kept_name() {
     printf '%s' "$name"
 }
 
-# Gives the hook its second name by a link, which fails if the name is taken; the first name is then free to be replaced.
-# Never through a temporary name: libvirt would run that too.
+# Gives the hook its second name by a link, which fails if the name is taken; the first name is then free to be
+# replaced. Never through a temporary name: libvirt would run that too.
 keep() {
     if is_same_file "$1" "$hook"; then return; fi
     if exists "$1"; then return 1; fi
@@ -455,7 +460,8 @@ keep() {
 # Where the kept hook is, for --uninstall: a link that libvirt does not run, as its name has a dot in front.
 note_kept() { ln -sfn "qemu.d/${1##*/}" "$kept_note"; }
 
-# The kept hook back in its place, over our own one in one step. Returns 1 if there is none, or if it would not be the same there.
+# The kept hook back in its place, over our own one in one step. Returns 1 if there is none, or if it would not be the
+# same there.
 give_back() {
     [ -L "$kept_note" ] || return 1
     back=${hook%/*}/$(readlink "$kept_note")

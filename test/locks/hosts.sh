@@ -1,7 +1,8 @@
 #!/bin/bash
-# Two hosts on one machine, with the real lvm2, lvmlockd and sanlock, in two mount namespaces. No VM and no device-mapper: every
-# lock is real, no device appears (global/activation=0). The shared VG is virtVG; sanlock knows the hosts as host1 and host2.
-# Each has a network namespace too, without a network: `lvmlockctl -i` takes an abstract socket, which two hosts must not share.
+# Two hosts on one machine, with the real lvm2, lvmlockd and sanlock, in two mount namespaces. No VM and no
+# device-mapper: every lock is real, no device appears (global/activation=0). The shared VG is virtVG; sanlock knows the
+# hosts as host1 and host2. Each has a network namespace too, without a network: `lvmlockctl -i` takes an abstract
+# socket, which two hosts must not share.
 set -euo pipefail
 
 usage() {
@@ -22,8 +23,9 @@ E
 
 die() { echo "hosts.sh: $*" >&2; exit 1; }
 
-# sanlock's unit of time. Its default of 10 s makes a lockspace start take 20 s, and the locks of a dead host stay for 140 s; with 1 s
-# it is 3 s and 68 s. Under a load of six busy loops and three writers with fsync no renewal took more than 0.11 s.
+# sanlock's unit of time. Its default of 10 s makes a lockspace start take 20 s, and the locks of a dead host stay for
+# 140 s; with 1 s it is 3 s and 68 s. Under a load of six busy loops and three writers with fsync no renewal took more
+# than 0.11 s.
 readonly io_timeout=1
 # MiB for leases, as many volumes less 67. LVM's default of 256 costs another second.
 readonly lease_size=${LVGUARD_TEST_LEASES:-128}
@@ -165,7 +167,8 @@ up() {
   case $DIR/ in /run/* | /dev/* | /etc/* | /var/log/*) die "$DIR is in a folder that each host has for itself" ;; esac
   mkdir -p "$DIR"
   [ -z "$(ls -A "$DIR")" ] || die "$DIR is not empty"
-  # Whatever happens from here on until the end of `up`, nothing is left behind. Without `hold`, the trap is lifted at the end.
+  # Whatever happens from here on until the end of `up`, nothing is left behind. Without `hold`, the trap is lifted at
+  # the end.
   trap 'undo $?' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -173,7 +176,8 @@ up() {
   local pv leases n pid
   truncate -s "$((lease_size + 1100))M" "$DIR/disk"
   pv=$(losetup -f --show "$DIR/disk")
-  # lvmlockd opens /dev/mapper/virtVG-lvmlock; with activation off, a second loop device stands where LVM puts that LV, 1 MiB into the PV.
+  # lvmlockd opens /dev/mapper/virtVG-lvmlock; with activation off, a second loop device stands where LVM puts that LV,
+  # 1 MiB into the PV.
   leases=$(losetup -f --show -o 1M --sizelimit "${lease_size}M" "$DIR/disk")
   stat -c '0x%t 0x%T' "$pv" > "$DIR/pv"
   stat -c '0x%t 0x%T' "$leases" > "$DIR/leases"
@@ -198,9 +202,9 @@ orphans() {
     sed -nE '/ ORPHAN/{/^r lvm_virtVG:.{38}:/{/:SH p /{s/^r lvm_virtVG:([^:]*):.*/sy \1/p;b}; s/^r lvm_virtVG:([^:]*):.*/ey \1/p}}'
 }
 
-# lvmlockd's own `--adopt 1` needs device-mapper to tell which LVs are active, and gives the whole lockspace up without it (measured).
-# So the host joins again, which ends the old locks, and takes at once what it had. Until it has joined, sanlock's leases on the
-# disk keep the other host out; then for 0.1 s nothing does.
+# lvmlockd's own `--adopt 1` needs device-mapper to tell which LVs are active, and gives the whole lockspace up without
+# it (measured). So the host joins again, which ends the old locks, and takes at once what it had. Until it has joined,
+# sanlock's leases on the disk keep the other host out; then for 0.1 s nothing does.
 start_locking() {
   local n=$1 held mode uuid
   held=$(orphans "$n" || true)

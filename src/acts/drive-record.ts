@@ -13,7 +13,8 @@ export const rewrite = (replace: Replace, record: DomainRecord): void => unlessF
 
 type Written = { readonly kind: ReturnType<Replace> } | { readonly kind: 'unwritable'; readonly why: string }
 
-export function tryTo(write: () => ReturnType<Replace>): Written {
+/** Writes a record. Never throws. @returns what came of it, or why it could not be written */
+export function tryToWrite(write: () => ReturnType<Replace>): Written {
   try {
     return { kind: write() }
   } catch (error) {

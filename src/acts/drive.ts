@@ -19,7 +19,7 @@ import { type VgLocks, lockVgs } from '../state/vg-lock.ts'
 import { type CarriedOutAll, type Done, carryOutAll } from './carry-out.ts'
 import { type AgentHost, type SeenDomain, vgsOfAct, vgsOfView } from './seen-domains.ts'
 import { witnessed } from './witness.ts'
-import { rewrite, tryTo, undemoted } from './drive-record.ts'
+import { rewrite, tryToWrite, undemoted } from './drive-record.ts'
 import { releaseUnplugged } from './unplugged.ts'
 import { contestedAfter } from './contested.ts'
 
@@ -61,19 +61,24 @@ interface Driven {
   readonly replace: Replace
 }
 
-/** What lvs has told of volumes that were on record by name only. */
-interface Told {
+/** The records, with the UUIDs that lvs has told meanwhile. */
+interface IdentifiedRecords {
+  /** After that answer. */
   readonly now: Pick<DriveFacts, 'locks' | 'devices'>
-  /** The domain's record, with their UUIDs. */
-  readonly recordOf: (drive: Driven) => DomainRecord
+  readonly recordFor: (drive: Driven) => DomainRecord
+}
+
+/** Missing locks that waited for lvs, and whose domain each change was for. */
+interface HeldBack extends CarriedOutAll {
+  readonly ownerOf: (change: Change) => Driven | undefined
 }
 
 /** What was done for all domains that run. */
-interface Driving {
-  /** First what is made exclusive, and what needs no answer of lvs. */
-  readonly raised: CarriedOutAll
-  readonly told: Told
-  readonly lowered: Awaited<ReturnType<typeof lower>>
+interface DoneForAll {
+  /** What needed no answer of lvs: promotions, and demotions for a migration. */
+  readonly atOnce: CarriedOutAll
+  readonly identified: IdentifiedRecords
+  readonly heldBack: HeldBack
 }
 
 const NOTHING = {
@@ -131,17 +136,17 @@ async function actUnderLock(
   }
   const planned = views.map((view): Planned => ({ view, plan: planDrive(view, facts, view.detail) }))
   const overtaken = new Set<SeenDomain>()
-  const drives = planned.flatMap((one) => begin(one, locks, overtaken))
+  const drives = planned.flatMap((one) => putOnRecord(one, locks, overtaken))
   const owners = new Map(
     drives.flatMap(({ plan, record }) =>
       plan.changes.map((change) => [change, volumeIn(record, fullName(change))] as const),
     ),
   )
   const first = withoutLowering(owners)
-  const raised = await carryOutAll(first, (change) => owners.get(change) ?? change, facts.locks, locks)
-  const released = await releaseEnded(planned, raised.after, locks, overtaken)
-  const told = await askLvs(drives, first, raised)
-  const lowered = await lower(drives, first, told, locks)
+  const atOnce = await carryOutAll(first, (change) => owners.get(change) ?? change, facts.locks, locks)
+  const released = await releaseEnded(planned, atOnce.after, locks, overtaken)
+  const identified = await identifyAll(drives, first, atOnce)
+  const late = await takeHeldBack(drives, first, identified, locks)
   const results: ActResult[] = []
   for (const { view, plan } of planned) {
     const drive = drives.find((each) => each.view === view)
@@ -150,7 +155,7 @@ async function actUnderLock(
     } else if (drive === undefined) {
       const reports = plan.reports.filter(({ kind }) => kind !== 'lock-owner-unknown')
       results.push({ ...NOTHING, view, reports, isOvertaken: overtaken.has(view) })
-    } else results.push(await conclude(drive, facts, { raised, told, lowered }, host, locks))
+    } else results.push(await resultOf(drive, facts, { atOnce, identified, heldBack: late }, host, locks))
   }
   return results
 }
@@ -168,8 +173,9 @@ async function withWitnesses(seen: readonly SeenDomain[]): Promise<SeenDomain[]>
 /**
  * Writes the record of a domain that runs, before anything is changed.
  * @param overtaken gets those for which a hook was quicker, or these locks are too few
+ * @returns nothing if there is nothing to be done, or it is overtaken
  */
-function begin({ view, plan }: Planned, locks: VgLocks, overtaken: Set<SeenDomain>): Driven[] {
+function putOnRecord({ view, plan }: Planned, locks: VgLocks, overtaken: Set<SeenDomain>): Driven[] {
   if (plan.kind !== 'drive') return []
   const put = plan.record ?? view.record
   if (put === undefined) return []
@@ -181,7 +187,7 @@ function begin({ view, plan }: Planned, locks: VgLocks, overtaken: Set<SeenDomai
     return []
   }
   const replace = replacing(view.domain.uuid, view.record)
-  const written = plan.record === undefined ? { kind: 'replaced' as const } : tryTo(() => replace(put))
+  const written = plan.record === undefined ? { kind: 'replaced' as const } : tryToWrite(() => replace(put))
   if (written.kind === 'changed') {
     overtaken.add(view)
     return []
@@ -238,12 +244,15 @@ async function releaseEnded(
   return released
 }
 
-/** One question to lvs for all, when all else is done: it may take long, and others wait for these locks. */
-async function askLvs(
+/**
+ * Asks lvs once for all domains, when all else is done: it may take long, and others wait for these locks. Writes the
+ * UUIDs that it tells into the records, and takes `demoted` off what is exclusive again.
+ */
+async function identifyAll(
   drives: readonly Driven[],
   first: readonly Change[],
   { done, after }: CarriedOutAll,
-): Promise<Told> {
+): Promise<IdentifiedRecords> {
   const table = await tableOf(drives.map(({ record }) => record))
   // It may have taken long, and a person needs no lock of ours: what is shared now is decided by what is so now (R3).
   const mayFollow = drives.some(
@@ -260,21 +269,21 @@ async function askLvs(
       return [drive, whole]
     }),
   )
-  return { now, recordOf: (drive) => records.get(drive) ?? drive.record }
+  return { now, recordFor: (drive) => records.get(drive) ?? drive.record }
 }
 
-/** Makes shared what had to wait for lvs: by now it is known whose lock each volume has. */
-async function lower(
+/** Takes, shared, the missing locks that were held back: by now lvs has told whose lock each volume has. */
+async function takeHeldBack(
   drives: readonly Driven[],
   first: readonly Change[],
-  { now, recordOf }: Told,
+  { now, recordFor }: IdentifiedRecords,
   locks: VgLocks,
-): Promise<CarriedOutAll & { readonly ownerOf: (change: Change) => Driven | undefined }> {
+): Promise<HeldBack> {
   const late = new Map(
     drives.flatMap((drive) =>
       drive.unwritable !== undefined
         ? []
-        : heldBack(drive.plan, recordOf(drive), first, now.locks, now.devices).map(
+        : heldBack(drive.plan, recordFor(drive), first, now.locks, now.devices).map(
             ({ change, volume }) => [change, { drive, volume }] as const,
           ),
     ),
@@ -285,31 +294,33 @@ async function lower(
 }
 
 /** The rest of what a domain that runs calls for, and what is said of it. */
-async function conclude(
+async function resultOf(
   drive: Driven,
   { locks: locksBefore, records }: DriveFacts,
-  { raised, told, lowered }: Driving,
+  { atOnce, identified, heldBack: late }: DoneForAll,
   host: AgentHost,
   locks: VgLocks,
 ): Promise<ActResult> {
   const { view, plan, replace } = drive
-  const record = told.recordOf(drive)
+  const record = identified.recordFor(drive)
   const done = [
-    ...raised.done.filter(({ change }) => plan.changes.includes(change)).map((each) => nowTold(each, record, told.now)),
-    ...lowered.done.filter(({ change }) => lowered.ownerOf(change) === drive),
+    ...atOnce.done
+      .filter(({ change }) => plan.changes.includes(change))
+      .map((each) => nowTold(each, record, identified.now)),
+    ...late.done.filter(({ change }) => late.ownerOf(change) === drive),
   ]
   // Said only where lvs was asked, and has not told.
   const isUntold = ({ volume }: { readonly volume: string }): boolean => {
     const known = volumeIn(record, volume)
     return known !== undefined && known.ids === undefined
   }
-  const facts = { locks: locksBefore, devices: told.now.devices, records }
+  const facts = { locks: locksBefore, devices: identified.now.devices, records }
   const unplugged = await releaseUnplugged(stillUnplugged(plan.unplugged, record, view, facts), record, replace, locks)
   const left = {
     ...record,
     volumes: record.volumes.filter((volume) => !unplugged.some((gone) => fullName(gone) === fullName(volume))),
   }
-  const contested = contestedAfter(view, left, replace, lowered.after, host)
+  const contested = contestedAfter(view, left, replace, late.after, host)
   return {
     view,
     done,
@@ -318,7 +329,7 @@ async function conclude(
     isOvertaken: false,
     contested,
     abortJob: plan.abortJob,
-    isUntold: hasUntold(left.volumes, told.now),
+    isUntold: hasUntold(left.volumes, identified.now),
     unplugged,
     released: undefined,
   }

@@ -66,7 +66,10 @@ export function withDisks(
   })
 }
 
-/** A `prepare` that is refused. `incoming`: it is that of a migration. */
+/**
+ * The outcome of a hook call that is refused.
+ * @param incoming whether it belongs to a migration
+ */
 export const refused = ({ candidates }: Subject, problems: readonly Problem[], incoming = false): Outcome => ({
   kind: 'refused',
   problems: withDisks(problems, candidates.volumes),

@@ -17,7 +17,7 @@ import { usersNow } from '../lvm/holders.ts'
 import { messageOf } from '../system/error-message.ts'
 import { releaseIdlePools } from './idle-pools.ts'
 import type { Outcome } from '../core/outcome.ts'
-import { identifier } from './identify.ts'
+import { uuidsFor } from './identify.ts'
 
 /** Milliseconds during which a volume in use is tried again, and between two tries. */
 const IN_USE_LIMIT = 2000
@@ -79,7 +79,7 @@ export async function releaseAllUnderLock(
   }
   const planned = all.map((one) => (isLate(one) ? one : { ...one, plan: planNow(one) }))
   const volumes = planned.flatMap(({ plan }) => (plan.kind === 'deactivate' ? plan.volumes : []))
-  const identify = await identifier(volumes)
+  const identify = await uuidsFor(volumes)
   const ended = volumes.every(({ ids }) => ids !== undefined) ? planned : allAsTold(planned, identify, isLate)
   const wanted = ended.flatMap((one): Leaving[] => {
     const { domain, record, plan } = one
@@ -218,6 +218,7 @@ async function conclude(
 }
 
 /**
+ * Writes into the record that the domain has ended, and which volumes are still to be given back. Never throws.
  * @returns `full`: it cannot be written. What is on record already says the same, less precisely
  */
 export function putReleasing(

@@ -8,8 +8,9 @@ import { lockState, volumeTable } from '../lvm/lvm.ts'
 /**
  * Adds UUIDs, and the pool, to volumes that have none: of a record that a crash cut short, or of the XML. lvs is asked
  * once for all. Where it is silent, or tells of another volume that has this name by now, the device counts.
+ * @returns gives volumes among them their UUIDs, and leaves out those of which nothing is left (isGone)
  */
-export async function identifier(
+export async function uuidsFor(
   all: readonly RecordedVolume[],
 ): Promise<(volumes: readonly RecordedVolume[]) => RecordedVolume[]> {
   const unknown = all.filter(({ ids }) => ids === undefined)

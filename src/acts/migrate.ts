@@ -26,7 +26,7 @@ import { RecordChanged, lookingAgain, readRecords, recordOf, replacing } from '.
 import { type VgLocks, VgBusy } from '../state/vg-lock.ts'
 import { awaitDemotion } from './await-demotion.ts'
 import { carryOut } from './changes.ts'
-import { problemOfBusy, problemOfError, problemsOf, unlessFull, withDisks } from './failures.ts'
+import { problemOfBusy, problemOfError, problemsOf, refused, unlessFull } from './failures.ts'
 import { heldProblem } from '../lvm/holders.ts'
 import { type Subject, lookAround, missingOf, scopeFor, subjectWith } from './host.ts'
 import { NOT_CONCERNED, type Outcome } from '../core/outcome.ts'
@@ -111,7 +111,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
   if (first.plan.kind === 'refuse')
     return (await isOffline(first))
       ? { kind: 'done', did: 'let-in', volumes: [] }
-      : refused(subject, first.plan.problems)
+      : refused(subject, first.plan.problems, true)
   const volumes = volumesOf(first)
   for (;;) {
     const waited = await awaitDemotion(volumes, Math.max(0, end - milliseconds()), {
@@ -123,6 +123,7 @@ export async function migrate(subject: Subject, xml: string): Promise<Outcome> {
       refused(
         subject,
         problems.map((problem) => withUse(problem, first.scope)),
+        true,
       )
     if (waited.kind === 'held') return refuse([await heldProblem(fullName(waited.volume), first.facts.table)])
     const shared = waited.kind === 'free' ? await sharedByMany(first, waited.sharers) : undefined
@@ -280,10 +281,3 @@ async function trySharedUnderLock(subject: Subject, locks: VgLocks): Promise<Tri
         : [{ kind: 'other', detail: 'a volume that was taken on trial could not be given back' }],
   }
 }
-
-const refused = ({ candidates }: Subject, problems: readonly Problem[]): Outcome => ({
-  kind: 'refused',
-  problems: withDisks(problems, candidates.volumes),
-  attempt: 'migration',
-  volumes: candidates.volumes,
-})

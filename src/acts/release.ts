@@ -20,7 +20,7 @@ import { scopeFor, subjectOf } from './host.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { forgetSaved, noteFailedRestore, noteSaved, unnoted } from './saved.ts'
 import { type EndedDomain, asksLvs, putReleasing, releaseAllUnderLock, settle } from './give-back.ts'
-import { identifier } from './identify.ts'
+import { uuidsFor } from './identify.ts'
 
 /** Milliseconds for the whole of a `release`: the stops of all VMs share one thread of libvirt (FACTS 9). */
 export const RELEASE_LIMIT = 5000
@@ -102,8 +102,9 @@ class ReleaseCall {
   readonly #clock: Clock
   readonly #start: number
   #isOnRecord = false
-  /** What is being given back. */
+  /** What is being given back; empty until that is decided. */
   volumes: readonly RecordedVolume[] = []
+  /** Said with the outcome, whatever that is. */
   warning: string | undefined
   /** Says on record that the domain has ended, unless somebody else has changed that since. */
   sayEnded: () => void = () => undefined
@@ -116,7 +117,7 @@ class ReleaseCall {
     this.#start = clock.now()
   }
 
-  /** Milliseconds. */
+  /** Milliseconds until this call has to say what came of it: 500 of RELEASE_LIMIT are kept for that. */
   readonly timeLeft = (): number => Math.max(0, RELEASE_LIMIT - 500 - (this.#clock.now() - this.#start))
 
   get #lockWait(): number {
@@ -138,7 +139,8 @@ class ReleaseCall {
     const decided = await decideRelease(domain, this.#configuration)
     const { plan } = decided
     if (cutOff !== undefined && plan.kind !== 'deactivate') return this.#leaveAlone(record, cutOff)
-    if (cutOff !== undefined && plan.kind === 'deactivate' && plan.kept !== undefined) this.warning = laterThan(cutOff)
+    if (cutOff !== undefined && plan.kind === 'deactivate' && plan.kept !== undefined)
+      this.warning = releasedLater(cutOff)
     const recorded = record?.volumes ?? (plan.kind === 'deactivate' ? plan.volumes : [])
     // Noted while this host still holds the locks, so that no other host can have changed the counts. As soon as the
     // record says that the domain has ended, others may give the locks back.
@@ -167,13 +169,16 @@ class ReleaseCall {
     return this.#giveBack(record)
   }
 
-  /** What is on a VG that was cut off is released when that is over. */
+  /**
+   * Says on record that the domain has ended, and changes nothing else: its volumes are released when the VG can be used
+   * again.
+   */
   #leaveAlone(record: DomainRecord | undefined, cutOff: string): Outcome {
     if (record !== undefined && record.volumes.length > 0) announce(this.#domain, record.volumes, record)
-    return { kind: 'nothing', reason: laterThan(cutOff) }
+    return { kind: 'nothing', reason: releasedLater(cutOff) }
   }
 
-  /** Notes what the leases of its volumes count while its memory lies in a file (R12). */
+  /** Writes the note of a saved memory, or the warning that it cannot be written (noteSaved, R12). */
   async #noteMemory(record: DomainRecord | undefined, recorded: readonly RecordedVolume[]): Promise<void> {
     const domain = this.#domain
     if ((record === undefined || record.state === 'releasing') && wasGivenBack(domain.uuid)) {
@@ -184,11 +189,14 @@ class ReleaseCall {
     }
     // This warning is said if the time is over before the note is written.
     this.warning = unnoted(domain, 'to note it took too long')
-    const told = (await identifier(recorded))(recorded)
+    const told = (await uuidsFor(recorded))(recorded)
     this.warning = await noteSaved(domain, told, record !== undefined && mayRunElsewhere(record))
   }
 
-  /** Removes its record under the locks of the VGs that it, or the XML, names: a `migrate` of it may be at its trial. */
+  /**
+   * Removes the record under the locks of the VGs that it, or the XML, names: a `migrate` of the same domain may be at
+   * its trial.
+   */
   async #forget(record: DomainRecord | undefined): Promise<Outcome> {
     const { vgsToLock } = await subjectOf(this.#domain, this.#configuration ?? DEFAULTS, false)
     const seconds = Math.min(this.#lockWait, FORGET_WAIT)
@@ -239,7 +247,10 @@ class ReleaseCall {
     return outcome ?? { kind: 'nothing', reason: 'it was released' }
   }
 
-  /** The agent may have given the volumes back in the meantime: those that are not on record any more are left out. */
+  /**
+   * The outcome where an act is still at work. The agent may have given the volumes back in the meantime: those that are
+   * not on record any more are left out.
+   */
   unfinished(why: string): Outcome {
     const records = readRecords()
     const now = recordOf(this.#domain.uuid, records)
@@ -248,7 +259,7 @@ class ReleaseCall {
   }
 }
 
-const laterThan = (vg: string): string => `${vg} was cut off here: its volumes are released when that is over`
+const releasedLater = (vg: string): string => `${vg} was cut off here: its volumes are released when that is over`
 
 /**
  * The name of a VG of the domain that was cut off here. What the domain has on it is released when the VG can be used

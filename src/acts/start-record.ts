@@ -16,20 +16,20 @@ export class StartRecord {
   readonly before: DomainRecord | undefined
   readonly #domain: DomainName
   readonly #replace: Replace
-  readonly #isRestore: boolean
+  readonly #isMemoryChecked: boolean
   #leftovers: readonly RecordedVolume[]
 
-  /** @param isRestore whether the `release` has to say what becomes of a saved memory if the domain never runs */
+  /** @param isMemoryChecked a saved memory is restored, and is to be as new as its disks: the record says so */
   constructor(
     { name, uuid }: DomainName,
     before: DomainRecord | undefined,
     { locks, devices }: Pick<HostFacts, 'locks' | 'devices'>,
-    isRestore: boolean,
+    isMemoryChecked: boolean,
   ) {
     this.before = before
     this.#domain = { name, uuid }
     this.#replace = replacing(uuid, before)
-    this.#isRestore = isRestore
+    this.#isMemoryChecked = isMemoryChecked
     this.#leftovers = (before?.volumes ?? [])
       .filter((old) => goesWithDomainStill(old, seenHere(old, locks, devices).lock))
       .map((old) => byPresentName(old, devices))
@@ -39,7 +39,7 @@ export class StartRecord {
     return this.#leftovers
   }
 
-  /** Adds the UUIDs that lvs has told of leftovers. */
+  /** Adds UUIDs to leftovers, as lvs or their devices tell them (withTold). */
   identifyLeftovers(told: VolumeTable, now: Pick<HostFacts, 'locks' | 'devices'>): void {
     this.#leftovers = this.#leftovers.map((old) => withTold(old, told, now))
   }
@@ -56,20 +56,24 @@ export class StartRecord {
       state,
       volumes: [...volumes, ...others],
       ...callingDaemon(),
-      ...(this.#isRestore && state === 'prepared' && { restored: true }),
+      ...(this.#isMemoryChecked && state === 'prepared' && { restored: true }),
     })
     if (replaced === 'changed') throw new RecordChanged()
   }
 
   /**
-   * For the `release` that follows a refusal. If this cannot be written, the XML tells that `release` the same
+   * Writes `releasing`, or `refused` if there is nothing to give back, for the `release` that follows. Never throws. If it cannot be written, the XML tells that `release` the same
    * (Domain.gotPastPrepare).
    */
   putRefused(volumes: readonly RecordedVolume[]): void {
     unlessFull(() => this.put(volumes.length + this.#leftovers.length === 0 ? 'refused' : 'releasing', volumes))
   }
 
-  /** A full /run, or another failed write, is no problem here: the record says the same already, less precisely. */
+  /**
+   * Puts volumes on record as `prepared`. Never throws.
+   * @returns a problem only if somebody else has changed the record. A full /run, or another failed write, is none: the
+   *   record says the same already, less precisely
+   */
   problemsOfPut(volumes: readonly RecordedVolume[]): readonly Problem[] {
     try {
       this.put('prepared', volumes)

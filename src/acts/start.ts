@@ -54,13 +54,13 @@ const OPEN_PAUSE = 200
 /** Milliseconds after which a start asks sanlock and DRBD at its end whether its locks still hold. */
 const VOUCHED_FOR = 5000
 
-/** For images without backing files. */
+/** For a domain without images, and for a start whose own volumes could not be locked. */
 const NOTHING_BELOW: BackingResult = { kind: 'locked', recorded: [] }
 
 /** One try of `prepare`, with the locks that it has. */
 export interface StartTry {
   readonly subject: Subject
-  /** Of the VGs of the XML's volumes. */
+  /** The locks of the VGs of the XML's volumes; those of further VGs are added. */
   readonly locks: GrowingLocks
   /** What was asked of lvmlockctl before, if that is still fresh. */
   readonly asked: LocksQuestion | undefined
@@ -70,14 +70,15 @@ export interface StartTry {
   readonly queue: QueuePlace
 }
 
-type Planned = Extract<StartPlan, { kind: 'activate' }>
+type ToActivate = Extract<StartPlan, { kind: 'activate' }>
 
 /** What has come of the lvchange of a start. */
 interface Taken {
   readonly attempted: readonly Change[]
   readonly failed: CommandResult | undefined
-  /** What lvs tells of them; undefined if it was not asked, or is silent. */
+  /** What lvs tells of the volumes; undefined if it was not asked, or is silent. */
   readonly table: VolumeTable | undefined
+  /** Locks and devices, read back after it. */
   readonly after: LockState
   readonly devices: readonly Device[]
   /** What speaks against the start, although lvchange says that it has worked. */
@@ -95,19 +96,20 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
   const { domain, configuration } = subject
   // Another daemon may have started the domain meanwhile: then the record belongs to that start.
   if (callerHasEnded()) return refused(subject, [{ kind: 'caller-ended' }])
-  const decided = await decideOnceIdle(start)
+  const decided = await decideWhenIdle(start)
   const { facts, scope, plan, incoming, warning } = decided
   // If a restore failed before its `prepare`, its mark is still there, and this may be the `prepare` of a migration.
   // The memory of a migration is as new as its disk.
   const isRestore = restored !== undefined && !incoming
-  const isMemoryJudged = isRestore && configuration.onStaleImage === 'refuse'
+  // Then the record says that a saved memory is restored, and the leases are asked whether it is still as new.
+  const isMemoryChecked = isRestore && configuration.onStaleImage === 'refuse'
   dropConfirmations(decided.drbd.over)
   const record = recordOf(domain.uuid, facts.records)
   // A domain that runs here is not started again. Its record stays as it is.
   if (record !== undefined && isActiveHere(domain) === true) return refused(subject, [{ kind: 'active-here' }])
-  const own = new StartRecord(domain, record, facts, isMemoryJudged)
+  const onRecord = new StartRecord(domain, record, facts, isMemoryChecked)
   const refuse = (problems: readonly Problem[]): Outcome => {
-    own.putRefused([])
+    onRecord.putRefused([])
     return refused(subject, problems, incoming)
   }
   // Nothing that is done about the volumes makes this memory new again.
@@ -115,13 +117,13 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
   if (isEmpty(scope)) return NOT_CONCERNED
   if (plan.kind === 'refuse') return refuse(plan.problems)
   forgetGivenBack(domain.uuid)
-  own.put('prepared', plan.recorded)
+  onRecord.put('prepared', plan.recorded)
   const since = milliseconds()
-  const taken = await take(start, decided, plan, own)
+  const taken = await take(start, decided, plan, onRecord)
   const { attempted, failed, missing, after } = taken
   // From now on nobody else can lock them. Has anybody locked one between `restore` and now?
   const stale =
-    isMemoryJudged && failed === undefined && missing.length === 0
+    isMemoryChecked && failed === undefined && missing.length === 0
       ? await newerThanSaved(domain, taken.volumes, attempted)
       : []
   const isLocked = failed === undefined && missing.length === 0 && stale.length === 0
@@ -130,12 +132,13 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
     taken: taken.volumes,
     locks,
     incoming,
-    record: (further) => own.put('prepared', [...taken.volumes, ...further]),
+    record: (further) => onRecord.put('prepared', [...taken.volumes, ...further]),
   }
   const below = isLocked && subject.candidates.images.length > 0 ? await lockBackingFiles(above) : NOTHING_BELOW
   // If somebody else has changed the record, the volumes would belong to nobody: they are given back, and the start is
   // refused.
-  const unrecorded = isLocked && below.kind === 'locked' ? own.problemsOfPut([...taken.volumes, ...below.recorded]) : []
+  const unrecorded =
+    isLocked && below.kind === 'locked' ? onRecord.problemsOfPut([...taken.volumes, ...below.recorded]) : []
   const volumes = [...taken.volumes, ...below.recorded]
   let late: readonly Problem[] = []
   if (isLocked && below.kind === 'locked' && unrecorded.length === 0) {
@@ -145,7 +148,7 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
     const cutOff = cutOffProblems([...subject.vgsToLock, ...volumes.map(({ vg }) => vg)])
     if (cutOff.length > 0) {
       // Nothing on it is changed: its `release`, or the agent, gives them back when it can be used again.
-      own.putRefused(volumes)
+      onRecord.putRefused(volumes)
       return refused(subject, cutOff, incoming)
     }
     // A start that was served has had its locks since some time in its wait.
@@ -153,12 +156,12 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
       late = [...(await unvouchedOf(volumes, [], after)), ...(await partedNow(subject, decided, record))]
     if (late.length === 0) {
       noteStarted(domain)
-      noteWritten(domain.uuid, taken.volumes.filter(hadBefore(attempted)))
+      noteWritten(domain.uuid, taken.volumes.filter(wasExclusiveBefore(attempted)))
       const all = [...plan.recorded, ...below.recorded]
       return { kind: 'done', did: 'locked', volumes: all, ...(warning !== undefined && { warning }) }
     }
   }
-  await undo(start, facts, taken, below, late.length > 0, own)
+  await undo(start, facts, taken, below, late.length > 0, onRecord)
   if (isRestore && stale.length === 0) await noteFailedRestore(domain, 'refused')
   // Who holds the volumes is asked last, when nothing is locked here any more.
   return refused(
@@ -172,8 +175,11 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
   )
 }
 
-/** Decides. udev and others open an active volume for a moment, and LVM suspends a device for one: then once more. */
-async function decideOnceIdle({ subject, asked, calledAt }: StartTry): Promise<PreparePlan> {
+/**
+ * Decides, and decides again, up to OPEN_TRIES times, while a volume is open or suspended. udev and others open an active
+ * volume for a moment. LVM suspends a device for a moment when it changes its table.
+ */
+async function decideWhenIdle({ subject, asked, calledAt }: StartTry): Promise<PreparePlan> {
   let decided = await decidePrepare(subject, asked, calledAt)
   for (let tries = 0; tries < OPEN_TRIES && mayPass(decided.plan); tries++) {
     await pause(OPEN_PAUSE)
@@ -188,15 +194,15 @@ const mayPass = (plan: StartPlan): boolean =>
     (problem) => problem.kind === 'open' || (problem.kind === 'dead-device' && problem.is === 'suspended'),
   )
 
-/** Makes the changes of a plan, and reads back what is true now. */
+/** Makes the changes of a plan, and reads back what is true now. Gives the leftovers of the record their UUIDs. */
 async function take(
   { subject, locks, asked, queue }: StartTry,
   decided: PreparePlan,
-  plan: Planned,
-  own: StartRecord,
+  plan: ToActivate,
+  onRecord: StartRecord,
 ): Promise<Taken> {
   const { facts } = decided
-  const before = own.before?.volumes ?? []
+  const before = onRecord.before?.volumes ?? []
   const left = withoutLocked(plan.changes, before, facts.locks)
   const isDeviceless = left.length === 0 && plan.changes.length > 0 && !(await makesDevices())
   const changes = isDeviceless ? left : plan.changes
@@ -213,7 +219,7 @@ async function take(
   ])
   const identities: IdentityTable | undefined = told ? served : table
   const devices = activeVolumes()
-  const parted = failed === undefined ? await partedNow(subject, decided, own.before) : []
+  const parted = failed === undefined ? await partedNow(subject, decided, onRecord.before) : []
   const missing =
     failed === undefined
       ? [
@@ -227,8 +233,8 @@ async function take(
           ...(queue.isServed() ? [] : await unvouchedOf(plan.recorded, attempted, after)),
         ]
       : []
-  const untold = await toldOf(facts, plan.recorded, own.leftovers)
-  own.identifyLeftovers(untold, { locks: after, devices })
+  const untold = await toldOf(facts, plan.recorded, onRecord.leftovers)
+  onRecord.identifyLeftovers(untold, { locks: after, devices })
   const volumes = withIdsAndPool(plan.recorded, identities ?? NO_VOLUMES, facts, untold)
   return { attempted, failed, table, after, devices, missing, volumes }
 }
@@ -247,7 +253,7 @@ async function partedNow(
 }
 
 /** Whether a volume is exclusive here without an lvchange of this start. */
-const hadBefore =
+const wasExclusiveBefore =
   (attempted: readonly Change[]) =>
   ({ vg, lv, role }: RecordedVolume): boolean =>
     role === 'exclusive' && !attempted.some((change) => change.vg === vg && change.lv === lv)
@@ -255,7 +261,8 @@ const hadBefore =
 /**
  * Takes back what this start has brought up. What another domain, or a command, uses here is not taken from it. What
  * could not be given back stays on record, so that the `release` that follows tries again.
- * @param isLate whether all of its volumes were locked, and something has come up since
+ * @param isLate whether all of its volumes were locked, and then sanlock or DRBD spoke against it: all of them are looked
+ *   at again
  */
 async function undo(
   { subject: { domain }, locks }: StartTry,
@@ -263,12 +270,12 @@ async function undo(
   taken: Taken,
   below: BackingResult,
   isLate: boolean,
-  own: StartRecord,
+  onRecord: StartRecord,
 ): Promise<void> {
   const { attempted, table } = taken
   const volumes = [...taken.volumes, ...below.recorded]
   const nobodys = facts.records.known.filter(({ state }) => !IN_USE.includes(state)).flatMap((record) => record.volumes)
-  const ours = [...own.leftovers, ...nobodys].filter(
+  const ours = [...onRecord.leftovers, ...nobodys].filter(
     (old) => !mayBeUsedByAnother(old, facts.records, domain.uuid, facts.devices),
   )
   const now = { locks: taken.after, devices: taken.devices }
@@ -279,7 +286,7 @@ async function undo(
   // A volume that was brought back to shared or exclusive is not this domain's to give back.
   const undone = [...changes, ...('undone' in below ? below.undone : [])].filter(({ to }) => to === 'inactive')
   const given = volumes.filter(({ vg, lv }) => isLate || undone.some((other) => other.vg === vg && other.lv === lv))
-  own.putRefused(given.length === 0 ? [] : leftOf(given, { locks: await lockState(), devices: activeVolumes() }))
+  onRecord.putRefused(given.length === 0 ? [] : leftOf(given, { locks: await lockState(), devices: activeVolumes() }))
 }
 
 /** What could not be given back, with the UUIDs that its devices tell: its names may be others when that is tried again. */

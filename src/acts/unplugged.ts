@@ -27,8 +27,8 @@ export async function releaseUnplugged(
   // It may have another name by now (R14).
   const present = (volume: RecordedVolume): VolumeName => deviceOf(volume, devices) ?? volume
   const open = await openVolumes(unplugged.map(present), devices)
-  const isUnplugged = (volume: RecordedVolume): boolean => unplugged.some((each) => isSameVolume(each, volume))
-  const idle = record.volumes.filter((volume) => isUnplugged(volume) && !open.has(fullName(present(volume))))
+  const isAsked = (volume: RecordedVolume): boolean => unplugged.some((each) => isSameVolume(each, volume))
+  const idle = record.volumes.filter((volume) => isAsked(volume) && !open.has(fullName(present(volume))))
   if (idle.length === 0) return []
   const changes = idle.map(
     (volume): Change => ({

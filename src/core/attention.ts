@@ -2,16 +2,23 @@ import { fullName } from './volume.ts'
 import type { Locking, StatusFacts, VgStatus, VmStatus, VolumeStatus } from './status.ts'
 import { type Use, usesOf } from './uses.ts'
 
+/** What a person should look at, each in one sentence without its full stop. */
+export const attentionOf = (
+  facts: StatusFacts,
+  vgs: readonly VgStatus[],
+  vms: readonly VmStatus[],
+  volumes: readonly VolumeStatus[],
+): string[] => [...vgs.flatMap(ofVg), ...ofAgent(facts, vms), ...ofVolumes(facts, volumes)]
+
 const LOCKING: Partial<Record<Locking, (vg: string) => string>> = {
   'not started': (vg) => `the locking of ${vg} is not started here: vgchange --lock-start ${vg}`,
   late: (vg) => `this host is late to renew its lease on ${vg}: does the storage answer?`,
   lost: (vg) => `this host has lost its lease on ${vg}`,
   killed: (vg) => `${vg} was cut off here; to use it again: lvguard recover ${vg}`,
 }
-export const ofVg = ({ vg, locking }: VgStatus): string[] =>
-  [LOCKING[locking]?.(vg)].filter((words) => words !== undefined)
+const ofVg = ({ vg, locking }: VgStatus): string[] => [LOCKING[locking]?.(vg)].filter((words) => words !== undefined)
 
-export function ofAgent({ agent }: StatusFacts, vms: readonly VmStatus[]): string[] {
+function ofAgent({ agent }: StatusFacts, vms: readonly VmStatus[]): string[] {
   if (agent.kind === 'runs') return []
   const who = vms.length === 0 ? 'no VM is let in by a migration' : 'no VM can migrate'
   return [
@@ -21,7 +28,7 @@ export function ofAgent({ agent }: StatusFacts, vms: readonly VmStatus[]): strin
   ]
 }
 
-export function attentionOf(facts: StatusFacts, volumes: readonly VolumeStatus[]): string[] {
+function ofVolumes(facts: StatusFacts, volumes: readonly VolumeStatus[]): string[] {
   const { records, active, locks, devices } = facts
   const uses = usesOf(facts)
   const jobOf = (vm: string): string => active.found.find(({ name }) => name === vm)?.job ?? 'none'
@@ -32,7 +39,7 @@ export function attentionOf(facts: StatusFacts, volumes: readonly VolumeStatus[]
           `the end of a migration of ${domain.name} is in doubt${migration.lockedBy === undefined ? '' : `: ${migration.lockedBy} has locked its volumes since`} (journalctl -u lvguard)`,
         ],
   )
-  const ofVolumes = volumes.flatMap(({ volume, vg, lv, holders, active: isActive, lockOf: cover }) => {
+  const ofEach = volumes.flatMap(({ volume, vg, lv, holders, active: isActive, lockOf: cover }) => {
     const own = holders.find(({ here, isOrphan }) => here && isOrphan !== true)
     const others = holders.filter(({ here }) => !here)
     const users = uses.get(volume) ?? []
@@ -71,7 +78,7 @@ export function attentionOf(facts: StatusFacts, volumes: readonly VolumeStatus[]
         )
     return words
   })
-  return [...contested, ...ofVolumes]
+  return [...contested, ...ofEach]
 }
 
 const isPoolInUse = (

@@ -17,10 +17,12 @@ import type { DomainView, DriveFacts, DrivePlan, Report } from './domain-view.ts
 /** The one state in which a lock is demoted (R3). */
 export const isOnTheWayOut = (wanted: Wanted): boolean => wanted.mode === 'shared' && wanted.direction === 'out'
 
+/** The lock that a volume of that role should have, now that this is wanted. */
 export const targetOf = (role: Mode, wanted: Wanted): Mode =>
   role === 'exclusive' && wanted.mode === 'exclusive' ? 'exclusive' : 'shared'
 
-interface DriveStep {
+/** What is to be done about one volume of a domain that runs. */
+export interface DriveStep {
   readonly change: Change | undefined
   /** What goes on record; undefined: as it is. */
   readonly mode?: RecordedVolume['mode']
@@ -29,8 +31,10 @@ interface DriveStep {
   readonly reports: readonly Report[]
 }
 
+/** It stays as it is, on record too. */
 export const NO_STEP: DriveStep = { change: undefined, reports: [] }
 
+/** Decides for one volume of a domain that runs. Pure. */
 export function stepOf(
   volume: RecordedVolume,
   wanted: Exclude<Wanted, { mode: 'inactive' | 'unchanged' }>,
@@ -76,6 +80,7 @@ export function stepOf(
   return hasDevice(volume, { devices }) ? to(target, 'its lock is missing under a running domain') : NO_STEP
 }
 
+/** The volume as it goes on record with that step. */
 export function afterStep(
   { demoted, ...volume }: RecordedVolume,
   { mode, demoted: now = demoted === true }: DriveStep,
@@ -138,5 +143,6 @@ export function heldBack(
   })
 }
 
+/** Whether it is active here. */
 export const hasDevice = (volume: Identified, { devices }: Pick<DriveFacts, 'devices'>): boolean =>
   deviceOf(volume, devices) !== undefined

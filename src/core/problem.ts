@@ -18,7 +18,7 @@ export interface Holder {
   readonly isThisHost: boolean
 }
 
-/** Why a domain is refused. Each kind has its own two lines in `explain`. */
+/** Why a domain is refused. Each kind has its own two lines in `explain` (explain.ts). */
 export type Problem =
   /**
    * `pool`: a logical storage pool on its VG that this host knows; where such a pool starts, it takes every volume

@@ -5,7 +5,7 @@ import type { DomainRecord } from './record.ts'
 import { type Mode, fullName } from './volume.ts'
 import type { Holding, Locking, Status, StatusFacts, StatusHost, VgStatus, VmStatus, VolumeStatus } from './status.ts'
 import { type Use, usesOf } from './uses.ts'
-import { attentionOf, ofAgent, ofVg } from './attention.ts'
+import { attentionOf } from './attention.ts'
 
 /** vm2 before vm10. */
 const byName = new Intl.Collator('en', { numeric: true }).compare
@@ -51,7 +51,7 @@ export function statusOf(facts: StatusFacts): Status {
     drbd: drbd.kind === 'known' ? drbd.value : [],
     vms,
     volumes,
-    attention: [...vgs.flatMap(ofVg), ...ofAgent(facts, vms), ...attentionOf(facts, volumes)],
+    attention: attentionOf(facts, vgs, vms, volumes),
     unknown: unknowns,
   }
 }

@@ -5,8 +5,9 @@ import type { VolumeName } from './volume.ts'
 import type { DomainView, DriveFacts } from './domain-view.ts'
 
 /**
- * Volumes that were brought up for a domain that runs here, and taken out of it since. Left out is what another domain
- * uses, and what would take another volume along: one of this domain, under the same lock, that is still plugged in.
+ * Whether a volume was brought up for a domain that runs here, and has been taken out of it since. No for what another
+ * domain uses, and for what would take another volume along: one of this domain, under the same lock, that is still
+ * plugged in.
  */
 export function isUnplugged(
   volume: RecordedVolume,

@@ -2,6 +2,7 @@ import { type DomainRecord, IN_USE } from './record.ts'
 import { type VolumeName, fullName } from './volume.ts'
 import type { StatusFacts } from './status.ts'
 
+/** A VM that uses a volume. */
 export interface Use {
   readonly vm: string
   /** Absent: it has no record of it. */

@@ -184,8 +184,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a `prepare` does not look whether a saved memory is still as new, once it has the locks',
     focus: 'a life while it is restored',
     file: 'acts/start.ts',
-    from: 'const stale = isMemoryJudged && failed === undefined && missing.length === 0 ?',
-    to: 'const stale = isMemoryJudged && Number.isNaN(1) ?',
+    from: 'const stale = isMemoryChecked && failed === undefined && missing.length === 0 ?',
+    to: 'const stale = isMemoryChecked && Number.isNaN(1) ?',
   },
   {
     name: '`restore` lets every saved memory through',
@@ -384,7 +384,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: '`prepare` takes its volumes, and puts them on record then',
     file: 'acts/start.ts',
-    from: "own.put('prepared', plan.recorded)",
+    from: "onRecord.put('prepared', plan.recorded)",
     to: '',
   },
   {
@@ -446,8 +446,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'what is unplugged is given back while QEMU has it open still',
     focus: 'plugged in and out',
     file: 'acts/unplugged.ts',
-    from: '=> isUnplugged(volume) && !open.has(fullName(present(volume))))',
-    to: '=> isUnplugged(volume) && open.size >= 0)',
+    from: '=> isAsked(volume) && !open.has(fullName(present(volume))))',
+    to: '=> isAsked(volume) && open.size >= 0)',
   },
   {
     name: 'no pass looks for what is unplugged',

@@ -206,8 +206,8 @@ async function tryShared(subject: Subject): Promise<Trial> {
   try {
     const held = await lockDomain(subject.domain.uuid, subject.vgsToLock, subject.configuration.lockWait)
     locks = held
-    // What lvs said before the wait for the source, and for these locks, may not be true any more (R11, R14). It is asked
-    // before the locks are: its answer may take long.
+    // What lvs said before the wait for the source, and for these locks, may not be true any more (R11, R14). It is
+    // asked before the locks are: its answer may take long.
     const { domain, configuration, candidates } = subject
     return await lookingAgain(async () => {
       const anew = subjectWith(domain, configuration, candidates)

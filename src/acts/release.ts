@@ -170,8 +170,8 @@ class ReleaseCall {
   }
 
   /**
-   * Says on record that the domain has ended, and changes nothing else: its volumes are released when the VG can be used
-   * again.
+   * Says on record that the domain has ended, and changes nothing else: its volumes are released when the VG can be
+   * used again.
    */
   #leaveAlone(record: DomainRecord | undefined, cutOff: string): Outcome {
     if (record !== undefined && record.volumes.length > 0) announce(this.#domain, record.volumes, record)
@@ -248,8 +248,8 @@ class ReleaseCall {
   }
 
   /**
-   * The outcome where an act is still at work. The agent may have given the volumes back in the meantime: those that are
-   * not on record any more are left out.
+   * The outcome where an act is still at work. The agent may have given the volumes back in the meantime: those that
+   * are not on record any more are left out.
    */
   unfinished(why: string): Outcome {
     const records = readRecords()

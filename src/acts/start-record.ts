@@ -62,8 +62,8 @@ export class StartRecord {
   }
 
   /**
-   * Writes `releasing`, or `refused` if there is nothing to give back, for the `release` that follows. Never throws. If it cannot be written, the XML tells that `release` the same
-   * (Domain.gotPastPrepare).
+   * Writes `releasing`, or `refused` if there is nothing to give back, for the `release` that follows. Never throws. If
+   * it cannot be written, the XML tells that `release` the same (Domain.gotPastPrepare).
    */
   putRefused(volumes: readonly RecordedVolume[]): void {
     unlessFull(() => this.put(volumes.length + this.#leftovers.length === 0 ? 'refused' : 'releasing', volumes))

@@ -176,8 +176,8 @@ export async function startUnderLock(start: StartTry): Promise<Outcome> {
 }
 
 /**
- * Decides, and decides again, up to OPEN_TRIES times, while a volume is open or suspended. udev and others open an active
- * volume for a moment. LVM suspends a device for a moment when it changes its table.
+ * Decides, and decides again, up to OPEN_TRIES times, while a volume is open or suspended. udev and others open an
+ * active volume for a moment. LVM suspends a device for a moment when it changes its table.
  */
 async function decideWhenIdle({ subject, asked, calledAt }: StartTry): Promise<PreparePlan> {
   let decided = await decidePrepare(subject, asked, calledAt)
@@ -261,8 +261,8 @@ const wasExclusiveBefore =
 /**
  * Takes back what this start has brought up. What another domain, or a command, uses here is not taken from it. What
  * could not be given back stays on record, so that the `release` that follows tries again.
- * @param isLate whether all of its volumes were locked, and then sanlock or DRBD spoke against it: all of them are looked
- *   at again
+ * @param isLate whether all of its volumes were locked, and then sanlock or DRBD spoke against it: all of them are
+ *   looked at again
  */
 async function undo(
   { subject: { domain }, locks }: StartTry,
@@ -289,7 +289,9 @@ async function undo(
   onRecord.putRefused(given.length === 0 ? [] : leftOf(given, { locks: await lockState(), devices: activeVolumes() }))
 }
 
-/** What could not be given back, with the UUIDs that its devices tell: its names may be others when that is tried again. */
+/**
+ * What could not be given back, with the UUIDs that its devices tell: its names may be others when that is tried again.
+ */
 const leftOf = (given: readonly RecordedVolume[], facts: Pick<HostFacts, 'locks' | 'devices'>): RecordedVolume[] =>
   stillHere(given, facts.locks, facts.devices).map((volume) => withTold(volume, NO_VOLUMES, facts))
 

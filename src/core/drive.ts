@@ -114,8 +114,8 @@ export function isAsRecorded(view: DomainView): boolean {
 
 /**
  * Whether a volume in use has no UUIDs on record: lvs did not tell when it was plugged in, or an earlier version wrote
- * the record. Without them it is known by its name only (R14), and nobody can tell what has the same lock: a snapshot of
- * it does (FACTS 26).
+ * the record. Without them it is known by its name only (R14), and nobody can tell what has the same lock: a snapshot
+ * of it does (FACTS 26).
  */
 export const hasUntold = (recorded: readonly RecordedVolume[], facts: Pick<DriveFacts, 'devices'>): boolean =>
   recorded.some((volume) => volume.ids === undefined && volume.mode !== 'local' && hasDevice(volume, facts))
@@ -179,7 +179,9 @@ function volumesOf(view: DomainView, isAdopted: boolean, facts: DriveFacts): Rec
   ]
 }
 
-/** Whether a backup job that wrote a volume has ended. As long as any job is under way, or nobody can tell, it has not. */
+/**
+ * Whether a backup job that wrote a volume has ended. As long as any job is under way, or nobody can tell, it has not.
+ */
 const isJobOver = (volume: RecordedVolume, { named }: DomainView): boolean =>
   volume.job === true && named?.some((each) => isSameVolume(each, volume)) === false
 

@@ -55,7 +55,10 @@ const forbidden = (imports: readonly Import[]): string[] =>
     .filter(({ file, of }) => roomOf(file) !== roomOf(of) && !TABLE.get(roomOf(file))?.includes(roomOf(of)))
     .map(({ file, of }) => `${file} imports ${of}`)
 
-/** The files that lead back to themselves: what remains when all that import nothing of the rest are left out, from both ends. */
+/**
+ * The files in circles, and between two circles: what remains when those that import none of the rest, or that none of
+ * the rest imports, are left out again and again.
+ */
 function inCircles(all: readonly Import[]): string[] {
   let rest = all.filter(({ of }) => of.endsWith('.ts'))
   for (;;) {

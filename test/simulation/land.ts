@@ -8,7 +8,7 @@ import { qcow2 } from '../support/qcow2.ts'
 import { type Kind, type Volume, fullName, mapperName, uuidOf } from '../simulated/volume.ts'
 import type { Actor, Engine, Violation } from './engine.ts'
 import { Host, NOBODY } from './host.ts'
-import { hasBlockJob } from './libvirt.ts'
+import { hasBlockJob, mayBeChanged } from './libvirt.ts'
 import type { Process } from './process.ts'
 import { Qemu, type Vm, type VmDisk, atRest, chainOf } from './vm.ts'
 
@@ -381,6 +381,16 @@ export class Land {
     return qemu
   }
 
+  /** No QEMU has it, it is active on no host, and it has the name that it was made with. */
+  #isNobodys(volume: string): boolean {
+    const lv = this.lv(volume)
+    return (
+      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
+      !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv)) &&
+      fullName(lv) === volume
+    )
+  }
+
   /**
    * virsh attach-disk of a volume that a person has activated before. @param isMirror virsh blockcopy of the first disk
    * onto it
@@ -388,13 +398,12 @@ export class Land {
   plug(qemu: Qemu, volume: string, isMirror = false): void {
     const { host, vm } = qemu
     const lv = this.lv(volume)
-    const isFree =
-      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
-      !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv))
+    const [first] = qemu.disks
+    // A policy that shares a disk is not meant for what it is copied to.
+    const mayBeCopied = first?.byPolicy === undefined ? first?.use === 'exclusive' : first.use === 'shareable'
     if (
-      !isFree ||
-      (isMirror && (qemu.disks[0]?.use !== 'exclusive' || qemu.disks[0].byPolicy !== undefined)) ||
-      fullName(lv) !== volume ||
+      !this.#isNobodys(volume) ||
+      (isMirror && !mayBeCopied) ||
       host.libvirt.statuses.get(vm.name)?.async !== 'none' ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )
@@ -414,7 +423,7 @@ export class Land {
   plugSnapshot(qemu: Qemu, use: 'exclusive' | 'readonly'): void {
     const { host, vm } = qemu
     const volume = this.snapshotFor(vm)
-    if (volume === undefined || host.libvirt.statuses.get(vm.name)?.async !== 'none') return
+    if (volume === undefined || !mayBeChanged(host.libvirt.statuses.get(vm.name))) return
     const main = this.mainOf(volume)
     const isTaken =
       this.qemus.some(
@@ -499,7 +508,8 @@ export class Land {
     if (
       !qemu.disks.some((disk) => disk.volume === volume) ||
       vm.disks.some((disk) => disk.volume === volume) ||
-      host.libvirt.statuses.get(vm.name)?.async !== 'none'
+      qemu.disks.some((disk) => disk.volume === volume && disk.isBackup) ||
+      !mayBeChanged(host.libvirt.statuses.get(vm.name))
     )
       return
     qemu.disks = qemu.disks.filter((disk) => disk.volume !== volume)
@@ -528,7 +538,10 @@ export class Land {
     const [first] = qemu.disks
     const status = host.libvirt.statuses.get(vm.name)
     if (mirror === undefined || first === undefined || status?.async !== 'none' || this.#isElsewhere(qemu)) return
-    this.#putInPlace(qemu, [{ volume: mirror.volume, use: first.use }])
+    const { volume } = mirror
+    // What lvguard.conf says of the volume before is not meant for this one.
+    if (first.byPolicy === 'configuration') this.#putInPlace(qemu, [{ volume, use: 'exclusive' }])
+    else this.#putInPlace(qemu, [{ ...first, volume }])
     this.reach('pivoted')
     host.libvirt.setStatus(vm, status)
   }
@@ -565,15 +578,12 @@ export class Land {
     const { host, vm } = qemu
     const lv = this.lv(volume)
     const isFree =
-      !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
-      !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv)) &&
-      !this.vms.some(({ disks }) => disks.some((disk) => disk.volume === volume))
+      this.#isNobodys(volume) && !this.vms.some(({ disks }) => disks.some((disk) => disk.volume === volume))
     const [first, ...below] = chainOf(qemu.disks)
     if (
       !isFree ||
       first === undefined ||
       !this.#mayChangeChain(qemu) ||
-      fullName(lv) !== volume ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined
     )
       return
@@ -630,6 +640,51 @@ export class Land {
     }
     this.reach(isDone ? 'commit done' : 'commit given up')
     host.libvirt.setStatus(vm, status)
+  }
+
+  /**
+   * A backup job begins to write to a volume that a person has activated for it, as it happens shared. @returns whether
+   * it does: nobody else has the volume
+   */
+  openForBackup(qemu: Qemu, volume: string): boolean {
+    const { host } = qemu
+    const lv = this.lv(volume)
+    const lock = this.engine.chance.isTrue(`${host.name} backup`, 0.3) ? 'sh' : 'ex'
+    if (!this.#isNobodys(volume) || this.cluster.locks.acquire(host.state, lv, lock) !== undefined) return false
+    this.cluster.devices.activate(host.state, lv)
+    this.cluster.devices.open(host.state, volume)
+    host.activeBefore.add(volume)
+    // The agent makes it exclusive.
+    host.kept.set(volume, { lock, isUsed: true, isDemoted: false })
+    qemu.disks = [...qemu.disks, { volume, use: 'exclusive', isBackup: true }]
+    qemu.memory.set(volume, this.#versionOf(volume).version)
+    this.reach('backup')
+    return true
+  }
+
+  closeAfterBackup(qemu: Qemu): void {
+    const { host } = qemu
+    const volume = qemu.disks.find(({ isBackup }) => isBackup)?.volume
+    if (volume === undefined) return
+    qemu.disks = qemu.disks.filter(({ isBackup }) => !isBackup)
+    this.#closeSoon(qemu, volume)
+    this.reach('backup ended')
+    // In half of them the person takes the volume away again, once nobody has it on record.
+    if (this.engine.chance.isTrue(`${host.name} backup`, 0.5))
+      this.engine.after(NOBODY, host.delay('person', 10_000), () => this.#takeAway(host, volume))
+  }
+
+  /** lvchange -an, by the person who has activated it. */
+  #takeAway(host: Host, volume: string): void {
+    const isUsed = this.qemus.some((qemu) => qemu.host === host && qemu.closing.has(volume))
+    const isReached = host.isUp && !host.isHung && !host.isLockingPaused && host.state.lvmlockd === 'running'
+    if (isUsed || !isReached || !host.kept.has(volume) || this.isOnRecord(host, volume)) return
+    const name = fullName(this.lv(volume))
+    this.engine.tell(() => `${host.name}: lvchange -an ${name}, by a person`)
+    runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', name])
+    host.kept.delete(volume)
+    host.activeBefore.delete(volume)
+    this.reach('taken away after a backup')
   }
 
   /** It is killed. A QEMU whose I/O hangs does not end before it (FACTS 47). */
@@ -755,8 +810,15 @@ export class Land {
       for (const { host, disks } of own.length === 1 ? running : []) {
         for (const { volume, use } of disks) {
           const held = this.held(host, volume)
-          if (use === 'exclusive' && held !== 'ex')
+          if (use !== 'exclusive') continue
+          if (held !== 'ex')
             return { rule: 'quiet', text: `${vm.name} runs on ${host.name}, which holds ${volume} ${held}` }
+          const { role } =
+            this.recordsOf(host)
+              .get(vm.uuid)
+              ?.volumes.find(({ ids }) => ids?.lv === this.#uuids.get(volume)) ?? {}
+          if (role !== 'exclusive')
+            return { rule: 'record', text: `${vm.name} writes ${volume} on ${host.name}, whose record says ${role}` }
         }
       }
     }
@@ -811,9 +873,14 @@ export class Land {
         if (!here.some(({ vm }) => vm.uuid === domain.uuid))
           return { rule: 'quiet', text: `a record of ${domain.name} (${state}) is left on ${host.name}` }
       }
-      for (const { vm } of here)
-        if (!this.recordsOf(host).has(vm.uuid))
+      for (const { vm, disks } of here) {
+        const record = this.recordsOf(host).get(vm.uuid)
+        if (record === undefined)
           return { rule: 'lost record', text: `${vm.name} is on ${host.name}, which has no record of it` }
+        const left = disks.some(({ isBackup }) => isBackup) ? undefined : record.volumes.find(({ job }) => job)
+        if (left !== undefined)
+          return { rule: 'record', text: `${vm.name} on ${host.name} has ${left.lv} on record, after its backup` }
+      }
       for (const [vg, { state }] of host.state.lockspaces)
         if (state !== 'started')
           return { rule: 'progress', text: `the locking of ${vg} is not started on ${host.name}` }

@@ -186,7 +186,7 @@ export class Libvirt {
     })
     this.host.disk.write(
       `/run/libvirt/qemu/${vm.name}.xml.new`,
-      `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${commitsOf(qemu)}${xml}</domstatus>\n`,
+      `<domstatus state='${state}' reason='${reason}' pid='${qemu?.pid ?? 0}'>\n${job}${commitsOf(qemu)}${backupsOf(qemu)}${xml}</domstatus>\n`,
     )
     this.host.disk.rename(`/run/libvirt/qemu/${vm.name}.xml.new`, `/run/libvirt/qemu/${vm.name}.xml`)
   }
@@ -471,6 +471,27 @@ export class Libvirt {
     })
   }
 
+  /** virsh backup-begin: QEMU keeps on that volume what is overwritten while somebody reads the backup. */
+  backup(vm: Vm, volume: string): void {
+    void this.run(`backup of ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      const [qemu, status] = [this.qemuOf(vm), this.statuses.get(vm.name)]
+      if (qemu === undefined || status?.async !== 'none' || hasBlockJob(qemu)) return
+      if (this.host.land.openForBackup(qemu, volume)) this.setStatus(vm, { ...status, async: 'backup' })
+    })
+  }
+
+  /** virsh domjobabort, or nobody reads it any more. */
+  endBackup(vm: Vm): void {
+    void this.run(`end of the backup of ${vm.name}`, async (thread) => {
+      await this.lock(thread, vm)
+      const [qemu, status] = [this.qemuOf(vm), this.statuses.get(vm.name)]
+      if (qemu === undefined || status?.async !== 'backup') return
+      this.host.land.closeAfterBackup(qemu)
+      this.setStatus(vm, { ...status, async: 'none' })
+    })
+  }
+
   /** virsh destroy, the guest shuts down, or QEMU has crashed. */
   stop(vm: Vm, reason = 'shutdown', waiter?: Actor): Promise<void> {
     return this.run(
@@ -533,15 +554,18 @@ export class Libvirt {
       async (thread) => {
         await this.lock(thread, vm)
         const qemu = this.qemuOf(vm)
-        if (qemu === undefined || this.statuses.get(vm.name)?.async !== 'none') return false
+        if (qemu === undefined || !mayBeChanged(this.statuses.get(vm.name))) return false
         if (qemu.cpus === cpus) return true
         if (cpus === 'running') this.host.land.runCpus(qemu, who)
         else qemu.cpus = 'paused'
         await this.step(thread)
+        const async = this.statuses.get(vm.name)?.async ?? 'none'
         if (this.qemuOf(vm) === qemu)
           this.setStatus(
             vm,
-            cpus === 'paused' ? { state: 'paused', reason: 'user' } : { state: 'running', reason: 'unpaused' },
+            cpus === 'paused'
+              ? { state: 'paused', reason: 'user', async }
+              : { state: 'running', reason: 'unpaused', async },
           )
         return true
       },
@@ -606,18 +630,24 @@ export class Libvirt {
                     ? 'unpaused'
                     : status.reason,
         })
-    } else if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason })
+      return
+    }
+    // A backup job goes on (qemuProcessRecoverJob).
+    const async = status.async === 'backup' ? 'backup' : 'none'
+    if (qemu.cpus === status.state) this.setStatus(vm, { state: status.state, reason: status.reason, async })
     // It asks QEMU whether its CPUs run (qemuProcessUpdateState).
-    else
-      this.setStatus(
-        vm,
-        qemu.cpus === 'running' ? { state: 'running', reason: 'unpaused' } : { state: 'paused', reason: 'unknown' },
-      )
+    else if (qemu.cpus === 'running') this.setStatus(vm, { state: 'running', reason: 'unpaused', async })
+    else this.setStatus(vm, { state: 'paused', reason: 'unknown', async })
   }
 }
 
+/** While a backup job is under way, a domain is suspended, resumed and given disks as ever (qemuBackupBegin). */
+export const mayBeChanged = (status: Status | undefined): boolean =>
+  status?.async === 'none' || status?.async === 'backup'
+
 /** libvirt neither migrates nor saves such a domain (qemuMigrationSrcIsAllowed). */
-export const hasBlockJob = ({ disks }: Qemu): boolean => disks.some(({ isMirror, commit }) => isMirror || commit)
+export const hasBlockJob = ({ disks }: Qemu): boolean =>
+  disks.some(({ isMirror, commit, isBackup }) => isMirror || commit || isBackup)
 
 /** A commit between two backing files stands in front of the domain (captures/status/blockcommit). */
 function commitsOf(qemu: Qemu | undefined): string {
@@ -626,6 +656,14 @@ function commitsOf(qemu: Qemu | undefined): string {
   if (base < 0) return ''
   const node = (index: number): string => `node='libvirt-${index}-storage'`
   return `  <blockjobs active='yes'>\n    <blockjob name='commit-vda' type='commit' state='running'>\n      <disk dst='vda'/>\n      <base ${node(base + 1)}/>\n      <top ${node(base)}/>\n      <topparent ${node(base - 1)}/>\n    </blockjob>\n  </blockjobs>\n`
+}
+
+/** As `virsh backup-begin` with `<scratch>` has it written, in front of the domain (libvirt: qemuDomainObjPrivateXMLFormat). */
+function backupsOf(qemu: Qemu | undefined): string {
+  const volume = qemu?.disks.find(({ isBackup }) => isBackup)?.volume
+  return volume === undefined
+    ? ''
+    : `  <backups>\n    <domainbackup mode='pull'>\n      <disks>\n        <disk name='vda' backup='yes' state='running' type='block'>\n          <scratch dev='/dev/${volume}'/>\n        </disk>\n      </disks>\n    </domainbackup>\n  </backups>\n`
 }
 
 const saveFileOf = (name: string): string => `/var/lib/libvirt/qemu/save/${name}.save`
@@ -637,7 +675,7 @@ export const metadataIn = (xml: string): string => / *<metadata>[\s\S]*<\/metada
 function outcomeOf({ async, phase, reason }: Status): 'run' | 'leave' | 'kill' {
   if (async === 'none') return reason === 'starting up' ? 'kill' : 'leave'
   if (async === 'save') return reason === 'save' ? 'run' : 'leave'
-  if (async === 'snapshot') return 'leave'
+  if (async === 'snapshot' || async === 'backup') return 'leave'
   // Nobody has the whole of its RAM.
   if (async === 'migration out' && reason === 'post-copy') return 'leave'
   if (async === 'migration in') return phase === 'finish3' ? 'run' : 'kill'

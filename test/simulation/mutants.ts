@@ -707,4 +707,32 @@ export const MUTANTS: readonly Mutant[] = [
     from: '&& !isCowSnapshot && !isCowOrigin',
     to: '&& !isCowSnapshot && (isCowOrigin || !isCowOrigin)',
   },
+  {
+    name: 'R1: what a backup job writes is not seen',
+    focus: 'a backup',
+    file: 'libvirt/domain-status.ts',
+    from: "if (backup === '') return domain",
+    to: "if (backup !== 'none') return domain",
+  },
+  {
+    name: 'R4: what a backup job writes counts as brought up for its VM',
+    focus: 'a backup',
+    file: 'core/drive.ts',
+    from: "before: job === true ? 'active' : 'inactive'",
+    to: "before: 'inactive'",
+  },
+  {
+    name: 'what a backup job has written stays on record',
+    focus: 'a backup',
+    file: 'core/drive.ts',
+    from: 'volume.job === true && named?.some((each) => isSameVolume(each, volume)) === false',
+    to: "volume.lv === '' && named?.some((each) => isSameVolume(each, volume)) === false",
+  },
+  {
+    name: 'R1: a policy that shares a disk counts for what the disk is copied to',
+    focus: 'a copy under a policy',
+    file: 'core/domain.ts',
+    from: "part === 'commit target' || part === 'mirror' || part === 'backup'",
+    to: "part === 'commit target' || part === 'backup'",
+  },
 ]

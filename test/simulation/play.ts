@@ -83,6 +83,8 @@ export type Move =
   | { readonly at: number; readonly kind: 'plug' | 'unplug'; readonly host: number; readonly vm: number }
   /** virsh blockcopy onto that volume; then it takes the disk's place. `unplug` gives it up. */
   | { readonly at: number; readonly kind: 'blockcopy' | 'pivot'; readonly host: number; readonly vm: number }
+  /** A backup job that writes a volume that is nobody's. */
+  | { readonly at: number; readonly kind: 'backup' | 'end of backup'; readonly host: number; readonly vm: number }
   /** An overlay on the disk; what has been written to it goes into the backing file. `pivot` and `unplug` end that too. */
   | { readonly at: number; readonly kind: 'snapshot' | 'commit'; readonly host: number; readonly vm: number }
   /**
@@ -357,6 +359,16 @@ const THIN_VOLUMES: readonly Layout[] = [
   },
 ]
 
+/** A disk that a policy shares is copied to another volume: that one is written, and its policy is another matter. */
+const POLICY_COPIES: readonly Layout[] = (['metadata', 'configuration'] as const).map((where) => ({
+  volumeGroups: ['virtVG'],
+  volumes: ['virtVG/quorum', 'virtVG/tintin', 'virtVG/milou'],
+  vms: [
+    { name: 'tintin', disks: [{ volume: 'virtVG/quorum', use: 'shareable', byPolicy: where }, own('virtVG/tintin')] },
+    { name: 'milou', disks: [own('virtVG/milou'), { volume: 'virtVG/quorum', use: 'shareable', byPolicy: where }] },
+  ],
+}))
+
 /** Each kind of move with how often it comes; those of a migration in doubt come soon after one. */
 const KINDS: readonly (readonly [Move['kind'], number])[] = [
   ['start', 10],
@@ -414,9 +426,9 @@ const LOOKS = 3
 export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   const chance = new Chance(seed)
   const of = (): number => chance.of('schedule')
-  const bound = BOUND.find(({ name, share }) => (focus === undefined ? chance.isTrue(name, share) : name === focus))
+  const few = OF_FEW.find(({ name, share }) => (focus === undefined ? chance.isTrue(name, share) : name === focus))
   const first = chance.pick('layout', LAYOUTS)
-  const layout = bound === undefined ? first : chance.pick(bound.name, bound.layouts)
+  const layout = few === undefined ? first : chance.pick(few.name, few.layouts)
   const hosts = chance.isTrue('layout', 0.25) ? 3 : 2
   const rate = (value: number): number => (chance.isTrue('faults', 0.35) ? value : 0)
   const faults: FaultRates = {
@@ -440,8 +452,8 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   const volumeOf = (index: number, isLast: boolean): string =>
     layout.vms[index]?.disks.at(isLast ? -1 : 0)?.volume ?? ''
   /** What is said of such volumes alone, now and then. */
-  const ofBound = (): SequenceName | undefined =>
-    bound !== undefined && chance.isTrue(bound.name, 0.7) ? bound.name : undefined
+  const ofFew = (): SequenceName | undefined =>
+    few !== undefined && chance.isTrue(few.name, 0.7) ? few.name : undefined
   const fates = FATES.filter((fate) => fate === 'lost reply' || chance.isTrue('kinds', 0.5))
   const moves: Move[] = []
   // A storm: all within seconds, most of it on one host, so that one thing runs into another.
@@ -460,7 +472,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
       const where = { host: host(), vm: vm() }
       const otherVm = (where.vm + 1) % layout.vms.length
       let then = at
-      for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus ?? ofBound()))) {
+      for (const [pause, kind, how] of chance.pick('schedule', sequencesOf(focus ?? ofFew()))) {
         then += Math.round(pause * of())
         const there = how === true || how === 'last there' ? (where.host + 1) % hosts : where.host
         if (kind === 'live' || kind === 'offline')
@@ -574,14 +586,16 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   }
 }
 
-/** Layouts of volumes under one lock, with the sequences that are about them, and how many schedules are of each. */
-const BOUND: readonly {
+/** Layouts that few schedules have, with the sequences that are about them, and how many schedules are of each. */
+const OF_FEW: readonly {
   readonly name: SequenceName
   readonly layouts: readonly Layout[]
   readonly share: number
 }[] = [
   { name: 'snapshots of LVM', layouts: SNAPSHOTS, share: 0.07 },
   { name: 'thin volumes', layouts: THIN_VOLUMES, share: 0.03 },
+  { name: 'a backup', layouts: LAYOUTS, share: 0.03 },
+  { name: 'a copy under a policy', layouts: POLICY_COPIES, share: 0.02 },
 ]
 
 /** What brings back what a move has taken. */
@@ -723,7 +737,6 @@ export async function play(
   engine.tell(() => 'from here on nothing goes wrong any more')
   engine.after(NOBODY, 0, () => {
     for (const volume of setting.volumes) land.rename(volume, true, SPARE)
-    for (const qemu of land.qemus) if (qemu.disks.some(({ isMirror }) => isMirror)) land.unplug(qemu, SPARE)
     for (const host of land.hosts) {
       for (const process of host.processes) process.killedIn = undefined
       host.isRunFull = false
@@ -742,10 +755,16 @@ export async function play(
   })
   engine.after(NOBODY, TIDIED_AFTER, () => land.tidy())
   await rest(land, end)
-  // What a commit writes to was exclusive while all was at rest.
+  // What a job writes to was exclusive while all was at rest.
   engine.after(NOBODY, 0, () => {
-    for (const qemu of land.qemus.filter(hasBlockJob)) land.unplug(qemu, SPARE)
+    for (const qemu of land.qemus.filter(hasBlockJob)) {
+      qemu.host.libvirt.endBackup(qemu.vm)
+      land.unplug(qemu, SPARE)
+    }
   })
+  // libvirt ends a backup in a thread of its own.
+  if (land.qemus.some(({ disks }) => disks.some(({ isBackup }) => isBackup)))
+    await engine.runUntil(engine.now - BEGINNING + 50)
   await migrateAll(land)
   return {
     violation: engine.violation,
@@ -814,6 +833,8 @@ const VIRSH = {
   plug: 'attach-disk',
   unplug: 'detach-disk',
   blockcopy: 'blockcopy',
+  backup: 'backup-begin',
+  'end of backup': 'domjobabort',
   pivot: 'blockjob --pivot',
   snapshot: 'snapshot-create-as --disk-only',
   commit: 'blockcommit',
@@ -901,6 +922,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       }
       case 'plug':
       case 'blockcopy':
+      case 'backup':
+      case 'end of backup':
       case 'pivot':
       case 'snapshot':
       case 'commit':
@@ -910,6 +933,8 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
         told(`virsh ${VIRSH[move.kind]} ${vm.name} ${SPARE}`)
         if (move.kind === 'blockcopy') land.plug(qemu, SPARE, true)
         else if (move.kind === 'snapshot') libvirt.snapshot(vm, SPARE)
+        else if (move.kind === 'backup') libvirt.backup(vm, SPARE)
+        else if (move.kind === 'end of backup') libvirt.endBackup(vm)
         else if (move.kind === 'commit') land.commit(qemu)
         else land[move.kind](qemu, SPARE)
         break

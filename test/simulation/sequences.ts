@@ -905,6 +905,122 @@ export const SEQUENCES = {
       [3000, 'stop all'],
     ],
   ],
+  // A backup job writes a volume that no XML of the domain names, and whatever else comes meanwhile.
+  'a backup': [
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [6000, 'end of backup'],
+      [3000, 'live'],
+      [9000, 'backup', true],
+      [6000, 'stop', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [6000, 'stop'],
+      [4000, 'start', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [2000, 'agent ends'],
+      [4000, 'end of backup'],
+      [6000, 'agent starts'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [3000, 'agent ends'],
+      [4000, 'backup'],
+      [4000, 'stop'],
+      [6000, 'agent starts'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'libvirtd restarts'],
+      [6000, 'end of backup'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'suspend'],
+      [3000, 'resume'],
+      [3000, 'libvirtd restarts'],
+      [3000, 'save'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'crash of QEMU'],
+      [3000, 'start', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'lvmlockd ends'],
+      [3000, 'end of backup'],
+      [4000, 'lvmlockd starts'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'hang'],
+      [300_000, 'start', true],
+      [100_000, 'unhang'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [3000, 'power'],
+      [3000, 'start', true],
+      [20_000, 'boot'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'backup'],
+      [6000, 'end of backup'],
+      [400, 'blockcopy'],
+      [6000, 'pivot'],
+    ],
+  ],
+  // The disk that is copied is shared by a policy.
+  'a copy under a policy': [
+    [
+      [3000, 'start'],
+      [2000, 'start', 'other VM'],
+      [4000, 'blockcopy'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [6000, 'pivot'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [6000, 'unplug'],
+      [3000, 'live'],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [3000, 'agent ends'],
+      [2000, 'pivot'],
+      [6000, 'agent starts'],
+      [4000, 'stop'],
+      [4000, 'start', true],
+    ],
+    [
+      [3000, 'start'],
+      [4000, 'blockcopy'],
+      [4000, 'libvirtd restarts'],
+      [4000, 'stop'],
+      [4000, 'start', true],
+    ],
+  ],
   // One way and back.
   'to and fro': [
     [
@@ -923,8 +1039,8 @@ export const SEQUENCES = {
 
 export type SequenceName = keyof typeof SEQUENCES
 
-/** They are about volumes that most schedules do not have. */
-const OF_FEW: readonly SequenceName[] = ['snapshots of LVM', 'thin volumes']
+/** They are about what most schedules do not have. */
+const OF_FEW: readonly SequenceName[] = ['snapshots of LVM', 'thin volumes', 'a backup', 'a copy under a policy']
 const OF_MOST = Object.entries(SEQUENCES).flatMap(([name, all]) =>
   OF_FEW.some((few) => few === name) ? [] : (all as readonly (readonly Part[])[]),
 )

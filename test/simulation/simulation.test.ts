@@ -10,9 +10,12 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SCHEDULES = '2000'
 /** What so many come through. */
 const EVERYWHERE = [
+  'backup',
+  'backup ended',
   'commit done',
   'committed',
   'copied',
+  'daemon back in backup',
   'daemon back in migration in finish3',
   'daemon back in migration in prepare',
   'daemon back in migration out begin3',
@@ -51,6 +54,7 @@ const EVERYWHERE = [
   'snapshot plugged to be read',
   'started',
   'suspended by the agent',
+  'taken away after a backup',
   'took its volumes itself',
   'unplugged',
   'upgraded',

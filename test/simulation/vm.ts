@@ -11,6 +11,8 @@ export interface VmDisk {
   readonly byPolicy?: 'metadata' | 'configuration'
   /** What a block copy of the first disk writes to (virsh blockcopy). */
   readonly isMirror?: true
+  /** A backup job writes to it. No XML of a domain names it: the status file does (libvirt 9.0, 11.3). */
+  readonly isBackup?: true
   /** A backing file of the first disk; in their order, from the top down. */
   readonly isBelow?: true
   /** A block job writes to that backing file: from the disk itself, or from the backing file above it. */
@@ -53,7 +55,7 @@ export class Vm {
   } = {}): string {
     const words = { exclusive: '', readonly: '<readonly/>', shareable: '<shareable/>' } as const
     const others = { exclusive: '<readonly/>', readonly: '', shareable: '' } as const
-    const own = disks.filter(({ isMirror, isBelow }) => isMirror !== true && isBelow !== true)
+    const own = disks.filter(({ isMirror, isBelow, isBackup }) => !isMirror && !isBelow && !isBackup)
     const chain = chainOf(disks)
     const below = chain.length > 1
     const copy = disks.find(({ isMirror, commit }) => isMirror || commit === 'active')

@@ -59,6 +59,8 @@ export function stepOf(
   })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
+    // No domain migrates while a backup job writes for it. That one has ended, and its volume is a person's (R4).
+    if (volume.job === true) return NO_STEP
     if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }
     const [claim] = claimsOn(volume, records, view.domain.uuid, IN_USE)

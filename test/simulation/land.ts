@@ -381,10 +381,15 @@ export class Land {
     return qemu
   }
 
-  /** No QEMU has it, it is active on no host, and it has the name that it was made with. */
+  /**
+   * What a person takes for something new: no VM is defined with it, no QEMU has it, it is active and on record on no
+   * host, and it has the name that it was made with.
+   */
   #isNobodys(volume: string): boolean {
     const lv = this.lv(volume)
     return (
+      !this.vms.some(({ disks }) => disks.some((disk) => disk.volume === volume)) &&
+      !this.hosts.some((host) => this.isOnRecord(host, volume)) &&
       !this.qemus.some(({ disks, closing }) => closing.has(volume) || disks.some((disk) => disk.volume === volume)) &&
       !this.hosts.some((each) => this.cluster.devices.isActive(each.state, lv)) &&
       fullName(lv) === volume
@@ -541,7 +546,11 @@ export class Land {
     const { volume } = mirror
     // What lvguard.conf says of the volume before is not meant for this one.
     if (first.byPolicy === 'configuration') this.#putInPlace(qemu, [{ volume, use: 'exclusive' }])
-    else this.#putInPlace(qemu, [{ ...first, volume }])
+    else {
+      this.#putInPlace(qemu, [{ ...first, volume }])
+      // An agent that was away finds it as a volume that is only read, and exclusive by a person's hand.
+      if (first.use !== 'exclusive') qemu.foundExclusive.add(volume)
+    }
     this.reach('pivoted')
     host.libvirt.setStatus(vm, status)
   }
@@ -577,11 +586,9 @@ export class Land {
   putOnTop(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
     const lv = this.lv(volume)
-    const isFree =
-      this.#isNobodys(volume) && !this.vms.some(({ disks }) => disks.some((disk) => disk.volume === volume))
     const [first, ...below] = chainOf(qemu.disks)
     if (
-      !isFree ||
+      !this.#isNobodys(volume) ||
       first === undefined ||
       !this.#mayChangeChain(qemu) ||
       this.cluster.locks.acquire(host.state, lv, 'ex') !== undefined

@@ -729,6 +729,14 @@ export const MUTANTS: readonly Mutant[] = [
     to: "volume.lv === '' && named?.some((each) => isSameVolume(each, volume)) === false",
   },
   {
+    name: 'R4: what a backup job wrote is shared when its VM leaves',
+    focus: 'a backup',
+    after: 2500,
+    file: 'core/drive-step.ts',
+    from: 'if (volume.job === true) return NO_STEP',
+    to: '',
+  },
+  {
     name: 'R1: a policy that shares a disk counts for what the disk is copied to',
     focus: 'a copy under a policy',
     file: 'core/domain.ts',

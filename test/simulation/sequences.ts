@@ -967,8 +967,7 @@ export const SEQUENCES = {
       [3000, 'start'],
       [4000, 'backup'],
       [3000, 'hang'],
-      [300_000, 'start', true],
-      [100_000, 'unhang'],
+      [300_000, 'unhang'],
     ],
     [
       [3000, 'start'],

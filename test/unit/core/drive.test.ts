@@ -424,6 +424,17 @@ describe('a volume that was active before its domain started', () => {
   })
   test('while it is shared, nothing changes that', () =>
     expect(onRecord({ wanted: OUT, locks: SH, record: running([demoted]) })).toBeUndefined())
+  test('what a backup job wrote is not shared: a domain that migrates has no such job any more', () => {
+    const scratch = withIds(data, { before: 'active', job: true })
+    const locks = lockTable([
+      [root, 'exclusive'],
+      [data, 'exclusive'],
+    ])
+    expect(onRecord({ wanted: OUT, locks, record: running([withIds(), scratch]) })).toEqual([
+      withIds(root, { mode: 'shared' }),
+      scratch,
+    ])
+  })
   test('one that lvguard brought up goes anyway', () =>
     expect(onRecord({ wanted: OUT })).toEqual([withIds(root, { mode: 'shared' })]))
 })

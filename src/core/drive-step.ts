@@ -59,7 +59,8 @@ export function stepOf(
   })
 
   if (held === 'exclusive' && target === 'shared' && role === 'exclusive' && isOnTheWayOut(wanted)) {
-    // No domain migrates while a backup job writes for it. That one has ended, and its volume is a person's (R4).
+    // No domain migrates while a backup job writes for it: libvirt has one asynchronous job at a time (libvirt 9.0 and
+    // 11.3: qemuBackupBegin). The job has ended, and its volume is a person's (R4).
     if (volume.job === true) return NO_STEP
     if (hasSnapshot || (volume.ids !== undefined && volume.ids.lock !== volume.ids.lv))
       return { change: undefined, reports: [{ kind: 'pool-lock', volume: name }] }

@@ -182,6 +182,11 @@ export class Host {
     return isFirst ? undefined : turn
   }
 
+  /** A command of LVM that a person types here comes to its end. */
+  get answersLvm(): boolean {
+    return this.isUp && !this.isHung && !this.isLockingPaused && this.state.lvmlockd === 'running'
+  }
+
   hang(): void {
     // In the middle of its way back each VG would need a time of its own.
     if (this.state.rejoined.size > 0) return

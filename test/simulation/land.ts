@@ -276,9 +276,15 @@ export class Land {
           !this.cluster.devices.isActive(host.state, volume)
         )
           continue
-        this.engine.tell(() => `${host.name}: lvchange -an ${fullName(volume)}, by a person`)
-        runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', fullName(volume)])
+        this.#deactivate(host, volume)
       }
+  }
+
+  /** What a person types. */
+  #deactivate(host: Host, volume: Volume): void {
+    const name = fullName(volume)
+    this.engine.tell(() => `${host.name}: lvchange -an ${name}, by a person`)
+    runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', name])
   }
 
   /** When a volume, or another one that had its name, got its name. */
@@ -511,9 +517,8 @@ export class Land {
   #unplug(qemu: Qemu, volume: string): void {
     const { host, vm } = qemu
     if (
-      !qemu.disks.some((disk) => disk.volume === volume) ||
+      !qemu.disks.some((disk) => disk.volume === volume && !disk.isBackup) ||
       vm.disks.some((disk) => disk.volume === volume) ||
-      qemu.disks.some((disk) => disk.volume === volume && disk.isBackup) ||
       !mayBeChanged(host.libvirt.statuses.get(vm.name))
     )
       return
@@ -650,8 +655,8 @@ export class Land {
   }
 
   /**
-   * A backup job begins to write to a volume that a person has activated for it, as it happens shared. @returns whether
-   * it does: nobody else has the volume
+   * A backup job begins to write to a volume that a person has activated for it, now and then shared. @returns whether it
+   * does: nobody else has the volume
    */
   openForBackup(qemu: Qemu, volume: string): boolean {
     const { host } = qemu
@@ -681,14 +686,11 @@ export class Land {
       this.engine.after(NOBODY, host.delay('person', 10_000), () => this.#takeAway(host, volume))
   }
 
-  /** lvchange -an, by the person who has activated it. */
+  /** The person who has activated it for a backup does not need it any more. */
   #takeAway(host: Host, volume: string): void {
     const isUsed = this.qemus.some((qemu) => qemu.host === host && qemu.closing.has(volume))
-    const isReached = host.isUp && !host.isHung && !host.isLockingPaused && host.state.lvmlockd === 'running'
-    if (isUsed || !isReached || !host.kept.has(volume) || this.isOnRecord(host, volume)) return
-    const name = fullName(this.lv(volume))
-    this.engine.tell(() => `${host.name}: lvchange -an ${name}, by a person`)
-    runTool({ cluster: this.cluster, host: host.state }, 'lvchange', ['--activate', 'n', name])
+    if (isUsed || !host.answersLvm || !host.kept.has(volume) || this.isOnRecord(host, volume)) return
+    this.#deactivate(host, this.lv(volume))
     host.kept.delete(volume)
     host.activeBefore.delete(volume)
     this.reach('taken away after a backup')

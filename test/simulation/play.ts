@@ -468,7 +468,7 @@ export function scheduleOf(seed: number, focus?: SequenceName): Schedule {
   // Times cluster: what comes close together meets.
   let at = 5000
   for (let index = 0; index < count; index++) {
-    if (of() < (focus === undefined ? 0.3 : 0.8)) {
+    if (of() < ((focus ?? few) ? 0.8 : 0.3)) {
       const where = { host: host(), vm: vm() }
       const otherVm = (where.vm + 1) % layout.vms.length
       let then = at
@@ -941,7 +941,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       }
       case 'lvcreate -s':
       case 'lvremove':
-        if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
+        if (!host.answersLvm) return
         // LVM would wait for the lock of the VG.
         if ([...host.commands].some(({ name }) => name === 'lvchange' || name === 'lvs')) return
         if (move.kind === 'lvremove') land.removeSnapshot(host)
@@ -1062,7 +1062,7 @@ function make(move: Move, land: Land, { volumes }: Schedule['setting']): void {
       const isFree = [...host.processes].every(({ kind }) => kind === 'agent') && !land.isOnRecord(host, name)
       const isShared = isFree && engine.chance.isTrue(`${host.name} person`, 0.3)
       const lock = isShared && !land.isBound(name) ? 'sh' : 'ex'
-      if (!host.isUp || host.isHung || host.isLockingPaused || host.state.lvmlockd !== 'running') return
+      if (!host.answersLvm) return
       land.tries.push({ volume: land.ownerOf(name), host, at: engine.now })
       if (
         owner.leaseOffset === undefined ||

@@ -7,6 +7,36 @@ type Part = readonly [
   (true | 'other VM' | 'last there' | 'spare' | readonly Befall[])?,
 ]
 
+/** A disk becomes another volume, or the copy is given up. */
+const COPIES = [
+  [
+    [3000, 'start'],
+    [4000, 'blockcopy'],
+    [6000, 'pivot'],
+    [4000, 'stop'],
+    [4000, 'start', true],
+  ],
+  [
+    [3000, 'start'],
+    [4000, 'blockcopy'],
+    [6000, 'pivot'],
+    [3000, 'live'],
+  ],
+  [
+    [3000, 'start'],
+    [4000, 'blockcopy'],
+    [6000, 'unplug'],
+    [3000, 'live'],
+  ],
+  [
+    [3000, 'start'],
+    [4000, 'blockcopy'],
+    [4000, 'agent ends'],
+    [1000, 'pivot'],
+    [6000, 'agent starts'],
+  ],
+] as const satisfies readonly (readonly Part[])[]
+
 /**
  * What goes wrong only when one thing comes right behind another: each within so many milliseconds of the one before,
  * on one host, or on the next one (`true`), with one VM, or with the next one; with the VM's last volume and on the
@@ -118,34 +148,7 @@ export const SEQUENCES = {
     ],
   ],
   // Its disk becomes another volume while it runs.
-  'copied to another volume': [
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [6000, 'pivot'],
-      [4000, 'stop'],
-      [4000, 'start', true],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [6000, 'pivot'],
-      [3000, 'live'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [6000, 'unplug'],
-      [3000, 'live'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [4000, 'agent ends'],
-      [1000, 'pivot'],
-      [6000, 'agent starts'],
-    ],
-  ],
+  'copied to another volume': COPIES,
   // It gets an overlay, and what is in that goes back into the volume below.
   'a snapshot, and a commit': [
     [
@@ -986,31 +989,12 @@ export const SEQUENCES = {
   ],
   // The disk that is copied is shared by a policy.
   'a copy under a policy': [
+    ...COPIES,
+    // It is not ended.
     [
       [3000, 'start'],
       [2000, 'start', 'other VM'],
       [4000, 'blockcopy'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [6000, 'pivot'],
-      [3000, 'live'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [6000, 'unplug'],
-      [3000, 'live'],
-    ],
-    [
-      [3000, 'start'],
-      [4000, 'blockcopy'],
-      [3000, 'agent ends'],
-      [2000, 'pivot'],
-      [6000, 'agent starts'],
-      [4000, 'stop'],
-      [4000, 'start', true],
     ],
     [
       [3000, 'start'],
